@@ -1,0 +1,140 @@
+"""The engine's sockets, on one page.
+
+The engine knows rows, jobs and outcomes; what is behind these Protocols knows
+HTTP, SQLite and files. One contract suite in `tests/contract/` runs against
+every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from typing import Protocol
+
+from batchcap.events import Event
+from batchcap.model import Caption, Create, Job, Outcome, Row, Work
+
+Observer = Callable[[Event], None]
+"""Told what happened, in the order in which it happened. Must not raise or wait."""
+
+Report = Callable[[Job], None]
+"""Where a poll hands over each job as soon as something is known of it."""
+
+
+class Polled(Protocol):
+    """What the poller needs of a provider."""
+
+    name: str
+    first_look: float
+    """Seconds after a job's start before which asking is of no use."""
+    shortest_gap: float
+    """Seconds between two questions about the same job, at least."""
+
+    @property
+    def read_rate(self) -> float | None:
+        """Requests per second that the quota for asking allows; None: no limit."""
+        ...
+
+    async def poll(self, job_ids: Sequence[str], report: Report) -> int:
+        """Ask after many jobs in as few requests as the API allows.
+
+        Hands every job it learned about to `report`, others than the asked ones
+        too. A job that is not reported was not seen; it is asked for again.
+        Returns the requests it took. Raises `Unavailable` where the provider could
+        not be asked.
+        """
+        ...
+
+
+class Provider(Polled, Protocol):
+    """One provider's API, in the engine's words.
+
+    Every method paces itself and repeats what is safe to repeat. All raise
+    `RowError` where this row is lost, `Unavailable` where the retries are used
+    up, `FatalError` (with the provider's name) where no row of the provider can
+    succeed, and `Stopped` where the run is stopped before the request left.
+    """
+
+    link_grace: float
+    """Seconds for which "completed, but no link" is believed to be a delay."""
+    missing_grace: float
+    """Seconds after a create for which an unknown job id is believed to be a delay."""
+
+    async def prepare(self, row: Row) -> Create | Job:
+        """What has to be created for a row, or the job that is there already.
+
+        A completed job without an id is a caption that exists already. Raises
+        `RowSkipped` where the user does not want that one.
+        """
+        ...
+
+    async def submit(self, row: Row, create: Create) -> Job:
+        """Create the job: one POST, never repeated once it may have arrived.
+
+        Raises `Ambiguous` where nobody knows what became of it. Answers as
+        `prepare` does where the caption turned out to exist already.
+        """
+        ...
+
+    async def look(self, row: Row, job_id: str) -> Job:
+        """One job in full, with a fresh link where it has completed."""
+        ...
+
+    async def link(self, row: Row, job: Job, dead: Container[str]) -> str | None:
+        """Where the completed job's caption can be fetched now; None: nowhere yet.
+
+        `dead` are links that a file host refused.
+        """
+        ...
+
+
+class Downloader(Protocol):
+    """From a link to a verified file."""
+
+    async def fetch(self, link: str, path: str) -> Caption:
+        """Put the caption behind `link` at `path` below the output folder.
+
+        Complete or absent, never partial, durable on return. Raises `LinkExpired`,
+        `BadCaption`, `RowError` ("unavailable", "link_dead") and `FatalError`
+        where the disk does not take it.
+        """
+        ...
+
+
+class Ledger(Protocol):
+    """The checkpoint. What a method was awaited for is durable on its return."""
+
+    async def pending(self, provider: str, after: int, limit: int) -> list[Work]:
+        """The provider's rows beyond number `after` that have not ended, in manifest order."""
+        ...
+
+    async def intend(self, row: Row) -> None:
+        """A create is about to leave."""
+        ...
+
+    async def created(self, row: Row, job_id: str) -> None:
+        """The create was accepted."""
+        ...
+
+    async def withdrawn(self, row: Row) -> None:
+        """The create was surely not accepted; the intent is void."""
+        ...
+
+    async def job_ended(self, row: Row, job: Job) -> None:
+        """The row's job ended without a caption; a further create is no duplicate."""
+        ...
+
+    async def ended(self, row: Row, outcome: Outcome) -> None:
+        """The row ended; it stays so."""
+        ...
+
+
+class Memory(Protocol):
+    """Small facts that outlive a run: a pause, a learned rate, an API version."""
+
+    def recall(self, key: str) -> str | None:
+        """The value noted last, or None."""
+        ...
+
+    def note(self, key: str, value: str) -> None:
+        """Keep a value; durable with the ledger's next commit, which starts now."""
+        ...

@@ -1,0 +1,146 @@
+"""The nouns: frozen values without I/O and without a clock.
+
+row      one caption that the user wants: provider, source id, language
+job      what a provider runs (Mux) or ran (HeyGen) to make it
+facts    what the ledger knows of a row that has not ended
+outcome  how a row ended
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import msgspec
+
+Json = dict[str, Any]
+
+
+class RowState(enum.StrEnum):
+    """Where a row stands, in the words of results.jsonl."""
+
+    PENDING = "pending"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    INVALID = "invalid"
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One caption to get.
+
+    `number` is its place in the ledger, from 1 in manifest order (0 before it
+    is imported). `path` is relative to the output folder, with "/". `params`
+    are the columns that the provider understands (`track_id`, `passthrough`,
+    ...), `meta` the user's other columns, carried into results and report.
+    `origin` is "file:line".
+    """
+
+    number: int = 0
+    key: str
+    provider: str
+    source_id: str
+    language: str | None
+    path: str
+    params: Json = {}
+    meta: Json = {}
+    origin: str = ""
+
+    @property
+    def target(self) -> str:
+        """The language that a job would translate to; "" where none is made.
+
+        (provider, source_id, target) is the task: two rows that agree in it ask
+        for the same caption. A HeyGen row's `language` is only a label.
+        """
+        return str(self.params.get("to_language_code", ""))
+
+
+class InvalidRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A manifest row that cannot be worked on, with what could be read of it."""
+
+    line: int
+    message: str
+    origin: str = ""
+    key: str | None = None
+    provider: str | None = None
+    source_id: str | None = None
+    language: str | None = None
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What is known of a row that has not ended. Times are unix seconds.
+
+    `intent_at` without `job_id`: a create may have left, nobody knows.
+    """
+
+    intent_at: float | None = None
+    job_id: str | None = None
+
+
+class Work(msgspec.Struct, frozen=True):
+    """A row to work on, with the facts so far."""
+
+    row: Row
+    facts: Facts
+
+
+class JobState(enum.Enum):
+    """What a job's state means to the engine, whatever word the provider uses."""
+
+    RUNNING = "running"
+    ENDED = "ended"
+    """No longer among the running ones; a look tells how it ended."""
+    COMPLETED = "completed"
+    ERRORED = "errored"
+    CANCELLED = "cancelled"
+    MISSING = "missing"
+    """The provider does not know the id (any more)."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why a row failed; the `error` object of results.jsonl."""
+
+    code: str
+    message: str
+    retryable: bool = False
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as the provider last described it.
+
+    `link` is perishable and stays in memory. `track` is the Mux text track
+    that holds the result. `units` are the billed units, where told.
+    """
+
+    id: str | None
+    state: JobState
+    link: str | None = None
+    track: str | None = None
+    failure: Failure | None = None
+    units: int = 0
+
+
+class Create(msgspec.Struct, frozen=True):
+    """A job that has to be created: the request body, ready to send."""
+
+    body: Json
+
+
+class Caption(msgspec.Struct, frozen=True):
+    """A verified WebVTT file under its final name. `bytes` is its size."""
+
+    bytes: int
+    sha256: str
+    cues: int
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a row ended, with the job as last seen. Times are unix seconds."""
+
+    state: RowState
+    started_at: float
+    finished_at: float
+    caption: Caption | None = None
+    failure: Failure | None = None
+    job: Job | None = None
