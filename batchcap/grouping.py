@@ -1,0 +1,84 @@
+"""Work that is cheaper by the batch: a sync of the disk serves all who wait.
+
+Whoever comes while a batch is under way shares the next one. The work runs in a
+thread, or inline once a turn of the loop where there must be none (virtual
+time); callers cannot tell the difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Group(Generic[T, R]):
+    """Collects items and hands them to `work`, one batch after the other.
+
+    `work` answers with one result or exception for each item, in order, or raises
+    for all of them.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Sequence[T]], Sequence[R | Exception]],
+        executor: Executor | None,
+    ) -> None:
+        self._work = work
+        self._executor = executor
+        self._items: list[tuple[T, asyncio.Future[R] | None]] = []
+        self._running: asyncio.Task[None] | None = None
+
+    async def do(self, item: T) -> R:
+        """Have one item done; returns its result or raises its exception.
+
+        An item once handed over is done even where the caller is cancelled.
+        """
+        done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._add(item, done)
+        return await done
+
+    def put(self, item: T) -> None:
+        """Have an item done soon; nobody waits for it."""
+        self._add(item, None)
+
+    async def drain(self) -> None:
+        """Return when everything that was handed over is done."""
+        while self._running is not None:
+            await asyncio.wait([self._running])
+
+    def _add(self, item: T, done: asyncio.Future[R] | None) -> None:
+        self._items.append((item, done))
+        if self._running is None:
+            self._running = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while self._items:
+                batch, self._items = self._items, []
+                await self._one(batch)
+        finally:
+            self._running = None
+
+    async def _one(self, batch: list[tuple[T, asyncio.Future[R] | None]]) -> None:
+        items = [item for item, _ in batch]
+        results: Sequence[R | Exception]
+        try:
+            if self._executor is None:
+                results = self._work(items)
+            else:
+                loop = asyncio.get_running_loop()
+                results = await loop.run_in_executor(self._executor, self._work, items)
+        except Exception as error:
+            results = [error] * len(items)
+        for (_, done), result in zip(batch, results, strict=True):
+            if done is None or done.done():
+                continue
+            if isinstance(result, Exception):
+                done.set_exception(result)
+            else:
+                done.set_result(result)

@@ -1,0 +1,213 @@
+"""The budget of a bucket: who may send the next request, and when.
+
+A bucket is one quota at one provider ("mux.write": 1 request/s). Its dispatcher
+is the only one that spends from it, and so the only place that keeps
+
+- the order: finishing before starting, first come first served among equals;
+- the spacing: aiolimiter's leaky bucket, with just enough room to catch up a
+  late timer (`_SLACK`);
+- the promise: a log of the last sends, so that no sliding second ever holds
+  more than the limit, whatever the spacing did;
+- the pauses: a Retry-After holds for everybody, is never clamped, and is noted
+  in the ledger, so that the next run keeps it too.
+
+A turn also holds one of the run's connections, taken when the turn is given:
+a turn that then queued for a connection would bunch up with the next ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import heapq
+import itertools
+import math
+from collections import deque
+from collections.abc import Callable
+
+import anyio
+from aiolimiter import AsyncLimiter
+
+from batchcap.events import Throttled
+from batchcap.interfaces import Memory, Observer
+from batchcap.stopping import Stop
+
+_SLACK = 0.02
+"""Seconds of lateness that a bucket may catch up."""
+
+_GUARD = 1e-6
+"""Seconds added to the window, so that rounding never admits one request early."""
+
+_LEARN_EVERY = 10.0
+"""Seconds without a 429 after which a learned rate grows, while requests wait."""
+
+_LEARN_UP, _LEARN_DOWN = 1.1, 0.7
+_SLOWEST, _FASTEST = 0.1, 100.0
+
+
+class Priority(enum.IntEnum):
+    """Finish what is started before starting more."""
+
+    FINISH = 0
+    POLL = 1
+    START = 2
+
+
+class Bucket:
+    """One quota: `rate` requests per second at present, or None for no limit.
+
+    With `learns`, the rate is a first guess: it falls with every 429 and grows
+    slowly while there is none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        rate: float | None,
+        *,
+        connections: anyio.Semaphore,
+        stop: Stop,
+        memory: Memory,
+        observer: Observer,
+        now: Callable[[], float],
+        learns: bool = False,
+    ) -> None:
+        self.name = name
+        self._learns = learns and rate is not None
+        self._connections, self._stop = connections, stop
+        self._memory, self._observer, self._now = memory, observer, now
+        self._queue: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+        self._wanted = asyncio.Event()
+        self._paused_until = self._left_pause()
+        self._changed_at = self._clock()
+        learned = memory.recall(f"rate.{name}") if self._learns else None
+        self._set_rate(float(learned) if learned else rate)
+
+    async def turn(self, priority: Priority) -> None:
+        """Wait until the next request may leave; then `release` must be called.
+
+        Raises `Stopped` where the run is stopped first.
+        """
+        self._stop.check()
+        if self._free():
+            return
+        wait = self._stop.future()
+        heapq.heappush(self._queue, (priority, next(self._order), wait))
+        self._wanted.set()
+        try:
+            await wait
+        except BaseException:
+            if wait.done() and not wait.cancelled() and wait.exception() is None:
+                self.release()
+            raise
+
+    def release(self) -> None:
+        """Give the connection of a turn back."""
+        self._connections.release()
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody send for so many seconds; the next run keeps to it too."""
+        until = self._clock() + seconds
+        if until > self._paused_until:
+            self._paused_until = until
+            self._memory.note(f"pause.{self.name}", repr(self._now() + seconds))
+
+    def throttled(self, seconds: float) -> None:
+        """A 429 came back: pause, and where the rate is learned, go slower."""
+        self._observer(Throttled(self.name, seconds))
+        if self._learns and self.rate and self._clock() >= self._paused_until:
+            self._learn(self.rate * _LEARN_DOWN)
+        self.pause(seconds)
+
+    def observe(self, limit: float | None, remaining: float | None, reset: float | None) -> None:
+        """Take in X-RateLimit headers; `reset` is seconds from now.
+
+        A limit below our own rate binds, whatever period of a second or more it
+        is meant for. An empty quota with a known refill is a pause.
+        """
+        if limit and self.rate and limit < self.rate:
+            self._set_rate(limit)
+        if remaining == 0 and reset:
+            self.pause(reset)
+
+    @property
+    def paused_for(self) -> float:
+        """Seconds until the running pause is over; 0 where there is none."""
+        return max(0.0, self._paused_until - self._clock())
+
+    async def dispatch(self) -> None:
+        """Give turns, one after the other, until cancelled. Run once a bucket."""
+        while True:
+            await self._wanted.wait()
+            await self._opening()
+            if self._floor is not None:
+                await self._floor.acquire()
+            await self._connections.acquire()
+            if self._closed_for() > 0 or not self._give():
+                self._connections.release()
+
+    def _give(self) -> bool:
+        """Hand the turn to the first in line; False where nobody waits any more."""
+        while self._queue:
+            _, _, wait = heapq.heappop(self._queue)
+            if not wait.done():
+                self._log()
+                wait.set_result(None)
+                return True
+        self._wanted.clear()
+        return False
+
+    def _free(self) -> bool:
+        """Take a turn at once where nothing limits, which spares the dispatcher."""
+        if self.rate is not None or self._queue or self.paused_for:
+            return False
+        try:
+            self._connections.acquire_nowait()
+        except anyio.WouldBlock:
+            return False
+        return True
+
+    def _log(self) -> None:
+        if self.rate is None:
+            return
+        self._sent.append(self._clock())
+        if self._learns and self._queue and self._clock() - self._changed_at >= _LEARN_EVERY:
+            self._learn(self.rate * _LEARN_UP)
+
+    async def _opening(self) -> None:
+        while (seconds := self._closed_for()) > 0:  # noqa: ASYNC110  # a clock sets no event
+            await anyio.sleep(seconds)
+
+    def _closed_for(self) -> float:
+        """Seconds until pause and window let a request through; not above 0: now."""
+        now = self._clock()
+        closed = self._paused_until - now
+        if self.rate is not None and len(self._sent) == self._sent.maxlen:
+            closed = max(closed, self._sent[0] + self._window - now)
+        return closed
+
+    def _learn(self, rate: float) -> None:
+        self._changed_at = self._clock()
+        self._set_rate(min(max(rate, _SLOWEST), _FASTEST))
+        self._memory.note(f"rate.{self.name}", repr(self.rate))
+
+    def _set_rate(self, rate: float | None) -> None:
+        """The log goes on, so that a new rate starts no burst."""
+        self.rate = rate
+        self._floor: AsyncLimiter | None = None
+        if rate is None:
+            return
+        room = 1 + _SLACK * rate
+        self._floor = AsyncLimiter(room, room / rate)
+        count = math.ceil(rate)
+        self._window = count / rate + _GUARD
+        self._sent: deque[float] = deque(getattr(self, "_sent", ()), maxlen=count)
+
+    def _left_pause(self) -> float:
+        until = self._memory.recall(f"pause.{self.name}")
+        return self._clock() + (float(until) - self._now() if until else 0.0)
+
+    @staticmethod
+    def _clock() -> float:
+        return asyncio.get_running_loop().time()
