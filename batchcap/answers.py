@@ -1,0 +1,118 @@
+"""What a provider answered, and what went wrong where it did.
+
+Both providers describe errors in several shapes, and an edge in front of them
+answers HTML or nothing at all. Everything is read tolerantly: the status decides
+where nothing else is there.
+"""
+
+from __future__ import annotations
+
+import http
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import orjson
+
+_TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
+_LONGEST = 300
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """An error as told by the API: `kind` is its machine-readable word, or ""."""
+
+    status: int
+    kind: str
+    message: str
+    request_id: str | None
+
+    def __str__(self) -> str:
+        words = f"{self.status}"
+        words += f" {self.kind}" if self.kind else ""
+        words += f": {self.message}" if self.message else ""
+        return words + (f" (request {self.request_id})" if self.request_id else "")
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """One HTTP answer, read whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the request did what it was meant to do."""
+        return 200 <= self.status < 300
+
+    @property
+    def request_id(self) -> str | None:
+        """The provider's name for this request, for its support team."""
+        return self.headers.get("X-Request-Id") or self.headers.get("X-Mux-Request-Id")
+
+    def json(self) -> Any:
+        """The body as JSON, or None where it is none."""
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            return None
+
+    def data(self) -> dict[str, Any]:
+        """The `data` object of the envelope; empty where there is none."""
+        return as_object(as_object(self.json()).get("data"))
+
+    def items(self) -> list[dict[str, Any]]:
+        """The `data` list of the envelope; empty where there is none."""
+        listed = as_object(self.json()).get("data")
+        return [as_object(item) for item in listed] if isinstance(listed, list) else []
+
+    def problem(self) -> Problem:
+        """What went wrong, by `error` (null, string or object) or by the status."""
+        content = as_object(self.json())
+        error = content.get("error")
+        source = as_object(error) or ({} if isinstance(error, str) else content)
+        message = error if isinstance(error, str) else _message(source)
+        kind = text(source.get("type")) or text(source.get("code"))
+        return Problem(self.status, kind, clean(message or self._gist()), self.request_id)
+
+    def _gist(self) -> str:
+        """A few words for a body that is not the API's: an HTML title, or the status."""
+        title = _TITLE.search(self.body[:4096])
+        if title:
+            return title.group(1).decode("utf-8", "replace").strip()
+        try:
+            return http.HTTPStatus(self.status).phrase
+        except ValueError:
+            return ""
+
+
+def as_object(value: object) -> dict[str, Any]:
+    """The value where it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def text(value: object) -> str:
+    """A string or number as text; "" for everything else."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def whole(value: object) -> int:
+    """A number that is not below 0; 0 for everything else."""
+    return int(value) if isinstance(value, (int, float)) and 0 <= value < 1e15 else 0
+
+
+def clean(message: str) -> str:
+    """A provider's words made safe to print: one line, no control characters, no links."""
+    printable = "".join(c if c.isprintable() else " " for c in message[:4096])
+    linkless = re.sub(r"https?://\S+", "<link>", printable)
+    return " ".join(linkless.split())[:_LONGEST]
+
+
+def _message(source: Mapping[str, Any]) -> str:
+    listed = source.get("messages")
+    if isinstance(listed, list) and listed:
+        return "; ".join(text(one) for one in listed)
+    return text(source.get("message"))

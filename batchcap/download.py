@@ -1,0 +1,102 @@
+"""From a link to a verified caption on disk.
+
+The body goes to a part file beside the target, is checked to be WebVTT and
+whole, synced, renamed, and the folder synced: the final name is complete or
+absent. Small files (nearly all) are checked in memory and written in one thread
+hop for many at once (`store`); large ones are streamed through aiofiles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiofiles
+import aiofiles.os
+import anyio
+
+from batchcap import captions
+from batchcap.errors import BadCaption, Unavailable
+from batchcap.filehost import FileHosts
+from batchcap.model import Caption
+from batchcap.retry import Backoff
+from batchcap.stopping import Stop
+from batchcap.store import CaptionStore, disk_failed
+
+_SMALL = 256 * 1024
+"""Bytes up to which a file is held in memory as a whole."""
+
+
+class CaptionDownloader:
+    """The engine's `Downloader` for one provider's file hosts."""
+
+    def __init__(
+        self,
+        store: CaptionStore,
+        hosts: FileHosts,
+        *,
+        slots: anyio.Semaphore,
+        largest: int,
+        stop: Stop,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._store, self._hosts, self._slots = store, hosts, slots
+        self._largest, self._stop = largest, stop
+        self._backoff = backoff or Backoff()
+
+    async def fetch(self, link: str, path: str) -> Caption:
+        """See `interfaces.Downloader.fetch`."""
+        failures = 0
+        while True:
+            try:
+                async with self._slots:
+                    self._stop.check()
+                    return await self._once(link, path)
+            except Unavailable as error:
+                failures += not error.retry_after
+                if failures >= self._backoff.attempts:
+                    raise
+                await self._stop.sleep(error.retry_after or self._backoff.delay(failures))
+
+    async def _once(self, link: str, path: str) -> Caption:
+        async with self._hosts.open(link) as pieces:
+            head = bytearray()
+            async for piece in pieces:
+                head += piece
+                if len(head) > min(_SMALL, self._largest):
+                    return await self._large(bytes(head), pieces, path)
+        data = bytes(head)
+        cues = captions.check(data)
+        await self._store.place(path, data)
+        return Caption(len(data), hashlib.sha256(data).hexdigest(), cues)
+
+    async def _large(self, head: bytes, pieces: AsyncIterator[bytes], path: str) -> Caption:
+        part = self._store.part(path)
+        try:
+            caption = await self._stream(head, pieces, part)
+            await self._store.place(path, None)
+        except OSError as error:
+            raise disk_failed(error, part) from None
+        finally:
+            part.unlink(missing_ok=True)
+        return caption
+
+    async def _stream(self, head: bytes, pieces: AsyncIterator[bytes], part: Path) -> Caption:
+        check, digest, size = captions.Check(), hashlib.sha256(), 0
+        await aiofiles.os.makedirs(part.parent, exist_ok=True, executor=self._store.executor)
+        async with aiofiles.open(part, "wb", executor=self._store.executor) as file:
+            async for piece in _with_head(head, pieces):
+                size += len(piece)
+                if size > self._largest:
+                    raise BadCaption(f"larger than {self._largest} bytes (--max-caption)")
+                check.feed(piece)
+                digest.update(piece)
+                await file.write(piece)
+        return Caption(size, digest.hexdigest(), check.finish())
+
+
+async def _with_head(head: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield head
+    async for piece in pieces:
+        yield piece

@@ -1,0 +1,155 @@
+"""Streams what a link leads to, from hosts that get no credential.
+
+Links come from a provider's answer and lead anywhere, so every hop is checked:
+https to public addresses; plain http and loopback only where the provider's own
+base URL is on loopback; private and link-local addresses never. Names are judged
+by the addresses that they resolve to, at the moment of connecting.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from batchcap.errors import LinkExpired, RowError, Unavailable
+from batchcap.events import RequestSent
+from batchcap.interfaces import Observer
+from batchcap.retry import retry_after
+from batchcap.transport import USER_AGENT
+
+_HOPS = 5
+_IDLE = 30.0
+_REFUSED = frozenset({400, 401, 403, 404, 410, 412})
+"""What hosts say to a link that died: GCS 400 ExpiredToken, CloudFront and others 403
+or 404; stream.mux.com 404 or 412 while a new track is not ready."""
+
+_TIMES = aiohttp.ClientTimeout(total=1800, sock_connect=10, sock_read=30)
+
+
+class FileHosts:
+    """Fetches links without credentials, cookies or surprises.
+
+    `loopback` allows loopback addresses and plain http (the sandbox).
+    """
+
+    def __init__(self, *, loopback: bool, observer: Observer, now: Callable[[], float]) -> None:
+        self._loopback = loopback
+        self._observer, self._now = observer, now
+
+    async def __aenter__(self) -> Self:
+        resolver = _GuardedResolver(self._loopback)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE, resolver=resolver),
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+    @asynccontextmanager
+    async def open(self, link: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The decoded body behind a link, piece by piece.
+
+        Raises `LinkExpired` where the host refuses it, `Unavailable` where another
+        try may help (a body that was cut is found here too), and `RowError`
+        "link_dead" where the link leads to a place that is not allowed.
+        """
+        try:
+            async with await self._follow(link) as response:
+                self._judge(response)
+                yield response.content.iter_any()
+        except _Forbidden as error:
+            raise RowError("link_dead", str(error)) from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"the file host failed: {type(error).__name__}") from None
+
+    async def _follow(self, link: str) -> aiohttp.ClientResponse:
+        url = _parsed(link)
+        for _ in range(_HOPS):
+            self._allow(url)
+            self._observer(RequestSent("downloads"))
+            response = await self._session.get(url, allow_redirects=False, timeout=_TIMES)
+            target = response.headers.get("Location")
+            if response.status not in {301, 302, 303, 307, 308} or target is None:
+                return response
+            response.release()
+            url = url.join(_parsed(target))
+        raise _Forbidden(f"the link is redirected more than {_HOPS} times")
+
+    def _judge(self, response: aiohttp.ClientResponse) -> None:
+        if response.status == 200:
+            return
+        if response.status in _REFUSED:
+            raise LinkExpired(f"the file host answered {response.status}")
+        if response.status >= 500 or response.status in {408, 429}:
+            pause = retry_after(response.headers.get("Retry-After"), self._now())
+            raise Unavailable(f"the file host answered {response.status}", retry_after=pause)
+        raise RowError("link_dead", f"the file host answered {response.status}")
+
+    def _allow(self, url: URL) -> None:
+        if url.scheme != "https" and not (url.scheme == "http" and self._loopback):
+            raise _Forbidden(f"the link leads to {url.scheme or 'no scheme'}:, https is required")
+        if not url.host:
+            raise _Forbidden("the link names no host")
+        try:
+            address = ipaddress.ip_address(url.host)
+        except ValueError:
+            return  # a name: judged by the resolver
+        if not allowed(str(address), self._loopback):
+            raise _Forbidden(f"the link leads to {address}, which is not a public address")
+
+
+def allowed(address: str, loopback: bool) -> bool:
+    """Whether a file may be fetched from an IP address."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    if ip.is_loopback:
+        return loopback
+    return ip.is_global and not ip.is_multicast
+
+
+class _Forbidden(aiohttp.ClientError):
+    """A link or redirect that must not be followed; another try changes nothing."""
+
+
+class _GuardedResolver(AbstractResolver):
+    """Resolves in a thread and keeps only addresses that may be connected to."""
+
+    def __init__(self, loopback: bool) -> None:
+        self._loopback = loopback
+        self._names = aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await self._names.resolve(host, port, family)
+        kept = [one for one in found if allowed(one["host"], self._loopback)]
+        if found and not kept:
+            raise _Forbidden(f"{host} is not at a public address")
+        return kept
+
+    async def close(self) -> None:
+        await self._names.close()
+
+
+def _parsed(link: str) -> URL:
+    """Signed links must arrive as they were given: nothing is encoded again."""
+    try:
+        return URL(link, encoded=True)
+    except ValueError:
+        raise _Forbidden("the link is not a URL") from None

@@ -1,0 +1,213 @@
+"""One provider's API over HTTP: pace, send, classify, repeat what is safe.
+
+A GET is repeated until it is answered (`Backoff`, 6 attempts); a POST only where
+it surely did not arrive. A POST that may have arrived raises `Ambiguous`, and it
+rides on a connection that idled for at most some seconds: one that the peer just
+closes would make the outcome ambiguous for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlencode
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from batchcap import __version__
+from batchcap.answers import Answer
+from batchcap.errors import Ambiguous, Unavailable
+from batchcap.events import RequestSent
+from batchcap.interfaces import Observer
+from batchcap.model import Json
+from batchcap.pacing import Bucket, Priority
+from batchcap.retry import Backoff, retry_after
+from batchcap.stopping import Stop
+
+USER_AGENT = f"batchcap/{__version__}"
+
+_LARGEST_ANSWER = 16 * 1024 * 1024
+_IDLE_READ = 30.0
+_IDLE_WRITE = 3.0
+_TIMES = {
+    "GET": aiohttp.ClientTimeout(total=60, sock_connect=10, sock_read=30),
+    "POST": aiohttp.ClientTimeout(total=120, sock_connect=10, sock_read=120),
+}
+"""A HeyGen write may take 31 s (p99); the pool does not queue, so that `total` starts
+when the turn is given."""
+
+_NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+
+
+class Api:
+    """Requests to one base URL, each within the budget of its bucket.
+
+    Every method raises `Unavailable` where the retries are used up and `Stopped`
+    where the run is stopped before the request left. Answers of any status below
+    500 other than 408 and 429 are returned.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        headers: Mapping[str, str],
+        *,
+        read: Bucket,
+        write: Bucket,
+        stop: Stop,
+        observer: Observer,
+        now: Callable[[], float],
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **headers}
+        self._buckets = {"GET": read, "POST": write}
+        self._stop, self._observer, self._now = stop, observer, now
+        self._backoff = backoff or Backoff()
+
+    async def __aenter__(self) -> Self:
+        self._sessions = {"GET": self._session(_IDLE_READ), "POST": self._session(_IDLE_WRITE)}
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for session in self._sessions.values():
+            await session.close()
+
+    @property
+    def read_rate(self) -> float | None:
+        """GETs per second that the budget allows at present; None: no limit."""
+        return self._buckets["GET"].rate
+
+    async def get(
+        self, path: str, query: Mapping[str, str] | None = None, *, priority: Priority
+    ) -> Answer:
+        """Ask; repeated where that is worth it."""
+        return await self._repeat("GET", path + _query(query), None, priority)
+
+    async def post(self, path: str, body: Json | None = None, *, priority: Priority) -> Answer:
+        """Send once. Raises `Ambiguous` where it may have arrived unanswered."""
+        return await self._repeat("POST", path, body, priority)
+
+    async def _repeat(
+        self, method: str, path: str, body: Json | None, priority: Priority
+    ) -> Answer:
+        failures = 0
+        while True:
+            try:
+                return await self._once(method, path, body, priority)
+            except Unavailable as error:
+                asked = bool(error.retry_after)
+                failures += not asked
+                if failures >= self._backoff.attempts:
+                    raise
+                delay = error.retry_after if asked else self._backoff.delay(failures)
+                await self._hold(method, error, delay or 0.0)
+
+    async def _hold(self, method: str, error: Unavailable, seconds: float) -> None:
+        """A 429 or a Retry-After holds the whole bucket, anything else this request."""
+        if isinstance(error, _Throttled):
+            self._buckets[method].throttled(seconds)
+        elif error.retry_after:
+            self._buckets[method].pause(seconds)
+        else:
+            await self._stop.sleep(seconds)
+
+    async def _once(self, method: str, path: str, body: Json | None, priority: Priority) -> Answer:
+        bucket = self._buckets[method]
+        await bucket.turn(priority)
+        try:
+            self._observer(RequestSent(bucket.name))
+            answer = await self._exchange(method, path, body)
+        except _NEVER_LEFT as error:
+            raise Unavailable(f"no connection to {self._where}: {_words(error)}") from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            lost = f"{method} {path.partition('?')[0]} got no answer: {_words(error)}"
+            raise (Unavailable if method == "GET" else Ambiguous)(lost) from None
+        finally:
+            bucket.release()
+        self._limits(bucket, answer.headers)
+        return self._judged(method, answer)
+
+    async def _exchange(self, method: str, path: str, body: Json | None) -> Answer:
+        url = URL(self.base_url + path, encoded=True)
+        async with self._sessions[method].request(
+            method,
+            url,
+            data=None if body is None else orjson.dumps(body),
+            headers=None if body is None else {"Content-Type": "application/json"},
+            allow_redirects=False,
+            timeout=_TIMES[method],
+        ) as response:
+            pieces, size = [], 0
+            async for piece in response.content.iter_any():
+                pieces.append(piece)
+                size += len(piece)
+                if size > _LARGEST_ANSWER:
+                    raise aiohttp.ClientPayloadError(f"more than {_LARGEST_ANSWER} bytes")
+            return Answer(response.status, response.headers, b"".join(pieces))
+
+    def _judged(self, method: str, answer: Answer) -> Answer:
+        if answer.status < 500 and answer.status not in {408, 429}:
+            return answer
+        problem = answer.problem()
+        pause = retry_after(answer.headers.get("Retry-After"), self._now())
+        if answer.status == 429:
+            raise _Throttled(str(problem), retry_after=pause)
+        if method == "POST":
+            raise Ambiguous(f"the create was answered {problem}")
+        raise Unavailable(str(problem), retry_after=pause)
+
+    def _limits(self, bucket: Bucket, headers: Mapping[str, str]) -> None:
+        if "X-RateLimit-Remaining" in headers or "X-RateLimit-Limit" in headers:
+            reset = _number(headers.get("X-RateLimit-Reset"))
+            if reset is not None and reset > 1e9:
+                reset = max(0.0, reset - self._now())
+            limit = _number(headers.get("X-RateLimit-Limit"))
+            bucket.observe(limit, _number(headers.get("X-RateLimit-Remaining")), reset)
+
+    @property
+    def _where(self) -> str:
+        return URL(self.base_url).authority
+
+    def _session(self, idle: float) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector(idle), headers=self._headers, cookie_jar=aiohttp.DummyCookieJar()
+        )
+
+
+class _Throttled(Unavailable):
+    """A 429."""
+
+
+def connector(idle: float) -> aiohttp.TCPConnector:
+    """Connections without a limit of their own (the bucket's turn is the limit).
+
+    Threads resolve names: c-ares, which aiohttp picks where it is installed, is
+    known for outages.
+    """
+    return aiohttp.TCPConnector(
+        limit=0, keepalive_timeout=idle, resolver=aiohttp.ThreadedResolver()
+    )
+
+
+def _query(query: Mapping[str, str] | None) -> str:
+    return "?" + urlencode(query) if query else ""
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        return float(value) if value is not None else None
+    except ValueError:
+        return None
