@@ -1,0 +1,96 @@
+"""One run at a time: a lock that dies with its holder, also by kill -9."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+from io import TextIOWrapper
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from batchcap.errors import FatalError
+from batchcap.ledger.schema import folder
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who works on a ledger; `since` is unix seconds."""
+
+    pid: int
+    host: str
+    since: float
+
+
+class Lock:
+    """Held while a run owns the output folder.
+
+    Entering raises `FatalError` that names the holder where there is one.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+
+    def __enter__(self) -> Self:
+        folder(self._out).mkdir(parents=True, exist_ok=True)
+        self._file = _open(self._out)
+        if not _try(self._file):
+            holder = _read(self._file)
+            self._file.close()
+            raise FatalError(
+                f"the ledger in {folder(self._out)} is held by {_described(holder)}",
+                hint="Wait for that run, or stop it with Ctrl-C; batchcap status shows how it is.",
+            )
+        self._file.seek(0)
+        self._file.truncate()
+        mine = Holder(os.getpid(), socket.gethostname(), time.time())
+        self._file.write(msgspec.json.encode(mine).decode())
+        self._file.flush()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    @staticmethod
+    def holder(out: Path) -> Holder | None:
+        """Who holds the lock now; None where nobody does."""
+        try:
+            with (folder(out) / "lock").open("r+", encoding="utf-8") as file:
+                return None if _try(file) else _read(file)
+        except OSError:
+            return None
+
+
+def _open(out: Path) -> TextIOWrapper:
+    return (folder(out) / "lock").open("a+", encoding="utf-8")
+
+
+def _try(file: TextIOWrapper) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read(file: TextIOWrapper) -> Holder | None:
+    file.seek(0)
+    try:
+        return msgspec.json.decode(file.read(4096).encode(), type=Holder)
+    except msgspec.DecodeError:
+        return None
+
+
+def _described(holder: Holder | None) -> str:
+    if holder is None:
+        return "another run"
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.since))
+    return f"process {holder.pid} on {holder.host} since {since}"

@@ -1,0 +1,167 @@
+"""What the engine writes while it works: facts and outcomes, many to a commit."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import anyio
+import orjson
+
+from batchcap.grouping import Group
+from batchcap.ledger.schema import damaged
+from batchcap.model import Facts, Job, JobState, Outcome, Row, Work
+
+_PENDING = """
+SELECT r.number, r.key, r.provider, r.source_id, r.language, r.path, r.params, r.meta, r.origin,
+       c.intent_at, c.job_id
+FROM rows r
+LEFT JOIN creates c ON c.row = r.number AND c.ended IS NULL
+     AND c.nth = (SELECT max(nth) FROM creates WHERE row = r.number)
+WHERE r.provider = ? AND r.state IS NULL AND r.number > ?
+ORDER BY r.number LIMIT ?
+"""
+_INTEND = """
+INSERT INTO creates (row, nth, intent_at)
+SELECT ?, ifnull(max(nth), 0) + 1, ? FROM creates WHERE row = ?
+"""
+_LAST = "row = ?1 AND nth = (SELECT max(nth) FROM creates WHERE row = ?1)"
+_CREATED = f"UPDATE creates SET job_id = ?2 WHERE {_LAST}"  # noqa: S608  # a constant
+_WITHDRAWN = f"DELETE FROM creates WHERE {_LAST} AND job_id IS NULL"  # noqa: S608  # a constant
+_JOB_ENDED = f"UPDATE creates SET ended = ?2, units = ?3 WHERE {_LAST} AND job_id = ?4"  # noqa: S608  # a constant
+_ENDED = """
+UPDATE rows SET state = ?, started_at = ?, finished_at = ?, bytes = ?, sha256 = ?, cues = ?,
+       job_id = ?, code = ?, message = ?, retryable = ?
+WHERE number = ?
+"""
+_FINAL = {JobState.COMPLETED, JobState.ERRORED, JobState.CANCELLED, JobState.MISSING}
+
+Statement = tuple[str, tuple[Any, ...]]
+
+
+class SqliteLedger:
+    """The engine's `Ledger` and `Memory` on one connection.
+
+    With an executor (of one thread) commits run beside the loop; without, once a
+    turn of the loop, in it. `now` gives unix seconds.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        out: Path,
+        *,
+        executor: Executor | None,
+        now: Callable[[], float],
+    ) -> None:
+        self.connection = connection
+        self._out = out
+        self._now = now
+        self._lines: Group[Statement | _Page, list[Work]] = Group(self._work, executor)
+        self._memory = dict(connection.execute("SELECT key, value FROM memory"))
+
+    async def pending(self, provider: str, after: int, limit: int) -> list[Work]:
+        """See `interfaces.Ledger`."""
+        return await self._lines.do(_Page(provider, after, limit))
+
+    async def intend(self, row: Row) -> None:
+        """See `interfaces.Ledger`."""
+        await self._do(_INTEND, row.number, self._now(), row.number)
+
+    async def created(self, row: Row, job_id: str) -> None:
+        """See `interfaces.Ledger`."""
+        await self._do(_CREATED, row.number, job_id)
+
+    async def withdrawn(self, row: Row) -> None:
+        """See `interfaces.Ledger`. Also where the caller is being cancelled."""
+        with anyio.CancelScope(shield=True):
+            await self._do(_WITHDRAWN, row.number)
+
+    async def job_ended(self, row: Row, job: Job) -> None:
+        """See `interfaces.Ledger`."""
+        await self._do(_JOB_ENDED, row.number, job.state.value, job.units, job.id)
+
+    async def ended(self, row: Row, outcome: Outcome) -> None:
+        """See `interfaces.Ledger`."""
+        job, caption, failure = outcome.job, outcome.caption, outcome.failure
+        if job is not None and job.id is not None and job.state in _FINAL:
+            self._lines.put((_JOB_ENDED, (row.number, job.state.value, job.units, job.id)))
+        await self._do(
+            _ENDED,
+            outcome.state.value,
+            outcome.started_at,
+            outcome.finished_at,
+            *((caption.bytes, caption.sha256, caption.cues) if caption else (None, None, None)),
+            job.id if job else None,
+            *((failure.code, failure.message, failure.retryable) if failure else (None,) * 3),
+            row.number,
+        )
+
+    def recall(self, key: str) -> str | None:
+        """See `interfaces.Memory`."""
+        return self._memory.get(key)
+
+    def note(self, key: str, value: str) -> None:
+        """See `interfaces.Memory`."""
+        if self._memory.get(key) != value:
+            self._memory[key] = value
+            self._lines.put(("INSERT OR REPLACE INTO memory VALUES (?, ?)", (key, value)))
+
+    async def drain(self) -> None:
+        """Return when everything handed over is durable."""
+        await self._lines.drain()
+
+    async def _do(self, sql: str, *values: object) -> None:
+        await self._lines.do((sql, values))
+
+    def _work(self, batch: Sequence[Statement | _Page]) -> list[list[Work] | Exception]:
+        """All statements in one transaction, then the pages. Runs in the writer's thread."""
+        try:
+            writes = [one for one in batch if not isinstance(one, _Page)]
+            if writes:
+                self._commit(writes)
+            return [self._page(one) if isinstance(one, _Page) else [] for one in batch]
+        except sqlite3.Error as error:
+            raise damaged(self._out, error) from None
+
+    def _commit(self, writes: list[Statement]) -> None:
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            for sql, values in writes:
+                self.connection.execute(sql, values)
+            self.connection.execute("COMMIT")
+        except sqlite3.Error:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+
+    def _page(self, page: _Page) -> list[Work]:
+        return [_work(found) for found in self.connection.execute(_PENDING, page)]
+
+
+class _Page(tuple[str, int, int]):
+    """A page of pending rows to read: provider, after, limit."""
+
+    __slots__ = ()
+
+    def __new__(cls, provider: str, after: int, limit: int) -> _Page:
+        return super().__new__(cls, (provider, after, limit))
+
+
+def _work(found: Sequence[Any]) -> Work:
+    number, key, provider, source_id, language, path, params, meta, origin, intent, job = found
+    row = Row(
+        number=number,
+        key=key,
+        provider=provider,
+        source_id=source_id,
+        language=language,
+        path=path,
+        params=orjson.loads(params),
+        meta=orjson.loads(meta),
+        origin=origin,
+    )
+    return Work(row, Facts(intent, job))
