@@ -1,0 +1,17 @@
+"""The providers, in an explicit table.
+
+A third one is one file here that fills an `Entry`, and one line in `PROVIDERS`;
+`tests/contract/test_providers.py` then runs against it too.
+"""
+
+from __future__ import annotations
+
+from batchcap.providers import heygen, mux
+from batchcap.providers.entry import Entry, Parts
+
+PROVIDERS: dict[str, Entry] = {
+    "mux": mux.ENTRY,
+    "heygen": heygen.ENTRY,
+}
+
+__all__ = ["PROVIDERS", "Entry", "Parts"]

@@ -1,0 +1,39 @@
+"""What the table of providers says about each: how to reach it, how to build it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from batchcap.interfaces import Memory, Observer, Provider
+from batchcap.settings import ProviderSettings
+from batchcap.transport import Api
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What a provider is built from. `now` gives unix seconds."""
+
+    api: Api
+    settings: ProviderSettings
+    memory: Memory
+    observer: Observer
+    now: Callable[[], float]
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One provider.
+
+    `credentials` are the environment variables without which it cannot be used;
+    `headers` makes the authenticating headers from them. `read` and `write` name
+    the buckets of GETs and of creates.
+    """
+
+    name: str
+    credentials: tuple[str, ...]
+    base_url: tuple[str, str]
+    """Environment variable and default."""
+    read: str
+    write: str
+    headers: Callable[[Mapping[str, str]], Mapping[str, str]]
+    build: Callable[[Parts], Provider]

@@ -1,0 +1,119 @@
+"""HeyGen: the captions of translations that exist already; nothing is created.
+
+v3 is HeyGen's current API. v2 is the seed's; its announced end was 2026-10-31,
+and what a retired route answers is not documented, so `auto` asks v3 once,
+falls back to v2, and remembers the answer in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from typing import Protocol
+
+from batchcap.answers import Answer
+from batchcap.errors import FatalError
+from batchcap.events import Warned
+from batchcap.interfaces import Report
+from batchcap.model import Create, Job, JobState, Row
+from batchcap.providers.entry import Entry, Parts
+from batchcap.providers.heygen_v2 import V2
+from batchcap.providers.heygen_v3 import V3
+from batchcap.providers.heygen_words import CREDENTIALS, NAME, RouteGone, Words
+
+_REMEMBERED = "heygen.api"
+
+
+class _Dialect(Protocol):
+    async def poll(self, job_ids: Sequence[str], report: Report) -> int: ...
+    async def look(self, job_id: str) -> Job: ...
+
+
+class HeyGen:
+    """The `Provider` for HeyGen. Satisfies `interfaces.Provider`."""
+
+    name = NAME
+    first_look = 0.0
+    shortest_gap = 2.0
+    link_grace = 90.0
+    missing_grace = 0.0
+
+    def __init__(self, parts: Parts) -> None:
+        self._api = parts.api
+        self._memory = parts.memory
+        self._observer = parts.observer
+        words = Words(parts.observer)
+        self._dialects: dict[str, _Dialect] = {
+            "v3": V3(parts.api, words),
+            "v2": V2(parts.api, words),
+        }
+        chosen = parts.settings.heygen_api
+        self._deciding = chosen == "auto" and parts.memory.recall(_REMEMBERED) is None
+        self._version = (parts.memory.recall(_REMEMBERED) or "v3") if chosen == "auto" else chosen
+
+    @property
+    def read_rate(self) -> float | None:
+        """See `interfaces.Polled`."""
+        return self._api.read_rate
+
+    async def prepare(self, row: Row) -> Create | Job:
+        """See `interfaces.Provider`. The translation is the job, and it exists."""
+        return Job(id=row.source_id, state=JobState.RUNNING)
+
+    async def submit(self, row: Row, create: Create) -> Job:
+        """Never called: `prepare` finds that nothing has to be created."""
+        raise NotImplementedError("nothing is ever created at HeyGen")
+
+    async def poll(self, job_ids: Sequence[str], report: Report) -> int:
+        """See `interfaces.Polled`. The first poll of a ledger decides about the version."""
+        try:
+            requests = await self._dialects[self._version].poll(job_ids, report)
+        except RouteGone as gone:
+            if not self._deciding:
+                raise self._retired(gone.answer) from None
+            self._observer(Warned("heygen: v3 does not answer here, going on with v2"))
+            self._version, self._deciding = "v2", False
+            return await self.poll(job_ids, report)
+        if self._version == "v3" or requests:
+            self._decided()
+        return requests
+
+    async def look(self, row: Row, job_id: str) -> Job:
+        """See `interfaces.Provider`."""
+        try:
+            job = await self._dialects[self._version].look(job_id)
+        except RouteGone as gone:
+            raise self._retired(gone.answer) from None
+        self._decided()
+        return job
+
+    async def link(self, row: Row, job: Job, dead: Container[str]) -> str | None:
+        """See `interfaces.Provider`. Every answer signs the link anew, for 7 days."""
+        return job.link if job.link not in dead else None
+
+    def _decided(self) -> None:
+        """Remember what answered, so that no later run has to ask."""
+        self._deciding = False
+        self._memory.note(_REMEMBERED, self._version)
+
+    def _retired(self, answer: Answer) -> FatalError:
+        other = "v2" if self._version == "v3" else "v3"
+        return FatalError(
+            f"HeyGen {self._version} answers as retired: {answer.problem()}",
+            hint=f"Try --heygen-api {other}, or check HEYGEN_API_BASE; then: batchcap resume",
+            provider=NAME,
+        )
+
+
+def _headers(secrets: Mapping[str, str]) -> Mapping[str, str]:
+    return {"X-Api-Key": secrets[CREDENTIALS[0]]}
+
+
+ENTRY = Entry(
+    name=NAME,
+    credentials=CREDENTIALS,
+    base_url=("HEYGEN_API_BASE", "https://api.heygen.com"),
+    read=NAME,
+    write=NAME,
+    headers=_headers,
+    build=HeyGen,
+)

@@ -1,0 +1,377 @@
+"""Mux Robots v0: a translate-captions job for each row.
+
+Sources are Mux's API reference and guides, and its SDK @mux/mux-node 15.3. The
+version of the Robots API is this module's `ROBOTS` and nothing else: v1 changes
+fields, shapes and events, and its contract is not public yet.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Container, Mapping, Sequence
+from urllib.parse import quote
+
+import orjson
+
+from batchcap.answers import Answer, as_object, clean, text, whole
+from batchcap.errors import FatalError, RowError, RowSkipped
+from batchcap.events import Warned
+from batchcap.interfaces import Report
+from batchcap.model import Create, Failure, Job, JobState, Json, Row
+from batchcap.pacing import Priority
+from batchcap.providers.entry import Entry, Parts
+from batchcap.providers.mux_assets import Asset, Assets
+from batchcap.providers.mux_signing import PlaybackSigner
+from batchcap.providers.refusals import check_access, rejected
+
+ROBOTS = "/robots/v0"
+WORKFLOW = "translate-captions"
+_JOBS = f"{ROBOTS}/jobs"
+_TRANSLATE = f"{_JOBS}/{WORKFLOW}"
+
+CREDENTIALS = ("MUX_TOKEN_ID", "MUX_TOKEN_SECRET")
+
+_STATES = {
+    "pending": JobState.RUNNING,
+    "processing": JobState.RUNNING,
+    "completed": JobState.COMPLETED,
+    "errored": JobState.ERRORED,
+    "cancelled": JobState.CANCELLED,
+}
+_ACTIVE = ("pending", "processing")
+"""In this order: a job that moves on between the two lists is then in both."""
+
+_PARAMETERS = ("upload_to_mux", "never_translate", "track_name", "replace_existing_tracks")
+_PAGE = 100
+
+
+class Mux:
+    """The `Provider` for Mux. Satisfies `interfaces.Provider`."""
+
+    name = "mux"
+    first_look = 2.0
+    shortest_gap = 2.0
+    link_grace = 30.0
+    missing_grace = 60.0
+
+    def __init__(self, parts: Parts) -> None:
+        self._api = parts.api
+        self._observer = parts.observer
+        self._stream = parts.settings.stream_url.rstrip("/")
+        self._on_existing = parts.settings.on_existing
+        self._assets = Assets(self._read_asset)
+        self._signer = PlaybackSigner(parts.settings.secrets, parts.now)
+        self._sweep_pages = len(_ACTIVE)
+        self._odd_words: set[str] = set()
+
+    @property
+    def read_rate(self) -> float | None:
+        """See `interfaces.Polled`."""
+        return self._api.read_rate
+
+    async def prepare(self, row: Row) -> Create | Job:
+        """See `interfaces.Provider`. Reads the asset only where the row names no track."""
+        track_id = row.params.get("track_id")
+        if track_id is None:
+            asset = await self._assets.get(row.source_id)
+            if not _replaces(row) and (found := self._existing(row, asset)):
+                return found
+            track_id = asset.source_track(row.params.get("from_language"))
+        return Create(_body(row, track_id))
+
+    async def submit(self, row: Row, create: Create) -> Job:
+        """See `interfaces.Provider`. `POST /robots/v0/jobs/translate-captions`, 202."""
+        answer = await self._api.post(_TRANSLATE, create.body, priority=Priority.START)
+        self._check(answer)
+        if answer.ok:
+            return self._accepted(answer)
+        if answer.status in {404, 405, 410}:
+            await self._check_route()
+        if answer.status == 409:
+            return await self._duplicate(row, create, answer)
+        return await self._explained(row, create, answer)
+
+    async def find(self, row: Row, create: Create) -> Job | None:
+        """The asset's job that an earlier create made, whoever sent it; None: there is none.
+
+        Summaries carry no parameters, so each candidate is read. Running and
+        completed ones come first.
+        """
+        found: list[Job] = []
+        for summary in await self._listed({"asset_id": row.source_id}):
+            answer = await self._get(f"{_TRANSLATE}/{_segment(text(summary.get('id')))}")
+            if answer.ok and _same_work(answer.data(), create.body):
+                found.append(self._job(answer.data()))
+        good = (JobState.RUNNING, JobState.COMPLETED)
+        return min(found, key=lambda job: job.state not in good, default=None)
+
+    async def poll(self, job_ids: Sequence[str], report: Report) -> int:
+        """See `interfaces.Polled`.
+
+        A few are asked for one by one. Many are compared with the lists of active
+        jobs: what is not on them any more has ended, whatever the account's
+        history is and however it is sorted.
+        """
+        if len(job_ids) <= self._sweep_pages:
+            for job_id in job_ids:
+                report(await self._described(job_id, Priority.POLL))
+            return len(job_ids)
+        active: dict[str, Json] = {}
+        pages = 0
+        for status in _ACTIVE:
+            listed = await self._listed({"status": status}, Priority.POLL)
+            pages += 1 + len(listed) // _PAGE
+            active.update((text(one.get("id")), one) for one in listed)
+        self._sweep_pages = pages
+        for job_id in job_ids:
+            state = JobState.RUNNING if job_id in active else JobState.ENDED
+            report(Job(id=job_id, state=state))
+        return pages
+
+    async def look(self, row: Row, job_id: str) -> Job:
+        """See `interfaces.Provider`.
+
+        Jobs are deleted 30 days after their creation; what one made stays on the
+        asset as a text track.
+        """
+        job = await self._described(job_id, Priority.FINISH)
+        if job.state is JobState.MISSING:
+            track = (await self._assets.get(row.source_id, fresh=True)).in_language(row.target)
+            if track is not None and track.ready:
+                return Job(id=job_id, state=JobState.COMPLETED, track=track.id)
+        return job
+
+    async def link(self, row: Row, job: Job, dead: Container[str]) -> str | None:
+        """See `interfaces.Provider`. The temporary link, else the uploaded track.
+
+        The temporary link lives for 7 days after the job and is not renewed.
+        """
+        if job.link is not None and job.link not in dead:
+            return job.link
+        if job.track is None:
+            return None
+        asset = await self._assets.get(row.source_id)
+        return self._track_url(asset, job.track)
+
+    async def cancel(self, job_id: str) -> Job:
+        """Ask Mux to cancel a job; one that ended already stays as it is (409)."""
+        answer = await self._api.post(
+            f"{_JOBS}/{_segment(job_id)}/cancel", priority=Priority.FINISH
+        )
+        self._check(answer)
+        if answer.ok:
+            return self._job(answer.data())
+        if answer.status in {404, 409}:
+            return await self._described(job_id, Priority.FINISH)
+        raise rejected(answer)
+
+    def _track_url(self, asset: Asset, track_id: str) -> str:
+        track = f"text/{quote(track_id, safe='')}.vtt"
+        for playback_id in asset.playback.get("public", ()):
+            return f"{self._stream}/{quote(playback_id, safe='')}/{track}"
+        for playback_id in asset.playback.get("signed", ()):
+            token = self._signer.token(playback_id)
+            return f"{self._stream}/{quote(playback_id, safe='')}/{track}?token={token}"
+        policies = ", ".join(asset.playback) or "none"
+        raise RowError("link_dead", f"asset {asset.id} has no usable playback id ({policies})")
+
+    async def _duplicate(self, row: Row, create: Create, answer: Answer) -> Job:
+        """409: Mux has a job for this already (since 2026-09-23); share it."""
+        job = await self.find(row, create)
+        if job is not None and job.state in {JobState.RUNNING, JobState.COMPLETED}:
+            return job
+        which = f"; job {job.id} is {job.state.value}" if job else ""
+        raise RowError("rejected", f"{answer.problem()}{which}")
+
+    async def _explained(self, row: Row, create: Create, answer: Answer) -> Job:
+        """A 422 says in words what the asset says in facts: read the asset."""
+        if answer.status != 422:
+            raise rejected(answer)
+        asset = await self._assets.get(row.source_id, fresh=True)
+        if not asset.playback:
+            raise RowError("rejected", f"asset {asset.id} has no playback id")
+        source_id = create.body["parameters"]["track_id"]
+        source = asset.track(source_id)
+        if source is None:
+            raise RowError("track_not_found", f"asset {asset.id} has no text track {source_id}")
+        if not source.ready:
+            message = f"text track {source_id} of asset {asset.id} is {source.status}"
+            raise RowError("track_not_ready", message, retryable=source.status == "preparing")
+        if not _replaces(row) and (found := self._existing(row, asset)):
+            return found
+        raise rejected(answer)
+
+    def _existing(self, row: Row, asset: Asset) -> Job | None:
+        """The caption where the asset has one in the target language, by --on-existing."""
+        track = asset.in_language(row.target)
+        if track is None or track.status in {"errored", "deleted"}:
+            return None
+        message = f"asset {asset.id} has text track {track.id} in {row.target} already"
+        match self._on_existing:
+            case "skip":
+                raise RowSkipped(message)
+            case "fail":
+                raise RowError("language_exists", message)
+            case _:
+                return Job(id=None, state=JobState.COMPLETED, track=track.id)
+
+    def _accepted(self, answer: Answer) -> Job:
+        job = self._job(answer.data())
+        if not job.id:
+            raise RowError(
+                "outcome_unknown", "the create was accepted without a job id", retryable=True
+            )
+        return job
+
+    async def _described(self, job_id: str, priority: Priority) -> Job:
+        answer = await self._get(f"{_TRANSLATE}/{_segment(job_id)}", priority=priority)
+        if answer.status == 410:
+            raise _gone(answer)
+        if answer.status == 404:
+            return Job(id=job_id, state=JobState.MISSING)
+        if not answer.ok:
+            raise rejected(answer)
+        return self._job(answer.data(), job_id)
+
+    async def _listed(
+        self, query: Mapping[str, str], priority: Priority = Priority.FINISH
+    ) -> list[Json]:
+        """All summaries that a filter lets through; pages may drift while jobs move."""
+        listed: list[Json] = []
+        page = 1
+        while True:
+            asked = {"workflow": WORKFLOW, "limit": str(_PAGE), "page": str(page), **query}
+            answer = await self._get(_JOBS, asked, priority=priority)
+            if answer.status in {404, 410}:
+                raise _gone(answer)
+            if not answer.ok:
+                raise rejected(answer)
+            items = answer.items()
+            listed += items
+            if len(items) < _PAGE:
+                return listed
+            page += 1
+
+    async def _check_route(self) -> None:
+        """Tell a retired API from a refusal: the list has no id that could be missing."""
+        await self._listed({"status": _ACTIVE[0]})
+
+    async def _get(
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        priority: Priority = Priority.FINISH,
+    ) -> Answer:
+        answer = await self._api.get(path, query, priority=priority)
+        self._check(answer)
+        return answer
+
+    async def _read_asset(self, asset_id: str) -> Answer:
+        return await self._get(f"/video/v1/assets/{_segment(asset_id)}", priority=Priority.START)
+
+    def _check(self, answer: Answer) -> None:
+        check_access(answer, self.name, CREDENTIALS)
+        if answer.status == 403:
+            raise FatalError(
+                f"mux does not allow this: {answer.problem()}",
+                hint="The token needs Robots and Video permissions, and the Robots terms have "
+                "to be accepted for its environment in the dashboard; then: batchcap resume",
+                provider=self.name,
+            )
+
+    def _job(self, data: Json, job_id: str | None = None) -> Job:
+        word = text(data.get("status"))
+        outputs = as_object(data.get("outputs"))
+        state = self._state(word)
+        return Job(
+            id=text(data.get("id")) or job_id,
+            state=state,
+            link=text(outputs.get("temporary_vtt_url")) or None,
+            track=text(outputs.get("uploaded_track_id")) or None,
+            failure=_failure(data) if state is JobState.ERRORED else None,
+            units=whole(data.get("units_consumed")),
+        )
+
+    def _state(self, word: str) -> JobState:
+        """A word never seen before is "still running", told once."""
+        if word not in _STATES and word not in self._odd_words:
+            self._odd_words.add(word)
+            self._observer(Warned(f"mux: job status {clean(word)!r} is new; taken as running"))
+        return _STATES.get(word, JobState.RUNNING)
+
+
+def tag(row: Row) -> str:
+    """What marks our create in `passthrough`: the same for the same task, always."""
+    task = f"{row.provider}\n{row.source_id}\n{row.target}"
+    return hashlib.sha256(task.encode()).hexdigest()[:20]
+
+
+def _body(row: Row, track_id: str) -> Json:
+    passthrough = {"batchcap": tag(row), "passthrough": row.params.get("passthrough")}
+    kept = {key: value for key, value in passthrough.items() if value is not None}
+    handed_on = {key: row.params[key] for key in _PARAMETERS if key in row.params}
+    return {
+        "passthrough": orjson.dumps(kept).decode(),
+        "parameters": {
+            "asset_id": row.source_id,
+            "track_id": track_id,
+            "to_language_code": row.target,
+            **handed_on,
+        },
+    }
+
+
+def _replaces(row: Row) -> bool:
+    """Whether the user wants an existing track replaced, so that it is no caption to take."""
+    return bool(row.params.get("replace_existing_tracks", "fail") != "fail")
+
+
+def _same_work(job: Json, body: Json) -> bool:
+    """Whether a job translates the same track of the same asset to the same language."""
+    mine, theirs = body["parameters"], as_object(job.get("parameters"))
+    same = all(theirs.get(name) == mine[name] for name in ("asset_id", "track_id"))
+    wanted: str = mine["to_language_code"].lower()
+    return same and text(theirs.get("to_language_code")).lower() == wanted
+
+
+def _failure(data: Json) -> Failure:
+    """The job's errors; `retryable` may be absent, and then nobody promised anything."""
+    listed = data.get("errors")
+    errors = [as_object(one) for one in listed] if isinstance(listed, list) else []
+    told = "; ".join(
+        f"{text(one.get('type'))}: {text(one.get('message')) or text(one.get('messages'))}"
+        for one in errors
+    )
+    retryable = any(one.get("retryable") is True for one in errors)
+    return Failure("job_failed", clean(told) or "the job errored without a reason", retryable)
+
+
+def _gone(answer: Answer) -> FatalError:
+    return FatalError(
+        f"Mux Robots v0 answers as gone: {answer.problem()}",
+        hint="v0 ends six months after v1's launch. Look for a batchcap that speaks v1; "
+        "the ledger stays good for it.",
+        provider=Mux.name,
+    )
+
+
+def _segment(name: str) -> str:
+    """An id as one path segment, whatever it holds."""
+    return quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
+
+
+def _headers(secrets: Mapping[str, str]) -> Mapping[str, str]:
+    pair = ":".join(secrets[name] for name in CREDENTIALS)
+    return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+
+
+ENTRY = Entry(
+    name=Mux.name,
+    credentials=CREDENTIALS,
+    base_url=("MUX_BASE_URL", "https://api.mux.com"),
+    read="mux.read",
+    write="mux.write",
+    headers=_headers,
+    build=Mux,
+)

@@ -1,0 +1,223 @@
+"""Frozen settings from flags and environment; the only reader of the environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from batchcap.errors import FatalError, UsageError
+
+OnExisting = Literal["download", "skip", "fail"]
+HeyGenApi = Literal["auto", "v3", "v2"]
+
+DEFAULT_RATES: dict[str, float | None] = {"mux.write": 1.0, "mux.read": 5.0, "heygen": 5.0}
+"""Requests per second. Mux documents its own; HeyGen publishes none, so it is learned."""
+
+LEARNED = frozenset({"heygen"})
+LIFTED: dict[str, float | None] = dict.fromkeys(DEFAULT_RATES)
+
+DEFAULT_WINDOWS = {"mux": 1000, "heygen": 2000}
+"""Rows at work at once. For Mux these are jobs open at the provider (--max-jobs)."""
+
+SECRET_NAMES = (
+    "MUX_TOKEN_ID",
+    "MUX_TOKEN_SECRET",
+    "MUX_SIGNING_KEY",
+    "MUX_PRIVATE_KEY",
+    "HEYGEN_API_KEY",
+)
+
+
+class Secrets(Mapping[str, str]):
+    """Credentials by the name of their variable; never printed."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"<Secrets {sorted(self._values)}>"
+
+
+class ProviderSettings(msgspec.Struct, frozen=True):
+    """What one provider needs to know. `origin` is what a ledger belongs to."""
+
+    base_url: str
+    stream_url: str
+    origin: str
+    loopback: bool
+    secrets: Secrets
+    on_existing: OnExisting = "download"
+    heygen_api: HeyGenApi = "auto"
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """A run's settings. Rates are requests per second, durations seconds, sizes bytes."""
+
+    out: Path
+    rates: Mapping[str, float | None]
+    headroom: float = 0.0
+    windows: Mapping[str, int] = msgspec.field(default_factory=lambda: dict(DEFAULT_WINDOWS))
+    connections: int = 64
+    downloads: int = 32
+    on_existing: OnExisting = "download"
+    heygen_api: HeyGenApi = "auto"
+    job_timeout: float = 7200.0
+    settle: float = 60.0
+    retry_jobs: int = 0
+    max_caption: int = 64 * 1000 * 1000
+    learned: frozenset[str] = LEARNED
+
+    def rate(self, bucket: str) -> float | None:
+        """A bucket's rate, less what is left to the user's other programs."""
+        rate = self.rates.get(bucket, DEFAULT_RATES.get(bucket))
+        return None if rate is None else rate * (1 - self.headroom / 100)
+
+
+def provider_settings(
+    environment: Mapping[str, str],
+    base_url: tuple[str, str],
+    settings: Settings,
+    *,
+    sandbox: bool,
+) -> ProviderSettings:
+    """One provider's settings; `base_url` is the variable's name and its default.
+
+    Raises `UsageError` for a base URL that is neither https nor on loopback.
+    """
+    base, loopback = _base_url(environment, *base_url)
+    stream, _ = _base_url(environment, "MUX_STREAM_BASE_URL", "https://stream.mux.com")
+    return ProviderSettings(
+        base_url=base,
+        stream_url=stream,
+        origin="sandbox" if sandbox else base,
+        loopback=loopback,
+        secrets=Secrets(
+            {name: environment[name] for name in SECRET_NAMES if environment.get(name)}
+        ),
+        on_existing=settings.on_existing,
+        heygen_api=settings.heygen_api,
+    )
+
+
+def require(provider: str, credentials: tuple[str, ...], secrets: Secrets) -> None:
+    """Raise `FatalError` that names the variables where a credential is missing."""
+    missing = [name for name in credentials if name not in secrets]
+    if missing:
+        raise FatalError(
+            f"{provider} rows need {' and '.join(missing)} in the environment",
+            hint=f"export {missing[0]}=..., then: batchcap resume. "
+            "To try batchcap without an account: --sandbox",
+            provider=provider,
+        )
+
+
+def _base_url(environment: Mapping[str, str], name: str, default: str) -> tuple[str, bool]:
+    """A base URL without a trailing slash, and whether it is on loopback."""
+    url = environment.get(name) or default
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        parts, host = urlsplit(""), None
+    loopback = _on_loopback(host or "")
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
+        raise UsageError(
+            f"{name} must be an https URL (http only on loopback), it is {_shown(url)!r}",
+            hint=f"Unset it for the default, {default}",
+        )
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise UsageError(
+            f"{name} must be a plain URL without user, query or fragment",
+            hint="Credentials have variables of their own.",
+        )
+    return url.rstrip("/"), loopback
+
+
+def _shown(url: str) -> str:
+    """A URL fit for a message: without anything that could be a credential."""
+    return re.sub(r"//[^/@]*@", "//***@", url.partition("?")[0])[:80]
+
+
+def _on_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+_UNITS = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZES = {
+    "": 1,
+    "b": 1,
+    "kb": 1000,
+    "mb": 1000**2,
+    "gb": 1000**3,
+    "kib": 1024,
+    "mib": 1024**2,
+    "gib": 1024**3,
+}
+
+
+def parse_rate(text: str) -> tuple[str, float | None]:
+    """`BUCKET=N/s`, `N/min` or `none`, as (bucket, requests per second or None)."""
+    bucket, _, value = text.partition("=")
+    if bucket not in DEFAULT_RATES:
+        raise UsageError(
+            f"--rate: {bucket!r} is no bucket", hint=f"Known: {', '.join(DEFAULT_RATES)}"
+        )
+    if value == "none":
+        return bucket, None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)/(s|min|h)", value)
+    if match is None or float(match[1]) <= 0:
+        raise UsageError(
+            f"--rate: {value!r} is no rate", hint=f"Like this: --rate {bucket}=5/s, 90/min or none"
+        )
+    return bucket, float(match[1]) / _UNITS[match[2]]
+
+
+def parse_duration(option: str, text: str) -> float:
+    """`90`, `90s`, `5m`, `2h`, `1h30m`, `1d` in seconds."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)(s|min|m|h|d)", text)
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise UsageError(f"{option}: {text!r} is no duration", hint="Like this: 90s, 5m, 2h, 1h30m")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def parse_size(option: str, text: str) -> int:
+    """`64MB`, `512KiB`, `1000` in bytes."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
+    if match is None or match[2] not in _SIZES or not float(match[1]):
+        raise UsageError(f"{option}: {text!r} is no size", hint="Like this: 64MB, 512KiB")
+    return int(float(match[1]) * _SIZES[match[2]])
+
+
+def parse_windows(texts: list[str]) -> dict[str, int]:
+    """`mux=N` of --max-jobs over the defaults."""
+    windows = dict(DEFAULT_WINDOWS)
+    for one in texts:
+        provider, _, number = one.partition("=")
+        if provider != "mux" or not number.isdigit() or not int(number):
+            raise UsageError(
+                f"--max-jobs: {one!r} is not understood", hint="Like this: --max-jobs mux=500"
+            )
+        windows[provider] = int(number)
+    return windows
