@@ -1,0 +1,51 @@
+"""The verbs, and what each kind of error means to the shell."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from batchcap import __version__
+from batchcap.cli.resume import resume
+from batchcap.cli.run import run
+from batchcap.cli.sandbox import sandbox
+from batchcap.cli.status import status
+from batchcap.errors import BatchcapError, FatalError, UsageError
+
+DONE, FAILED, USAGE, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
+
+app = App(
+    name="batchcap",
+    help="Thousands of translated captions from Mux and HeyGen, as files, each paid for once.",
+    version=__version__,
+    result_action="return_value",
+)
+for verb in (run, resume, status, sandbox):
+    app.command(verb)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status of the contract."""
+    try:
+        result = app(argv, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _told("error", str(error), "batchcap --help lists what there is.", USAGE)
+    except UsageError as error:
+        return _told("error", error.message, error.hint, USAGE)
+    except (FatalError, BatchcapError) as error:
+        return _told("error", error.message, error.hint, STOPPED)
+    except KeyboardInterrupt:
+        return _told("stopped", "nothing is lost", "The same command goes on.", INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return FAILED
+    return result if isinstance(result, int) else DONE
+
+
+def _told(what: str, message: str, hint: str, status: int) -> int:
+    print(f"{what}: {message}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+    return status

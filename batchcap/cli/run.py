@@ -1,0 +1,65 @@
+"""`batchcap run MANIFEST...`: the manifests into the ledger, then to the end."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from batchcap.cli.options import ManifestOptions, Out, SandboxFlag, ScreenOptions, WorkOptions
+from batchcap.errors import UsageError
+
+
+def run(
+    *manifests: Annotated[str, Parameter(help="CSV, JSON or JSONL; - reads standard input.")],
+    out: Out = Path("captions"),
+    sandbox: SandboxFlag = False,
+    reading: ManifestOptions = ManifestOptions(),  # noqa: B008  # frozen
+    work: WorkOptions = WorkOptions(),  # noqa: B008  # frozen
+    screen: ScreenOptions = ScreenOptions(),  # noqa: B008  # frozen
+) -> int:
+    """Read manifests into the ledger, then work until every row has ended.
+
+    The same command again resumes. A further manifest adds to the same folder.
+    """
+    from batchcap import log
+    from batchcap.cli.session import Session
+    from batchcap.ledger import Lock, connect
+
+    if not manifests:
+        raise UsageError(
+            "run needs a manifest", hint="batchcap run videos.csv; batchcap resume needs none."
+        )
+    settings = work.settings(out, sandbox=sandbox)
+    log.set_up(screen.verbose, screen.log_file)
+    with Lock(out), closing(connect(out, create=True)) as connection:
+        said = _taken_in(connection, manifests, reading)
+        if not screen.quiet:
+            print(said, file=sys.stderr)
+        return Session(connection, settings, screen, sandbox=sandbox).run()
+
+
+def _taken_in(
+    connection: sqlite3.Connection, manifests: Sequence[str], options: ManifestOptions
+) -> str:
+    """Import, and what to say about it."""
+    from batchcap import manifest
+    from batchcap.ledger import take_in
+
+    how = manifest.ManifestOptions(
+        to=tuple(re.split(r"[;,\s]+", options.to)) if options.to else (),
+        from_language=options.from_ or None,
+        name=options.name,
+        encoding=options.encoding,
+    )
+    sources = [(source, manifest.read(source, how)) for source in manifests]
+    intake = take_in(connection, sources, skip_invalid=options.skip_invalid)
+    known = f", {intake.known:,} known already" if intake.known else ""
+    invalid = f", {intake.invalid:,} invalid" if intake.invalid else ""
+    return f"{intake.added:,} new captions in the ledger{known}{invalid}"

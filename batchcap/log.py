@@ -1,0 +1,85 @@
+"""What happened, as lines for people: -v on stderr, --log-file into a file.
+
+Messages are made without credentials and links; a filter takes out whatever
+looks like one all the same, because a library's words may hold any.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+from batchcap.errors import UsageError
+from batchcap.events import (
+    Event,
+    JobCreated,
+    LaneStopped,
+    RequestSent,
+    RowEnded,
+    RowStarted,
+    Throttled,
+    Warned,
+)
+from batchcap.interfaces import Observer
+
+LOG = logging.getLogger("batchcap")
+
+_QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
+_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
+
+class _Redacting(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg = _QUERY.sub(r"\1?<signature>", record.getMessage())
+        record.args = ()
+        return True
+
+
+def set_up(verbose: bool, log_file: Path | None) -> None:
+    """Log to stderr where `verbose`, and to a file where one is named."""
+    LOG.handlers.clear()
+    LOG.propagate = False
+    LOG.setLevel(logging.DEBUG)
+    handlers: list[logging.Handler] = [logging.StreamHandler()] if verbose else []
+    if log_file is not None:
+        try:
+            handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"--log-file {log_file}: {error.strerror or error}") from None
+    for handler in handlers or [logging.NullHandler()]:
+        handler.setFormatter(logging.Formatter(_FORMAT))
+        handler.addFilter(_Redacting())
+        LOG.addHandler(handler)
+
+
+def logged(event: Event) -> None:
+    """Log one event. An `Observer`."""
+    match event:
+        case RequestSent(bucket=bucket):
+            LOG.debug("request: %s", bucket)
+        case RowStarted(row=row):
+            LOG.debug("row %s: at work", row.key)
+        case JobCreated(row=row, job_id=job_id):
+            LOG.info("row %s: job %s created", row.key, job_id)
+        case RowEnded(row=row, outcome=outcome) if outcome.failure is not None:
+            failure = outcome.failure
+            LOG.warning("row %s: failed, %s: %s", row.key, failure.code, failure.message)
+        case RowEnded(row=row, outcome=outcome):
+            LOG.info("row %s: %s", row.key, outcome.state)
+        case Throttled(bucket=bucket, seconds=seconds):
+            LOG.warning("%s: throttled (429), paused for %.1f s", bucket, seconds)
+        case Warned(message=message):
+            LOG.warning("%s", message)
+        case LaneStopped(provider=provider, message=message):
+            LOG.error("%s stopped: %s", provider, message)
+
+
+def observers(*each: Observer) -> Observer:
+    """One observer that tells several, in order."""
+
+    def tell(event: Event) -> None:
+        for one in each:
+            one(event)
+
+    return tell

@@ -1,0 +1,111 @@
+"""How it is going: a few rows on a terminal, a line now and then elsewhere.
+
+Fed from counters, some times a second: a row an item would cost more than the
+items do.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from batchcap.ledger import Totals
+from batchcap.model import RowState
+from batchcap.report import duration, size
+from batchcap.tally import Tally
+
+_REFRESH = 0.2
+_LINE_EVERY = 5.0
+
+
+class Progress:
+    """Draws a run on stderr. `before` are the totals at its start."""
+
+    def __init__(self, tally: Tally, before: Totals, console: Console) -> None:
+        self._tally, self._before, self._console = tally, before, console
+
+    @asynccontextmanager
+    async def shown(self) -> AsyncIterator[None]:
+        """Draw for as long as the block runs."""
+        self._started = anyio.current_time()
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._live if self._console.is_terminal else self._lines)
+            try:
+                yield
+            finally:
+                group.cancel_scope.cancel()
+
+    async def _live(self) -> None:
+        with Live(self.table(), console=self._console, auto_refresh=False, transient=True) as live:
+            while True:
+                await anyio.sleep(_REFRESH)
+                live.update(self.table(), refresh=True)
+
+    async def _lines(self) -> None:
+        while True:
+            await anyio.sleep(_LINE_EVERY)
+            print(self.line(), file=sys.stderr, flush=True)  # noqa: T201  # progress is for stderr
+
+    def line(self) -> str:
+        """One line of talk."""
+        parts = [f"{done:,}/{total:,} {name}" for name, done, total in self._counts()]
+        failed = self._failed()
+        parts += [f"{failed:,} failed"] if failed else []
+        return f"{duration(self._elapsed())}: {', '.join(parts)}; {self._speed()}{self._pause()}"
+
+    def table(self) -> Table:
+        """At most eight rows, whatever the manifest's size."""
+        table = Table.grid(padding=(0, 2))
+        for name, done, total in self._counts():
+            working = self._tally.working[name]
+            table.add_row(
+                Text(name, style="bold"),
+                ProgressBar(total=max(total, 1), completed=done, width=30),
+                f"{done:,}/{total:,}",
+                f"{working:,} at work",
+            )
+        table.add_row("", self._speed(), "", Text(self._pause().lstrip("; "), style="yellow"))
+        if failed := self._failed():
+            codes = ", ".join(f"{code} {n:,}" for code, n in self._tally.errors.most_common(4))
+            table.add_row("", Text(f"{failed:,} failed", style="red"), "", codes)
+        if self._tally.last_warning:
+            table.add_row("", Text(self._tally.last_warning[:100], style="yellow"))
+        return table
+
+    def _counts(self) -> list[tuple[str, int, int]]:
+        return [
+            (
+                name,
+                sum(states.values()) - states.get("pending", 0) + self._tally.done(name),
+                sum(states.values()),
+            )
+            for name, states in self._before.by_provider.items()
+        ]
+
+    def _failed(self) -> int:
+        return sum(n for (_, state), n in self._tally.ended.items() if state is RowState.FAILED)
+
+    def _elapsed(self) -> float:
+        return anyio.current_time() - self._started
+
+    def _speed(self) -> str:
+        elapsed = max(self._elapsed(), 0.1)
+        done = sum(self._tally.ended.values())
+        left = self._before.pending - done
+        words = f"{done / elapsed:.1f}/s, {size(self._tally.bytes)}"
+        return words + (f", {duration(left * elapsed / done)} left" if done and left > 0 else "")
+
+    def _pause(self) -> str:
+        now = anyio.current_time()
+        waits = {
+            name: until - now for name, until in self._tally.paused_until.items() if until > now
+        }
+        return "".join(f"; {name} paused for {duration(left)}" for name, left in waits.items())

@@ -1,0 +1,77 @@
+"""Counts what happened, from events; progress, log and summary read it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+
+from batchcap.events import (
+    Event,
+    JobCreated,
+    LaneStopped,
+    RequestSent,
+    RowEnded,
+    RowStarted,
+    Throttled,
+    Warned,
+)
+from batchcap.model import RowState
+
+
+class Tally:
+    """What this run did so far. An `Observer`."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[str] = Counter()
+        self.ended: Counter[tuple[str, RowState]] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.working: Counter[str] = Counter()
+        self.created = 0
+        self.throttled = 0
+        self.bytes = 0
+        self.paused_until: dict[str, float] = {}
+        self.last_warning = ""
+        self._take: dict[type[Event], Callable[..., None]] = {
+            RequestSent: self._request,
+            RowStarted: self._row_started,
+            RowEnded: self._row_ended,
+            JobCreated: self._job_created,
+            Throttled: self._row_throttled,
+            Warned: self._warned,
+            LaneStopped: self._warned,
+        }
+
+    def __call__(self, event: Event) -> None:
+        """Count one event."""
+        self._take[type(event)](event)
+
+    def done(self, provider: str) -> int:
+        """Rows of a provider that this run ended, however."""
+        return sum(count for (name, _), count in self.ended.items() if name == provider)
+
+    def _request(self, event: RequestSent) -> None:
+        self.requests[event.bucket] += 1
+
+    def _row_started(self, event: RowStarted) -> None:
+        self.working[event.row.provider] += 1
+
+    def _row_ended(self, event: RowEnded) -> None:
+        outcome = event.outcome
+        self.working[event.row.provider] -= 1
+        self.ended[event.row.provider, outcome.state] += 1
+        if outcome.caption is not None:
+            self.bytes += outcome.caption.bytes
+        if outcome.failure is not None:
+            self.errors[outcome.failure.code] += 1
+
+    def _job_created(self, _event: JobCreated) -> None:
+        self.created += 1
+
+    def _row_throttled(self, event: Throttled) -> None:
+        self.throttled += 1
+        until = asyncio.get_running_loop().time() + event.seconds
+        self.paused_until[event.bucket] = max(until, self.paused_until.get(event.bucket, 0.0))
+
+    def _warned(self, event: Warned | LaneStopped) -> None:
+        self.last_warning = event.message
