@@ -34,6 +34,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     are the columns that the provider understands (`track_id`, `passthrough`,
     ...), `meta` the user's other columns, carried into results and report.
     `origin` is "file:line".
+
+    `target` is the language that a job would translate to, "" where none is made.
+    (provider, source_id, target) is the task: rows that agree in it ask for the
+    same caption. A HeyGen row's `language` is only a label.
     """
 
     number: int = 0
@@ -41,19 +45,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     source_id: str
     language: str | None
+    target: str = ""
     path: str
     params: Json = {}
     meta: Json = {}
     origin: str = ""
-
-    @property
-    def target(self) -> str:
-        """The language that a job would translate to; "" where none is made.
-
-        (provider, source_id, target) is the task: two rows that agree in it ask
-        for the same caption. A HeyGen row's `language` is only a label.
-        """
-        return str(self.params.get("to_language_code", ""))
 
 
 class InvalidRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ anywhere in between, a final name is complete or absent.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -41,8 +42,8 @@ class CaptionStore:
 
     def part(self, path: str) -> Path:
         """Where a file is written before it is whole: beside its target."""
-        target = self.root / path
-        return target.with_name(f".{target.name[:200]}.part")
+        digest = hashlib.sha256(path.encode()).hexdigest()[:16]
+        return (self.root / path).with_name(f".{digest}.part")
 
     async def drain(self) -> None:
         """Return when everything handed over is on disk."""

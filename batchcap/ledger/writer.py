@@ -16,7 +16,7 @@ from batchcap.ledger.schema import damaged
 from batchcap.model import Facts, Job, JobState, Outcome, Row, Work
 
 _PENDING = """
-SELECT r.number, r.key, r.provider, r.source_id, r.language, r.path, r.params, r.meta, r.origin,
+SELECT r.number, r.key, r.provider, r.source_id, r.language, r.target, r.path, r.params, r.meta, r.origin,
        c.intent_at, c.job_id
 FROM rows r
 LEFT JOIN creates c ON c.row = r.number AND c.ended IS NULL
@@ -152,13 +152,15 @@ class _Page(tuple[str, int, int]):
 
 
 def _work(found: Sequence[Any]) -> Work:
-    number, key, provider, source_id, language, path, params, meta, origin, intent, job = found
+    number, key, provider, source_id, language, target, path = found[:7]
+    params, meta, origin, intent, job = found[7:]
     row = Row(
         number=number,
         key=key,
         provider=provider,
         source_id=source_id,
         language=language,
+        target=target,
         path=path,
         params=orjson.loads(params),
         meta=orjson.loads(meta),

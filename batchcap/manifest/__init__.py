@@ -1,0 +1,94 @@
+"""CSV, JSON and JSONL into rows; everything is checked before the first request.
+
+text.py       bytes -> lines of text
+formats.py    lines -> records: the columns of one row as they stand in the file
+columns.py    record -> rows; `COLUMNS` is the table of what each provider knows
+kinds.py      what a cell may hold
+languages.py  language tags
+paths.py      where a caption goes, and what a path must not do
+problems.py   how a problem is told
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from batchcap.errors import UsageError
+from batchcap.manifest.columns import COLUMNS, Columns, Reader
+from batchcap.manifest.formats import records
+from batchcap.manifest.problems import shown
+from batchcap.manifest.text import Text
+from batchcap.model import InvalidRow, Row
+
+__all__ = ["COLUMNS", "STDIN", "Columns", "ManifestOptions", "read"]
+
+STDIN = "-"
+
+
+class ManifestOptions(msgspec.Struct, frozen=True):
+    """What the command line says about manifests.
+
+    `to` and `from_language` stand in for Mux rows that name none, `name` is
+    the template of the paths, `encoding` that of CSV, JSON and JSONL alike.
+    """
+
+    to: tuple[str, ...] = ()
+    from_language: str | None = None
+    name: str = "{provider}/{source_id}.{language}.vtt"
+    encoding: str = "utf-8"
+
+
+def read(source: str, options: ManifestOptions) -> Iterator[Row | InvalidRow]:
+    """The rows of a manifest in its order, and an `InvalidRow` for each bad record.
+
+    `source` is a path, or "-" for standard input. CSV and JSONL are read as
+    they are asked for, in bounded memory; a JSON document is read whole. What
+    is wrong with the file as a whole comes as an `InvalidRow` too. Whether rows
+    agree with each other is not looked at.
+
+    Raises `UsageError` at once where an option is wrong, and while reading
+    where the file cannot be read.
+    """
+    reader = Reader(printable(source), options.to, options.from_language, options.name)
+    try:
+        io.TextIOWrapper(io.BytesIO(), options.encoding)
+    except (LookupError, ValueError):
+        raise UsageError(
+            f"--encoding: {shown(options.encoding)} is unknown",
+            hint="names are those of Python: utf-8, utf-16, cp1252, shift_jis, ...",
+        ) from None
+    return _rows(source, options.encoding, reader)
+
+
+def printable(source: str) -> str:
+    """The name of a source, fit for a message of one line."""
+    return source if source.isprintable() else shown(source)
+
+
+def _rows(source: str, encoding: str, reader: Reader) -> Iterator[Row | InvalidRow]:
+    try:
+        with _opened(source) as stream:
+            text = Text(stream, encoding)
+            try:
+                text.open()
+                for line, place, cells in records(source, text):
+                    yield from reader.rows(line, place, cells)
+            finally:
+                text.close()
+    except OSError as error:
+        raise UsageError(f"{printable(source)}: {error.strerror or error}") from error
+
+
+def _opened(source: str) -> contextlib.AbstractContextManager[BinaryIO]:
+    if source == STDIN:
+        return contextlib.nullcontext(sys.stdin.buffer)
+    if "\0" in source:
+        raise UsageError(f"{printable(source)}: no file has such a name")
+    return Path(source).open("rb")

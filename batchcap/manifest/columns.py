@@ -1,0 +1,264 @@
+"""From a record to rows: which columns there are, and what each must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import msgspec
+
+from batchcap.errors import UsageError
+from batchcap.manifest import kinds, languages, paths
+from batchcap.manifest.paths import Template
+from batchcap.manifest.problems import Wrong, described, shown
+from batchcap.model import InvalidRow, Json, Row
+
+Kind = Callable[[Any], Any]
+
+
+class Columns(msgspec.Struct, frozen=True):
+    """What a provider's rows are made of.
+
+    `ids` are the names that its id column goes by. `targets` is the column of
+    target languages (one row each), `label` the column that only names a
+    language; a provider has one of the two. `params` are handed to the API.
+    """
+
+    ids: tuple[str, ...]
+    params: Mapping[str, Kind]
+    targets: str | None = None
+    label: str | None = None
+
+
+COLUMNS: Mapping[str, Columns] = {
+    "mux": Columns(
+        ids=("asset_id",),
+        targets="to_language_code",
+        params={
+            "track_id": kinds.identifier,
+            "from_language": languages.tag,
+            "passthrough": kinds.text,
+            "upload_to_mux": kinds.flag,
+            "track_name": kinds.text,
+            "never_translate": kinds.terms,
+            "replace_existing_tracks": kinds.text,
+        },
+    ),
+    "heygen": Columns(
+        ids=("video_translate_id", "video_translation_id"),
+        label="language",
+        params={"caption_type": kinds.vtt},
+    ),
+}
+
+IDS = {name: provider for provider, columns in COLUMNS.items() for name in columns.ids}
+"""Each id column, and the provider that it tells."""
+
+KNOWN = frozenset(
+    {"provider", "key", "name", *IDS}
+    | {name for columns in COLUMNS.values() for name in columns.params}
+    | {name for columns in COLUMNS.values() for name in (columns.targets, columns.label) if name}
+)
+"""Every column that means something to batchcap."""
+
+MAX_DEPTH = 100
+"""Levels of lists and objects in a kept column; the JSON writer gives up at 254."""
+
+
+class Draft(msgspec.Struct, gc=False):
+    """A record on its way to rows; a column that is understood leaves `cells`."""
+
+    cells: Json
+    problems: list[str] = []
+    provider: str | None = None
+    source_id: str | None = None
+    id_column: str = ""
+    languages: tuple[str | None, ...] = ()
+    key: str | None = None
+    template: Template | None = None
+
+    def take(self, column: str, kind: Kind) -> Any:
+        """The value of a column, None where it is absent or wrong."""
+        if column not in self.cells:
+            return None
+        try:
+            return kind(self.cells.pop(column))
+        except Wrong as wrong:
+            self.problems.append(f"{column}: {wrong}")
+            return None
+
+    def invalid(self, line: int, origin: str, place: str) -> InvalidRow:
+        """The record with all its problems, and what could be read of it."""
+        return InvalidRow(
+            line=line,
+            message=place + "; ".join(self.problems),
+            origin=origin,
+            key=self.key,
+            provider=self.provider,
+            source_id=self.source_id,
+            language=self.languages[0] if len(self.languages) == 1 else None,
+        )
+
+
+class Reader:
+    """Makes rows of the records of one file.
+
+    `to` and `source_language` stand in for Mux rows that name none; `name` is
+    the template of the paths. Raises `UsageError` where one of them is wrong.
+    """
+
+    def __init__(
+        self, file: str, to: tuple[str, ...], source_language: str | None, name: str
+    ) -> None:
+        self._file = file
+        self._to = _option("--to", languages.tags, list(to)) if to else ()
+        self._from = _option("--from", languages.tag, source_language) if source_language else None
+        self._template: Template = _option("--name", paths.check, name)
+
+    def rows(self, line: int, place: str, cells: Json | str) -> list[Row] | list[InvalidRow]:
+        """The rows of a record, or the one invalid row that it is.
+
+        `place` is put before the message where the line alone does not tell;
+        `cells` may be what is wrong with the record.
+        """
+        origin = f"{self._file}:{line}"
+        if isinstance(cells, str):
+            return [InvalidRow(line=line, message=place + cells, origin=origin)]
+        draft = Draft(cells)
+        rows: list[Row] = []
+        if columns := _columns(draft):
+            _source_id(draft, columns)
+            self._languages(draft, columns)
+            if "key" in cells:
+                draft.key = draft.take("key", kinds.identifier)
+            if "name" in cells:
+                draft.template = draft.take("name", _name)
+            params = self._params(draft, columns)
+            if not draft.problems:
+                rows = self._expanded(draft, columns, params, origin)
+        return [draft.invalid(line, origin, place)] if draft.problems else rows
+
+    def _languages(self, draft: Draft, columns: Columns) -> None:
+        if not columns.targets:
+            draft.languages = (draft.take(columns.label, kinds.label) if columns.label else None,)
+        elif columns.targets in draft.cells:
+            draft.languages = draft.take(columns.targets, languages.tags) or ()
+        elif self._to:
+            draft.languages = self._to
+        else:
+            draft.problems.append(f"{columns.targets}: missing, and there is no --to")
+
+    def _params(self, draft: Draft, columns: Columns) -> Json:
+        """The provider's own columns; what is left in the cells is the user's."""
+        params: Json = {}
+        for column, value in list(draft.cells.items()):
+            if column in columns.params:
+                if (taken := draft.take(column, columns.params[column])) is not None:
+                    params[column] = taken
+            elif type(value) in (dict, list) and _deeper(value, MAX_DEPTH):
+                draft.problems.append(f"{shown(column)}: nested more than {MAX_DEPTH} deep")
+        if len(params) > 1:  # in one order, whatever the file's
+            params = {column: params[column] for column in columns.params if column in params}
+        if self._from and "from_language" in columns.params and "track_id" not in params:
+            params.setdefault("from_language", self._from)
+        return params
+
+    def _expanded(self, draft: Draft, columns: Columns, params: Json, origin: str) -> list[Row]:
+        """One row for each language; a path that cannot be goes to the draft's problems."""
+        rows: list[Row] = []
+        provider, source_id = cast(str, draft.provider), cast(str, draft.source_id)
+        template = draft.template or self._template
+        try:
+            for language in draft.languages:
+                key = _key(draft, language)
+                fields = {
+                    "provider": provider,
+                    "source_id": source_id,
+                    "language": language,
+                    "key": key,
+                }
+                if not template.plain:
+                    fields = _all(fields, draft, columns, params)
+                rows.append(
+                    Row(
+                        key=key,
+                        provider=provider,
+                        source_id=source_id,
+                        language=language,
+                        target=(language or "") if columns.targets else "",
+                        path=template.fill(fields),
+                        params=params,
+                        meta=draft.cells,
+                        origin=origin,
+                    )
+                )
+        except Wrong as wrong:
+            column = "name" if draft.template else draft.id_column
+            draft.problems.append(f"{column}: {wrong}")
+        if len(rows) > 1 and len({row.path for row in rows}) < len(rows):
+            draft.problems.append("name: several languages need {language} in the path")
+        return rows
+
+
+def _option(flag: str, kind: Kind, value: Any) -> Any:
+    try:
+        return kind(value)
+    except Wrong as wrong:
+        raise UsageError(f"{flag}: {wrong}") from None
+
+
+def _name(value: Any) -> Template:
+    return paths.template(kinds.text(value))
+
+
+def _columns(draft: Draft) -> Columns | None:
+    """The columns of the record's provider, which its id column tells where it is not named."""
+    named = draft.cells.pop("provider", None)
+    if named is None:
+        found = {IDS[column] for column in IDS if column in draft.cells}
+        if len(found) != 1:
+            what = "missing, and more than one" if found else "missing, and none"
+            draft.problems.append(f"provider: {what} of {', '.join(IDS)} is there to tell it")
+            return None
+        named = found.pop()
+    if not isinstance(named, str) or named not in COLUMNS:
+        known = " or ".join(COLUMNS)
+        draft.problems.append(f"provider: {described(named)} is unknown, it is {known}")
+        return None
+    draft.provider = named
+    return COLUMNS[named]
+
+
+def _source_id(draft: Draft, columns: Columns) -> None:
+    for column in columns.ids:
+        if column not in draft.cells:
+            continue
+        found = draft.take(column, kinds.identifier)
+        if draft.id_column and found != draft.source_id:
+            draft.problems.append(f"{draft.id_column}: differs from {column}")
+        draft.id_column, draft.source_id = column, found
+    if not draft.id_column:
+        draft.problems.append(f"{columns.ids[0]}: missing")
+
+
+def _key(draft: Draft, language: str | None) -> str:
+    if draft.key is None:
+        task = f"{draft.provider}:{draft.source_id}"
+        return f"{task}:{language}" if language else task
+    return draft.key if len(draft.languages) == 1 else f"{draft.key}:{language}"
+
+
+def _all(fields: Json, draft: Draft, columns: Columns, params: Json) -> Json:
+    """Everything that a template may name: the row's columns too, as they are called there."""
+    own = {draft.id_column: draft.source_id, columns.targets or "language": fields["language"]}
+    return {**draft.cells, **params, **own, **fields}
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects are nested more than `levels` deep."""
+    if not isinstance(value, dict | list):
+        return False
+    if levels == 0:
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return any(_deeper(item, levels - 1) for item in inner)

@@ -1,0 +1,250 @@
+"""From text to records: CSV, JSON and JSONL, each record with its line.
+
+A record is (line, place, cells): `place` is put before a message where the line
+alone does not tell which record is meant ("item 3: "), and `cells` are the
+columns that are not empty, or a string that says why there are none. Reading
+goes on behind a bad record wherever the format lets it.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any
+
+import msgspec
+import orjson
+
+from batchcap.manifest.columns import IDS, KNOWN
+from batchcap.manifest.problems import described, shown
+from batchcap.manifest.text import Text
+from batchcap.model import Json
+
+Record = tuple[int, str, Json | str]
+
+MAX_FIELD = csv.field_size_limit()
+"""Characters that one column may hold: 131,072."""
+
+_EMPTY = "the file is empty"
+_NO_ITEMS = "there are no items"
+_FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+
+
+def records(source: str, text: Text) -> Iterator[Record]:
+    """The records of a text, its format told by the extension of `source`, else by the text."""
+    if not text.head:
+        return iter([(1, "", _EMPTY)])
+    match _FORMATS.get(PurePath(source).suffix.lower()) or _guessed(text.head):
+        case "json":
+            return _json(text)
+        case "jsonl":
+            return _json_lines(text)
+        case "tsv":
+            return _csv(text, "\t")
+        case _:
+            return _csv(text, _delimiter(text.head))
+
+
+def _guessed(head: str) -> str:
+    start = head.lstrip()[:1]
+    if start == "[":
+        return "json"
+    if start != "{":
+        return "csv"
+    try:
+        first = orjson.loads(head)
+    except orjson.JSONDecodeError as error:
+        # An object that goes on behind its first line is one document; a broken one is a record.
+        return "json" if error.pos >= len(head.rstrip()) else "jsonl"
+    return "json" if isinstance(first.get("items"), list) else "jsonl"
+
+
+# CSV
+
+
+def _delimiter(header: str) -> str:
+    """A comma, unless the header has none and has what some spreadsheets write instead."""
+    if "," not in header:
+        return next((other for other in ";\t" if other in header), ",")
+    return ","
+
+
+def _csv(text: Text, delimiter: str) -> Iterator[Record]:
+    # Strict: a stray quote is told, where the lax mode would swallow the rows behind it.
+    lines = csv.reader(text.lines(), delimiter=delimiter, strict=True, skipinitialspace=True)
+    parsed = _parsed(lines, text)
+    first, header = next(parsed)
+    names = header if isinstance(header, str) else _names(header)
+    if isinstance(names, str):
+        yield first, "", names
+        return
+    alone = True
+    for line, row in parsed:
+        cells = row if isinstance(row, str) else _cells(names, row)
+        if cells:
+            alone = False
+            yield line, "", cells
+    if alone:
+        yield first, "", "a header and no rows"
+
+
+def _parsed(lines: Any, text: Text) -> Iterator[tuple[int, list[str] | str]]:
+    """The rows of a csv.reader with the line they begin on, blank ones left out."""
+    faults = text.faults
+    row: list[str] | str
+    while True:
+        line = lines.line_num + 1
+        try:
+            row = next(lines)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            row = _csv_fault(str(error))
+        if faults:
+            yield from faults
+            faults.clear()
+        elif row:
+            yield line, row
+
+
+def _csv_fault(message: str) -> str:
+    if "field limit" in message:
+        return f"a field of more than {MAX_FIELD:,} characters, or a quote that is never closed"
+    if "unexpected end of data" in message:
+        return "a quote that is never closed"
+    return f"broken CSV: {message}"
+
+
+def _names(header: list[str]) -> list[str] | str:
+    """The columns of a header row, the known ones in lower case; a string says what is wrong."""
+    names = [name.strip() for name in header]
+    names = [name.lower() if name.lower() in KNOWN else name for name in names]
+    repeated = [name for name, count in Counter(names).items() if count > 1 and name]
+    if repeated:
+        return f"{', '.join(map(shown, repeated))}: the header names this column twice"
+    if IDS.keys().isdisjoint(names):
+        return f"no header: the first line names none of {', '.join(IDS)}"
+    return names
+
+
+def _cells(names: list[str], row: list[str]) -> Json | str:
+    if len(row) > len(names):
+        return f"{len(row)} cells, where the header has {len(names)} columns"
+    cells: Json = {name: cell for name, cell in zip(names, row, strict=False) if cell}
+    if "" in cells:
+        return f"{shown(cells[''])}: the header has no name for this column"
+    return cells
+
+
+# JSON
+
+
+def _json_lines(text: Text) -> Iterator[Record]:
+    for line, raw in enumerate(text.lines(), 1):
+        if text.faults:
+            yield line, "", text.faults.pop()[1]
+        elif not raw.isspace():
+            yield line, "", _object(raw, {})
+
+
+def _json(text: Text) -> Iterator[Record]:
+    data = text.whole().encode(errors="replace")
+    if text.faults:
+        line, message = text.faults.pop()
+        yield line, "", message
+        return
+    try:
+        defaults, start, items = _document(data)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        yield _json_fault(data, error)
+        return
+    if isinstance(defaults, str):
+        yield 1, "", defaults
+    elif not items:
+        yield 1, "", _NO_ITEMS
+    else:
+        yield from _items(data, start, items, defaults)
+
+
+def _document(data: bytes) -> tuple[Json | str, int, list[msgspec.Raw]]:
+    """The defaults (or what is wrong with the document), and the items with their offset.
+
+    The items stay raw, so that each can be found in `data` and told with its line.
+    """
+    if data.lstrip()[:1] != b"{":
+        return {}, 0, msgspec.json.decode(data, type=list[msgspec.Raw])
+    outer = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    if unknown := [name for name in outer if name not in ("defaults", "items")]:
+        return f"{shown(unknown[0])}: unknown beside defaults and items", 0, []
+    if "items" not in outer:
+        return "expected a list, or an object with items", 0, []
+    raw = bytes(outer["items"])
+    defaults = _object(bytes(outer.get("defaults", b"{}")), {})
+    if isinstance(defaults, str):
+        return f"defaults: {defaults}", 0, []
+    if not raw.startswith(b"["):
+        return "items: expected a list", 0, []
+    return defaults, data.index(raw), msgspec.json.decode(raw, type=list[msgspec.Raw])
+
+
+def _items(data: bytes, start: int, items: list[msgspec.Raw], defaults: Json) -> Iterator[Record]:
+    lines = list(_lines(data, start, items))
+    shared = Counter(lines)
+    for number, (line, raw) in enumerate(zip(lines, items, strict=True), 1):
+        place = f"item {number}: " if shared[line] > 1 else ""
+        yield line, place, _object(bytes(raw), defaults)
+
+
+def _lines(data: bytes, start: int, items: list[msgspec.Raw]) -> Iterator[int]:
+    """The line of each item: between two of them there is nothing but a comma and white space."""
+    line, position = 1, 0
+    for raw in items:
+        start = data.index(bytes(raw), start)
+        line += data.count(b"\n", position, start)
+        yield line
+        position, start = start, start + len(memoryview(raw))
+
+
+def _json_fault(data: bytes, error: Exception) -> Record:
+    """orjson tells lines, msgspec does not; it reads the same document once more."""
+    try:
+        orjson.loads(data)
+    except orjson.JSONDecodeError as told:
+        hint = " (one object a line? name the file .jsonl)" if "after document" in told.msg else ""
+        return told.lineno, "", f"broken JSON: {told.msg} (column {told.colno}){hint}"
+    return 1, "", f"expected a list, or an object with items: {error}"
+
+
+def _object(raw: str | bytes, defaults: Json) -> Json | str:
+    """The columns of an object that are not empty, over the defaults."""
+    try:
+        found = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        return f"broken JSON: {error.msg} (character {min(error.pos, len(raw.rstrip())) + 1})"
+    if not isinstance(found, dict):
+        return f"expected an object, got {described(found)}"
+    if len(raw) > MAX_FIELD and (column := _oversized(found)) is not None:
+        return f"{shown(column)}: more than {MAX_FIELD:,} characters"
+    cells = {name: value for name, value in found.items() if value is not None and value != ""}
+    return {**defaults, **cells}
+
+
+def _oversized(found: Json) -> str | None:
+    return next((column for column, value in found.items() if _size(value) > MAX_FIELD), None)
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    try:
+        return len(orjson.dumps(value))
+    except orjson.JSONEncodeError:
+        return 0  # nested too deep to be written, which the columns tell

@@ -1,0 +1,133 @@
+"""Who may import whom: downward only, without cycles, and some rooms know no I/O."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "batchcap"
+
+LAYERS = [
+    {"model", "errors", "events"},
+    {"interfaces", "stopping", "retry", "grouping", "pacing", "virtual"},
+    {"engine", "poller"},
+    {"answers", "captions", "filehost", "ledger", "log", "manifest", "report", "settings"}
+    | {"store", "tally", "transport"},
+    {"download", "progress", "providers", "sandbox"},
+    {"assembly"},
+    {"cli", "__main__"},
+]
+RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
+
+FORBIDDEN = {
+    "engine": {"aiohttp", "sqlite3", "os", "pathlib", "aiofiles"},
+    "poller": {"aiohttp", "sqlite3", "os", "pathlib", "aiofiles"},
+}
+HTTP_CLIENTS = {"transport", "filehost", "sandbox"}
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(ROOT).parts[0]
+    return first.removesuffix(".py")
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Absolute names of the modules that a file imports, inside functions too."""
+    tree = ast.parse(path.read_text())
+    return frozenset(_imported(tree, path))
+
+
+def _imported(tree: ast.AST, path: Path) -> Iterator[str]:
+    package = ["batchcap", *path.relative_to(ROOT).parent.parts]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (one.name for one in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{module}.{one.name}" for one in node.names)
+
+
+def files() -> list[Path]:
+    return sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+def rooms_imported(path: Path) -> set[str]:
+    parts = (name.split(".") for name in imports(path))
+    return {name[1] for name in parts if name[0] == "batchcap" and len(name) > 1} & RANK.keys()
+
+
+def test_every_room_has_its_place() -> None:
+    assert {room_of(path) for path in files()} == RANK.keys()
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_downward(path: Path) -> None:
+    mine = room_of(path)
+    upward = {other for other in rooms_imported(path) if RANK[other] > RANK[mine]}
+    assert not upward, f"{path} imports from above: {upward}"
+
+
+def test_there_are_no_cycles() -> None:
+    graph = {
+        path.relative_to(ROOT).with_suffix("").as_posix().removesuffix("/__init__"): {
+            target
+            for name in imports(path)
+            if name.startswith("batchcap.") and (target := _module(name))
+        }
+        for path in files()
+    }
+    for module, targets in graph.items():
+        targets.discard(module)
+    TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+def _module(name: str) -> str | None:
+    """The file that an imported name comes from, as a path below the package."""
+    parts = name.split(".")[1:]
+    for end in range(len(parts), 0, -1):
+        below = ROOT.joinpath(*parts[:end])
+        if below.with_suffix(".py").exists() or (below / "__init__.py").exists():
+            return "/".join(parts[:end])
+    return None
+
+
+@pytest.mark.parametrize("room", FORBIDDEN)
+def test_the_engine_knows_no_io(room: str) -> None:
+    top = {name.split(".")[0] for name in imports(ROOT / f"{room}.py")}
+    assert not top & FORBIDDEN[room]
+
+
+def test_only_the_transport_speaks_http() -> None:
+    users = {
+        room_of(path)
+        for path in files()
+        if "aiohttp" in {name.split(".")[0] for name in imports(path)}
+    }
+    assert users <= HTTP_CLIENTS
+
+
+def test_the_sandbox_does_not_know_the_engine_that_it_judges() -> None:
+    for path in files():
+        if room_of(path) == "sandbox":
+            assert rooms_imported(path) <= {"sandbox"}, path
+
+
+def test_nine_functions_in_ten_are_short() -> None:
+    lengths = sorted(length for path in files() for length in _lengths(path))
+    assert lengths[int(len(lengths) * 0.9)] < 26
+
+
+def _lengths(path: Path) -> Iterator[int]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            doc = ast.get_docstring(node, clean=False)
+            body = node.body[0]
+            skipped = (body.end_lineno or 0) - body.lineno + 1 if doc is not None else 0
+            yield (node.end_lineno or 0) - node.lineno + 1 - skipped
