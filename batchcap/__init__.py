@@ -1,3 +1,35 @@
-"""batchcap: thousands of translated captions from Mux and HeyGen, as files."""
+"""batchcap: thousands of translated captions from Mux and HeyGen, as files.
+
+The map of the house. A row travels through it in one direction:
+
+====================  ==========================================================
+`cli`                 argv in, exit status out; one file a verb
+`assembly`            builds the objects of a run; the only file that knows all
+`manifest`            CSV, JSON and JSONL into rows, checked by file and line
+`ledger`              the checkpoint in SQLite: rows, facts, outcomes
+`engine`              carries each row from manifest to file
+`poller`              watches every outstanding job of a provider at once
+`providers`           `PROVIDERS`: paths, fields and words of each API
+`transport`           requests to an API: pace, send, classify, repeat
+`answers`             what came back, read tolerantly
+`pacing`              the budget of a bucket, and who spends it next
+`retry`               how often and how long after a failure
+`filehost`            streams what a link leads to, without credentials
+`download`            from link to verified caption
+`captions`            what a whole WebVTT file is
+`store`               files under their final names, many with one sync
+`grouping`            work that is cheaper by the batch
+`stopping`            an orderly stop
+`events`              what happened; `tally`, `progress` and `log` read it
+`report`              results.jsonl, the summary, the last line
+`settings`            flags and environment, checked
+`interfaces`          the engine's sockets, on one page
+`model`, `errors`     the nouns, and what can go wrong
+`virtual`             the loop whose clock jumps
+`sandbox`             both providers over real HTTP, with faults on demand
+====================  ==========================================================
+
+Who may import whom is in `tests/test_layers.py`.
+"""
 
 __version__ = "0.1.0"

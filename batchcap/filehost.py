@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+import anyio
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
@@ -59,7 +60,8 @@ class FileHosts:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._session.close()
+        with anyio.CancelScope(shield=True):
+            await self._session.close()
 
     @asynccontextmanager
     async def open(self, link: str) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -40,14 +40,14 @@ def set_up(verbose: bool, log_file: Path | None) -> None:
     """Log to stderr where `verbose`, and to a file where one is named."""
     LOG.handlers.clear()
     LOG.propagate = False
-    LOG.setLevel(logging.DEBUG)
     handlers: list[logging.Handler] = [logging.StreamHandler()] if verbose else []
     if log_file is not None:
         try:
             handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
         except OSError as error:
             raise UsageError(f"--log-file {log_file}: {error.strerror or error}") from None
-    for handler in handlers or [logging.NullHandler()]:
+    LOG.setLevel(logging.DEBUG if handlers else logging.CRITICAL)
+    for handler in handlers:
         handler.setFormatter(logging.Formatter(_FORMAT))
         handler.addFilter(_Redacting())
         LOG.addHandler(handler)

@@ -33,7 +33,10 @@ from batchcap.interfaces import Memory, Observer
 from batchcap.stopping import Stop
 
 _SLACK = 0.02
-"""Seconds of lateness that a bucket may catch up."""
+_STRICT = 10.0
+"""Seconds of lateness that a bucket may catch up, for the part of its rate above
+`_STRICT` a second: a timer late by a millisecond costs slow buckets nothing, and a peer
+that counts strictly then never sees two requests too close."""
 
 _GUARD = 1e-6
 """Seconds added to the window, so that rounding never admits one request early."""
@@ -198,7 +201,7 @@ class Bucket:
         self._floor: AsyncLimiter | None = None
         if rate is None:
             return
-        room = 1 + _SLACK * rate
+        room = 1 + _SLACK * max(0.0, rate - _STRICT)
         self._floor = AsyncLimiter(room, room / rate)
         count = math.ceil(rate)
         self._window = count / rate + _GUARD

@@ -14,6 +14,7 @@ from typing import Self
 from urllib.parse import urlencode
 
 import aiohttp
+import anyio
 import orjson
 from yarl import URL
 
@@ -78,8 +79,9 @@ class Api:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for session in self._sessions.values():
-            await session.close()
+        with anyio.CancelScope(shield=True):
+            for session in self._sessions.values():
+                await session.close()
 
     @property
     def read_rate(self) -> float | None:

@@ -9,7 +9,7 @@ from cyclopts import App, CycloptsError
 
 from batchcap import __version__
 from batchcap.cli.resume import resume
-from batchcap.cli.run import run
+from batchcap.cli.run import STDIN, run
 from batchcap.cli.sandbox import sandbox
 from batchcap.cli.status import status
 from batchcap.errors import BatchcapError, FatalError, UsageError
@@ -29,7 +29,8 @@ for verb in (run, resume, status, sandbox):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status of the contract."""
     try:
-        result = app(argv, exit_on_error=False, print_error=False)
+        words = [STDIN if word == "-" else word for word in argv or sys.argv[1:]]
+        result = app(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         return _told("error", str(error), "batchcap --help lists what there is.", USAGE)
     except UsageError as error:

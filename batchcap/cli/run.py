@@ -15,6 +15,9 @@ from cyclopts import Parameter
 from batchcap.cli.options import ManifestOptions, Out, SandboxFlag, ScreenOptions, WorkOptions
 from batchcap.errors import UsageError
 
+STDIN = "<stdin>"
+"""Stands for "-" while arguments are parsed: cyclopts takes that for an option."""
+
 
 def run(
     *manifests: Annotated[str, Parameter(help="CSV, JSON or JSONL; - reads standard input.")],
@@ -30,7 +33,7 @@ def run(
     """
     from batchcap import log
     from batchcap.cli.session import Session
-    from batchcap.ledger import Lock, connect
+    from batchcap.ledger import Lock, connect, discard_empty
 
     if not manifests:
         raise UsageError(
@@ -39,7 +42,11 @@ def run(
     settings = work.settings(out, sandbox=sandbox)
     log.set_up(screen.verbose, screen.log_file)
     with Lock(out), closing(connect(out, create=True)) as connection:
-        said = _taken_in(connection, manifests, reading)
+        try:
+            said = _taken_in(connection, manifests, reading)
+        except UsageError:
+            discard_empty(connection, out)
+            raise
         if not screen.quiet:
             print(said, file=sys.stderr)
         return Session(connection, settings, screen, sandbox=sandbox).run()
@@ -58,7 +65,8 @@ def _taken_in(
         name=options.name,
         encoding=options.encoding,
     )
-    sources = [(source, manifest.read(source, how)) for source in manifests]
+    names = [manifest.STDIN if name == STDIN else name for name in manifests]
+    sources = [(name, manifest.read(name, how)) for name in names]
     intake = take_in(connection, sources, skip_invalid=options.skip_invalid)
     known = f", {intake.known:,} known already" if intake.known else ""
     invalid = f", {intake.invalid:,} invalid" if intake.invalid else ""

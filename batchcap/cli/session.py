@@ -19,7 +19,7 @@ from batchcap import assembly, log, report
 from batchcap.cli.options import ScreenOptions
 from batchcap.errors import BatchcapError
 from batchcap.events import Event, LaneStopped, Warned
-from batchcap.ledger import totals
+from batchcap.ledger import totals, waiting
 from batchcap.progress import Progress
 from batchcap.sandbox.child import sandbox_process
 from batchcap.settings import Settings
@@ -57,7 +57,7 @@ class Session:
     async def _work(self) -> assembly.Ended:
         async with AsyncExitStack() as stack:
             environment: Mapping[str, str] = os.environ
-            if self._sandbox:
+            if self._sandbox and waiting(self._connection):
                 state = self._settings.out / ".batchcap" / "sandbox.sqlite"
                 environment = await stack.enter_async_context(sandbox_process(state))
             if not (self._screen.quiet or self._screen.no_progress):

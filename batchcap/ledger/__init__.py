@@ -12,7 +12,7 @@ It holds rows, facts and outcomes; no link, no key.
 from batchcap.ledger.intake import Intake, put_back, take_in
 from batchcap.ledger.lock import Holder, Lock
 from batchcap.ledger.reading import Totals, failed_codes, results, totals, waiting
-from batchcap.ledger.schema import connect, folder, read_only
+from batchcap.ledger.schema import connect, discard_empty, folder, read_only
 from batchcap.ledger.writer import SqliteLedger
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "SqliteLedger",
     "Totals",
     "connect",
+    "discard_empty",
     "failed_codes",
     "folder",
     "put_back",

@@ -6,6 +6,8 @@ that `status` reads while a run writes.
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -87,6 +89,16 @@ def connect(out: Path, *, create: bool) -> sqlite3.Connection:
         ) from None
     except sqlite3.Error as error:
         raise damaged(out, error) from None
+
+
+def discard_empty(connection: sqlite3.Connection, out: Path) -> None:
+    """Take away a ledger without a row, so that a run that never started leaves nothing."""
+    if connection.execute("SELECT 1 FROM rows LIMIT 1").fetchone():
+        return
+    connection.close()
+    shutil.rmtree(folder(out))
+    with contextlib.suppress(OSError):
+        out.rmdir()
 
 
 def read_only(out: Path) -> sqlite3.Connection:

@@ -15,11 +15,14 @@ from batchcap.grouping import Group
 from batchcap.ledger.schema import damaged
 from batchcap.model import Facts, Job, JobState, Outcome, Row, Work
 
+# A job that ended without a caption is no fact of its row any more; one that
+# completed is: what it made is paid for.
 _PENDING = """
-SELECT r.number, r.key, r.provider, r.source_id, r.language, r.target, r.path, r.params, r.meta, r.origin,
+SELECT r.number, r.key, r.provider, r.source_id, r.language, r.target, r.path,
+       r.params, r.meta, r.origin,
        c.intent_at, c.job_id
 FROM rows r
-LEFT JOIN creates c ON c.row = r.number AND c.ended IS NULL
+LEFT JOIN creates c ON c.row = r.number AND ifnull(c.ended, 'completed') = 'completed'
      AND c.nth = (SELECT max(nth) FROM creates WHERE row = r.number)
 WHERE r.provider = ? AND r.state IS NULL AND r.number > ?
 ORDER BY r.number LIMIT ?

@@ -1,0 +1,57 @@
+"""The sandbox as a child process, for `--sandbox`.
+
+A session of its own, so that the terminal's Ctrl-C leaves it to its parent; and
+it watches its standard input, so that it ends with a parent that was killed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import anyio.abc
+import orjson
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+_STARTS_WITHIN = 30.0
+_STOPS_WITHIN = 10.0
+
+
+@asynccontextmanager
+async def sandbox_process(state: Path, *arguments: str) -> AsyncIterator[Mapping[str, str]]:
+    """Run a sandbox that keeps its jobs and clock in `state`; yields its environment.
+
+    Raises `RuntimeError` where it does not start.
+    """
+    command = [sys.executable, "-m", "batchcap", "sandbox", "--json", "--until-stdin-closes"]
+    command += ["--state", str(state), *arguments]
+    process = await anyio.open_process(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None, start_new_session=True
+    )
+    try:
+        yield await _environment(process)
+    finally:
+        with anyio.move_on_after(_STOPS_WITHIN, shield=True):
+            assert process.stdin is not None
+            await process.stdin.aclose()
+            await process.wait()
+        if process.returncode is None:
+            process.kill()
+        with anyio.CancelScope(shield=True):
+            await process.aclose()
+
+
+async def _environment(process: anyio.abc.Process) -> Mapping[str, str]:
+    assert process.stdout is not None
+    lines = BufferedByteReceiveStream(process.stdout)
+    try:
+        with anyio.fail_after(_STARTS_WITHIN):
+            line = await lines.receive_until(b"\n", 65536)
+    except (anyio.IncompleteRead, anyio.EndOfStream, TimeoutError):
+        raise RuntimeError("the sandbox did not start") from None
+    environment: Mapping[str, str] = orjson.loads(line)
+    return environment

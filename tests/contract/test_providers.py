@@ -1,0 +1,195 @@
+"""One suite for every entry of `PROVIDERS`, against the sandbox over real HTTP.
+
+A third provider adds its words to `IDS` and runs.
+"""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from batchcap.errors import FatalError, LinkExpired, RowError
+from batchcap.filehost import FileHosts
+from batchcap.interfaces import Provider
+from batchcap.model import Create, Job, JobState, Row
+from batchcap.providers import PROVIDERS
+from batchcap.sandbox import Sandbox, SandboxOptions
+from tests.world import desk, heygen_row, mux_row, now
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("name", PROVIDERS),
+]
+
+ROWS = {"mux": mux_row, "heygen": heygen_row}
+IDS = {
+    "mux": {
+        "good": "one",
+        "fails": "fails",
+        "stuck": "stuck",
+        "odd": "oddstate",
+        "missing": "missing",
+    },
+    "heygen": {
+        "good": "one",
+        "fails": "failed",
+        "stuck": "stuck",
+        "odd": "oddstate",
+        "missing": "missing",
+    },
+}
+
+
+def row(name: str, kind: str) -> Row:
+    made = ROWS[name](f"id-{IDS[name][kind]}-1")
+    return made
+
+
+async def started(provider: Provider, row: Row) -> Job:
+    prepared = await provider.prepare(row)
+    return await provider.submit(row, prepared) if isinstance(prepared, Create) else prepared
+
+
+async def looked(provider: Provider, row: Row, job: Job) -> Job:
+    assert job.id is not None
+    return await provider.look(row, job.id)
+
+
+async def test_a_job_is_followed_to_a_link_that_holds_a_caption(name: str) -> None:
+    async with Sandbox(SandboxOptions()) as sandbox, desk(sandbox, name) as here:
+        mine = row(name, "good")
+        job = await started(here.provider, mine)
+        await anyio.sleep(60)
+        job = await looked(here.provider, mine, job)
+        assert job.state is JobState.COMPLETED
+        link = await here.provider.link(mine, job, ())
+        assert link is not None
+        async with (
+            FileHosts(loopback=True, observer=here.observe, now=now) as hosts,
+            hosts.open(link) as pieces,
+        ):
+            body = b"".join([piece async for piece in pieces])
+        assert body.startswith(b"WEBVTT")
+        assert not here.warnings
+
+
+async def test_a_poll_tells_of_every_job_in_few_requests(name: str) -> None:
+    async with (
+        Sandbox(SandboxOptions(job_seconds=1e6, job_seconds_max=1e6)) as sandbox,
+        desk(sandbox, name) as here,
+    ):
+        jobs = [await started(here.provider, ROWS[name](f"many-stuck-{n}")) for n in range(250)]
+        ids = [job.id or "" for job in jobs]
+        told: dict[str, JobState] = {}
+        requests = await here.provider.poll(ids, lambda job: told.update({job.id or "": job.state}))
+        assert [told[one] for one in ids] == [JobState.RUNNING] * 250
+        assert requests <= 10
+
+
+async def test_a_poll_tells_that_a_job_is_not_running_any_more(name: str) -> None:
+    async with Sandbox(SandboxOptions()) as sandbox, desk(sandbox, name) as here:
+        rows = [ROWS[name](f"ended-{n}") for n in range(120)]
+        ids = [(await started(here.provider, one)).id or "" for one in rows]
+        await anyio.sleep(60)
+        told: dict[str, JobState] = {}
+        await here.provider.poll(ids, lambda job: told.update({job.id or "": job.state}))
+        await anyio.sleep(60)
+        await here.provider.poll(ids, lambda job: told.update({job.id or "": job.state}))
+        assert {told[one] for one in ids} <= {JobState.ENDED, JobState.COMPLETED}
+
+
+async def test_a_failed_job_is_a_failure_with_a_reason(name: str) -> None:
+    async with Sandbox(SandboxOptions()) as sandbox, desk(sandbox, name) as here:
+        mine = row(name, "fails")
+        job = await started(here.provider, mine)
+        await anyio.sleep(60)
+        job = await looked(here.provider, mine, job)
+        assert job.state is JobState.ERRORED
+        assert job.failure is not None
+        assert job.failure.code == "job_failed"
+        assert job.failure.message
+
+
+async def test_a_job_that_runs_is_running(name: str) -> None:
+    async with Sandbox(SandboxOptions()) as sandbox, desk(sandbox, name) as here:
+        mine = row(name, "stuck")
+        job = await started(here.provider, mine)
+        await anyio.sleep(3600)
+        assert (await looked(here.provider, mine, job)).state is JobState.RUNNING
+
+
+async def test_a_state_never_seen_before_is_running_and_told_once(name: str) -> None:
+    async with (
+        Sandbox(SandboxOptions(odd_state_seconds=100)) as sandbox,
+        desk(sandbox, name) as here,
+    ):
+        mine = row(name, "odd")
+        job = await started(here.provider, mine)
+        for _ in range(3):
+            assert (await looked(here.provider, mine, job)).state is JobState.RUNNING
+        assert len(here.warnings) == 1
+
+
+async def test_an_id_that_does_not_exist_is_told(name: str) -> None:
+    async with Sandbox(SandboxOptions()) as sandbox, desk(sandbox, name) as here:
+        mine = row(name, "missing")
+        try:
+            job = await started(here.provider, mine)
+            state = (await looked(here.provider, mine, job)).state
+            assert state is JobState.MISSING
+        except RowError as error:
+            assert error.code == "asset_not_found"
+
+
+async def test_wrong_credentials_name_the_provider_and_the_variables(name: str) -> None:
+    entry = PROVIDERS[name]
+    wrong = dict.fromkeys(entry.credentials, "wrong")
+    async with Sandbox(SandboxOptions()) as sandbox, desk(sandbox, name, wrong) as here:
+        with pytest.raises(FatalError) as caught:
+            job = await started(here.provider, row(name, "good"))
+            await looked(here.provider, row(name, "good"), job)
+        assert caught.value.provider == name
+        assert all(variable in caught.value.hint for variable in entry.credentials)
+        assert "wrong" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "fault", ["throttle", "server_error", "html_error", "empty_error", "cut_body", "slow_body"]
+)
+async def test_what_passes_is_waited_out(name: str, fault: str) -> None:
+    options = SandboxOptions(faults={fault: 0.5}, seed=3)
+    async with Sandbox(options) as sandbox, desk(sandbox, name) as here:
+        mine = row(name, "stuck")
+        await here.provider.poll([f"p-{n}" for n in range(5)], lambda job: None)
+        prepared = await here.provider.prepare(mine)
+        assert isinstance(prepared, Create | Job)
+
+
+async def test_an_expired_link_is_told_apart_and_a_fresh_one_is_had(name: str) -> None:
+    async with Sandbox(SandboxOptions(link_seconds=100)) as sandbox, desk(sandbox, name) as here:
+        mine = row(name, "good")
+        job = await started(here.provider, mine)
+        await anyio.sleep(60)
+        old = await looked(here.provider, mine, job)
+        await anyio.sleep(3600)
+        async with FileHosts(loopback=True, observer=here.observe, now=now) as hosts:
+            assert old.link is not None
+            with pytest.raises(LinkExpired):
+                async with hosts.open(old.link):
+                    pass
+            again = await looked(here.provider, mine, job)
+            fresh = await here.provider.link(mine, again, {old.link})
+            assert fresh is not None
+            assert fresh != old.link
+            async with hosts.open(fresh) as pieces:
+                assert (await anext(pieces)).startswith(b"WEBVTT")
+
+
+@pytest.mark.parametrize("odd", ["a/../b", "..", ".", "a b", "ä", "a?b=c", "a#b", "%2e%2e"])
+async def test_an_odd_id_stays_one_path_segment(name: str, odd: str) -> None:
+    async with (
+        Sandbox(SandboxOptions(strict_ids=True, mux_ids=("asset-0001",))) as sandbox,
+        desk(sandbox, name) as here,
+    ):
+        mine = ROWS[name]("asset-0001")
+        assert (await here.provider.look(mine, odd)).state is JobState.MISSING

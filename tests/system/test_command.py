@@ -1,0 +1,198 @@
+"""What a user types and gets, by the contract."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.system.conftest import Shell
+
+MIXED = "asset_id,to_language_code,from_language,video_translate_id,title\n" + "".join(
+    f"asset-{n},es;pt-BR,en,,Film {n}\n,,,tr-{n},Clip {n}\n" for n in range(40)
+)
+
+
+def journal(environment: Mapping[str, str]) -> dict[str, Any]:
+    url = environment["MUX_BASE_URL"].removesuffix("/mux") + "/sandbox/journal"
+    with urllib.request.urlopen(url) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def test_a_sandbox_run_ends_with_every_caption_on_disk(shell: Shell) -> None:
+    name = shell.manifest(MIXED)
+    ran = shell.run("run", name, "--sandbox")
+    assert ran.returncode == 0, ran.stderr
+    last = ran.stdout.splitlines()[-1]
+    assert re.fullmatch(r"120 of 120 captions in .*s \(captions/results\.jsonl\)\.", last)
+    results = shell.results()
+    assert [one["state"] for one in results] == ["done"] * 120
+    assert results[0]["meta"] == {"title": "Film 0"}
+    for one in results:
+        file = shell.folder / "captions" / one["path"]
+        assert file.stat().st_size == one["bytes"]
+        assert file.read_bytes().startswith(b"WEBVTT")
+
+
+def test_the_same_command_again_asks_for_nothing(shell: Shell, sandbox: Mapping[str, str]) -> None:
+    name = shell.manifest(MIXED)
+    assert shell.run("run", name, "-q", "--rate", "mux.write=none").returncode == 0
+    before = journal(sandbox)
+    again = shell.run("run", name, "--json")
+    assert again.returncode == 0
+    assert json.loads(again.stdout)["done"] == 120
+    assert journal(sandbox)["requests"] == before["requests"]
+
+
+def test_interrupted_anywhere_it_goes_on_and_nothing_is_created_twice(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    name = shell.manifest(MIXED)
+    rates = ["--rate", "mux.write=60/s", "--rate", "mux.read=none"]
+    for delay in (0.6, 1.0, 1.5):
+        process = shell.start("run", name, *rates)
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert process.returncode in {130, 0}, err
+        if process.returncode == 130 and "pending" in out:
+            assert "batchcap resume goes on" in out
+    ended = shell.run("run", name, *rates, "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["done"] == 120
+    assert len(journal(sandbox)["creates"]) == 80
+
+
+def test_a_second_run_says_who_holds_the_ledger(shell: Shell, sandbox: Mapping[str, str]) -> None:
+    name = shell.manifest("video_translate_id\nstuck-1\n")
+    first = shell.start("run", name)
+    lock = shell.folder / "captions/.batchcap/lock"
+    deadline = time.monotonic() + 20
+    while not (lock.exists() and lock.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    second = shell.run("resume")
+    assert second.returncode == 3
+    assert f"process {first.pid}" in second.stderr
+    status = shell.run("status")
+    assert status.returncode == 0
+    assert f"running: process {first.pid}" in status.stdout
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=30)
+    assert first.returncode == 143
+
+
+def test_the_second_signal_quits_at_once(shell: Shell, sandbox: Mapping[str, str]) -> None:
+    options = {"answer_seconds": 8}
+    request = urllib.request.Request(
+        sandbox["MUX_BASE_URL"].removesuffix("/mux") + "/sandbox/options",
+        data=json.dumps(options).encode(),
+        method="POST",
+    )
+    urllib.request.urlopen(request).close()
+    process = shell.start("run", shell.manifest("video_translate_id\none\n"))
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert time.monotonic() - began < 5
+
+
+def test_a_wrong_key_stops_its_provider_and_the_other_goes_on(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    shell.environment["HEYGEN_API_KEY"] = "not-the-key"
+    ran = shell.run("run", shell.manifest(MIXED), "--rate", "mux.write=none")
+    assert ran.returncode == 3
+    assert "HEYGEN_API_KEY" in ran.stderr
+    assert "not-the-key" not in ran.stderr + ran.stdout
+    states = {(one["provider"], one["state"]) for one in shell.results()}
+    assert states == {("mux", "done"), ("heygen", "pending")}
+    shell.environment.update(sandbox)
+    assert shell.run("resume").returncode == 0
+
+
+def test_a_missing_key_is_named_before_anything_is_asked(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    del shell.environment["MUX_TOKEN_SECRET"]
+    ran = shell.run("run", shell.manifest(MIXED))
+    assert ran.returncode == 3
+    assert "MUX_TOKEN_SECRET" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert journal(sandbox)["requests"] == {}
+
+
+def test_a_ledger_belongs_to_one_origin(shell: Shell, sandbox: Mapping[str, str]) -> None:
+    name = shell.manifest("video_translate_id\none\n")
+    assert shell.run("run", name, "--sandbox").returncode == 0
+    other = shell.run("run", shell.manifest("video_translate_id\ntwo\n", "n.csv"))
+    assert other.returncode == 2
+    assert "sandbox" in other.stderr
+    assert sandbox["HEYGEN_API_BASE"] in other.stderr
+
+
+def test_json_is_all_there_is_on_stdout(shell: Shell) -> None:
+    ran = shell.run("run", shell.manifest(MIXED), "--sandbox", "--json", "-v")
+    assert ran.returncode == 0
+    (line,) = ran.stdout.splitlines()
+    summary = json.loads(line)
+    assert summary["total"] == summary["done"] == 120
+    assert {"failed", "skipped", "invalid", "pending", "elapsed_seconds", "bytes"} <= summary.keys()
+    assert set(summary["requests"]) == {"mux.write", "mux.read", "heygen", "downloads"}
+    assert summary["requests"]["mux.write"] == 80
+    assert summary["units_consumed"] >= 80
+
+
+def test_failed_rows_are_told_and_put_back(shell: Shell) -> None:
+    name = shell.manifest("video_translate_id\none\nmissing-1\nfailed-1\n")
+    ran = shell.run("run", name, "--sandbox")
+    assert ran.returncode == 1
+    assert "2 failed" in ran.stdout
+    assert "--retry-failed" in ran.stdout
+    codes = [one["error"] and one["error"]["code"] for one in shell.results()]
+    assert codes == [None, "not_found", "job_failed"]
+    again = shell.run("resume", "--sandbox", "--retry-failed", "--only", "not_found", "--json")
+    assert again.returncode == 1
+    assert json.loads(again.stdout)["errors"] == {"not_found": 1, "job_failed": 1}
+
+
+def test_standard_input_is_a_manifest(shell: Shell) -> None:
+    ran = shell.run("run", "-", "--sandbox", "--json", input="video_translate_id\none\n")
+    assert ran.returncode == 0
+    assert json.loads(ran.stdout)["done"] == 1
+
+
+def test_invalid_rows_can_be_gone_past(shell: Shell) -> None:
+    name = shell.manifest("asset_id,to_language_code,from_language\na,es,en\nb,,en\n")
+    refused = shell.run("run", name, "--sandbox")
+    assert refused.returncode == 2
+    assert f"{name}:3: to_language_code" in refused.stderr
+    assert not list(Path(shell.folder / "captions").glob("mux"))
+    ran = shell.run("run", name, "--sandbox", "--skip-invalid", "--json")
+    assert ran.returncode == 1
+    summary = json.loads(ran.stdout)
+    assert (summary["done"], summary["invalid"]) == (1, 1)
+    assert shell.results()[1]["line"] == 3
+
+
+def test_usage_errors_are_no_tracebacks(shell: Shell) -> None:
+    for arguments in (["run"], ["run", "nothing.csv"], ["resume"], ["status"], ["nonsense"]):
+        ran = shell.run(*arguments)
+        assert ran.returncode == 2, (arguments, ran.stderr)
+        assert ran.stderr.startswith("error: ")
+        assert "Traceback" not in ran.stderr
+
+
+def test_robots_v1_is_refused_with_a_reason(shell: Shell) -> None:
+    ran = shell.run("run", shell.manifest(MIXED), "--mux-robots-api", "v1")
+    assert ran.returncode == 2
+    assert "v1" in ran.stderr

@@ -1,0 +1,261 @@
+"""Whole runs against the sandbox on the virtual clock: what every row ends as, and
+what the server counted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import anyio
+import pytest
+
+from batchcap.sandbox import Sandbox, SandboxOptions, heygen_ids
+from batchcap.sandbox.assets import asset
+from tests.world import heygen_row, mux_row, run_rows
+
+pytestmark = pytest.mark.anyio
+
+
+MUX_ENDS = {
+    "plain": "done",
+    "missing": "asset_not_found",
+    "noplayback": "rejected",
+    "notrack": "track_not_found",
+    "preparing": "track_not_ready",
+    "twotracks": "done",
+    "live": "done",
+    "has-es": "done",
+    "fails": "job_failed",
+    "failsodd": "job_failed",
+    "failsforever": "job_failed",
+    "cancelled": "job_cancelled",
+    "stuck": "job_timeout",
+    "oddstate": "done",
+    "nolink": "done",
+    "nooutput": "captions_not_enabled",
+    "badvtt": "bad_caption",
+    "html": "bad_caption",
+    "nofile": "bad_caption",
+}
+HEYGEN_ENDS = {
+    "plain": "done",
+    "missing": "not_found",
+    "forbidden": "rejected",
+    "failed": "job_failed",
+    "stuck": "job_timeout",
+    "oddstate": "done",
+    "slow": "done",
+    "nocaption": "captions_not_enabled",
+    "emptylink": "captions_not_enabled",
+    "latelink": "done",
+    "lateempty": "done",
+    "badvtt": "bad_caption",
+    "html": "bad_caption",
+    "deadlink": "link_dead",
+}
+
+
+def track_of(source: str) -> dict[str, str]:
+    """The asset's first text track as a column; where there is none, by language."""
+    there = asset(source)
+    if there is None or not there.tracks:
+        return {"from_language": "en"}
+    return {"track_id": there.tracks[0].id}
+
+
+@pytest.mark.parametrize("with_track", [True, False])
+async def test_every_kind_of_asset_ends_as_it_should(tmp_path: Path, with_track: bool) -> None:
+    rows = [
+        mux_row(source, **(track_of(source) if with_track else {"from_language": "en"}))
+        for source in (f"id-{word}-1" for word in MUX_ENDS)
+    ]
+    async with Sandbox(SandboxOptions()) as sandbox:
+        ran = await run_rows(sandbox, tmp_path, rows)
+    ends = {key.split(":")[1][3:-2]: state for key, state in ran.states().items()}
+    assert ends == MUX_ENDS
+    assert not sandbox.journal.leaks
+
+
+@pytest.mark.parametrize("version", ["v3", "v2"])
+async def test_every_kind_of_translation_ends_as_it_should(tmp_path: Path, version: str) -> None:
+    rows = [heygen_row(f"id-{word}-1") for word in HEYGEN_ENDS]
+    async with Sandbox(SandboxOptions()) as sandbox:
+        ran = await run_rows(sandbox, tmp_path, rows, heygen_api=version)
+    ends = {key.split(":")[1][3:-2]: state for key, state in ran.states().items()}
+    assert ends == HEYGEN_ENDS
+    assert not sandbox.journal.leaks
+
+
+async def test_files_are_what_the_server_says(tmp_path: Path) -> None:
+    rows = [mux_row(f"film-{n}", from_language="en") for n in range(20)]
+    async with Sandbox(SandboxOptions(gzip=True)) as sandbox:
+        ran = await run_rows(sandbox, tmp_path, rows)
+    for one in ran.results:
+        data = (tmp_path / one["path"]).read_bytes()
+        assert len(data) == one["bytes"]
+        assert data.startswith(b"WEBVTT")
+    assert not list(tmp_path.rglob("*.part"))
+
+
+async def test_no_second_holds_more_than_the_limit_and_the_limit_is_used(tmp_path: Path) -> None:
+    rows = [mux_row(f"film-{n}", track_id=f"film-{n}-en") for n in range(600)]
+    videos = [heygen_row(f"video-{n}") for n in range(400)]
+    limits = SandboxOptions.documented(job_seconds=180, job_seconds_max=1800, burst=2)
+    rates = {"mux.write": 1.0, "mux.read": 5.0, "heygen": 5.0}
+    async with Sandbox(limits) as sandbox:
+        ran = await run_rows(sandbox, tmp_path, [*rows, *videos], rates=rates, learned=frozenset())
+        journal = sandbox.journal
+    assert set(ran.states().values()) == {"done"}
+    assert journal.throttled == 0
+    assert ran.tally.throttled == 0
+    assert journal.worst_second("mux.write") == 1
+    assert journal.worst_second("mux.read") <= 5
+    assert journal.worst_second("heygen") <= 5
+    creates = [entry.time for entry in journal.requests if entry.bucket == "mux.write"]
+    assert len(creates) == 600
+    assert (len(creates) - 1) / (creates[-1] - creates[0]) >= 0.98
+
+
+async def test_the_source_track_is_had_with_one_request_for_all_languages(tmp_path: Path) -> None:
+    rows = [mux_row("film", tag, from_language="en") for tag in ("es", "ja", "pt-BR", "de", "fr")]
+    async with Sandbox(SandboxOptions()) as sandbox:
+        ran = await run_rows(sandbox, tmp_path, rows)
+        assert sandbox.journal.count("mux.asset") == 1
+    assert set(ran.states().values()) == {"done"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "state"), [("download", "done"), ("skip", "skipped"), ("fail", "language_exists")]
+)
+@pytest.mark.parametrize("with_track", [True, False])
+async def test_a_track_that_exists_is_treated_as_the_user_chose(
+    tmp_path: Path, choice: str, state: str, with_track: bool
+) -> None:
+    params = track_of("film-has-es") if with_track else {"from_language": "en"}
+    async with Sandbox(SandboxOptions()) as sandbox:
+        ran = await run_rows(
+            sandbox, tmp_path, [mux_row("film-has-es", **params)], on_existing=choice
+        )
+        assert list(ran.states().values()) == [state]
+        assert sandbox.journal.creates == []
+    assert (tmp_path / "mux/film-has-es.es.vtt").exists() == (state == "done")
+
+
+async def test_auto_falls_back_to_v2_once_and_remembers(tmp_path: Path) -> None:
+    async with Sandbox(SandboxOptions(heygen_v3="gone404")) as sandbox:
+        ran = await run_rows(sandbox, tmp_path, [heygen_row("one")])
+        asked = sandbox.journal.count("heygen.v3.gone")
+        again = await run_rows(sandbox, tmp_path, [heygen_row("one"), heygen_row("two")])
+        assert asked == 1
+        assert sandbox.journal.count("heygen.v3.gone") == 1
+    assert set(ran.states().values()) == set(again.states().values()) == {"done"}
+
+
+@pytest.mark.parametrize("gone", ["gone404", "gone410"])
+@pytest.mark.parametrize("body", ["json", "html"])
+async def test_a_retired_route_is_no_missing_video(tmp_path: Path, gone: str, body: str) -> None:
+    options = SandboxOptions(heygen_v3=gone, heygen_v2=gone, gone_body=body)  # type: ignore[arg-type]  # literals by parametrize
+    async with Sandbox(options) as sandbox:
+        ran = await run_rows(sandbox, tmp_path, [heygen_row("one")])
+    assert [error.provider for error in ran.ended.fatal] == ["heygen"]
+    assert "retired" in ran.ended.fatal[0].message
+    assert list(ran.states().values()) == ["pending"]
+
+
+@pytest.mark.parametrize("gone", ["gone404", "gone410"])
+async def test_robots_gone_stops_mux_and_says_what_to_do(tmp_path: Path, gone: str) -> None:
+    async with Sandbox(SandboxOptions(robots_v0=gone)) as sandbox:  # type: ignore[arg-type]  # as above
+        ran = await run_rows(
+            sandbox, tmp_path, [mux_row("one", from_language="en"), heygen_row("two")]
+        )
+    assert "v1" in ran.ended.fatal[0].hint
+    assert ran.states() == {"mux:one:es": "pending", "heygen:two": "done"}
+
+
+async def test_a_lost_answer_is_never_followed_by_a_second_create(tmp_path: Path) -> None:
+    rows = [mux_row(f"film-{n}", track_id=f"film-{n}-en") for n in range(100)]
+    async with Sandbox(SandboxOptions(faults={"lost_create": 0.3, "reset": 0.1})) as sandbox:
+        await run_rows(sandbox, tmp_path, rows)
+        captions = [(job.order.asset_id, job.order.language) for job in sandbox.journal.creates]
+    assert len(captions) == len(set(captions))
+    assert captions
+
+
+async def test_the_list_is_walked_where_it_is_cheaper(tmp_path: Path) -> None:
+    ids = list(heygen_ids(1000))
+    async with Sandbox(SandboxOptions(heygen_account=1000, heygen_running=0)) as sandbox:
+        ran = await run_rows(sandbox, tmp_path, [heygen_row(one) for one in ids])
+    assert set(ran.states().values()) == {"done"}
+    assert ran.tally.requests["heygen"] <= 50
+
+
+async def test_the_list_is_left_where_it_is_not(tmp_path: Path) -> None:
+    rows = [heygen_row(f"elsewhere-{n}") for n in range(1000)]
+    async with Sandbox(SandboxOptions(heygen_account=100_000, heygen_running=0)) as sandbox:
+        ran = await run_rows(sandbox, tmp_path, rows)
+    assert set(ran.states().values()) == {"done"}
+    assert ran.tally.requests["heygen"] <= 1030
+
+
+async def test_links_that_expired_while_waiting_are_asked_for_afresh(tmp_path: Path) -> None:
+    rows = [heygen_row(f"video-{n}") for n in range(50)]
+    rows += [mux_row(f"film-{n}", track_id=f"film-{n}-en") for n in range(50)]
+    async with Sandbox(SandboxOptions(faults={"expired_link": 0.5})) as sandbox:
+        ran = await run_rows(sandbox, tmp_path, rows)
+        assert sandbox.journal.faults["expired_link"] > 10
+    assert set(ran.states().values()) == {"done"}
+
+
+async def test_a_caption_above_the_bound_is_refused(tmp_path: Path) -> None:
+    async with Sandbox(SandboxOptions(caption_bytes=50_000, gzip=True)) as sandbox:
+        ran = await run_rows(sandbox, tmp_path, [heygen_row("one")], max_caption=20_000)
+    assert list(ran.states().values()) == ["bad_caption"]
+    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.vtt"))
+
+
+async def test_mux_hands_on_every_parameter_and_the_users_passthrough(tmp_path: Path) -> None:
+    row = mux_row(
+        "film",
+        track_id="film-en",
+        passthrough="mine",
+        upload_to_mux=False,
+        never_translate=["Mux"],
+        track_name="Spanish",
+        replace_existing_tracks="fail",
+    )
+    async with Sandbox(SandboxOptions()) as sandbox:
+        ran = await run_rows(sandbox, tmp_path, [row])
+        (job,) = sandbox.journal.creates
+    assert list(ran.states().values()) == ["done"]
+    sent = json.loads(job.order.passthrough or "")
+    assert sent["passthrough"] == "mine"
+    assert sent["batchcap"]
+
+
+async def test_a_duplicate_job_is_shared(tmp_path: Path) -> None:
+    row = mux_row("film", track_id="film-en")
+    async with Sandbox(SandboxOptions(job_seconds=60, job_seconds_max=60)) as sandbox:
+        async with anyio.create_task_group() as group:
+            group.start_soon(run_rows, sandbox, tmp_path / "a", [row])
+            group.start_soon(run_rows, sandbox, tmp_path / "b", [row])
+        assert len(sandbox.journal.creates) == 1
+    for folder in "ab":
+        assert (tmp_path / folder / row.path).exists()
+
+
+async def test_a_pause_that_runs_is_kept_by_the_next_run(tmp_path: Path) -> None:
+    limits = SandboxOptions(heygen_rate=1.0, burst=1, retry_after_seconds=600)
+    async with Sandbox(limits) as sandbox:
+        loop = asyncio.get_running_loop()
+        with anyio.move_on_after(30):
+            await run_rows(sandbox, tmp_path, [heygen_row(f"v-{n}") for n in range(30)])
+        assert sandbox.journal.throttled
+        asked = len(sandbox.journal.requests)
+        throttled_at = max(e.time for e in sandbox.journal.requests if e.status == 429)
+        sandbox.change(heygen_rate=None)
+        await run_rows(sandbox, tmp_path, [])
+        first = sandbox.journal.requests[asked]
+    assert first.time >= throttled_at + 599
+    assert loop.time() >= first.time

@@ -1,0 +1,163 @@
+"""A whole run in the test's own loop: engine, sandbox and ledger on one clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+
+from batchcap import assembly
+from batchcap.events import Event, Warned
+from batchcap.interfaces import Provider
+from batchcap.ledger import connect, results, take_in
+from batchcap.manifest import ManifestOptions, read
+from batchcap.model import Row
+from batchcap.pacing import Bucket
+from batchcap.providers import PROVIDERS, Parts
+from batchcap.sandbox import Sandbox
+from batchcap.settings import LIFTED, Settings, provider_settings
+from batchcap.stopping import Stop
+from batchcap.tally import Tally
+from batchcap.transport import Api
+
+EPOCH = 1_790_000_000.0
+
+
+def now() -> float:
+    """Unix seconds that move with the loop's clock."""
+    return EPOCH + asyncio.get_running_loop().time()
+
+
+class Notes:
+    """A `Memory` that forgets with the test."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+
+    def recall(self, key: str) -> str | None:
+        return self.kept.get(key)
+
+    def note(self, key: str, value: str) -> None:
+        self.kept[key] = value
+
+
+def lifted(out: Path, **changes: Any) -> Settings:
+    """Settings without limits."""
+    return msgspec.structs.replace(Settings(out=out, rates=LIFTED), **changes)
+
+
+def mux_row(source_id: str, target: str = "es", **params: Any) -> Row:
+    """A Mux row as a manifest makes it."""
+    return Row(
+        number=1,
+        key=f"mux:{source_id}:{target}",
+        provider="mux",
+        source_id=source_id,
+        language=target,
+        target=target,
+        path=f"mux/{source_id}.{target}.vtt",
+        params=params,
+    )
+
+
+def heygen_row(source_id: str) -> Row:
+    """A HeyGen row as a manifest makes it."""
+    return Row(
+        number=1,
+        key=f"heygen:{source_id}",
+        provider="heygen",
+        source_id=source_id,
+        language=None,
+        path=f"heygen/{source_id}.vtt",
+    )
+
+
+class Desk:
+    """One provider, ready to be asked, and what it noted and said."""
+
+    provider: Provider
+
+    def __init__(self) -> None:
+        self.notes = Notes()
+        self.warnings: list[str] = []
+
+    def observe(self, event: Event) -> None:
+        if isinstance(event, Warned):
+            self.warnings.append(event.message)
+
+
+@asynccontextmanager
+async def desk(
+    sandbox: Sandbox,
+    name: str,
+    environment: Mapping[str, str] | None = None,
+    **changes: Any,
+) -> AsyncIterator[Desk]:
+    """A provider of the table on a running sandbox, at lifted limits."""
+    here, entry, stop = Desk(), PROVIDERS[name], Stop()
+    around = {**sandbox.environment(), **(environment or {})}
+    settings = lifted(Path("captions"), **changes)
+    mine = provider_settings(around, entry.base_url, settings, sandbox=True)
+    tools: Any = {"stop": stop, "observer": here.observe, "now": now}
+    bucket = Bucket(name, None, connections=anyio.Semaphore(64), memory=here.notes, **tools)
+    headers = entry.headers(mine.secrets)
+    async with (
+        anyio.create_task_group() as group,
+        Api(mine.base_url, headers, read=bucket, write=bucket, **tools) as api,
+    ):
+        group.start_soon(bucket.dispatch)
+        here.provider = entry.build(Parts(api, mine, here.notes, here.observe, now))
+        yield here
+        group.cancel_scope.cancel()
+
+
+class Ran:
+    """What a run left behind."""
+
+    def __init__(self, ended: assembly.Ended, found: list[dict[str, Any]], tally: Tally) -> None:
+        self.ended = ended
+        self.results = found
+        self.tally = tally
+        self.by_key = {one["key"]: one for one in found}
+
+    def states(self) -> dict[str, str]:
+        """State by key; a failed row's is its error code."""
+        return {
+            key: one["error"]["code"] if one["error"] else one["state"]
+            for key, one in self.by_key.items()
+        }
+
+
+async def run_rows(
+    sandbox: Sandbox,
+    out: Path,
+    rows: Iterable[Row] = (),
+    environment: Mapping[str, str] | None = None,
+    **changes: Any,
+) -> Ran:
+    """Import rows and work until the end, all in this loop and without threads."""
+    tally = Tally()
+    with closing(connect(out, create=True)) as connection:
+        take_in(connection, [("test", list(rows))], skip_invalid=False)
+        ended = await assembly.work(
+            lifted(out, **changes),
+            connection,
+            {**sandbox.environment(), **(environment or {})},
+            tally,
+            sandbox=True,
+            now=now,
+            threads=False,
+        )
+        return Ran(ended, list(results(connection)), tally)
+
+
+def rows_of(manifest: Path, **options: Any) -> list[Row]:
+    """The rows of a manifest that has no problems."""
+    found = list(read(str(manifest), ManifestOptions(**options)))
+    assert all(isinstance(row, Row) for row in found), found
+    return [row for row in found if isinstance(row, Row)]
