@@ -5,7 +5,6 @@ The only file that knows every class.
 
 from __future__ import annotations
 
-import signal
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
@@ -13,13 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack
 
 import anyio
-import msgspec
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskGroup
 
 from batchcap.download import CaptionDownloader
 from batchcap.engine import Engine, Lane, Policy
 from batchcap.errors import FatalError, UsageError
-from batchcap.events import Warned
 from batchcap.filehost import FileHosts
 from batchcap.interfaces import Observer
 from batchcap.ledger import SqliteLedger, waiting
@@ -30,16 +27,6 @@ from batchcap.settings import ProviderSettings, Settings, provider_settings, req
 from batchcap.stopping import Stop
 from batchcap.store import CaptionStore
 from batchcap.transport import Api
-
-GRACE = 10.0
-"""Seconds that requests and downloads in the air get after the first Ctrl-C."""
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """How a run ended: what stopped lanes, and the signal that stopped it all."""
-
-    fatal: list[FatalError]
-    signal: int | None
 
 
 class Run:
@@ -52,30 +39,23 @@ class Run:
         providers: Mapping[str, ProviderSettings],
         observer: Observer,
         now: Callable[[], float],
+        stop: Stop,
         *,
         threads: bool = True,
     ) -> None:
         self._settings, self._ledger = settings, ledger
         self._providers, self._observer, self._now = providers, observer, now
         self._threads = threads
-        self._stops = {name: Stop() for name in providers}
-        self._signal: int | None = None
+        self._stops = {name: stop.child() for name in providers}
         self._fatal: list[FatalError] = []
         self.buckets: dict[str, Bucket] = {}
 
-    async def work(self, *, signals: bool = False) -> Ended:
-        """Work until all rows have ended; with `signals`, stop in order on SIGINT and SIGTERM."""
+    async def work(self) -> list[FatalError]:
+        """Work until all rows have ended; returns what stopped lanes, if anything did."""
         async with anyio.create_task_group() as group:
-            if signals:
-                await group.start(self._watch_signals, group.cancel_scope)
             await self._carry_all(group)
             group.cancel_scope.cancel()
-        return Ended(self._fatal, self._signal)
-
-    def stop(self) -> None:
-        """Start nothing new; what is in the air lands."""
-        for stop in self._stops.values():
-            stop.request()
+        return self._fatal
 
     async def _carry_all(self, group: TaskGroup) -> None:
         async with AsyncExitStack() as stack:
@@ -138,21 +118,6 @@ class Run:
             )
         return self.buckets[name]
 
-    async def _watch_signals(
-        self, scope: anyio.CancelScope, *, task_status: TaskStatus[None]
-    ) -> None:
-        """First signal: stop in order, at most `GRACE`. Second: out at once."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            task_status.started()
-            async for number in signals:
-                if self._signal is not None:
-                    scope.cancel()
-                    return
-                self._signal = number
-                self._observer(Warned("stopping: what is in the air gets 10 s; again to quit now"))
-                self.stop()
-                scope.deadline = anyio.current_time() + GRACE
-
 
 def claim_origins(ledger: SqliteLedger, providers: Mapping[str, ProviderSettings]) -> None:
     """A ledger belongs to one origin per provider; raise `UsageError` for another one."""
@@ -188,11 +153,13 @@ async def work(
     observer: Observer,
     *,
     sandbox: bool = False,
-    signals: bool = False,
+    stop: Stop | None = None,
     now: Callable[[], float] = time.time,
     threads: bool = True,
-) -> Ended:
+) -> list[FatalError]:
     """Work on the rows of an open ledger until all have ended, or the run has to stop.
+
+    Returns what stopped providers' lanes; `stop` ends all of them in order.
 
     Raises `UsageError` and `FatalError` for what is found before anything is started.
     """
@@ -203,8 +170,8 @@ async def work(
         providers = providers_in_use(names, environment, settings, sandbox=sandbox)
         claim_origins(ledger, providers)
         try:
-            run = Run(settings, ledger, providers, observer, now, threads=threads)
-            return await run.work(signals=signals)
+            run = Run(settings, ledger, providers, observer, now, stop or Stop(), threads=threads)
+            return await run.work()
         finally:
             with anyio.CancelScope(shield=True):
                 await ledger.drain()

@@ -19,10 +19,20 @@ class Stop:
     def __init__(self) -> None:
         self.requested = False
         self._waits: set[asyncio.Future[Any]] = set()
+        self._children: list[Stop] = []
+
+    def child(self) -> Stop:
+        """A switch for a part of the run: it follows this one, not the other way round."""
+        child = Stop()
+        child.requested = self.requested
+        self._children.append(child)
+        return child
 
     def request(self) -> None:
         """End every wait with `Stopped`, now and from now on."""
         self.requested = True
+        for child in self._children:
+            child.request()
         for wait in list(self._waits):
             if not wait.done():
                 wait.set_exception(Stopped())

@@ -158,8 +158,8 @@ async def test_a_retired_route_is_no_missing_video(tmp_path: Path, gone: str, bo
     options = SandboxOptions(heygen_v3=gone, heygen_v2=gone, gone_body=body)  # type: ignore[arg-type]  # literals by parametrize
     async with Sandbox(options) as sandbox:
         ran = await run_rows(sandbox, tmp_path, [heygen_row("one")])
-    assert [error.provider for error in ran.ended.fatal] == ["heygen"]
-    assert "retired" in ran.ended.fatal[0].message
+    assert [error.provider for error in ran.fatal] == ["heygen"]
+    assert "retired" in ran.fatal[0].message
     assert list(ran.states().values()) == ["pending"]
 
 
@@ -169,7 +169,7 @@ async def test_robots_gone_stops_mux_and_says_what_to_do(tmp_path: Path, gone: s
         ran = await run_rows(
             sandbox, tmp_path, [mux_row("one", from_language="en"), heygen_row("two")]
         )
-    assert "v1" in ran.ended.fatal[0].hint
+    assert "v1" in ran.fatal[0].hint
     assert ran.states() == {"mux:one:es": "pending", "heygen:two": "done"}
 
 

@@ -12,6 +12,7 @@ import anyio
 import msgspec
 
 from batchcap import assembly
+from batchcap.errors import FatalError
 from batchcap.events import Event, Warned
 from batchcap.interfaces import Provider
 from batchcap.ledger import connect, results, take_in
@@ -119,8 +120,8 @@ async def desk(
 class Ran:
     """What a run left behind."""
 
-    def __init__(self, ended: assembly.Ended, found: list[dict[str, Any]], tally: Tally) -> None:
-        self.ended = ended
+    def __init__(self, fatal: list[FatalError], found: list[dict[str, Any]], tally: Tally) -> None:
+        self.fatal = fatal
         self.results = found
         self.tally = tally
         self.by_key = {one["key"]: one for one in found}
@@ -144,7 +145,7 @@ async def run_rows(
     tally = Tally()
     with closing(connect(out, create=True)) as connection:
         take_in(connection, [("test", list(rows))], skip_invalid=False)
-        ended = await assembly.work(
+        fatal = await assembly.work(
             lifted(out, **changes),
             connection,
             {**sandbox.environment(), **(environment or {})},
@@ -153,7 +154,7 @@ async def run_rows(
             now=now,
             threads=False,
         )
-        return Ran(ended, list(results(connection)), tally)
+        return Ran(fatal, list(results(connection)), tally)
 
 
 def rows_of(manifest: Path, **options: Any) -> list[Row]:

@@ -17,12 +17,14 @@ from rich.console import Console
 
 from batchcap import assembly, log, report
 from batchcap.cli.options import ScreenOptions
-from batchcap.errors import BatchcapError
+from batchcap.cli.signals import Signals
+from batchcap.errors import BatchcapError, FatalError
 from batchcap.events import Event, LaneStopped, Warned
 from batchcap.ledger import totals, waiting
 from batchcap.progress import Progress
 from batchcap.sandbox.child import sandbox_process
 from batchcap.settings import Settings
+from batchcap.stopping import Stop
 from batchcap.tally import Tally
 
 
@@ -40,6 +42,8 @@ class Session:
         self._connection, self._settings = connection, settings
         self._screen, self._sandbox = screen, sandbox
         self._tally = Tally()
+        self._stop = Stop()
+        self._signals = Signals(self._stop, quiet=screen.quiet)
         self._started = time.monotonic()
 
     def run(self) -> int:
@@ -48,13 +52,23 @@ class Session:
         Raises `UsageError` and `FatalError` for what is found before anything starts.
         """
         try:
-            ended = anyio.run(self._work)
+            fatal = anyio.run(self._work)
         except BaseExceptionGroup as group:
             raise _cause(group) from None
         report.write_results(self._connection, self._settings.out)
-        return self._report(ended)
+        return self._report(fatal)
 
-    async def _work(self) -> assembly.Ended:
+    async def _work(self) -> list[FatalError]:
+        """Work, with the signals watched from the first moment to the last."""
+        fatal: list[FatalError] = []
+        async with anyio.create_task_group() as group:
+            with anyio.CancelScope() as work:
+                await group.start(self._signals.watch, work)
+                fatal = await self._shown()
+            group.cancel_scope.cancel()
+        return fatal
+
+    async def _shown(self) -> list[FatalError]:
         async with AsyncExitStack() as stack:
             environment: Mapping[str, str] = os.environ
             if self._sandbox and waiting(self._connection):
@@ -69,7 +83,7 @@ class Session:
                 environment,
                 log.observers(self._tally, log.logged, self._talk),
                 sandbox=self._sandbox,
-                signals=True,
+                stop=self._stop,
             )
 
     def _talk(self, event: Event) -> None:
@@ -79,7 +93,7 @@ class Session:
         elif isinstance(event, Warned) and not self._screen.quiet and not self._screen.verbose:
             print(f"warning: {event.message}", file=sys.stderr)
 
-    def _report(self, ended: assembly.Ended) -> int:
+    def _report(self, fatal: list[FatalError]) -> int:
         elapsed = time.monotonic() - self._started
         out = self._settings.out
         summary = report.summarize(self._connection, out, self._tally, elapsed)
@@ -87,7 +101,11 @@ class Session:
             sys.stdout.write(orjson.dumps(summary.as_json()).decode() + "\n")
         else:
             print(report.last_line(summary, self._command(), self._command("--retry-failed")))
-        return _status(ended, summary)
+        if fatal:
+            return 3
+        if self._signals.received is not None and summary.totals.pending:
+            return 128 + self._signals.received
+        return 1 if summary.totals.failed or summary.totals.invalid else 0
 
     def _command(self, *more: str) -> str:
         """The command that goes on from here."""
@@ -104,11 +122,3 @@ def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(cause, BaseExceptionGroup) and ours:
         cause = cause.exceptions[0]
     return cause
-
-
-def _status(ended: assembly.Ended, summary: report.Summary) -> int:
-    if ended.fatal:
-        return 3
-    if ended.signal is not None and summary.totals.pending:
-        return 128 + ended.signal
-    return 1 if summary.totals.failed or summary.totals.invalid else 0

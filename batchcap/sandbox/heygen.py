@@ -49,9 +49,9 @@ class HeyGen:
             return _route(name, "/".join(call.parts), self._no_method)
         match call.parts:
             case ("v3", "video-translations", *rest):
-                return self._v3_route(call, tuple(rest))
+                return self._unless_gone("v3", self._v3_route(call, rest))
             case ("v2", "video_translate", *rest):
-                return self._v2_route(call, tuple(rest))
+                return self._unless_gone("v2", self._v2_route(call, rest))
         return _route("heygen.other", "/".join(call.parts), self._nowhere)
 
     def refuse(self, call: Call) -> Answer | None:
@@ -82,14 +82,16 @@ class HeyGen:
         """No link leads here."""
         raise NotImplementedError
 
-    def _v3_route(self, call: Call, rest: tuple[str, ...]) -> Route:
+    def _unless_gone(self, version: str, route: Route) -> Route:
         options = self._scene.options
-        if options.heygen_v3 != "on":
-            return _route(
-                "heygen.v3.gone", "", lambda _: gone(options.heygen_v3, options.gone_body)
-            )
+        state = options.heygen_v3 if version == "v3" else options.heygen_v2
+        if state == "on":
+            return route
+        return _route(f"heygen.{version}.gone", route.key, lambda _: gone(state, options.gone_body))
+
+    def _v3_route(self, call: Call, rest: list[str]) -> Route:
         match rest:
-            case ():
+            case []:
                 return _route("heygen.v3.list", call.query, self._v3_list)
             case ("statuses",):
                 return _route("heygen.v3.statuses", call.query, self._v3_statuses)
@@ -99,12 +101,7 @@ class HeyGen:
                 return _route("heygen.v3.video", video_id, self._v3_video)
         return _route("heygen.other", "/".join(call.parts), self._nowhere)
 
-    def _v2_route(self, call: Call, rest: tuple[str, ...]) -> Route:
-        options = self._scene.options
-        if options.heygen_v2 != "on":
-            return _route(
-                "heygen.v2.gone", "", lambda _: gone(options.heygen_v2, options.gone_body)
-            )
+    def _v2_route(self, call: Call, rest: list[str]) -> Route:
         match rest:
             case ("caption",):
                 video_id = parse_qs(call.query).get("video_translate_id", [""])[-1]

@@ -6,6 +6,9 @@ import math
 
 from batchcap.sandbox.options import SandboxOptions
 
+_ROUNDING = 1e-3
+"""The part of a token that a bucket lends: clocks and timers are not exact to the last bit."""
+
 
 class Bucket:
     """Refills at `rate` tokens a second up to `burst`; times are those of the event loop."""
@@ -21,7 +24,7 @@ class Bucket:
         if self._seen > -math.inf:
             self._tokens = min(self._room, self._tokens + (now - self._seen) * self.rate)
         self._seen = now
-        if self._tokens >= 1 - 1e-9:
+        if self._tokens >= 1 - _ROUNDING:
             self._tokens -= 1
             return 0.0
         return (1 - self._tokens) / self.rate

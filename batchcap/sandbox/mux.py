@@ -27,7 +27,7 @@ class Mux:
         """What the request asks for."""
         match call.parts[:3]:
             case ("robots", "v0", "jobs"):
-                return self._robots_route(call)
+                return self._unless_gone(self._robots_route(call))
             case ("video", "v1", "assets"):
                 return self._video_route(call)
         return self._nowhere(call)
@@ -71,10 +71,15 @@ class Mux:
         """No link leads here."""
         raise NotImplementedError
 
+    def _unless_gone(self, route: Route) -> Route:
+        version = self._scene.options.robots_v0
+        if version == "on":
+            return route
+        answer = gone(version, self._scene.options.gone_body)
+        # A create that is not carried out is no create: no fault may commit it.
+        return Route("mux.gone", route.key, route.bucket, "read", lambda _: answer)
+
     def _robots_route(self, call: Call) -> Route:
-        if self._scene.options.robots_v0 != "on":
-            answer = gone(self._scene.options.robots_v0, self._scene.options.gone_body)
-            return Route("mux.gone", "", _bucket(call), "read", lambda _: answer)
         self.robots.land(call.now)
         match (call.method, *call.parts[3:]):
             case ("POST", orders.WORKFLOW):

@@ -41,8 +41,7 @@ IDS = {
 
 
 def row(name: str, kind: str) -> Row:
-    made = ROWS[name](f"id-{IDS[name][kind]}-1")
-    return made
+    return ROWS[name](f"id-{IDS[name][kind]}-1")
 
 
 async def started(provider: Provider, row: Row) -> Job:

@@ -1,0 +1,39 @@
+"""Ctrl-C: once in order, twice at once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import anyio
+from anyio.abc import TaskStatus
+
+from batchcap.stopping import Stop
+
+GRACE = 10.0
+"""Seconds that requests and downloads in the air get after the first signal."""
+
+
+class Signals:
+    """Turns SIGINT and SIGTERM into a stop. `received` is the first one."""
+
+    def __init__(self, stop: Stop, *, quiet: bool) -> None:
+        self._stop, self._quiet = stop, quiet
+        self.received: int | None = None
+
+    async def watch(
+        self, work: anyio.CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """First signal: start nothing new, and end `work` after `GRACE`. Second: end it now."""
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            async for number in signals:
+                if self.received is not None:
+                    work.cancel()
+                    return
+                self.received = number
+                self._stop.request()
+                work.deadline = anyio.current_time() + GRACE
+                if not self._quiet:
+                    told = "stopping: what is in the air gets 10 s; once more to quit at once"
+                    print(told, file=sys.stderr)
