@@ -49,7 +49,8 @@ class Answer(msgspec.Struct, frozen=True):
     @property
     def request_id(self) -> str | None:
         """The provider's name for this request, for its support team."""
-        return self.headers.get("X-Request-Id") or self.headers.get("X-Mux-Request-Id")
+        found = self.headers.get("X-Request-Id") or self.headers.get("X-Mux-Request-Id")
+        return clean(found) if found else None
 
     def json(self) -> Any:
         """The body as JSON, or None where it is none."""
@@ -74,7 +75,7 @@ class Answer(msgspec.Struct, frozen=True):
         source = as_object(error) or ({} if isinstance(error, str) else content)
         message = error if isinstance(error, str) else _message(source)
         kind = text(source.get("type")) or text(source.get("code"))
-        return Problem(self.status, kind, clean(message or self._gist()), self.request_id)
+        return Problem(self.status, clean(kind), clean(message or self._gist()), self.request_id)
 
     def _gist(self) -> str:
         """A few words for a body that is not the API's: an HTML title, or the status."""
@@ -107,12 +108,11 @@ def whole(value: object) -> int:
 def clean(message: str) -> str:
     """A provider's words made safe to print: one line, no control characters, no links."""
     printable = "".join(c if c.isprintable() else " " for c in message[:4096])
-    linkless = re.sub(r"https?://\S+", "<link>", printable)
+    linkless = re.sub(r"(?i)https?://\S+", "<link>", printable)
     return " ".join(linkless.split())[:_LONGEST]
 
 
 def _message(source: Mapping[str, Any]) -> str:
     listed = source.get("messages")
-    if isinstance(listed, list) and listed:
-        return "; ".join(text(one) for one in listed)
-    return text(source.get("message"))
+    words = [text(one) for one in listed] if isinstance(listed, list) else []
+    return "; ".join(filter(None, words)) or text(source.get("message"))

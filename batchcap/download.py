@@ -8,9 +8,11 @@ hop for many at once (`store`); large ones are streamed through aiofiles.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
+from typing import TypeVar
 
 import aiofiles
 import aiofiles.os
@@ -23,6 +25,8 @@ from batchcap.model import Caption
 from batchcap.retry import Backoff
 from batchcap.stopping import Stop
 from batchcap.store import CaptionStore, disk_failed
+
+T = TypeVar("T")
 
 _SMALL = 256 * 1024
 """Bytes up to which a file is held in memory as a whole."""
@@ -76,24 +80,37 @@ class CaptionDownloader:
         try:
             caption = await self._stream(head, pieces, part)
             await self._store.place(path, None)
-        except OSError as error:
-            raise disk_failed(error, part) from None
         finally:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink()
         return caption
 
     async def _stream(self, head: bytes, pieces: AsyncIterator[bytes], part: Path) -> Caption:
         check, digest, size = captions.Check(), hashlib.sha256(), 0
-        await aiofiles.os.makedirs(part.parent, exist_ok=True, executor=self._store.executor)
-        async with aiofiles.open(part, "wb", executor=self._store.executor) as file:
+        thread = self._store.executor
+        await _on_disk(part, aiofiles.os.makedirs(part.parent, exist_ok=True, executor=thread))
+        file = await _on_disk(part, aiofiles.open(part, "wb", executor=thread))
+        try:
             async for piece in _with_head(head, pieces):
                 size += len(piece)
                 if size > self._largest:
                     raise BadCaption(f"larger than {self._largest} bytes (--max-caption)")
                 check.feed(piece)
                 digest.update(piece)
-                await file.write(piece)
+                await _on_disk(part, file.write(piece))
+        finally:
+            await _on_disk(part, file.close())
         return Caption(size, digest.hexdigest(), check.finish())
+
+
+async def _on_disk(part: Path, step: Awaitable[T]) -> T:
+    """One hop to the disk. A cancelled hop would go on by itself, so it is seen through."""
+    try:
+        with anyio.CancelScope(shield=True):
+            result = await step
+    except OSError as error:
+        raise disk_failed(error, part) from None
+    return result
 
 
 async def _with_head(head: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

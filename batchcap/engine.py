@@ -127,7 +127,8 @@ class Engine:
             self._stop_for(lane, error)
 
     def _stop_for(self, lane: Lane, error: FatalError) -> None:
-        if any(str(known) == str(error) for known in self.fatal):
+        told = (error.provider, error.message)
+        if any((known.provider, known.message) == told for known in self.fatal):
             return
         self.fatal.append(error)
         self._observer(LaneStopped(lane.provider.name, error.message, error.hint))
@@ -229,7 +230,8 @@ class Carrier:
             if job.state is JobState.COMPLETED:
                 return await self._kept(job)
             failure = _job_failure(job)
-            if again == self._policy.retry_jobs or not failure.retryable:
+            worth = job.state is JobState.ERRORED and failure.retryable
+            if again == self._policy.retry_jobs or not worth:
                 break
             await self._ledger.job_ended(self._row, job)
             facts = Facts()

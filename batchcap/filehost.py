@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -27,6 +28,12 @@ from batchcap.retry import retry_after
 from batchcap.transport import USER_AGENT
 
 _HOPS = 5
+_PIECE = 256 * 1024
+_WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+"""zlib's `wbits` by content encoding."""
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _IDLE = 30.0
 _REFUSED = frozenset({400, 401, 403, 404, 410, 412})
 """What hosts say to a link that died: GCS 400 ExpiredToken, CloudFront and others 403
@@ -51,6 +58,7 @@ class FileHosts:
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE, resolver=resolver),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"},
             cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
         )
         return self
 
@@ -74,15 +82,16 @@ class FileHosts:
         try:
             async with await self._follow(link) as response:
                 self._judge(response)
-                yield response.content.iter_any()
-        except _Forbidden as error:
-            raise RowError("link_dead", str(error)) from None
+                yield _decoded(response)
+        except (_Forbidden, aiohttp.InvalidURL) as error:
+            told = str(error) if isinstance(error, _Forbidden) else "the link is not a URL"
+            raise RowError("link_dead", told) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"the file host failed: {type(error).__name__}") from None
 
     async def _follow(self, link: str) -> aiohttp.ClientResponse:
         url = _parsed(link)
-        for _ in range(_HOPS):
+        for _ in range(_HOPS + 1):
             self._allow(url)
             self._observer(RequestSent("downloads"))
             response = await self._session.get(url, allow_redirects=False, timeout=_TIMES)
@@ -118,11 +127,43 @@ class FileHosts:
 
 def allowed(address: str, loopback: bool) -> bool:
     """Whether a file may be fetched from an IP address."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    ip = getattr(ip, "ipv4_mapped", None) or ip
+    ip = _innermost(ipaddress.ip_address(address.partition("%")[0]))
     if ip.is_loopback:
         return loopback
     return ip.is_global and not ip.is_multicast
+
+
+def _innermost(ip: _Address) -> _Address:
+    """The IPv4 address that an IPv6 one stands for: mapped, 6to4 or NAT64."""
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip
+    if ip in _NAT64:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour or ip
+
+
+async def _decoded(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The body without its compression, in pieces of bounded size.
+
+    Decoded here and not by aiohttp, which takes a stream that was cut for whole.
+    """
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding == "identity":
+        async for piece in response.content.iter_any():
+            yield piece
+        return
+    if encoding not in _WINDOWS:
+        raise aiohttp.ClientPayloadError(f"encoded as {encoding[:20]!r}, which was not asked for")
+    decoder = zlib.decompressobj(_WINDOWS[encoding])
+    async for piece in response.content.iter_any():
+        while piece and not decoder.eof:
+            try:
+                yield decoder.decompress(piece, _PIECE)
+            except zlib.error:
+                raise aiohttp.ClientPayloadError("broken compression") from None
+            piece = decoder.unconsumed_tail
+    if not decoder.eof:
+        raise aiohttp.ClientPayloadError("the compressed body was cut")
 
 
 class _Forbidden(aiohttp.ClientError):
@@ -152,6 +193,8 @@ class _GuardedResolver(AbstractResolver):
 def _parsed(link: str) -> URL:
     """Signed links must arrive as they were given: nothing is encoded again."""
     try:
-        return URL(link, encoded=True)
+        url = URL(link, encoded=True)
+        _ = url.host, url.port  # parsed only when asked for
+        return url
     except ValueError:
         raise _Forbidden("the link is not a URL") from None

@@ -1,6 +1,6 @@
 """What happened, as lines for people: -v on stderr, --log-file into a file.
 
-Messages are made without credentials and links; a filter takes out whatever
+Messages are made without credentials and links; the formatter takes out whatever
 looks like one all the same, because a library's words may hold any.
 """
 
@@ -25,15 +25,15 @@ from batchcap.interfaces import Observer
 
 LOG = logging.getLogger("batchcap")
 
-_QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
+_QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*", re.IGNORECASE)
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
-class _Redacting(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg = _QUERY.sub(r"\1?<signature>", record.getMessage())
-        record.args = ()
-        return True
+class _Redacting(logging.Formatter):
+    """Takes the signatures out of links, in tracebacks too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _QUERY.sub(r"\1?<signature>", super().format(record))
 
 
 def set_up(verbose: bool, log_file: Path | None) -> None:
@@ -48,8 +48,7 @@ def set_up(verbose: bool, log_file: Path | None) -> None:
             raise UsageError(f"--log-file {log_file}: {error.strerror or error}") from None
     LOG.setLevel(logging.DEBUG if handlers else logging.CRITICAL)
     for handler in handlers:
-        handler.setFormatter(logging.Formatter(_FORMAT))
-        handler.addFilter(_Redacting())
+        handler.setFormatter(_Redacting(_FORMAT))
         LOG.addHandler(handler)
 
 

@@ -129,9 +129,9 @@ class Bucket:
         A limit below our own rate binds, whatever period of a second or more it
         is meant for. An empty quota with a known refill is a pause.
         """
-        if limit and self.rate and limit < self.rate:
+        if limit and self.rate and 0 < limit < self.rate:
             self._set_rate(limit)
-        if remaining == 0 and reset:
+        if remaining == 0 and reset and math.isfinite(reset):
             self.pause(reset)
 
     @property
@@ -152,14 +152,16 @@ class Bucket:
 
     def _give(self) -> bool:
         """Hand the turn to the first in line; False where nobody waits any more."""
-        while self._queue:
+        given = False
+        while self._queue and not given:
             _, _, wait = heapq.heappop(self._queue)
             if not wait.done():
                 self._log()
                 wait.set_result(None)
-                return True
-        self._wanted.clear()
-        return False
+                given = True
+        if not self._queue:
+            self._wanted.clear()
+        return given
 
     def _free(self) -> bool:
         """Take a turn at once where nothing limits, which spares the dispatcher."""

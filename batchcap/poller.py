@@ -39,7 +39,7 @@ class Watch:
         self.job_id = job_id
         self.since = since
         self.until = until
-        self.due = since
+        self.due: float | None = None
         self.deaf_before = 0.0
         self.ended: asyncio.Future[Job]
 
@@ -91,23 +91,28 @@ class Poller:
 
     async def run(self) -> None:
         """Ask until cancelled. Raises `FatalError` where the provider refuses us."""
-        failures = 0
         while True:
             batch = await self._next_batch()
-            began = _clock()
+            requests = await self._asked(batch)
+            self._end_overdue(batch)
+            for watch in batch:
+                if watch.job_id in self._watches:
+                    self._schedule(watch)
+            await self._rest(requests)
+
+    async def _asked(self, batch: list[Watch]) -> int:
+        """Ask until the provider answers; what it was out of reach counts for no job."""
+        began, failures = _clock(), 0
+        while True:
             try:
                 requests = await self._provider.poll([w.job_id for w in batch], self._report)
-                failures = 0
-                await self._rest(requests)
             except Unavailable as error:
                 failures += 1
                 self._observer(Warned(f"{self._provider.name} cannot be asked: {error.message}"))
                 await self._stop.sleep(self._backoff.delay(failures))
-                self._deaf += _clock() - began
-            finally:
-                for watch in batch:
-                    if watch.job_id in self._watches:
-                        self._schedule(watch)
+            else:
+                self._deaf += _clock() - began if failures else 0.0
+                return requests
 
     async def _rest(self, requests: int) -> None:
         rate = self._provider.read_rate
@@ -143,10 +148,10 @@ class Poller:
 
     def _schedule(self, watch: Watch) -> None:
         now = _clock()
-        fresh = watch.due <= watch.since
-        watch.due = (
-            max(now, watch.since + self._provider.first_look) if fresh else now + self._gap(watch)
-        )
+        if watch.due is None:
+            watch.due = max(now, watch.since + self._provider.first_look)
+        else:
+            watch.due = now + self._gap(watch)
         if not self.overdue(watch):
             watch.due = min(watch.due, max(now, watch.until + self._deaf - watch.deaf_before))
         heapq.heappush(self._due, (watch.due, next(self._order), watch))
@@ -163,8 +168,12 @@ class Poller:
             return
         if job.state is not JobState.RUNNING:
             watch.ended.set_result(job)
-        elif self.overdue(watch):
-            watch.ended.set_result(Job(id=job.id, state=JobState.ENDED))
+
+    def _end_overdue(self, batch: list[Watch]) -> None:
+        """Whose time is over is looked at once more, by its row."""
+        for watch in batch:
+            if not watch.ended.done() and self.overdue(watch):
+                watch.ended.set_result(Job(id=watch.job_id, state=JobState.ENDED))
 
 
 def _clock() -> float:

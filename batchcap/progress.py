@@ -24,6 +24,7 @@ from batchcap.tally import Tally
 
 _REFRESH = 0.2
 _LINE_EVERY = 5.0
+_PROVIDERS_SHOWN = 5
 
 
 class Progress:
@@ -64,7 +65,7 @@ class Progress:
     def table(self) -> Table:
         """At most eight rows, whatever the manifest's size."""
         table = Table.grid(padding=(0, 2))
-        for name, done, total in self._counts():
+        for name, done, total in self._counts()[:_PROVIDERS_SHOWN]:
             working = self._tally.working[name]
             table.add_row(
                 Text(name, style="bold"),

@@ -87,7 +87,7 @@ def last_line(summary: Summary, resume: str, retry: str) -> str:
 
 def duration(seconds: float) -> str:
     """`7.3s`, `43m 10s`, `2h 05m`."""
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f}s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

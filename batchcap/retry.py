@@ -10,6 +10,7 @@ import email.utils
 import math
 import random
 from collections.abc import Callable
+from datetime import UTC
 
 import msgspec
 
@@ -43,12 +44,14 @@ def retry_after(value: str | None, now: float) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        seconds = _until(value, now)
+        seconds = (http_date(value) or math.nan) - now
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _until(value: str, now: float) -> float:
+def http_date(value: str | None) -> float | None:
+    """Unix seconds of an HTTP date, in UTC where it names no zone; None where it is none."""
     try:
-        return email.utils.parsedate_to_datetime(value).timestamp() - now
+        date = email.utils.parsedate_to_datetime(value or "")
     except (ValueError, OverflowError):
-        return float("nan")
+        return None
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()

@@ -131,7 +131,7 @@ def _base_url(environment: Mapping[str, str], name: str, default: str) -> tuple[
     url = environment.get(name) or default
     try:
         parts = urlsplit(url)
-        host = parts.hostname
+        host = parts.hostname if parts.port != 0 else None
     except ValueError:
         parts, host = urlsplit(""), None
     loopback = _on_loopback(host or "")
@@ -150,7 +150,7 @@ def _base_url(environment: Mapping[str, str], name: str, default: str) -> tuple[
 
 def _shown(url: str) -> str:
     """A URL fit for a message: without anything that could be a credential."""
-    return re.sub(r"//[^/@]*@", "//***@", url.partition("?")[0])[:80]
+    return re.sub(r"//[^/]*@", "//***@", re.split(r"[?#]", url)[0])[:80]
 
 
 def _on_loopback(host: str) -> bool:
@@ -161,6 +161,9 @@ def _on_loopback(host: str) -> bool:
     except ValueError:
         return False
 
+
+_MOST = 1e15
+"""Above every sensible number of seconds, bytes or requests."""
 
 _UNITS = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZES = {
@@ -185,7 +188,7 @@ def parse_rate(text: str) -> tuple[str, float | None]:
     if value == "none":
         return bucket, None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)/(s|min|h)", value)
-    if match is None or float(match[1]) <= 0:
+    if match is None or not 0 < float(match[1]) < _MOST:
         raise UsageError(
             f"--rate: {value!r} is no rate", hint=f"Like this: --rate {bucket}=5/s, 90/min or none"
         )
@@ -194,20 +197,22 @@ def parse_rate(text: str) -> tuple[str, float | None]:
 
 def parse_duration(option: str, text: str) -> float:
     """`90`, `90s`, `5m`, `2h`, `1h30m`, `1d` in seconds."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)(s|min|m|h|d)", text)
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    parts = re.findall(r"(\d+(?:\.\d+)?)(s|min|m|h|d|$)", text)
+    seconds = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
+    bare = len(parts) > 1 and not parts[-1][1]
+    whole = "".join(number + unit for number, unit in parts) == text
+    if not parts or bare or not whole or seconds >= _MOST:
         raise UsageError(f"{option}: {text!r} is no duration", hint="Like this: 90s, 5m, 2h, 1h30m")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    return seconds
 
 
 def parse_size(option: str, text: str) -> int:
     """`64MB`, `512KiB`, `1000` in bytes."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
-    if match is None or match[2] not in _SIZES or not float(match[1]):
+    count = float(match[1]) * _SIZES.get(match[2], 0) if match else 0.0
+    if not 1 <= count < _MOST:
         raise UsageError(f"{option}: {text!r} is no size", hint="Like this: 64MB, 512KiB")
-    return int(float(match[1]) * _SIZES[match[2]])
+    return int(count)
 
 
 def parse_windows(texts: list[str]) -> dict[str, int]:
@@ -215,7 +220,7 @@ def parse_windows(texts: list[str]) -> dict[str, int]:
     windows = dict(DEFAULT_WINDOWS)
     for one in texts:
         provider, _, number = one.partition("=")
-        if provider != "mux" or not number.isdigit() or not int(number):
+        if provider != "mux" or not re.fullmatch(r"[1-9][0-9]{0,8}", number):
             raise UsageError(
                 f"--max-jobs: {one!r} is not understood", hint="Like this: --max-jobs mux=500"
             )

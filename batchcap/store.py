@@ -105,7 +105,11 @@ def _written(parcel: _Parcel) -> None:
 
 
 def _renamed(parcel: _Parcel) -> None:
-    parcel.part.replace(parcel.target)
+    try:
+        parcel.part.replace(parcel.target)
+    except OSError:
+        parcel.part.unlink(missing_ok=True)
+        raise
 
 
 def _synced(folder: Path) -> None:

@@ -25,7 +25,7 @@ from batchcap.events import RequestSent
 from batchcap.interfaces import Observer
 from batchcap.model import Json
 from batchcap.pacing import Bucket, Priority
-from batchcap.retry import Backoff, retry_after
+from batchcap.retry import Backoff, http_date, retry_after
 from batchcap.stopping import Stop
 
 USER_AGENT = f"batchcap/{__version__}"
@@ -106,21 +106,14 @@ class Api:
             try:
                 return await self._once(method, path, body, priority)
             except Unavailable as error:
-                asked = bool(error.retry_after)
-                failures += not asked
+                failures += not error.retry_after
+                delay = error.retry_after or self._backoff.delay(failures)
+                if isinstance(error, _Throttled):
+                    self._buckets[method].throttled(delay)
                 if failures >= self._backoff.attempts:
                     raise
-                delay = error.retry_after if asked else self._backoff.delay(failures)
-                await self._hold(method, error, delay or 0.0)
-
-    async def _hold(self, method: str, error: Unavailable, seconds: float) -> None:
-        """A 429 or a Retry-After holds the whole bucket, anything else this request."""
-        if isinstance(error, _Throttled):
-            self._buckets[method].throttled(seconds)
-        elif error.retry_after:
-            self._buckets[method].pause(seconds)
-        else:
-            await self._stop.sleep(seconds)
+                if not error.retry_after and not isinstance(error, _Throttled):
+                    await self._stop.sleep(delay)
 
     async def _once(self, method: str, path: str, body: Json | None, priority: Priority) -> Answer:
         bucket = self._buckets[method]
@@ -160,12 +153,19 @@ class Api:
         if answer.status < 500 and answer.status not in {408, 429}:
             return answer
         problem = answer.problem()
-        pause = retry_after(answer.headers.get("Retry-After"), self._now())
+        pause = self._pause_asked(answer)
+        if pause and answer.status != 429:
+            self._buckets[method].pause(pause)
         if answer.status == 429:
             raise _Throttled(str(problem), retry_after=pause)
         if method == "POST":
             raise Ambiguous(f"the create was answered {problem}")
         raise Unavailable(str(problem), retry_after=pause)
+
+    def _pause_asked(self, answer: Answer) -> float | None:
+        """Seconds of the Retry-After; a date is judged by the peer's own clock."""
+        theirs = http_date(answer.headers.get("Date"))
+        return retry_after(answer.headers.get("Retry-After"), theirs or self._now())
 
     def _limits(self, bucket: Bucket, headers: Mapping[str, str]) -> None:
         if "X-RateLimit-Remaining" in headers or "X-RateLimit-Limit" in headers:
@@ -180,9 +180,12 @@ class Api:
         return URL(self.base_url).authority
 
     def _session(self, idle: float) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=connector(idle), headers=self._headers, cookie_jar=aiohttp.DummyCookieJar()
         )
+        # aiohttp would repeat a lost GET by itself: unpaced, and uncounted.
+        session._retry_connection = False
+        return session
 
 
 class _Throttled(Unavailable):

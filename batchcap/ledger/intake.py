@@ -94,7 +94,7 @@ class _Importer:
         self._connection = connection
         self.intake = Intake(problems=[])
         last = connection.execute("SELECT ifnull(max(number), 0) FROM rows").fetchone()[0]
-        self._numbers = itertools.count(last + 1)
+        self._next = last + 1
 
     def manifest(self, name: str, rows: Iterable[Row | InvalidRow]) -> None:
         """Take in one manifest; what was invalid in it before is judged anew."""
@@ -112,24 +112,29 @@ class _Importer:
 
     def _all(self, rows: list[Row]) -> bool:
         """Insert a chunk at once; False, and nothing done, where any row collides."""
-        values = [_values(number, row) for number, row in zip(self._numbers, rows, strict=False)]
+        values = [_values(number, row) for number, row in enumerate(rows, self._next)]
         before = self._connection.total_changes
         self._connection.execute("SAVEPOINT chunk")
         self._connection.executemany(_INSERT, values)
         complete = self._connection.total_changes - before == len(rows)
-        if not complete:
+        if complete:
+            self._added(len(rows))
+        else:
             self._connection.execute("ROLLBACK TO chunk")
         self._connection.execute("RELEASE chunk")
-        self.intake.added += len(rows) if complete else 0
         return complete
+
+    def _added(self, count: int) -> None:
+        self._next += count
+        self.intake.added += count
 
     def _single(self, row: Row | InvalidRow) -> None:
         if isinstance(row, InvalidRow):
             self._invalid(row)
             return
-        cursor = self._connection.execute(_INSERT, _values(next(self._numbers), row))
+        cursor = self._connection.execute(_INSERT, _values(self._next, row))
         if cursor.rowcount:
-            self.intake.added += 1
+            self._added(1)
         elif clash := self._clash(row):
             self._invalid(_rejected(row, clash))
         else:
@@ -159,9 +164,8 @@ class _Importer:
         if len(self.intake.problems) < _SHOWN:
             self.intake.problems.append(f"{row.origin}: {row.message}")
         who = (row.provider, row.source_id, row.language, row.key)
-        self._connection.execute(
-            _INSERT_INVALID, (next(self._numbers), *who, row.origin, row.message)
-        )
+        self._connection.execute(_INSERT_INVALID, (self._next, *who, row.origin, row.message))
+        self._next += 1
 
 
 def _values(number: int, row: Row) -> tuple[object, ...]:

@@ -35,8 +35,7 @@ class Lock:
         self._out = out
 
     def __enter__(self) -> Self:
-        folder(self._out).mkdir(parents=True, exist_ok=True)
-        self._file = _open(self._out)
+        self._file = _opened(self._out)
         if not _try(self._file):
             holder = _read(self._file)
             self._file.close()
@@ -63,14 +62,21 @@ class Lock:
     def holder(out: Path) -> Holder | None:
         """Who holds the lock now; None where nobody does."""
         try:
-            with (folder(out) / "lock").open("r+", encoding="utf-8") as file:
+            with (folder(out) / "lock").open("r+", encoding="utf-8", errors="replace") as file:
                 return None if _try(file) else _read(file)
         except OSError:
             return None
 
 
-def _open(out: Path) -> TextIOWrapper:
-    return (folder(out) / "lock").open("a+", encoding="utf-8")
+def _opened(out: Path) -> TextIOWrapper:
+    try:
+        folder(out).mkdir(parents=True, exist_ok=True)
+        return (folder(out) / "lock").open("a+", encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise FatalError(
+            f"cannot use {folder(out)}: {error.strerror or error}",
+            hint="Choose another folder with --out, or mend its permissions.",
+        ) from None
 
 
 def _try(file: TextIOWrapper) -> bool:

@@ -136,7 +136,7 @@ class SqliteLedger:
             for sql, values in writes:
                 self.connection.execute(sql, values)
             self.connection.execute("COMMIT")
-        except sqlite3.Error:
+        except BaseException:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise

@@ -1,0 +1,341 @@
+"""Real, small classes for the engine's sockets, and a server to talk to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import anyio
+from aiohttp import web
+
+from batchcap.errors import RowSkipped
+from batchcap.events import Event
+from batchcap.interfaces import Report
+from batchcap.model import Caption, Create, Facts, Job, JobState, Outcome, Row, RowState, Work
+from batchcap.pacing import Bucket
+from batchcap.stopping import Stop
+from batchcap.virtual import VirtualLoop
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Event)
+
+EPOCH = 1_790_000_000.0
+CAPTION = Caption(bytes=40, sha256="ab" * 32, cues=1)
+VTT = b"WEBVTT\n\n00:00:01.000 --> 00:00:02.500\nHello\n\n"
+
+
+def clock() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def now() -> float:
+    """Unix seconds that move with the loop's clock."""
+    return EPOCH + clock()
+
+
+def on_virtual_time(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end on a loop of its own, for hypothesis."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main)
+
+
+class Notes:
+    """A `Memory` in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+
+    def recall(self, key: str) -> str | None:
+        return self.kept.get(key)
+
+    def note(self, key: str, value: str) -> None:
+        self.kept[key] = value
+
+
+class Recorder:
+    """An `Observer` that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+
+    def of(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def bucket(
+    rate: float | None,
+    *,
+    name: str = "test",
+    connections: anyio.Semaphore | None = None,
+    stop: Stop | None = None,
+    memory: Notes | None = None,
+    observer: Recorder | None = None,
+    learns: bool = False,
+) -> Bucket:
+    return Bucket(
+        name,
+        rate,
+        connections=connections or anyio.Semaphore(64, fast_acquire=True),
+        stop=stop or Stop(),
+        memory=memory or Notes(),
+        observer=observer or Recorder(),
+        now=now,
+        learns=learns,
+    )
+
+
+@asynccontextmanager
+async def dispatching(*buckets: Bucket) -> AsyncIterator[None]:
+    """Let buckets give turns for as long as the block runs."""
+    async with anyio.create_task_group() as group:
+        for one in buckets:
+            group.start_soon(one.dispatch)
+        try:
+            yield
+        finally:
+            group.cancel_scope.cancel()
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def serving(handler: Handler, *, host: str = "127.0.0.1") -> AsyncIterator[str]:
+    """A real HTTP server on loopback, in this loop; gives its base URL."""
+    app = web.Application(client_max_size=2**26)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await handler(request)
+
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, host, 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def raw_serving(talk: Talk) -> AsyncIterator[str]:
+    """A server that says on the wire whatever a test wants; gives its base URL."""
+    talks: list[asyncio.Task[None] | None] = []
+
+    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.append(asyncio.current_task())
+        try:
+            await talk(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(accepted, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in talks:
+            if task is not None:
+                task.cancel()
+        await server.wait_closed()
+        await asyncio.sleep(0.01)
+
+
+async def request_head(reader: asyncio.StreamReader) -> bytes:
+    """One request's head and body, as it came."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            head += await reader.readexactly(int(value))
+    return head
+
+
+def row(number: int = 1, *, provider: str = "fake", **changes: Any) -> Row:
+    given = {
+        "number": number,
+        "key": f"{provider}:source{number}:es",
+        "provider": provider,
+        "source_id": f"source{number}",
+        "language": "es",
+        "path": f"{provider}/source{number}.es.vtt",
+        "params": {"to_language_code": "es"},
+        "origin": f"m.csv:{number + 1}",
+    }
+    return Row(**{**given, **changes})
+
+
+JobNow = Job | Exception
+
+
+class FakeProvider:
+    """A provider in memory. Jobs take `takes` seconds; then `endings` says how each ends.
+
+    `endings[source_id]` are the ends of a source's jobs in order (the last one
+    repeats), `prepared` and `submits` answers (or faults) in place of a create.
+    """
+
+    first_look = 2.0
+    shortest_gap = 2.0
+    link_grace = 30.0
+    missing_grace = 60.0
+
+    def __init__(self, name: str = "fake", *, takes: float = 10.0) -> None:
+        self.name = name
+        self.takes = takes
+        self.read_rate: float | None = None
+        self.endings: dict[str, list[JobState | Job]] = {}
+        self.prepared: dict[str, Job | Exception] = {}
+        self.submits: dict[str, list[Job | Exception]] = defaultdict(list)
+        self.links: dict[str, list[str | None]] = {}
+        self.creates: list[str] = []
+        self.polls: list[list[str]] = []
+        self.looks: list[str] = []
+        self.poll_fault: Exception | None = None
+        self.before_submit: Callable[[], Awaitable[None]] | None = None
+        self.open = 0
+        self.most_open = 0
+        self.jobs: dict[str, tuple[str, float, int]] = {}
+
+    def put_job(self, job_id: str, source_id: str, began: float) -> None:
+        """A job that an earlier run made."""
+        self.jobs[job_id] = (source_id, began, 0)
+
+    async def prepare(self, row: Row) -> Create | Job:
+        found = self.prepared.get(row.source_id)
+        if isinstance(found, Exception):
+            raise found
+        return found or Create({"asset": row.source_id})
+
+    async def submit(self, row: Row, create: Create) -> Job:
+        if self.before_submit is not None:
+            await self.before_submit()
+        self.creates.append(row.source_id)
+        if self.submits[row.source_id]:
+            answer = self.submits[row.source_id].pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        nth = self.creates.count(row.source_id)
+        job_id = f"job-{row.source_id}-{nth}"
+        self.jobs[job_id] = (row.source_id, clock(), nth - 1)
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        return Job(id=job_id, state=JobState.RUNNING)
+
+    async def poll(self, job_ids: Sequence[str], report: Report) -> int:
+        self.polls.append(list(job_ids))
+        if self.poll_fault is not None:
+            raise self.poll_fault
+        for job_id in job_ids:
+            report(self._at_present(job_id))
+        return 1
+
+    async def look(self, row: Row, job_id: str) -> Job:
+        self.looks.append(job_id)
+        return self._at_present(job_id)
+
+    async def link(self, row: Row, job: Job, dead: Container[str]) -> str | None:
+        if row.source_id not in self.links:
+            return f"https://files/{row.source_id}"
+        offered = self.links[row.source_id]
+        return offered.pop(0) if len(offered) > 1 else offered[0]
+
+    def _at_present(self, job_id: str) -> Job:
+        if job_id not in self.jobs:
+            return Job(id=job_id, state=JobState.MISSING)
+        source_id, began, nth = self.jobs[job_id]
+        if clock() - began < self.takes:
+            return Job(id=job_id, state=JobState.RUNNING)
+        self.open = max(0, self.open - 1)
+        ends = self.endings.get(source_id, [JobState.COMPLETED])
+        end = ends[min(nth, len(ends) - 1)]
+        return end if isinstance(end, Job) else Job(id=job_id, state=end, units=1)
+
+
+class FakeDownloader:
+    """Fetches in no time; `answers[link]` are faults to raise first, in order."""
+
+    def __init__(self) -> None:
+        self.fetched: list[tuple[str, str]] = []
+        self.answers: dict[str, list[Exception]] = {}
+        self.always: Exception | None = None
+
+    async def fetch(self, link: str, path: str) -> Caption:
+        self.fetched.append((link, path))
+        await asyncio.sleep(0)
+        if self.always is not None:
+            raise self.always
+        if self.answers.get(link):
+            raise self.answers[link].pop(0)
+        return CAPTION
+
+
+class FakeLedger:
+    """A `Ledger` in memory, with what was written in order."""
+
+    def __init__(self, rows: Sequence[Row] = (), facts: dict[int, Facts] | None = None) -> None:
+        self.rows = {one.number: one for one in rows}
+        self.facts = dict(facts or {})
+        self.outcomes: dict[int, Outcome] = {}
+        self.wrote: list[tuple[str, int]] = []
+        self.ended_jobs: list[Job] = []
+        self.fault: Exception | None = None
+
+    async def pending(self, provider: str, after: int, limit: int) -> list[Work]:
+        found = [
+            Work(one, self.facts.get(number, Facts()))
+            for number, one in sorted(self.rows.items())
+            if one.provider == provider and number > after and number not in self.outcomes
+        ]
+        return found[:limit]
+
+    async def intend(self, row: Row) -> None:
+        await self._write("intend", row)
+        self.facts[row.number] = Facts(now())
+
+    async def created(self, row: Row, job_id: str) -> None:
+        await self._write("created", row)
+        self.facts[row.number] = Facts(self.facts[row.number].intent_at, job_id)
+
+    async def withdrawn(self, row: Row) -> None:
+        await self._write("withdrawn", row)
+        self.facts.pop(row.number, None)
+
+    async def job_ended(self, row: Row, job: Job) -> None:
+        await self._write("job_ended", row)
+        self.ended_jobs.append(job)
+        self.facts.pop(row.number, None)
+
+    async def ended(self, row: Row, outcome: Outcome) -> None:
+        await self._write("ended", row)
+        self.outcomes[row.number] = outcome
+
+    async def _write(self, what: str, row: Row) -> None:
+        await asyncio.sleep(0)
+        if self.fault is not None:
+            raise self.fault
+        self.wrote.append((what, row.number))
+
+    def state(self, number: int) -> RowState:
+        return self.outcomes[number].state if number in self.outcomes else RowState.PENDING
+
+    def code(self, number: int) -> str:
+        failure = self.outcomes[number].failure
+        return failure.code if failure is not None else ""
+
+
+SKIPPED = RowSkipped("there already")

@@ -1,0 +1,207 @@
+"""What an answer says, in whatever shape it comes."""
+
+from __future__ import annotations
+
+import http
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from batchcap.answers import Answer, as_object, clean, text, whole
+
+
+def answer(body: object, status: int = 400, **headers: str) -> Answer:
+    raw = body if isinstance(body, bytes) else orjson.dumps(body)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(status, CIMultiDict(named), raw)
+
+
+def told(body: object, status: int = 400) -> tuple[str, str]:
+    problem = answer(body, status).problem()
+    return problem.kind, problem.message
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"error": {"type": "invalid", "messages": ["a", "b"]}}, ("invalid", "a; b")),
+        ({"error": {"type": "invalid", "message": "one"}}, ("invalid", "one")),
+        ({"error": {"code": "no_such", "message": "gone"}}, ("no_such", "gone")),
+        ({"error": {"code": 40012, "message": "gone"}}, ("40012", "gone")),
+        ({"error": "just words"}, ("", "just words")),
+        ({"error": None, "code": 100, "message": "at the top"}, ("100", "at the top")),
+        ({"message": "at the top"}, ("", "at the top")),
+        ({"code": "x", "messages": ["top", "down"]}, ("x", "top; down")),
+        ({"error": {"messages": ["both"], "message": "one"}}, ("", "both")),
+        ({"error": {"messages": [], "message": "one"}}, ("", "one")),
+        ({"error": None}, ("", "Bad Request")),
+        ({"error": ""}, ("", "Bad Request")),
+        ({"error": {}}, ("", "Bad Request")),
+        ({"error": ["a list"]}, ("", "Bad Request")),
+        ({"error": True, "message": "m"}, ("", "m")),
+        ([], ("", "Bad Request")),
+        ("a string", ("", "Bad Request")),
+        (None, ("", "Bad Request")),
+        (17, ("", "Bad Request")),
+        (b"", ("", "Bad Request")),
+        (b"{broken", ("", "Bad Request")),
+        (b"\xff\xfe\x00", ("", "Bad Request")),
+    ],
+)
+def test_a_problem_is_found_in_every_shape(body: object, expected: tuple[str, str]) -> None:
+    assert told(body) == expected
+
+
+@pytest.mark.parametrize("messages", [[None], [{"why": "no"}, {}], ["", ""]])
+def test_messages_without_words_leave_the_other_sources_their_turn(messages: list[Any]) -> None:
+    assert told({"error": {"messages": messages, "message": "the real one"}})[1] == "the real one"
+    assert told({"error": {"messages": messages}})[1] == "Bad Request"
+
+
+def test_an_html_page_is_told_by_its_title() -> None:
+    page = b"<html><head><TITLE lang='en'>\n 502 Bad\tGateway </TITLE></head>"
+    assert told(page, 502) == ("", "502 Bad Gateway")
+
+
+def test_an_html_page_without_title_is_told_by_its_status() -> None:
+    assert told(b"<html><body>oops</body></html>", 503) == ("", "Service Unavailable")
+
+
+def test_a_status_without_a_name_needs_no_words() -> None:
+    assert told(b"", 599) == ("", "")
+    assert str(answer(b"", 599).problem()) == "599"
+
+
+def test_json_of_a_hundred_thousand_levels_is_no_json() -> None:
+    deep = answer(b"[" * 100_000 + b"]" * 100_000)
+    assert deep.json() is None
+    assert deep.data() == {}
+    assert deep.items() == []
+    assert deep.problem().message == "Bad Request"
+    nested = b'{"error":' * 100_000 + b"1" + b"}" * 100_000
+    assert answer(nested).problem().message == "Bad Request"
+
+
+def test_a_message_is_one_short_line_without_control_characters() -> None:
+    message = told({"error": "one\r\ntwo\x1b[31m\x00three\u202e " + "x" * 10_000})[1]
+    assert message.isprintable()
+    assert "\n" not in message
+    assert message.startswith("one two [31m three")
+    assert len(message) == 300
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["https://cdn.example/x.vtt?Signature=abc", "http://h/p", "HTTPS://cdn.example/?Sig=abc"],
+)
+def test_a_message_holds_no_link(link: str) -> None:
+    message = told({"error": f"cannot read {link} now"})[1]
+    assert message == "cannot read <link> now"
+
+
+def test_a_link_in_an_html_title_is_removed_too() -> None:
+    assert told(b"<title>see https://h/x?sig=1</title>")[1] == "see <link>"
+
+
+@pytest.mark.parametrize("name", ["type", "code"])
+def test_the_kind_is_as_safe_to_print_as_the_message(name: str) -> None:
+    kind = "bad\n\x1b[2J https://cdn.example/x?Signature=abc " + "y" * 100_000
+    shown = str(answer({"error": {name: kind, "message": "m"}}).problem())
+    assert shown.isprintable()
+    assert "Signature" not in shown
+    assert len(shown) < 1000
+
+
+def test_the_request_id_is_told_whatever_its_headers_case() -> None:
+    problem = answer({"error": "no"}, 422, x_request_id="req-1").problem()
+    assert str(problem) == "422: no (request req-1)"
+    assert answer(b"", x_mux_request_id="mux-2").problem().request_id == "mux-2"
+
+
+def test_a_request_id_can_be_printed_and_kept_whatever_its_bytes() -> None:
+    """aiohttp gives header bytes that are no UTF-8 as lone surrogates."""
+    shown = str(answer(b"", X_Request_Id="a\udcffb").problem())
+    assert shown.encode()
+
+
+def test_the_words_of_a_problem_in_their_order() -> None:
+    problem = answer({"error": {"type": "rejected", "message": "no"}}, 422, X_Request_Id="r")
+    assert str(problem.problem()) == "422 rejected: no (request r)"
+
+
+@pytest.mark.parametrize(("status", "ok"), [(199, 0), (200, 1), (204, 1), (299, 1), (300, 0)])
+def test_only_the_two_hundreds_are_ok(status: int, ok: int) -> None:
+    assert answer(b"", status).ok is bool(ok)
+
+
+def test_data_and_items_come_from_the_envelope_or_are_empty() -> None:
+    assert answer({"data": {"id": 1}}).data() == {"id": 1}
+    assert answer({"data": [{"id": 1}, 5, None]}).items() == [{"id": 1}, {}, {}]
+    others: list[object] = [{"data": None}, {}, [], b"x", {"data": "words"}]
+    for body in others:
+        assert answer(body).data() == {}
+        assert answer(body).items() == []
+    assert answer({"data": [1]}).data() == {}
+    assert answer({"data": {"id": 1}}).items() == []
+
+
+def test_small_readers_take_anything() -> None:
+    odd: list[object] = ["a", 7, True, None, 1.5, [], {}]
+    assert [text(one) for one in odd] == ["a", "7", *[""] * 5]
+    numbers: list[object] = [3, 2.9, -1, "3", None, 1e15, float("nan")]
+    assert [whole(one) for one in numbers] == [3, 2, *[0] * 5]
+    assert as_object({"a": 1}) == {"a": 1}
+    assert as_object([("a", 1)]) == {}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["error", "message", "messages", "type", "code", "data", "x"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+def all_read(found: Answer) -> None:
+    problem = found.problem()
+    assert len(problem.message) <= 300
+    assert problem.message.isprintable()
+    assert str(problem).startswith(str(found.status))
+    assert isinstance(found.data(), dict)
+    assert all(isinstance(item, dict) for item in found.items())
+    assert isinstance(found.ok, bool)
+    found.json()
+
+
+@given(body=st.binary(max_size=300), status=st.integers(0, 999))
+@example(body=b"<title>\xff\xfe</title>", status=502)
+@example(body=b'"\\ud800"', status=400)
+def test_any_bytes_with_any_status_can_be_read(body: bytes, status: int) -> None:
+    all_read(Answer(status, {}, body))
+
+
+@given(body=JSON, status=st.sampled_from([200, 400, 404, 422, 429, 500, 599, 999]))
+def test_any_json_with_any_status_can_be_read(body: object, status: int) -> None:
+    all_read(Answer(status, {}, orjson.dumps(body)))
+
+
+@given(st.text(max_size=500))
+def test_clean_words_stay_clean(words: str) -> None:
+    once = clean(words)
+    assert clean(once) == once
+    assert "http://" not in once
+
+
+def test_every_status_has_a_phrase_where_python_knows_one() -> None:
+    for status in http.HTTPStatus:
+        assert told(b"", status)[1] == status.phrase

@@ -1,0 +1,610 @@
+"""A row's way, with real small classes in the engine's sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import anyio
+import pytest
+
+from batchcap.engine import Engine, Lane, Policy
+from batchcap.errors import (
+    Ambiguous,
+    BadCaption,
+    FatalError,
+    LinkExpired,
+    RowError,
+    Stopped,
+    Unavailable,
+)
+from batchcap.events import JobCreated, LaneStopped, RowEnded, RowStarted
+from batchcap.model import Facts, Failure, Job, JobState, Row, RowState
+from batchcap.poller import Poller
+from batchcap.stopping import Stop
+from tests.fakes import (
+    CAPTION,
+    SKIPPED,
+    FakeDownloader,
+    FakeLedger,
+    FakeProvider,
+    Recorder,
+    clock,
+    now,
+    row,
+)
+
+pytestmark = pytest.mark.anyio
+
+LINK = "https://files/source1"
+
+
+class World:
+    """One engine over fakes; `rows` are of the provider "fake" unless they say otherwise."""
+
+    def __init__(
+        self,
+        rows: Sequence[Row] = (),
+        *,
+        facts: dict[int, Facts] | None = None,
+        providers: Sequence[str] = ("fake",),
+        window: int = 100,
+        creating: int = 64,
+        policy: Policy | None = None,
+    ) -> None:
+        self.ledger = FakeLedger(rows or [row()], facts)
+        self.observer = Recorder()
+        self.providers = {name: FakeProvider(name) for name in providers}
+        self.downloaders = {name: FakeDownloader() for name in providers}
+        self.stops = {name: Stop() for name in providers}
+        self.lanes = [
+            Lane(
+                provider=provider,
+                poller=Poller(provider, self.stops[name], self.observer),
+                downloader=self.downloaders[name],
+                stop=self.stops[name],
+                window=window,
+                creating=anyio.Semaphore(creating, fast_acquire=True),
+            )
+            for name, provider in self.providers.items()
+        ]
+        self.engine = Engine(self.ledger, self.lanes, policy or Policy(), self.observer, now)
+
+    @property
+    def provider(self) -> FakeProvider:
+        return next(iter(self.providers.values()))
+
+    @property
+    def downloader(self) -> FakeDownloader:
+        return next(iter(self.downloaders.values()))
+
+    async def run(self) -> None:
+        with anyio.fail_after(10**6):
+            await self.engine.run()
+
+    def stop(self) -> None:
+        for stop in self.stops.values():
+            stop.request()
+
+    def failure(self, number: int = 1) -> Failure:
+        found = self.ledger.outcomes[number].failure
+        assert found is not None
+        return found
+
+
+def rows(count: int, provider: str = "fake", start: int = 1) -> list[Row]:
+    return [row(number, provider=provider) for number in range(start, start + count)]
+
+
+async def test_a_row_goes_straight_through() -> None:
+    world, started = World(), now()
+    await world.run()
+    assert world.ledger.wrote == [("intend", 1), ("created", 1), ("ended", 1)]
+    outcome = world.ledger.outcomes[1]
+    assert outcome.state is RowState.DONE
+    assert outcome.caption == CAPTION
+    assert outcome.failure is None
+    assert outcome.job is not None
+    assert (outcome.job.id, outcome.job.units) == ("job-source1-1", 1)
+    assert outcome.started_at == pytest.approx(started, abs=0.1)
+    assert outcome.finished_at == pytest.approx(now(), abs=0.1)
+    assert world.downloader.fetched == [(LINK, "fake/source1.es.vtt")]
+    told = [type(event) for event in world.observer.events]
+    assert told == [RowStarted, JobCreated, RowEnded]
+    assert world.engine.fatal == []
+
+
+async def test_many_rows_end_all_and_each_is_created_once() -> None:
+    world = World(rows(700), window=50)
+    await world.run()
+    assert len(world.ledger.outcomes) == 700
+    assert len(set(world.provider.creates)) == len(world.provider.creates) == 700
+
+
+async def test_an_empty_ledger_is_done_at_once() -> None:
+    world = World()
+    world.ledger.rows.clear()
+    await world.run()
+    assert world.observer.events == []
+
+
+async def test_the_intent_is_durable_before_the_create_leaves() -> None:
+    world = World()
+
+    async def look() -> None:
+        assert world.ledger.wrote == [("intend", 1)]
+
+    world.provider.before_submit = look
+    await world.run()
+    assert world.ledger.state(1) is RowState.DONE
+
+
+async def test_a_caption_that_exists_needs_no_create() -> None:
+    world = World()
+    world.provider.prepared["source1"] = Job(id=None, state=JobState.COMPLETED, track="t")
+    await world.run()
+    assert world.provider.creates == []
+    assert world.provider.polls == []
+    assert world.ledger.wrote == [("ended", 1)]
+    assert world.ledger.state(1) is RowState.DONE
+
+
+async def test_a_job_that_exists_is_followed() -> None:
+    world = World()
+    world.provider.put_job("theirs", "source1", clock())
+    world.provider.prepared["source1"] = Job(id="theirs", state=JobState.RUNNING)
+    await world.run()
+    assert world.provider.creates == []
+    assert world.ledger.state(1) is RowState.DONE
+
+
+async def test_a_create_that_finds_the_caption_there_is_no_intent_any_more() -> None:
+    world = World()
+    world.provider.submits["source1"] = [Job(id=None, state=JobState.COMPLETED)]
+    await world.run()
+    assert world.ledger.wrote == [("intend", 1), ("withdrawn", 1), ("ended", 1)]
+    assert world.ledger.state(1) is RowState.DONE
+    assert not world.observer.of(JobCreated)
+
+
+async def test_a_row_that_the_user_does_not_want_is_skipped() -> None:
+    world = World()
+    world.provider.prepared["source1"] = SKIPPED
+    await world.run()
+    assert world.ledger.state(1) is RowState.SKIPPED
+    assert world.ledger.outcomes[1].failure is None
+
+
+async def test_a_row_that_is_skipped_at_the_create_withdraws_its_intent() -> None:
+    world = World()
+    world.provider.submits["source1"] = [SKIPPED]
+    await world.run()
+    assert world.ledger.wrote == [("intend", 1), ("withdrawn", 1), ("ended", 1)]
+    assert world.ledger.state(1) is RowState.SKIPPED
+
+
+@pytest.mark.parametrize("where", ["prepare", "submit"])
+@pytest.mark.parametrize(
+    ("fault", "code", "retryable"),
+    [
+        (RowError("asset_not_found", "gone"), "asset_not_found", False),
+        (RowError("rejected", "no", retryable=True), "rejected", True),
+        (Unavailable("503"), "unavailable", True),
+    ],
+)
+async def test_a_refused_row_is_lost_alone(
+    where: str, fault: Exception, code: str, retryable: bool
+) -> None:
+    world = World(rows(3))
+    if where == "prepare":
+        world.provider.prepared["source1"] = fault
+    else:
+        world.provider.submits["source1"] = [fault]
+    await world.run()
+    assert world.failure() == Failure(code, str(fault), retryable)
+    assert [world.ledger.state(number) for number in (2, 3)] == [RowState.DONE] * 2
+    assert 1 not in world.ledger.facts
+
+
+async def test_an_ambiguous_create_is_outcome_unknown_and_never_sent_again() -> None:
+    world = World(policy=Policy(retry_jobs=5))
+    world.provider.submits["source1"] = [Ambiguous("no answer")]
+    await world.run()
+    assert world.provider.creates == ["source1"]
+    assert world.failure() == Failure("outcome_unknown", "no answer", retryable=True)
+    assert world.ledger.wrote == [("intend", 1), ("ended", 1)]
+    assert world.ledger.facts[1].intent_at is not None
+
+
+async def test_an_intent_without_a_job_is_outcome_unknown_after_a_resume() -> None:
+    world = World(facts={1: Facts(1_789_999_000.0)})
+    await world.run()
+    assert world.provider.creates == []
+    assert world.ledger.code(1) == "outcome_unknown"
+    assert world.ledger.outcomes[1].started_at == 1_789_999_000.0
+
+
+async def test_a_row_with_a_job_goes_on_with_polling_after_a_resume() -> None:
+    world = World(facts={1: Facts(now() - 600, "old")})
+    world.provider.put_job("old", "source1", clock() - 600)
+    await world.run()
+    assert world.provider.creates == []
+    assert world.ledger.wrote == [("ended", 1)]
+    assert world.ledger.state(1) is RowState.DONE
+
+
+async def test_an_expired_link_is_asked_for_afresh() -> None:
+    world = World()
+    world.provider.links["source1"] = ["https://old", "https://fresh"]
+    world.downloader.answers["https://old"] = [LinkExpired("403")]
+    await world.run()
+    assert [link for link, _ in world.downloader.fetched] == ["https://old", "https://fresh"]
+    assert world.provider.looks == ["job-source1-1"]
+    assert world.ledger.state(1) is RowState.DONE
+
+
+async def test_links_that_are_all_dead_end_as_link_dead() -> None:
+    world, started = World(), clock()
+    world.downloader.always = LinkExpired("the file host answered 403")
+    await world.run()
+    assert world.failure().code == "link_dead"
+    assert world.failure().retryable
+    assert len(world.downloader.fetched) == 6
+    assert clock() - started < 300
+
+
+async def test_a_bad_caption_gets_a_second_look() -> None:
+    world = World()
+    world.downloader.answers[LINK] = [BadCaption("an HTML page")]
+    await world.run()
+    assert len(world.downloader.fetched) == 2
+    assert world.ledger.state(1) is RowState.DONE
+
+
+async def test_a_caption_that_stays_bad_is_bad() -> None:
+    world = World()
+    world.downloader.always = BadCaption("an HTML page")
+    await world.run()
+    assert len(world.downloader.fetched) == 2
+    assert world.failure() == Failure("bad_caption", "an HTML page")
+
+
+async def test_a_completed_job_without_a_link_is_believed_for_the_grace() -> None:
+    world, started = World(), clock()
+    world.provider.links["source1"] = [None]
+    await world.run()
+    assert world.failure().code == "captions_not_enabled"
+    assert clock() - started >= 10 + 30
+    assert clock() - started < 10 + 30 + 30
+    assert world.downloader.fetched == []
+
+
+async def test_a_link_that_comes_late_is_fetched() -> None:
+    world = World()
+    world.provider.links["source1"] = [None, None, None, LINK]
+    await world.run()
+    assert world.ledger.state(1) is RowState.DONE
+    assert len(world.provider.looks) == 3
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "retryable"),
+    [
+        (JobState.ERRORED, "job_failed", False),
+        (JobState.CANCELLED, "job_cancelled", True),
+    ],
+)
+async def test_a_job_that_ended_badly_loses_its_row(
+    end: JobState, code: str, retryable: bool
+) -> None:
+    world = World()
+    world.provider.endings["source1"] = [end]
+    await world.run()
+    assert world.failure().code == code
+    assert world.failure().retryable is retryable
+    assert world.provider.creates == ["source1"]
+    assert world.downloader.fetched == []
+
+
+async def test_the_providers_own_reason_is_told() -> None:
+    world = World()
+    reason = Failure("job_failed", "no speech in it")
+    failed = Job(id="job-source1-1", state=JobState.ERRORED, failure=reason, units=7)
+    world.provider.endings["source1"] = [failed]
+    await world.run()
+    assert world.failure() == reason
+    assert world.ledger.outcomes[1].job == failed
+
+
+async def test_a_job_that_is_unknown_after_the_grace_is_missing() -> None:
+    world, started = World(facts={1: Facts(now(), "lost")}), clock()
+    await world.run()
+    assert world.failure().code == "not_found"
+    assert clock() - started >= 60
+
+
+async def test_a_job_that_is_unknown_at_first_is_a_delay() -> None:
+    world = World(facts={1: Facts(now(), "late")})
+
+    async def appear() -> None:
+        await asyncio.sleep(30)
+        world.provider.put_job("late", "source1", clock())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(appear)
+        await world.run()
+    assert world.ledger.state(1) is RowState.DONE
+
+
+def retryable_failure(nth: int) -> Job:
+    why = Failure("job_failed", "try again", retryable=True)
+    return Job(id=f"job-source1-{nth}", state=JobState.ERRORED, failure=why)
+
+
+async def test_a_retryable_job_is_made_anew_where_the_user_allows_it() -> None:
+    world = World(policy=Policy(retry_jobs=2))
+    world.provider.endings["source1"] = [retryable_failure(1), JobState.COMPLETED]
+    await world.run()
+    assert world.ledger.state(1) is RowState.DONE
+    assert world.ledger.wrote == [
+        ("intend", 1),
+        ("created", 1),
+        ("job_ended", 1),
+        ("intend", 1),
+        ("created", 1),
+        ("ended", 1),
+    ]
+    assert [job.id for job in world.ledger.ended_jobs] == ["job-source1-1"]
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 3])
+async def test_jobs_are_made_anew_only_so_often(allowed: int) -> None:
+    world = World(policy=Policy(retry_jobs=allowed))
+    world.provider.endings["source1"] = [retryable_failure(nth) for nth in range(1, 9)]
+    await world.run()
+    assert len(world.provider.creates) == 1 + allowed
+    assert world.failure().code == "job_failed"
+    assert world.failure().retryable
+
+
+@pytest.mark.parametrize("end", [JobState.CANCELLED, JobState.MISSING, JobState.ERRORED])
+async def test_only_an_errored_retryable_job_is_paid_for_again(end: JobState) -> None:
+    """The contract: --retry-jobs is for jobs that ended as `errored` with `retryable`."""
+    world = World(policy=Policy(retry_jobs=3))
+    world.provider.endings["source1"] = [end]
+    world.provider.missing_grace = 0.0
+    await world.run()
+    assert world.provider.creates == ["source1"]
+
+
+async def test_a_job_that_never_ends_is_a_timeout_after_a_look() -> None:
+    world, started = World(policy=Policy(job_timeout=600.0)), clock()
+    world.provider.takes = 10**9
+    await world.run()
+    assert world.failure().code == "job_timeout"
+    assert world.failure().retryable
+    assert 600 <= clock() - started < 700
+    assert len(world.provider.looks) == 1
+
+
+async def test_a_job_that_is_seen_to_have_ended_at_the_last_look_is_kept() -> None:
+    world = World(policy=Policy(job_timeout=600.0), facts={1: Facts(now() - 5000, "old")})
+    world.provider.put_job("old", "source1", clock() - 5000)
+    await world.run()
+    assert world.ledger.state(1) is RowState.DONE
+
+
+async def test_a_poll_that_is_refused_stops_the_lane_and_leaves_its_rows_pending() -> None:
+    world = World(rows(5))
+    world.provider.poll_fault = FatalError("the key is wrong", hint="h", provider="fake")
+    await world.run()
+    assert world.ledger.outcomes == {}
+    assert [str(error) for error in world.engine.fatal] == ["the key is wrong"]
+    assert world.observer.of(LaneStopped) == [LaneStopped("fake", "the key is wrong", "h")]
+    assert all(world.ledger.facts[number].job_id for number in range(1, 6))
+
+
+def two_lanes() -> World:
+    return World([*rows(20, "mux"), *rows(20, "heygen", 21)], providers=("mux", "heygen"), window=3)
+
+
+async def test_a_fatal_fault_of_one_lane_leaves_the_other_at_work() -> None:
+    world = two_lanes()
+    fault = FatalError("no credit", provider="mux")
+    world.providers["mux"].submits["source2"] = [fault]
+    await world.run()
+    states = [world.ledger.state(number) for number in range(21, 41)]
+    assert states == [RowState.DONE] * 20
+    assert world.ledger.state(2) is RowState.PENDING
+    assert 2 not in world.ledger.facts
+    assert len(world.providers["mux"].creates) <= 4
+    assert world.engine.fatal == [fault]
+
+
+async def test_a_fatal_fault_of_the_disk_stops_all_lanes() -> None:
+    world = two_lanes()
+    world.downloaders["mux"].always = FatalError("the disk is full")
+    world.providers["heygen"].takes = 10**6
+    await world.run()
+    assert all(world.ledger.state(number) is RowState.PENDING for number in range(1, 41))
+    assert len(world.engine.fatal) == 1
+    assert len(world.observer.of(LaneStopped)) == 1
+
+
+async def test_two_lanes_may_stop_for_the_same_words() -> None:
+    world = two_lanes()
+    for name in ("mux", "heygen"):
+        world.providers[name].poll_fault = FatalError("the key is wrong", provider=name)
+    await world.run()
+    assert sorted(event.provider for event in world.observer.of(LaneStopped)) == ["heygen", "mux"]
+    assert len(world.engine.fatal) == 2
+
+
+async def test_a_ledger_that_fails_stops_everything() -> None:
+    world = two_lanes()
+    world.ledger.fault = FatalError("the disk is full")
+    await world.run()
+    assert world.engine.fatal
+    assert all(stop.requested for stop in world.stops.values())
+
+
+async def test_no_more_rows_are_at_work_than_the_window() -> None:
+    world = World(rows(40), window=7)
+    at_work = most = 0
+    seen = world.observer
+
+    def count(event: object) -> None:
+        nonlocal at_work, most
+        at_work += isinstance(event, RowStarted) - isinstance(event, RowEnded)
+        most = max(most, at_work)
+
+    world.engine = Engine(world.ledger, world.lanes, Policy(), count, now)
+    await world.run()
+    assert most == 7
+    assert len(world.ledger.outcomes) == 40
+    assert seen.of(RowStarted) == []
+
+
+async def test_no_more_creates_are_on_their_way_than_allowed() -> None:
+    world = World(rows(40), creating=5)
+    out = most = 0
+
+    async def hold() -> None:
+        nonlocal out, most
+        out += 1
+        most = max(most, out)
+        await asyncio.sleep(1)
+        out -= 1
+
+    world.provider.before_submit = hold
+    await world.run()
+    assert most == 5
+    assert len(world.ledger.outcomes) == 40
+
+
+async def test_rows_are_started_in_manifest_order() -> None:
+    world = World(rows(600), window=10, creating=1)
+    await world.run()
+    assert world.provider.creates == [f"source{number}" for number in range(1, 601)]
+
+
+async def test_one_lane_does_not_wait_for_the_other() -> None:
+    world = two_lanes()
+    world.providers["mux"].takes = 100_000.0
+    ended: dict[str, float] = {}
+
+    def note(event: object) -> None:
+        if isinstance(event, RowEnded):
+            ended[event.row.provider] = clock()
+
+    started = clock()
+    world.engine = Engine(world.ledger, world.lanes, Policy(job_timeout=10**6), note, now)
+    await world.run()
+    assert ended["heygen"] - started < 500
+    assert ended["mux"] - started > 100_000
+
+
+async def test_a_stop_leaves_rows_pending_with_their_jobs() -> None:
+    world = World(rows(50), window=10)
+    world.provider.takes = 10_000.0
+    async with anyio.create_task_group() as group:
+        group.start_soon(world.run)
+        await asyncio.sleep(100)
+        world.stop()
+        stopped = clock()
+    assert clock() - stopped < 1
+    assert world.ledger.outcomes == {}
+    assert sorted(world.ledger.facts) == list(range(1, 11))
+    assert all(facts.job_id for facts in world.ledger.facts.values())
+    assert not world.observer.of(RowEnded)
+
+
+async def test_a_create_that_has_not_left_when_the_run_stops_is_withdrawn() -> None:
+    world = World(rows(3))
+
+    async def queued() -> None:
+        await world.stops["fake"].sleep(3600)
+
+    world.provider.before_submit = queued
+    async with anyio.create_task_group() as group:
+        group.start_soon(world.run)
+        await asyncio.sleep(10)
+        assert len(world.ledger.facts) == 3
+        world.stop()
+    assert world.ledger.facts == {}
+    assert world.provider.creates == []
+    assert world.ledger.outcomes == {}
+
+
+async def test_a_create_in_the_air_lands_in_the_ledger_though_the_run_stops() -> None:
+    world = World()
+
+    async def slow() -> None:
+        await asyncio.sleep(5)
+
+    world.provider.before_submit = slow
+    async with anyio.create_task_group() as group:
+        group.start_soon(world.run)
+        await asyncio.sleep(1)
+        world.stop()
+    assert world.ledger.facts[1].job_id == "job-source1-1"
+    assert world.ledger.state(1) is RowState.PENDING
+
+
+async def test_what_was_stopped_goes_on_where_it_was() -> None:
+    first = World(rows(30), window=10)
+    first.provider.takes = 50.0
+    async with anyio.create_task_group() as group:
+        group.start_soon(first.run)
+        await asyncio.sleep(70)
+        first.stop()
+    assert 0 < len(first.ledger.outcomes) < 30
+    second = World(rows(30), window=10)
+    second.ledger.facts, second.ledger.outcomes = first.ledger.facts, first.ledger.outcomes
+    second.provider.jobs = first.provider.jobs
+    await second.run()
+    assert len(second.ledger.outcomes) == 30
+    created = first.provider.creates + second.provider.creates
+    assert sorted(created) == sorted(set(created))
+
+
+async def test_nothing_starts_where_the_stop_came_first() -> None:
+    world = World(rows(5))
+    world.stop()
+    await world.run()
+    assert world.observer.events == []
+
+
+async def test_a_look_that_is_unavailable_loses_the_row_and_can_be_tried_again() -> None:
+    class Shy(FakeProvider):
+        async def look(self, row: Row, job_id: str) -> Job:
+            raise Unavailable("503")
+
+    world = World()
+    shy = Shy("fake")
+    world.engine = Engine(
+        world.ledger,
+        [
+            Lane(
+                provider=shy,
+                poller=Poller(shy, world.stops["fake"], world.observer),
+                downloader=world.downloader,
+                stop=world.stops["fake"],
+                window=1,
+                creating=anyio.Semaphore(1, fast_acquire=True),
+            )
+        ],
+        Policy(),
+        world.observer,
+        now,
+    )
+    world.downloader.always = LinkExpired("403")
+    await world.run()
+    assert world.failure() == Failure("unavailable", "503", retryable=True)
+
+
+async def test_stopped_is_never_an_outcome() -> None:
+    world = World()
+    world.downloader.always = Stopped()
+    await world.run()
+    assert world.ledger.outcomes == {}

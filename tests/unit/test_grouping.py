@@ -1,0 +1,168 @@
+"""Work by the batch, inline and beside the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+
+import anyio
+import pytest
+
+from batchcap.grouping import Group
+
+pytestmark = pytest.mark.anyio
+
+
+class Doubler:
+    """Doubles numbers; odd ones above 100 fail alone, a zero fails its whole batch."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.threads: set[int] = set()
+        self.gate: threading.Event | None = None
+
+    def __call__(self, items: Sequence[int]) -> Sequence[int | Exception]:
+        if self.gate is not None:
+            self.gate.wait(10)
+        self.batches.append(list(items))
+        self.threads.add(threading.get_ident())
+        if 0 in items:
+            raise OSError("the whole batch")
+        return [ValueError(str(item)) if item > 100 and item % 2 else item * 2 for item in items]
+
+
+@pytest.fixture(params=["inline", "threaded"])
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor | None]:
+    if request.param == "inline":
+        yield None
+        return
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+async def test_each_item_gets_its_own_result(executor: Executor | None) -> None:
+    group = Group(Doubler(), executor)
+    assert await asyncio.gather(*map(group.do, range(1, 50))) == list(range(2, 100, 2))
+
+
+async def test_items_of_one_turn_share_a_batch(executor: Executor | None) -> None:
+    work = Doubler()
+    group = Group(work, executor)
+    await asyncio.gather(*map(group.do, range(1, 50)))
+    assert work.batches == [list(range(1, 50))]
+
+
+async def test_whoever_comes_during_a_batch_shares_the_next_one() -> None:
+    work = Doubler()
+    work.gate = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        group = Group(work, pool)
+        first = asyncio.ensure_future(group.do(1))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        others = [asyncio.ensure_future(group.do(number)) for number in (2, 3, 4)]
+        await asyncio.sleep(0)
+        work.gate.set()
+        assert await asyncio.gather(first, *others) == [2, 4, 6, 8]
+    assert work.batches == [[1], [2, 3, 4]]
+
+
+async def test_the_work_runs_where_it_was_asked_to(executor: Executor | None) -> None:
+    work = Doubler()
+    await Group(work, executor).do(1)
+    inline = work.threads == {threading.get_ident()}
+    assert inline is (executor is None)
+
+
+async def test_one_item_fails_alone(executor: Executor | None) -> None:
+    group = Group(Doubler(), executor)
+    found = await asyncio.gather(*map(group.do, (1, 101, 3)), return_exceptions=True)
+    assert found[0] == 2
+    assert isinstance(found[1], ValueError)
+    assert found[2] == 6
+
+
+async def test_a_batch_that_fails_fails_for_all_in_it_and_the_next_one_works(
+    executor: Executor | None,
+) -> None:
+    group = Group(Doubler(), executor)
+    found = await asyncio.gather(*map(group.do, (1, 0, 3)), return_exceptions=True)
+    assert [type(one) for one in found] == [OSError] * 3
+    assert await group.do(4) == 8
+
+
+async def test_put_waits_for_nobody_and_drain_waits_for_it(executor: Executor | None) -> None:
+    work = Doubler()
+    group = Group(work, executor)
+    group.put(7)
+    assert not work.batches
+    await group.drain()
+    assert work.batches == [[7]]
+
+
+async def test_put_keeps_its_place_before_a_later_do(executor: Executor | None) -> None:
+    work = Doubler()
+    group = Group(work, executor)
+    group.put(7)
+    assert await group.do(8) == 16
+    assert [item for batch in work.batches for item in batch] == [7, 8]
+
+
+async def test_a_put_that_fails_is_nobodys_fault(executor: Executor | None) -> None:
+    group = Group(Doubler(), executor)
+    group.put(0)
+    await group.drain()
+    assert await group.do(1) == 2
+
+
+async def test_drain_of_nothing_returns(executor: Executor | None) -> None:
+    group = Group(Doubler(), executor)
+    await group.drain()
+    await group.do(1)
+    await group.drain()
+
+
+async def test_an_item_is_done_even_where_its_caller_is_cancelled(
+    executor: Executor | None,
+) -> None:
+    work = Doubler()
+    group = Group(work, executor)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await group.do(5)
+    assert scope.cancelled_caught
+    other = asyncio.ensure_future(group.do(6))
+    assert await other == 12
+    await group.drain()
+    assert [item for batch in work.batches for item in batch] == [5, 6]
+
+
+async def test_a_cancelled_caller_whose_item_fails_disturbs_nobody(
+    executor: Executor | None,
+) -> None:
+    group = Group(Doubler(), executor)
+    task = asyncio.ensure_future(group.do(101))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await group.do(1) == 2
+
+
+async def test_drain_waits_for_items_that_came_meanwhile() -> None:
+    seen: list[int] = []
+    more: list[Callable[[], None]] = []
+
+    def work(items: Sequence[int]) -> Sequence[None]:
+        seen.extend(items)
+        if more:
+            more.pop()()
+        return [None] * len(items)
+
+    group = Group(work, None)
+    more.append(lambda: group.put(2))
+    group.put(1)
+    await group.drain()
+    assert seen == [1, 2]

@@ -1,0 +1,464 @@
+"""The budget of a bucket, on the virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from itertools import pairwise
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchcap.errors import Stopped
+from batchcap.events import Throttled
+from batchcap.pacing import Bucket, Priority
+from batchcap.stopping import Stop
+from tests.fakes import Notes, Recorder, bucket, clock, dispatching, now, on_virtual_time
+
+pytestmark = pytest.mark.anyio
+
+RATES = [0.5, 1.0, 3.5, 5.0, 40.0, 2000.0]
+
+
+async def send(made: Bucket, times: list[float], priority: Priority = Priority.START) -> None:
+    await made.turn(priority)
+    times.append(clock())
+    made.release()
+
+
+async def send_many(made: Bucket, count: int, times: list[float]) -> None:
+    async with anyio.create_task_group() as group:
+        for _ in range(count):
+            group.start_soon(send, made, times)
+
+
+def places(connections: anyio.Semaphore) -> int:
+    return connections.value
+
+
+def worst(times: list[float], window: float) -> int:
+    """The most turns in any half-open window of so many seconds."""
+    most, first = 0, 0
+    for last, at in enumerate(times):
+        while times[first] <= at - window:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+@pytest.mark.parametrize("rate", RATES)
+async def test_no_sliding_second_holds_more_than_the_limit_at_saturation(rate: float) -> None:
+    made, times = bucket(rate), list[float]()
+    async with dispatching(made):
+        await send_many(made, max(12, int(rate * 3.2)), times)
+    assert worst(times, 1.0) <= math.ceil(rate)
+    assert worst(times, math.ceil(rate) / rate) <= math.ceil(rate)
+
+
+@pytest.mark.parametrize("rate", RATES)
+async def test_no_sliding_second_holds_more_after_idle_times(rate: float) -> None:
+    made, times = bucket(rate), list[float]()
+    chance = random.Random(7)
+    async with dispatching(made):
+        for _ in range(12):
+            await send_many(made, math.ceil(chance.uniform(0.1, 1.3) * rate), times)
+            await asyncio.sleep(chance.choice([0.01, 0.3, 0.999, 1.0, 2.5, 30.0]))
+    assert worst(times, 1.0) <= math.ceil(rate)
+    assert worst(times, math.ceil(rate) / rate) <= math.ceil(rate)
+
+
+@pytest.mark.parametrize("rate", RATES)
+async def test_at_saturation_the_limit_is_used_by_98_percent(rate: float) -> None:
+    made, times = bucket(rate), list[float]()
+    async with dispatching(made):
+        await send_many(made, max(200, int(rate * 3.2)), times)
+    reached = (len(times) - 1) / (times[-1] - times[0])
+    assert 0.98 * rate <= reached <= 1.02 * rate + 1
+
+
+async def test_the_first_turn_comes_at_once() -> None:
+    made, started = bucket(0.1), clock()
+    async with dispatching(made):
+        await made.turn(Priority.START)
+    assert clock() - started < 0.001
+
+
+async def test_a_turn_wanted_after_the_spacing_has_passed_comes_at_once() -> None:
+    """A quota that was not used must not be spent by the dispatcher itself."""
+    made, times = bucket(1.0), list[float]()
+    async with dispatching(made):
+        await send(made, times)
+        await asyncio.sleep(1.5)
+        wanted = clock()
+        await send(made, times)
+    assert times[-1] - wanted < 0.01
+
+
+async def test_finishing_goes_before_asking_before_starting_and_equals_in_turn() -> None:
+    made, order = bucket(1.0), list[str]()
+
+    async def ask(name: str, priority: Priority) -> None:
+        await made.turn(priority)
+        order.append(name)
+        made.release()
+
+    wanted = [
+        ("start 1", Priority.START),
+        ("poll 1", Priority.POLL),
+        ("start 2", Priority.START),
+        ("finish 1", Priority.FINISH),
+        ("poll 2", Priority.POLL),
+        ("finish 2", Priority.FINISH),
+        ("start 3", Priority.START),
+    ]
+    async with dispatching(made), anyio.create_task_group() as group:
+        await made.turn(Priority.START)  # the quota of this second is spent
+        made.release()
+        for name, priority in wanted:
+            group.start_soon(ask, name, priority)
+    expected = ["finish 1", "finish 2", "poll 1", "poll 2", "start 1", "start 2", "start 3"]
+    assert order == expected
+
+
+async def test_the_last_to_come_is_first_where_its_priority_is_higher() -> None:
+    made, order = bucket(1.0), list[str]()
+
+    async def ask(name: str, priority: Priority) -> None:
+        await made.turn(priority)
+        order.append(name)
+        made.release()
+
+    async with dispatching(made), anyio.create_task_group() as group:
+        await made.turn(Priority.START)
+        made.release()
+        group.start_soon(ask, "start", Priority.START)
+        await asyncio.sleep(0.9)
+        group.start_soon(ask, "finish", Priority.FINISH)
+    assert order == ["finish", "start"]
+
+
+@pytest.mark.parametrize("rate", [5.0, None])
+async def test_a_pause_holds_everybody(rate: float | None) -> None:
+    made, times, started = bucket(rate), list[float](), clock()
+    async with dispatching(made), anyio.create_task_group() as group:
+        made.pause(600)
+        for priority in Priority:
+            group.start_soon(send, made, times, priority)
+        await asyncio.sleep(599)
+        assert not times
+        assert made.paused_for == pytest.approx(1.0, abs=0.01)
+    assert len(times) == 3
+    assert min(times) - started >= 600
+    assert max(times) - started < 601
+
+
+async def test_a_pause_catches_those_who_wait_already() -> None:
+    made, times, started = bucket(1.0), list[float](), clock()
+    async with dispatching(made), anyio.create_task_group() as group:
+        group.start_soon(send_many, made, 5, times)
+        await asyncio.sleep(1.5)
+        made.pause(100)
+    early = [at for at in times if at - started < 101.5]
+    assert len(early) == 2
+    assert len(times) == 5
+
+
+async def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
+    made, started = bucket(5.0), clock()
+    async with dispatching(made):
+        made.pause(100)
+        made.pause(1)
+        await made.turn(Priority.START)
+    assert clock() - started >= 100
+
+
+async def test_after_a_pause_there_is_no_burst() -> None:
+    made, times = bucket(5.0), list[float]()
+    async with dispatching(made), anyio.create_task_group() as group:
+        group.start_soon(send_many, made, 30, times)
+        await asyncio.sleep(0.5)
+        made.pause(60)
+    assert worst(times, 1.0) <= 5
+
+
+async def test_a_pause_survives_into_the_next_run() -> None:
+    memory = Notes()
+    first = bucket(5.0, memory=memory)
+    first.pause(300)
+    await asyncio.sleep(100)
+    second, started = bucket(5.0, memory=memory), clock()
+    assert second.paused_for == pytest.approx(200, abs=0.01)
+    async with dispatching(second):
+        await second.turn(Priority.FINISH)
+    assert clock() - started >= 199.9
+
+
+async def test_a_pause_of_another_bucket_is_not_ours() -> None:
+    memory = Notes()
+    bucket(5.0, name="other", memory=memory).pause(300)
+    assert bucket(5.0, name="ours", memory=memory).paused_for == 0
+
+
+async def test_a_pause_that_was_over_long_ago_holds_nobody() -> None:
+    memory = Notes()
+    bucket(None, memory=memory).pause(10)
+    await asyncio.sleep(10_000)
+    second, started = bucket(None, memory=memory), clock()
+    async with dispatching(second):
+        await second.turn(Priority.START)
+    assert clock() - started < 0.01
+
+
+async def test_a_learned_rate_falls_with_a_429_and_is_remembered() -> None:
+    memory, observer = Notes(), Recorder()
+    made = bucket(5.0, memory=memory, observer=observer, learns=True)
+    made.throttled(2.0)
+    assert made.rate == pytest.approx(3.5)
+    assert made.paused_for == pytest.approx(2.0, abs=0.001)
+    assert observer.of(Throttled) == [Throttled("test", 2.0)]
+    assert bucket(5.0, memory=memory, learns=True).rate == pytest.approx(3.5)
+
+
+async def test_many_429s_of_one_burst_lower_a_learned_rate_once() -> None:
+    made = bucket(5.0, learns=True)
+    for _ in range(20):
+        made.throttled(2.0)
+    assert made.rate == pytest.approx(3.5)
+
+
+async def test_a_documented_rate_does_not_fall() -> None:
+    made = bucket(5.0)
+    made.throttled(1.0)
+    assert made.rate == 5.0
+
+
+async def test_a_learned_rate_never_falls_below_its_bound() -> None:
+    made = bucket(5.0, learns=True)
+    for _ in range(60):
+        made.throttled(1.0)
+        await asyncio.sleep(2)
+    assert made.rate == pytest.approx(0.1)
+
+
+async def test_a_learned_rate_grows_slowly_while_requests_wait_and_is_bounded() -> None:
+    memory = Notes()
+    made, times = bucket(60.0, memory=memory, learns=True), list[float]()
+    async with dispatching(made):
+        await send_many(made, 650, times)
+        assert made.rate == pytest.approx(66.0)
+        await send_many(made, 7000, times)
+    assert made.rate == 100.0
+    assert bucket(5.0, memory=memory, learns=True).rate == 100.0
+    assert worst(times, 1.0) <= 100
+
+
+async def test_a_learned_rate_does_not_grow_where_nobody_waits() -> None:
+    made, times = bucket(5.0, learns=True), list[float]()
+    async with dispatching(made):
+        for _ in range(30):
+            await send(made, times)
+            await asyncio.sleep(2)
+    assert made.rate == 5.0
+
+
+async def test_a_new_rate_starts_no_burst() -> None:
+    made, times = bucket(10.0), list[float]()
+    async with dispatching(made), anyio.create_task_group() as group:
+        group.start_soon(send_many, made, 40, times)
+        await asyncio.sleep(1.5)
+        made.observe(4.0, None, None)
+        changed = clock()
+    assert worst(times, 1.0) <= 10
+    assert worst([at for at in times if at > changed], 1.0) <= 4
+
+
+async def test_a_header_with_a_lower_limit_binds_and_a_higher_one_does_not() -> None:
+    made = bucket(5.0)
+    made.observe(100.0, 99.0, 60.0)
+    assert made.rate == 5.0
+    made.observe(2.0, 1.0, 60.0)
+    assert made.rate == 2.0
+    assert made.paused_for == 0
+
+
+async def test_an_empty_quota_with_a_known_refill_is_a_pause() -> None:
+    made = bucket(5.0)
+    made.observe(5.0, 0.0, 30.0)
+    assert made.paused_for == pytest.approx(30.0, abs=0.001)
+
+
+async def test_headers_do_not_limit_a_bucket_whose_limit_was_lifted() -> None:
+    made = bucket(None)
+    made.observe(2.0, 1.0, 1.0)
+    assert made.rate is None
+
+
+@pytest.mark.parametrize("limit", [-1.0, 0.0, math.nan, math.inf, -math.inf])
+async def test_a_limit_that_is_none_changes_nothing(limit: float) -> None:
+    made = bucket(5.0)
+    made.observe(limit, None, None)
+    assert made.rate == 5.0
+
+
+@pytest.mark.parametrize("reset", [-1.0, 0.0, math.nan, math.inf])
+async def test_a_refill_at_no_time_is_no_pause(reset: float) -> None:
+    made = bucket(5.0)
+    made.observe(None, 0.0, reset)
+    assert made.paused_for == 0
+
+
+async def test_a_cancelled_waiter_costs_nobody_a_turn() -> None:
+    made, times = bucket(1.0), list[float]()
+    async with dispatching(made):
+        await send(made, times)
+        with anyio.move_on_after(0.5) as scope:
+            await send(made, times, Priority.FINISH)
+        assert scope.cancelled_caught
+        await send(made, times)
+    assert times[1] - times[0] == pytest.approx(1.0, abs=0.01)
+
+
+async def test_a_stop_ends_the_waits_for_a_turn() -> None:
+    stop = Stop()
+    made, ends = bucket(1.0, stop=stop), list[str]()
+
+    async def ask() -> None:
+        try:
+            await made.turn(Priority.START)
+            ends.append("turn")
+        except Stopped:
+            ends.append("stopped")
+
+    async with dispatching(made), anyio.create_task_group() as group:
+        made.pause(3600)
+        for _ in range(5):
+            group.start_soon(ask)
+        await asyncio.sleep(1)
+        stop.request()
+        await asyncio.sleep(0.01)
+        assert len(ends) == 5
+    assert ends == ["stopped"] * 5
+
+
+@pytest.mark.parametrize("rate", [5.0, None])
+async def test_nobody_gets_a_turn_after_a_stop(rate: float | None) -> None:
+    stop = Stop()
+    made = bucket(rate, stop=stop)
+    stop.request()
+    with pytest.raises(Stopped):
+        await made.turn(Priority.FINISH)
+
+
+async def test_a_lifted_limit_lets_everybody_through_at_once() -> None:
+    connections = anyio.Semaphore(1000, fast_acquire=True)
+    made, times, started = bucket(None, connections=connections), list[float](), clock()
+    async with dispatching(made):
+        await send_many(made, 1000, times)
+    assert times[-1] - started < 0.01
+
+
+@pytest.mark.parametrize("rate", [1000.0, None])
+async def test_no_more_turns_are_out_than_there_are_connections(rate: float | None) -> None:
+    connections = anyio.Semaphore(3, fast_acquire=True)
+    made = bucket(rate, connections=connections)
+    out = most = 0
+
+    async def work() -> None:
+        nonlocal out, most
+        await made.turn(Priority.START)
+        out += 1
+        most = max(most, out)
+        await asyncio.sleep(1)
+        out -= 1
+        made.release()
+
+    async with dispatching(made), anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(work)
+    assert most == 3
+    assert connections.value == 3
+
+
+async def test_buckets_that_share_connections_do_not_starve_each_other() -> None:
+    connections = anyio.Semaphore(1, fast_acquire=True)
+    made = [bucket(10.0, name=name, connections=connections) for name in "ab"]
+    times: list[float] = []
+    async with dispatching(*made), anyio.create_task_group() as group:
+        for one in made:
+            group.start_soon(send_many, one, 20, times)
+    assert len(times) == 40
+    assert times[-1] - times[0] < 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rate=st.sampled_from([None, 2.0, 50.0]),
+    places=st.integers(1, 3),
+    lives=st.lists(
+        st.tuples(st.floats(0, 2), st.floats(0.0, 3), st.floats(0, 1)), min_size=1, max_size=25
+    ),
+    stop_at=st.none() | st.floats(0, 3),
+)
+def test_no_connection_is_lost_however_turns_are_cancelled(
+    rate: float | None,
+    places: int,
+    lives: list[tuple[float, float, float]],
+    stop_at: float | None,
+) -> None:
+    async def main() -> None:
+        connections, stop = anyio.Semaphore(places, fast_acquire=True), Stop()
+        made = bucket(rate, connections=connections, stop=stop)
+
+        async def live(begins: float, patience: float, works: float) -> None:
+            await asyncio.sleep(begins)
+            with anyio.move_on_after(patience):
+                try:
+                    await made.turn(Priority.POLL)
+                except Stopped:
+                    return
+                try:
+                    await asyncio.sleep(works)
+                finally:
+                    made.release()
+
+        async with dispatching(made), anyio.create_task_group() as group:
+            for life in lives:
+                group.start_soon(live, *life)
+            if stop_at is not None:
+                await asyncio.sleep(stop_at)
+                stop.request()
+        assert connections.value == places
+        await asyncio.sleep(0)
+
+    on_virtual_time(main())
+
+
+async def test_a_turn_given_in_the_moment_of_its_cancellation_goes_back() -> None:
+    """The dispatcher settles the wait, and before the waiter runs it is cancelled."""
+    connections = anyio.Semaphore(1, fast_acquire=True)
+    made = bucket(10.0, connections=connections)
+    async with dispatching(made):
+        task = asyncio.ensure_future(made.turn(Priority.START))
+        while places(connections):  # noqa: ASYNC110  # turn by turn
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert places(connections) == 1
+        await made.turn(Priority.START)
+        made.release()
+
+
+async def test_times_noted_for_the_next_run_are_wall_time() -> None:
+    memory = Notes()
+    bucket(5.0, memory=memory).pause(60)
+    assert float(memory.kept["pause.test"]) == pytest.approx(now() + 60, abs=0.01)
+
+
+def test_the_worst_window_is_counted_half_open() -> None:
+    assert worst([0.0, 0.5, 1.0, 1.5], 1.0) == 2
+    assert worst([0.0, 0.5, 0.999], 1.0) == 3
+    assert all(a <= b for a, b in pairwise([worst([0.0] * n, 1.0) for n in (1, 2, 3)]))

@@ -1,0 +1,191 @@
+"""results.jsonl, the summary and the last line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
+
+import orjson
+import pytest
+
+from batchcap.errors import FatalError
+from batchcap.events import RequestSent
+from batchcap.ledger import SqliteLedger, Totals, connect, take_in
+from batchcap.model import Caption, Failure, InvalidRow, Job, JobState, Outcome, Row, RowState
+from batchcap.report import Summary, duration, last_line, size, summarize, write_results
+from batchcap.tally import Tally
+from tests.fakes import EPOCH, row
+
+pytestmark = pytest.mark.anyio
+
+RESUME, RETRY = "batchcap resume", "batchcap resume --retry-failed"
+FIELDS = {
+    *("key", "provider", "source_id", "language", "state", "path", "bytes", "sha256", "cues"),
+    *("job_id", "error", "started_at", "finished_at", "meta"),
+}
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[Connection]:
+    with closing(connect(tmp_path, create=True)) as opened:
+        yield opened
+
+
+async def filled(connection: Connection, out: Path) -> None:
+    """done, failed, invalid, pending; in manifest order."""
+    rows: list[Row | InvalidRow] = [
+        row(1, provider="mux", meta={"title": "ü", "n": 1}),
+        row(2, provider="mux"),
+        InvalidRow(line=4, message="asset_id: missing", origin="m.csv:4", provider="mux"),
+        row(4, provider="heygen", language=None, params={}),
+    ]
+    take_in(connection, [("m.csv", rows)], skip_invalid=True)
+    ledger = SqliteLedger(connection, out, executor=None, now=lambda: EPOCH)
+    works = await ledger.pending("mux", 0, 10)
+    first, second = (work.row for work in works)
+    await ledger.intend(first)
+    await ledger.created(first, "job-1")
+    job = Job(id="job-1", state=JobState.COMPLETED, units=3)
+    done = Outcome(
+        state=RowState.DONE,
+        started_at=EPOCH,
+        finished_at=EPOCH + 1.5,
+        caption=Caption(10, "ab", 2),
+        job=job,
+    )
+    await ledger.ended(first, done)
+    failure = Failure("job_failed", "no speech", retryable=True)
+    failed = Outcome(
+        state=RowState.FAILED, started_at=EPOCH, finished_at=EPOCH + 2, failure=failure
+    )
+    await ledger.ended(second, failed)
+
+
+async def test_results_hold_one_object_a_task_in_manifest_order(
+    connection: Connection, tmp_path: Path
+) -> None:
+    await filled(connection, tmp_path)
+    write_results(connection, tmp_path)
+    lines = (tmp_path / "results.jsonl").read_bytes().splitlines()
+    done, failed, invalid, pending = map(orjson.loads, lines)
+    assert done == {
+        "key": "mux:source1:es",
+        "provider": "mux",
+        "source_id": "source1",
+        "language": "es",
+        "state": "done",
+        "path": "mux/source1.es.vtt",
+        "bytes": 10,
+        "sha256": "ab",
+        "cues": 2,
+        "job_id": "job-1",
+        "error": None,
+        "started_at": "2026-09-21T14:13:20.000Z",
+        "finished_at": "2026-09-21T14:13:21.500Z",
+        "meta": {"title": "ü", "n": 1},
+    }
+    assert failed["state"] == "failed"
+    assert failed["error"] == {"code": "job_failed", "message": "no speech", "retryable": True}
+    assert (invalid["state"], invalid["line"], invalid["provider"]) == ("invalid", 4, "mux")
+    assert invalid["error"]["code"] == "invalid"
+    assert (pending["state"], pending["language"], pending["error"]) == ("pending", None, None)
+    for one in (done, failed, pending):
+        assert set(one) == FIELDS
+
+
+async def test_results_are_replaced_as_a_whole(connection: Connection, tmp_path: Path) -> None:
+    (tmp_path / "results.jsonl").write_text("old\n" * 1000)
+    await filled(connection, tmp_path)
+    write_results(connection, tmp_path)
+    assert b"old" not in (tmp_path / "results.jsonl").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".batchcap", "results.jsonl"]
+
+
+async def test_results_that_cannot_be_written_are_fatal_and_leave_no_part(
+    connection: Connection, tmp_path: Path
+) -> None:
+    (tmp_path / "results.jsonl").mkdir()
+    await filled(connection, tmp_path)
+    with pytest.raises(FatalError, match=r"cannot write .*results\.jsonl"):
+        write_results(connection, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".batchcap", "results.jsonl"]
+
+
+async def test_the_summary_has_the_names_of_the_contract(
+    connection: Connection, tmp_path: Path
+) -> None:
+    await filled(connection, tmp_path)
+    tally = Tally()
+    for _ in range(4):
+        tally(RequestSent("mux.read"))
+    tally(RequestSent("downloads"))
+    assert summarize(connection, tmp_path, tally, 12.34567).as_json() == {
+        "total": 4,
+        "done": 1,
+        "failed": 1,
+        "skipped": 0,
+        "invalid": 1,
+        "pending": 1,
+        "elapsed_seconds": 12.346,
+        "bytes": 10,
+        "requests": {"mux.write": 0, "mux.read": 4, "heygen": 0, "downloads": 1},
+        "throttled": 0,
+        "units_consumed": 3,
+        "errors": {"job_failed": 1},
+        "results": str(tmp_path / "results.jsonl"),
+    }
+
+
+def line(elapsed: float = 2590.0, **counts: Any) -> str:
+    totals = Totals(total=sum(counts.values()), **counts)
+    summary = Summary(totals, elapsed, {}, 0, "captions/results.jsonl")
+    return last_line(summary, RESUME, RETRY)
+
+
+def test_the_last_line_tells_the_result_and_the_next_step() -> None:
+    assert line(done=9709, failed=291) == (
+        "9,709 of 10,000 captions in 43m 10s, 291 failed (captions/results.jsonl). "
+        "batchcap resume --retry-failed tries those again."
+    )
+    assert line(done=5) == "5 of 5 captions in 43m 10s (captions/results.jsonl)."
+    assert line(7.0, done=1, skipped=2, invalid=3) == (
+        "1 of 6 captions in 7.0s, 2 skipped, 3 invalid (captions/results.jsonl)."
+    )
+    assert line(7.0, done=1, failed=2, pending=3).endswith("). batchcap resume goes on.")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0.0s"),
+        (7.26, "7.3s"),
+        (59.94, "59.9s"),
+        (59.97, "1m 00s"),
+        (60, "1m 00s"),
+        (119.6, "2m 00s"),
+        (2590, "43m 10s"),
+        (3599.7, "1h 00m"),
+        (7500, "2h 05m"),
+        (360_000, "100h 00m"),
+    ],
+)
+def test_a_duration_reads_well(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (12_340_000, "12.3 MB"),
+        (5e9, "5.0 GB"),
+        (7e15, "7000.0 TB"),
+    ],
+)
+def test_a_size_reads_well(count: float, words: str) -> None:
+    assert size(count) == words

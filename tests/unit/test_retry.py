@@ -1,0 +1,113 @@
+"""The schedule of retries, and what a Retry-After says."""
+
+from __future__ import annotations
+
+import email.utils
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchcap.retry import Backoff, retry_after
+
+NOW = 1_790_000_000.0
+
+
+def test_the_default_is_the_one_of_the_contract() -> None:
+    backoff = Backoff()
+    assert backoff.attempts == 6
+    full = [backoff.delay(failures, lambda: 0.0) for failures in range(1, 9)]
+    assert full == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 20.0, 20.0]
+
+
+@given(
+    failures=st.integers(1, 10_000),
+    first=st.floats(0.01, 10),
+    longest=st.floats(10, 1000),
+    jitter=st.floats(0, 1),
+    luck=st.floats(0, 1, exclude_max=True),
+)
+def test_a_delay_is_within_its_jitter_and_never_above_the_longest(
+    failures: int, first: float, longest: float, jitter: float, luck: float
+) -> None:
+    backoff = Backoff(first=first, longest=longest, jitter=jitter)
+    full = min(longest, first * 2.0 ** min(failures - 1, 30))
+    delay = backoff.delay(failures, lambda: luck)
+    assert full * (1 - jitter) - 1e-9 <= delay <= full <= longest
+
+
+@given(failures=st.integers(1, 40))
+def test_without_chance_delays_never_fall(failures: int) -> None:
+    backoff = Backoff(jitter=0.0)
+    assert backoff.delay(failures) <= backoff.delay(failures + 1)
+
+
+def test_chance_parts_those_who_failed_together() -> None:
+    assert len({Backoff().delay(3) for _ in range(50)}) > 10
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("0", 0.0), ("1", 1.0), ("120", 120.0), ("86400", 86400.0), ("1.5", 1.5), (" 7 ", 7.0)],
+)
+def test_retry_after_in_seconds(value: str, seconds: float) -> None:
+    assert retry_after(value, NOW) == seconds
+
+
+def test_a_huge_retry_after_is_not_clamped() -> None:
+    assert retry_after("31536000", NOW) == 31_536_000.0
+    assert retry_after("1" + "0" * 12, NOW) == 1e12
+
+
+def test_retry_after_as_a_date() -> None:
+    assert retry_after(email.utils.formatdate(NOW + 90, usegmt=True), NOW) == 90.0
+
+
+def test_a_date_that_is_over_asks_for_no_wait() -> None:
+    assert retry_after(email.utils.formatdate(NOW - 90, usegmt=True), NOW) == 0.0
+    assert retry_after("-5", NOW) == 0.0
+
+
+def test_a_date_without_a_zone_is_in_utc_wherever_the_machine_is() -> None:
+    """RFC 9110, 5.6.7: the asctime form must be read, and all dates are UTC."""
+    code = (
+        "from batchcap.retry import retry_after;"
+        "print(retry_after('Sun Nov  6 08:49:37 1994', 784111777.0 - 60))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "TZ": "America/New_York"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(ran.stdout) == 60.0
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        "soon",
+        "nan",
+        "inf",
+        "-inf",
+        "1e999",
+        "12 monkeys",
+        "Mon, 99 Foo 2026 99:99:99 GMT",
+        "Fri, 31 Dec 99999 23:59:59 GMT",
+    ],
+)
+def test_a_retry_after_that_says_nothing_counts_as_none(value: str | None) -> None:
+    assert retry_after(value, NOW) is None
+
+
+@given(st.text(max_size=60) | st.text(alphabet="0123456789 :,GMTadeFnovS+-./", max_size=40))
+def test_any_header_gives_a_finite_wait_or_none(value: str) -> None:
+    seconds = retry_after(value, NOW)
+    assert seconds is None or (seconds >= 0 and math.isfinite(seconds))

@@ -1,0 +1,146 @@
+"""The output folder: whole files under their final names, or none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+
+import anyio
+import pytest
+
+from batchcap.errors import FatalError
+from batchcap.store import CaptionStore
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["inline", "threaded"])
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor | None]:
+    if request.param == "inline":
+        yield None
+        return
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+@pytest.fixture
+def store(tmp_path: Path, executor: Executor | None) -> CaptionStore:
+    return CaptionStore(tmp_path / "out", executor)
+
+
+def files(root: Path) -> dict[str, bytes]:
+    found = (path for path in root.rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
+
+
+async def test_a_file_is_placed_in_folders_that_are_made(store: CaptionStore) -> None:
+    await store.place("mux/deep/er/a.es.vtt", b"data")
+    assert files(store.root) == {"mux/deep/er/a.es.vtt": b"data"}
+
+
+async def test_many_files_are_placed_together(store: CaptionStore) -> None:
+    wanted = {f"p{number % 3}/f{number}.vtt": b"%d" % number for number in range(200)}
+    await asyncio.gather(*(store.place(path, data) for path, data in wanted.items()))
+    assert files(store.root) == wanted
+
+
+async def test_an_older_file_is_replaced_as_a_whole(store: CaptionStore) -> None:
+    await store.place("a.vtt", b"a longer first version")
+    await store.place("a.vtt", b"second")
+    assert files(store.root) == {"a.vtt": b"second"}
+
+
+async def test_a_part_file_that_is_written_already_gets_its_name(store: CaptionStore) -> None:
+    part = store.part("d/a.vtt")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"streamed")
+    await store.place("d/a.vtt", None)
+    assert files(store.root) == {"d/a.vtt": b"streamed"}
+
+
+async def test_a_part_file_left_by_a_kill_is_written_over(store: CaptionStore) -> None:
+    part = store.part("a.vtt")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"half of something that was longer than the new file")
+    await store.place("a.vtt", b"whole")
+    assert files(store.root) == {"a.vtt": b"whole"}
+
+
+async def test_a_part_file_lies_beside_its_target_and_is_hidden(store: CaptionStore) -> None:
+    part = store.part("d/a.vtt")
+    assert part.parent == store.root / "d"
+    assert part.name.startswith(".")
+    assert part != store.root / "d/a.vtt"
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 251 + ".vtt", "\u6f22" * 83 + ".vtt", "\U0001f600" * 62 + ".vtt"]
+)
+async def test_the_longest_name_that_a_manifest_may_give_is_placed(
+    store: CaptionStore, name: str
+) -> None:
+    assert len(name.encode()) <= 255
+    await store.place(name, b"data")
+    assert files(store.root) == {name: b"data"}
+
+
+async def test_files_whose_long_names_begin_alike_do_not_mix(store: CaptionStore) -> None:
+    names = ["x" * 220 + f"{number}.vtt" for number in range(3)]
+    assert len({store.part(name) for name in names}) == 3
+    await asyncio.gather(*(store.place(name, name.encode()) for name in names))
+    assert files(store.root) == {name: name.encode() for name in names}
+
+
+async def test_a_file_where_a_folder_should_be_is_fatal(store: CaptionStore) -> None:
+    await store.place("a", b"a file")
+    with pytest.raises(FatalError, match=r"cannot write .*a/b\.vtt") as caught:
+        await store.place("a/b.vtt", b"data")
+    assert "batchcap resume" in caught.value.hint
+    assert files(store.root) == {"a": b"a file"}
+
+
+async def test_a_folder_where_the_file_should_be_is_fatal_and_leaves_no_part(
+    store: CaptionStore,
+) -> None:
+    (store.root / "a.vtt").mkdir(parents=True)
+    with pytest.raises(FatalError):
+        await store.place("a.vtt", b"data")
+    assert files(store.root) == {}
+
+
+async def test_a_missing_part_file_is_fatal(store: CaptionStore) -> None:
+    store.root.mkdir()
+    with pytest.raises(FatalError):
+        await store.place("a.vtt", None)
+    assert files(store.root) == {}
+
+
+async def test_a_full_disk_is_fatal_and_leaves_nothing(tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no /dev/full here")
+    store = CaptionStore(tmp_path, None)
+    store.part("a.vtt").symlink_to(full)
+    with pytest.raises(FatalError, match="No space left"):
+        await store.place("a.vtt", b"data")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_one_file_that_fails_leaves_its_neighbours_in_the_batch_alone(
+    store: CaptionStore,
+) -> None:
+    await store.place("a", b"a file")
+    wanted = [store.place(path, b"data") for path in ("b.vtt", "a/x.vtt", "c/d.vtt")]
+    found = await asyncio.gather(*wanted, return_exceptions=True)
+    assert [type(one) for one in found] == [type(None), FatalError, type(None)]
+    assert files(store.root) == {"a": b"a file", "b.vtt": b"data", "c/d.vtt": b"data"}
+
+
+async def test_a_file_whose_caller_is_cancelled_is_whole_or_absent(store: CaptionStore) -> None:
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await store.place("a.vtt", b"data")
+    await store.drain()
+    assert files(store.root) in ({}, {"a.vtt": b"data"})
