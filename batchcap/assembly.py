@@ -70,7 +70,9 @@ class Run:
             ]
             for bucket in self.buckets.values():
                 group.start_soon(bucket.dispatch)
-            policy = Policy(self._settings.job_timeout, self._settings.retry_jobs)
+            policy = Policy(
+                self._settings.job_timeout, self._settings.settle, self._settings.retry_jobs
+            )
             engine = Engine(self._ledger, lanes, policy, self._observer, self._now)
             self._fatal = engine.fatal
             await engine.run()
@@ -101,7 +103,6 @@ class Run:
             downloader=CaptionDownloader(store, hosts, slots=downloads, largest=largest, stop=stop),
             stop=stop,
             window=self._settings.windows[entry.name],
-            creating=anyio.Semaphore(self._settings.connections, fast_acquire=True),
         )
 
     def _bucket(self, name: str, stop: Stop, connections: anyio.Semaphore) -> Bucket:

@@ -50,6 +50,9 @@ _PAGE = 256
 _LINKS = Backoff(attempts=6, first=1.0, longest=20.0)
 """How many links may turn out dead, and the wait before the next one."""
 
+_SENDS = 5
+"""How often a create is sent whose absence was established each time."""
+
 _LOOKS = 2
 """How often something that is not WebVTT is fetched before it is believed."""
 
@@ -58,14 +61,15 @@ class Policy(msgspec.Struct, frozen=True):
     """The user's choices that concern the engine; durations in seconds."""
 
     job_timeout: float = 7200.0
+    settle: float = 60.0
+    """How long after a create without an answer its absence is not believed."""
     retry_jobs: int = 0
 
 
 class Lane(msgspec.Struct, frozen=True):
     """One provider's part of the run.
 
-    `window` rows are worked on at once; `creating` of them may have a create on
-    its way, so that a kill leaves few creates to look up.
+    `window` rows are worked on at once.
     """
 
     provider: Provider
@@ -73,7 +77,6 @@ class Lane(msgspec.Struct, frozen=True):
     downloader: Downloader
     stop: Stop
     window: int
-    creating: anyio.Semaphore
 
 
 class Engine:
@@ -234,46 +237,71 @@ class Carrier:
             if again == self._policy.retry_jobs or not worth:
                 break
             await self._ledger.job_ended(self._row, job)
-            facts = Facts()
+            facts = Facts(former=(*facts.former, job.id or ""))
         raise RowError(failure.code, failure.message, retryable=failure.retryable)
 
     async def _start(self, facts: Facts) -> Job:
-        """The job that the facts name, or the one that exists, or a new one."""
+        """The job that the facts name, or the one that exists, or a new one.
+
+        A create whose answer was lost is looked up, and sent again only where it
+        surely did not arrive.
+        """
         if facts.job_id is not None:
             return Job(id=facts.job_id, state=JobState.RUNNING)
-        if facts.intent_at is not None:
-            raise RowError(
-                "outcome_unknown",
-                "a create was sent, and the run ended before its answer was known",
-                retryable=True,
-            )
-        prepared = await self._provider.prepare(self._row)
-        return await self._created(prepared) if isinstance(prepared, Create) else prepared
+        lost = Ambiguous("the run ended before the answer to a create was known")
+        for _ in range(_SENDS):
+            if facts.intent_at is not None and (job := await self._found(facts)):
+                return job
+            prepared = await self._provider.prepare(self._row)
+            if isinstance(prepared, Job):
+                return prepared
+            try:
+                return await self._created(prepared)
+            except Ambiguous as error:
+                lost = error
+                facts = msgspec.structs.replace(facts, intent_at=self._now())
+        raise RowError("outcome_unknown", lost.message, retryable=True)
 
     async def _created(self, create: Create) -> Job:
-        async with self._lane.creating:
-            self._lane.stop.check()
-            await self._ledger.intend(self._row)
-            try:
-                job = await self._provider.submit(self._row, create)
-            except Ambiguous as error:
-                raise RowError("outcome_unknown", error.message, retryable=True) from None
-            except (Stopped, RowError, RowSkipped, Unavailable, FatalError):
-                await self._ledger.withdrawn(self._row)
-                raise
-            if job.id is None:
-                await self._ledger.withdrawn(self._row)
-            else:
-                await self._ledger.created(self._row, job.id)
-                self._observer(JobCreated(self._row, job.id))
+        try:
+            job = await self._provider.submit(self._row, create, self._leaving)
+        except (Stopped, RowError, RowSkipped, Unavailable, FatalError):
+            await self._ledger.withdrawn(self._row)
+            raise
+        await self._adopted(job)
         return job
+
+    async def _leaving(self) -> None:
+        await self._ledger.intend(self._row)
+
+    async def _found(self, facts: Facts) -> Job | None:
+        """Look for what became of a create, once it cannot arrive any more."""
+        assert facts.intent_at is not None
+        settle = self._policy.settle
+        since = min(facts.intent_at, self._now()) + settle  # a clock may have been set back
+        await self._lane.stop.sleep(since - self._now())
+        job = await self._provider.find(self._row, facts, since)
+        if job is None:
+            await self._ledger.withdrawn(self._row)
+        else:
+            await self._adopted(job)
+        return job
+
+    async def _adopted(self, job: Job) -> None:
+        """The create made this job; or none, where the caption exists without it."""
+        if job.id is None:
+            await self._ledger.withdrawn(self._row)
+        else:
+            await self._ledger.created(self._row, job.id)
+            self._observer(JobCreated(self._row, job.id))
 
     async def _followed(self, job: Job, facts: Facts) -> Job:
         """The job once it has ended, described in full."""
         self.job = job
         if job.id is None or job.state is not JobState.RUNNING:
             return job
-        age = self._now() - facts.intent_at if facts.intent_at else 0.0
+        known = facts.intent_at if facts.job_id is not None else None
+        age = max(0.0, self._now() - known) if known is not None else 0.0
         watch = self._lane.poller.watch(job.id, _clock() - age, self._policy.job_timeout)
         while True:
             job = await self._lane.poller.wait(watch)

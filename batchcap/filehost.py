@@ -195,6 +195,6 @@ def _parsed(link: str) -> URL:
     try:
         url = URL(link, encoded=True)
         _ = url.host, url.port  # parsed only when asked for
-        return url
     except ValueError:
         raise _Forbidden("the link is not a URL") from None
+    return url

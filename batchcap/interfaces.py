@@ -7,14 +7,17 @@ every implementation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from typing import Protocol
 
 from batchcap.events import Event
-from batchcap.model import Caption, Create, Job, Outcome, Row, Work
+from batchcap.model import Caption, Create, Facts, Job, Outcome, Row, Work
 
 Observer = Callable[[Event], None]
 """Told what happened, in the order in which it happened. Must not raise or wait."""
+
+Leaving = Callable[[], Awaitable[None]]
+"""Makes the intent of a create durable. What it was awaited for may be sent."""
 
 Report = Callable[[Job], None]
 """Where a poll hands over each job as soon as something is known of it."""
@@ -67,11 +70,22 @@ class Provider(Polled, Protocol):
         """
         ...
 
-    async def submit(self, row: Row, create: Create) -> Job:
+    async def submit(self, row: Row, create: Create, leaving: Leaving) -> Job:
         """Create the job: one POST, never repeated once it may have arrived.
 
+        Awaits `leaving` when the quota is there and just before the request leaves.
         Raises `Ambiguous` where nobody knows what became of it. Answers as
         `prepare` does where the caption turned out to exist already.
+        """
+        ...
+
+    async def find(self, row: Row, facts: Facts, since: float) -> Job | None:
+        """The job that an earlier create of this row made; None: surely there is none.
+
+        Asked from `since` (unix seconds) on, when a create of `facts.intent_at` would
+        have arrived. Jobs in `facts.former` are known to belong to earlier creates.
+        A completed job without an id is a caption that outlived its job. Raises
+        `RowError` "outcome_unknown" where it cannot be told any more.
         """
         ...
 
@@ -108,7 +122,7 @@ class Ledger(Protocol):
         ...
 
     async def intend(self, row: Row) -> None:
-        """A create is about to leave."""
+        """A create is about to leave (again, where the last one surely did not arrive)."""
         ...
 
     async def created(self, row: Row, job_id: str) -> None:

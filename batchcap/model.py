@@ -72,6 +72,8 @@ class Facts(msgspec.Struct, frozen=True):
 
     intent_at: float | None = None
     job_id: str | None = None
+    former: tuple[str, ...] = ()
+    """Jobs of earlier creates of this row, which ended without a caption."""
 
 
 class Work(msgspec.Struct, frozen=True):

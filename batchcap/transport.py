@@ -22,7 +22,7 @@ from batchcap import __version__
 from batchcap.answers import Answer
 from batchcap.errors import Ambiguous, Unavailable
 from batchcap.events import RequestSent
-from batchcap.interfaces import Observer
+from batchcap.interfaces import Leaving, Observer
 from batchcap.model import Json
 from batchcap.pacing import Bucket, Priority
 from batchcap.retry import Backoff, http_date, retry_after
@@ -94,17 +94,29 @@ class Api:
         """Ask; repeated where that is worth it."""
         return await self._repeat("GET", path + _query(query), None, priority)
 
-    async def post(self, path: str, body: Json | None = None, *, priority: Priority) -> Answer:
-        """Send once. Raises `Ambiguous` where it may have arrived unanswered."""
-        return await self._repeat("POST", path, body, priority)
+    async def post(
+        self,
+        path: str,
+        body: Json | None = None,
+        *,
+        priority: Priority,
+        leaving: Leaving | None = None,
+    ) -> Answer:
+        """Send once, after `leaving`. Raises `Ambiguous` where it may have arrived unanswered."""
+        return await self._repeat("POST", path, body, priority, leaving)
 
     async def _repeat(
-        self, method: str, path: str, body: Json | None, priority: Priority
+        self,
+        method: str,
+        path: str,
+        body: Json | None,
+        priority: Priority,
+        leaving: Leaving | None = None,
     ) -> Answer:
         failures = 0
         while True:
             try:
-                return await self._once(method, path, body, priority)
+                return await self._once(method, path, body, priority, leaving)
             except Unavailable as error:
                 failures += not error.retry_after
                 delay = error.retry_after or self._backoff.delay(failures)
@@ -115,10 +127,19 @@ class Api:
                 if not error.retry_after and not isinstance(error, _Throttled):
                     await self._stop.sleep(delay)
 
-    async def _once(self, method: str, path: str, body: Json | None, priority: Priority) -> Answer:
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        body: Json | None,
+        priority: Priority,
+        leaving: Leaving | None,
+    ) -> Answer:
         bucket = self._buckets[method]
         await bucket.turn(priority)
         try:
+            if leaving is not None:
+                await leaving()
             self._observer(RequestSent(bucket.name))
             answer = await self._exchange(method, path, body)
         except _NEVER_LEFT as error:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from batchcap.errors import RowSkipped
 from batchcap.events import Event
-from batchcap.interfaces import Report
+from batchcap.interfaces import Leaving, Report
 from batchcap.model import Caption, Create, Facts, Job, JobState, Outcome, Row, RowState, Work
 from batchcap.pacing import Bucket
 from batchcap.stopping import Stop
@@ -201,6 +201,9 @@ class FakeProvider:
         self.prepared: dict[str, Job | Exception] = {}
         self.submits: dict[str, list[Job | Exception]] = defaultdict(list)
         self.links: dict[str, list[str | None]] = {}
+        self.in_the_air: Callable[[], Awaitable[None]] | None = None
+        self.finds: list[tuple[str, float]] = []
+        self.found: dict[str, Job | Exception] = {}
         self.creates: list[str] = []
         self.polls: list[list[str]] = []
         self.looks: list[str] = []
@@ -220,9 +223,20 @@ class FakeProvider:
             raise found
         return found or Create({"asset": row.source_id})
 
-    async def submit(self, row: Row, create: Create) -> Job:
+    async def find(self, row: Row, facts: Facts, since: float) -> Job | None:
+        self.finds.append((row.source_id, now()))
+        assert now() >= since
+        found = self.found.get(row.source_id)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def submit(self, row: Row, create: Create, leaving: Leaving) -> Job:
         if self.before_submit is not None:
             await self.before_submit()
+        await leaving()
+        if self.in_the_air is not None:
+            await self.in_the_air()
         self.creates.append(row.source_id)
         if self.submits[row.source_id]:
             answer = self.submits[row.source_id].pop(0)

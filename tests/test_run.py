@@ -173,13 +173,22 @@ async def test_robots_gone_stops_mux_and_says_what_to_do(tmp_path: Path, gone: s
     assert ran.states() == {"mux:one:es": "pending", "heygen:two": "done"}
 
 
-async def test_a_lost_answer_is_never_followed_by_a_second_create(tmp_path: Path) -> None:
-    rows = [mux_row(f"film-{n}", track_id=f"film-{n}-en") for n in range(100)]
-    async with Sandbox(SandboxOptions(faults={"lost_create": 0.3, "reset": 0.1})) as sandbox:
-        await run_rows(sandbox, tmp_path, rows)
+@pytest.mark.parametrize("fault", ["lost_create", "late_create", "reset", "server_error"])
+@pytest.mark.parametrize("duplicates", ["refuse_active", "allow"])
+async def test_a_create_whose_answer_is_lost_is_made_once(
+    tmp_path: Path, fault: str, duplicates: str
+) -> None:
+    rows = [
+        mux_row(f"film-{n % 40}", t, from_language="en") for n in range(40) for t in ("es", "de")
+    ]
+    options = SandboxOptions(faults={fault: 0.3}, duplicates=duplicates, job_seconds_max=60)  # type: ignore[arg-type]  # literals by parametrize
+    async with Sandbox(options) as sandbox:
+        ran = await run_rows(sandbox, tmp_path, rows)
         captions = [(job.order.asset_id, job.order.language) for job in sandbox.journal.creates]
-    assert len(captions) == len(set(captions))
-    assert captions
+        assert sandbox.journal.faults[fault] > 5
+    assert set(ran.states().values()) == {"done"}
+    assert len(captions) == len(set(captions)) == 80
+    assert {one["job_id"] for one in ran.results} == {job.id for job in sandbox.journal.creates}
 
 
 async def test_the_list_is_walked_where_it_is_cheaper(tmp_path: Path) -> None:

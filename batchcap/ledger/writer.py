@@ -20,16 +20,20 @@ from batchcap.model import Facts, Job, JobState, Outcome, Row, Work
 _PENDING = """
 SELECT r.number, r.key, r.provider, r.source_id, r.language, r.target, r.path,
        r.params, r.meta, r.origin,
-       c.intent_at, c.job_id
+       c.intent_at, c.job_id,
+       (SELECT group_concat(job_id, x'0a') FROM creates WHERE row = r.number AND ended IS NOT NULL)
 FROM rows r
 LEFT JOIN creates c ON c.row = r.number AND ifnull(c.ended, 'completed') = 'completed'
      AND c.nth = (SELECT max(nth) FROM creates WHERE row = r.number)
 WHERE r.provider = ? AND r.state IS NULL AND r.number > ?
 ORDER BY r.number LIMIT ?
 """
+# An intent without a job is the same create still, where it is sent again.
 _INTEND = """
 INSERT INTO creates (row, nth, intent_at)
-SELECT ?, ifnull(max(nth), 0) + 1, ? FROM creates WHERE row = ?
+SELECT ?1, ifnull(max(nth) FILTER (WHERE job_id IS NOT NULL), 0) + 1, ?2
+FROM creates WHERE row = ?1
+ON CONFLICT DO UPDATE SET intent_at = excluded.intent_at
 """
 _LAST = "row = ?1 AND nth = (SELECT max(nth) FROM creates WHERE row = ?1)"
 _CREATED = f"UPDATE creates SET job_id = ?2 WHERE {_LAST}"  # noqa: S608  # a constant
@@ -72,7 +76,7 @@ class SqliteLedger:
 
     async def intend(self, row: Row) -> None:
         """See `interfaces.Ledger`."""
-        await self._do(_INTEND, row.number, self._now(), row.number)
+        await self._do(_INTEND, row.number, self._now())
 
     async def created(self, row: Row, job_id: str) -> None:
         """See `interfaces.Ledger`."""
@@ -156,7 +160,7 @@ class _Page(tuple[str, int, int]):
 
 def _work(found: Sequence[Any]) -> Work:
     number, key, provider, source_id, language, target, path = found[:7]
-    params, meta, origin, intent, job = found[7:]
+    params, meta, origin, intent, job, former = found[7:]
     row = Row(
         number=number,
         key=key,
@@ -169,4 +173,4 @@ def _work(found: Sequence[Any]) -> Work:
         meta=orjson.loads(meta),
         origin=origin,
     )
-    return Work(row, Facts(intent, job))
+    return Work(row, Facts(intent, job, tuple(former.split("\n")) if former else ()))

@@ -13,8 +13,8 @@ from typing import Protocol
 from batchcap.answers import Answer
 from batchcap.errors import FatalError
 from batchcap.events import Warned
-from batchcap.interfaces import Report
-from batchcap.model import Create, Job, JobState, Row
+from batchcap.interfaces import Leaving, Report
+from batchcap.model import Create, Facts, Job, JobState, Row
 from batchcap.providers.entry import Entry, Parts
 from batchcap.providers.heygen_v2 import V2
 from batchcap.providers.heygen_v3 import V3
@@ -59,8 +59,12 @@ class HeyGen:
         """See `interfaces.Provider`. The translation is the job, and it exists."""
         return Job(id=row.source_id, state=JobState.RUNNING)
 
-    async def submit(self, row: Row, create: Create) -> Job:
+    async def submit(self, row: Row, create: Create, leaving: Leaving) -> Job:
         """Never called: `prepare` finds that nothing has to be created."""
+        raise NotImplementedError("nothing is ever created at HeyGen")
+
+    async def find(self, row: Row, facts: Facts, since: float) -> Job | None:
+        """Never called, since nothing is created."""
         raise NotImplementedError("nothing is ever created at HeyGen")
 
     async def poll(self, job_ids: Sequence[str], report: Report) -> int:

@@ -17,11 +17,12 @@ import orjson
 from batchcap.answers import Answer, as_object, clean, text, whole
 from batchcap.errors import FatalError, RowError, RowSkipped
 from batchcap.events import Warned
-from batchcap.interfaces import Report
-from batchcap.model import Create, Failure, Job, JobState, Json, Row
+from batchcap.interfaces import Leaving, Report
+from batchcap.model import Create, Facts, Failure, Job, JobState, Json, Row
 from batchcap.pacing import Priority
 from batchcap.providers.entry import Entry, Parts
 from batchcap.providers.mux_assets import Asset, Assets
+from batchcap.providers.mux_history import History, same_work
 from batchcap.providers.mux_signing import PlaybackSigner
 from batchcap.providers.refusals import check_access, rejected
 
@@ -42,6 +43,11 @@ _STATES = {
 _ACTIVE = ("pending", "processing")
 """In this order: a job that moves on between the two lists is then in both."""
 
+_GOOD = (JobState.RUNNING, JobState.COMPLETED)
+
+_PURGED = 29 * 86400.0
+"""Seconds after which an absent job proves nothing: Mux deletes jobs after 30 days."""
+
 _PARAMETERS = ("upload_to_mux", "never_translate", "track_name", "replace_existing_tracks")
 _PAGE = 100
 
@@ -61,6 +67,8 @@ class Mux:
         self._stream = parts.settings.stream_url.rstrip("/")
         self._on_existing = parts.settings.on_existing
         self._assets = Assets(self._read_asset)
+        self._now = parts.now
+        self._history = History(self._jobs_of, self._detail, parts.now)
         self._signer = PlaybackSigner(parts.settings.secrets, parts.now)
         self._sweep_pages = len(_ACTIVE)
         self._odd_words: set[str] = set()
@@ -80,31 +88,36 @@ class Mux:
             track_id = asset.source_track(row.params.get("from_language"))
         return Create(_body(row, track_id))
 
-    async def submit(self, row: Row, create: Create) -> Job:
+    async def submit(self, row: Row, create: Create, leaving: Leaving) -> Job:
         """See `interfaces.Provider`. `POST /robots/v0/jobs/translate-captions`, 202."""
-        answer = await self._api.post(_TRANSLATE, create.body, priority=Priority.START)
-        self._check(answer)
-        if answer.ok:
-            return self._accepted(answer)
+        answer = await self._post(create, leaving)
+        if answer.status == 409:
+            twin = await self._twin(row, create)
+            if twin is not None and twin.state in _GOOD:
+                return twin
+            if twin is not None:  # it ended without a caption: it should not be in the way
+                answer = await self._post(create, leaving)
         if answer.status in {404, 405, 410}:
             await self._check_route()
-        if answer.status == 409:
-            return await self._duplicate(row, create, answer)
-        return await self._explained(row, create, answer)
+        return self._accepted(answer) if answer.ok else await self._explained(row, create, answer)
 
-    async def find(self, row: Row, create: Create) -> Job | None:
-        """The asset's job that an earlier create made, whoever sent it; None: there is none.
+    async def find(self, row: Row, facts: Facts, since: float) -> Job | None:
+        """See `interfaces.Provider`.
 
-        Summaries carry no parameters, so each candidate is read. Running and
-        completed ones come first.
+        A running or completed job that does this work is adopted, whoever made it;
+        one that ended otherwise only where it carries our tag.
         """
-        found: list[Job] = []
-        for summary in await self._listed({"asset_id": row.source_id}):
-            answer = await self._get(f"{_TRANSLATE}/{_segment(text(summary.get('id')))}")
-            if answer.ok and _same_work(answer.data(), create.body):
-                found.append(self._job(answer.data()))
-        good = (JobState.RUNNING, JobState.COMPLETED)
-        return min(found, key=lambda job: job.state not in good, default=None)
+        jobs = await self._history.jobs(row.source_id, since)
+        track_id = row.params.get("track_id")
+        mine = [job for job in jobs if same_work(job, row.source_id, row.target, track_id)]
+        found = [self._job(job) for job in mine if text(job.get("id")) not in facts.former]
+        ours = {text(job.get("id")) for job in mine if _tagged(job, tag(row))}
+        usable = [job for job in found if job.state in _GOOD or job.id in ours]
+        if usable:
+            return min(usable, key=lambda job: (job.state not in _GOOD, job.id not in ours))
+        if self._now() - (facts.intent_at or 0.0) > _PURGED:
+            return await self._outlived(row)
+        return None
 
     async def poll(self, job_ids: Sequence[str], report: Report) -> int:
         """See `interfaces.Polled`.
@@ -176,13 +189,40 @@ class Mux:
         policies = ", ".join(asset.playback) or "none"
         raise RowError("link_dead", f"asset {asset.id} has no usable playback id ({policies})")
 
-    async def _duplicate(self, row: Row, create: Create, answer: Answer) -> Job:
-        """409: Mux has a job for this already (since 2026-09-23); share it."""
-        job = await self.find(row, create)
-        if job is not None and job.state in {JobState.RUNNING, JobState.COMPLETED}:
-            return job
-        which = f"; job {job.id} is {job.state.value}" if job else ""
-        raise RowError("rejected", f"{answer.problem()}{which}")
+    async def _post(self, create: Create, leaving: Leaving) -> Answer:
+        answer = await self._api.post(
+            _TRANSLATE, create.body, priority=Priority.START, leaving=leaving
+        )
+        self._check(answer)
+        return answer
+
+    async def _twin(self, row: Row, create: Create) -> Job | None:
+        """409: Mux has a job for this already (since 2026-09-23). The best one of them."""
+        track_id = create.body["parameters"]["track_id"]
+        jobs = await self._history.jobs(row.source_id, self._now())
+        twins = [
+            self._job(job) for job in jobs if same_work(job, row.source_id, row.target, track_id)
+        ]
+        return min(twins, key=lambda job: job.state not in _GOOD, default=None)
+
+    async def _outlived(self, row: Row) -> Job:
+        """Where the job may be deleted already, only what it made can tell of it."""
+        track = (await self._assets.get(row.source_id, fresh=True)).in_language(row.target)
+        if track is not None and track.ready:
+            return Job(id=None, state=JobState.COMPLETED, track=track.id)
+        raise RowError(
+            "outcome_unknown",
+            "a create was sent over 29 days ago and its answer was lost; "
+            "jobs are deleted after 30 days, so nobody can tell whether it arrived",
+            retryable=True,
+        )
+
+    async def _jobs_of(self, asset_id: str) -> list[Json]:
+        return await self._listed({"asset_id": asset_id})
+
+    async def _detail(self, job_id: str) -> Json | None:
+        answer = await self._get(f"{_TRANSLATE}/{_segment(job_id)}")
+        return answer.data() if answer.ok else None
 
     async def _explained(self, row: Row, create: Create, answer: Answer) -> Job:
         """A 422 says in words what the asset says in facts: read the asset."""
@@ -327,12 +367,12 @@ def _replaces(row: Row) -> bool:
     return bool(row.params.get("replace_existing_tracks", "fail") != "fail")
 
 
-def _same_work(job: Json, body: Json) -> bool:
-    """Whether a job translates the same track of the same asset to the same language."""
-    mine, theirs = body["parameters"], as_object(job.get("parameters"))
-    same = all(theirs.get(name) == mine[name] for name in ("asset_id", "track_id"))
-    wanted: str = mine["to_language_code"].lower()
-    return same and text(theirs.get("to_language_code")).lower() == wanted
+def _tagged(job: Json, mine: str) -> bool:
+    """Whether a job's passthrough carries our tag."""
+    try:
+        return bool(as_object(orjson.loads(text(job.get("passthrough")))).get("batchcap") == mine)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _failure(data: Json) -> Failure:

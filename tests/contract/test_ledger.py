@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from batchcap.errors import FatalError, UsageError
@@ -160,6 +161,17 @@ class TestLedger:
         assert found.job_id is None
         assert found.intent_at == pytest.approx(now(), abs=0.1)
 
+    async def test_an_intent_that_is_sent_again_is_the_same_create_at_a_later_time(
+        self, ledger: SqliteLedger, connection: sqlite3.Connection, tmp_path: Path
+    ) -> None:
+        imported(connection, many(1))
+        mine = await first(ledger)
+        await ledger.intend(mine)
+        await asyncio.sleep(100)
+        await ledger.intend(mine)
+        assert seen(tmp_path, CREATES) == [(1, 1, None, None, 0)]
+        assert (await facts(ledger)).intent_at == pytest.approx(now(), abs=0.1)
+
     async def test_a_create_is_durable_once_awaited(
         self, ledger: SqliteLedger, connection: sqlite3.Connection, tmp_path: Path
     ) -> None:
@@ -216,17 +228,15 @@ class TestLedger:
         assert (await facts(ledger)).job_id == "paid"
 
     async def test_an_intent_is_withdrawn_also_where_the_caller_is_cancelled(
-        self, ledger: SqliteLedger, connection: sqlite3.Connection
+        self, ledger: SqliteLedger, connection: sqlite3.Connection, tmp_path: Path
     ) -> None:
         imported(connection, many(1))
         mine = await first(ledger)
         await ledger.intend(mine)
-        task = asyncio.ensure_future(ledger.withdrawn(mine))
-        await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait([task])
-        await ledger.drain()
-        assert await facts(ledger) == Facts()
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await ledger.withdrawn(mine)
+        assert seen(tmp_path, CREATES) == []
 
     async def test_a_job_that_ended_makes_the_next_create_number_two(
         self, ledger: SqliteLedger, connection: sqlite3.Connection, tmp_path: Path
@@ -236,7 +246,7 @@ class TestLedger:
         await ledger.intend(mine)
         await ledger.created(mine, "job-1")
         await ledger.job_ended(mine, Job(id="job-1", state=JobState.ERRORED, units=2))
-        assert await facts(ledger) == Facts()
+        assert await facts(ledger) == Facts(former=("job-1",))
         await ledger.intend(mine)
         assert (await facts(ledger)).job_id is None
         assert (await facts(ledger)).intent_at is not None
@@ -256,7 +266,7 @@ class TestLedger:
         await ledger.intend(mine)
         await ledger.withdrawn(mine)
         assert seen(tmp_path, CREATES) == [(1, 1, "job-1", "errored", 0)]
-        assert await facts(ledger) == Facts()
+        assert await facts(ledger) == Facts(former=("job-1",))
 
     async def test_an_outcome_tells_how_its_job_ended_and_what_it_cost(
         self, ledger: SqliteLedger, connection: sqlite3.Connection, tmp_path: Path
@@ -303,7 +313,7 @@ class TestLedger:
         await ledger.created(mine, "bad")
         await ledger.ended(mine, failed("job_failed", Job(id="bad", state=state)))
         put_back(connection, None)
-        assert await facts(ledger) == Facts()
+        assert await facts(ledger) == Facts(former=("bad",))
 
     async def test_an_unknown_create_stays_unknown_after_put_back(
         self, ledger: SqliteLedger, connection: sqlite3.Connection

@@ -46,7 +46,13 @@ def row(name: str, kind: str) -> Row:
 
 async def started(provider: Provider, row: Row) -> Job:
     prepared = await provider.prepare(row)
-    return await provider.submit(row, prepared) if isinstance(prepared, Create) else prepared
+    if not isinstance(prepared, Create):
+        return prepared
+    return await provider.submit(row, prepared, leaving)
+
+
+async def leaving() -> None:
+    """An intent that nobody needs afterwards."""
 
 
 async def looked(provider: Provider, row: Row, job: Job) -> Job:

@@ -114,9 +114,13 @@ async def test_a_compressed_caption_is_kept_decoded(tmp_path: Path, data: bytes)
         assert made.files() == {"d/a.vtt": data}
 
 
-@pytest.mark.parametrize("largest", [10, 1000, 300_000])
-async def test_a_file_above_the_bound_is_a_bad_caption(tmp_path: Path, largest: int) -> None:
-    async with serving(serves(LARGE)) as url, office(tmp_path, largest=largest) as made:
+@pytest.mark.parametrize(
+    ("data", "largest"), [(VTT, len(VTT) - 1), (LARGE, 10), (LARGE, 1000), (LARGE, 300_000)]
+)
+async def test_a_file_above_the_bound_is_a_bad_caption(
+    tmp_path: Path, data: bytes, largest: int
+) -> None:
+    async with serving(serves(data)) as url, office(tmp_path, largest=largest) as made:
         with pytest.raises(BadCaption, match=str(largest)):
             await made.fetch(f"{url}/x")
         assert made.files() == {}

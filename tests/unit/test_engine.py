@@ -49,7 +49,6 @@ class World:
         facts: dict[int, Facts] | None = None,
         providers: Sequence[str] = ("fake",),
         window: int = 100,
-        creating: int = 64,
         policy: Policy | None = None,
     ) -> None:
         self.ledger = FakeLedger(rows or [row()], facts)
@@ -64,7 +63,6 @@ class World:
                 downloader=self.downloaders[name],
                 stop=self.stops[name],
                 window=window,
-                creating=anyio.Semaphore(creating, fast_acquire=True),
             )
             for name, provider in self.providers.items()
         ]
@@ -134,7 +132,7 @@ async def test_the_intent_is_durable_before_the_create_leaves() -> None:
     async def look() -> None:
         assert world.ledger.wrote == [("intend", 1)]
 
-    world.provider.before_submit = look
+    world.provider.in_the_air = look
     await world.run()
     assert world.ledger.state(1) is RowState.DONE
 
@@ -206,22 +204,59 @@ async def test_a_refused_row_is_lost_alone(
     assert 1 not in world.ledger.facts
 
 
-async def test_an_ambiguous_create_is_outcome_unknown_and_never_sent_again() -> None:
-    world = World(policy=Policy(retry_jobs=5))
+async def test_a_create_without_an_answer_is_looked_up_and_adopted() -> None:
+    world, started = World(), now()
     world.provider.submits["source1"] = [Ambiguous("no answer")]
+    world.provider.put_job("landed", "source1", clock())
+    world.provider.found["source1"] = Job(id="landed", state=JobState.RUNNING)
     await world.run()
     assert world.provider.creates == ["source1"]
-    assert world.failure() == Failure("outcome_unknown", "no answer", retryable=True)
-    assert world.ledger.wrote == [("intend", 1), ("ended", 1)]
+    assert world.provider.finds[0][1] >= started + Policy().settle
+    assert world.ledger.wrote == [("intend", 1), ("created", 1), ("ended", 1)]
+    assert world.ledger.state(1) is RowState.DONE
+
+
+async def test_a_create_that_surely_did_not_arrive_is_sent_again() -> None:
+    world = World()
+    world.provider.submits["source1"] = [Ambiguous("no answer")]
+    await world.run()
+    assert world.provider.creates == ["source1", "source1"]
+    assert len(world.provider.finds) == 1
+    assert world.ledger.state(1) is RowState.DONE
+
+
+async def test_what_cannot_be_settled_stays_unknown_and_is_not_sent() -> None:
+    world = World(facts={1: Facts(now() - 1)})
+    world.provider.found["source1"] = RowError("outcome_unknown", "too old", retryable=True)
+    await world.run()
+    assert world.provider.creates == []
+    assert world.failure().code == "outcome_unknown"
     assert world.ledger.facts[1].intent_at is not None
 
 
-async def test_an_intent_without_a_job_is_outcome_unknown_after_a_resume() -> None:
-    world = World(facts={1: Facts(1_789_999_000.0)})
+async def test_answers_that_are_always_lost_end_the_row() -> None:
+    world = World()
+    world.provider.submits["source1"] = [Ambiguous("no answer")] * 9
+    await world.run()
+    assert world.provider.creates == ["source1"] * 5
+    assert world.failure() == Failure("outcome_unknown", "no answer", retryable=True)
+
+
+async def test_an_intent_without_a_job_is_looked_up_first_after_a_resume() -> None:
+    world = World(facts={1: Facts(now() - 30)})
+    world.provider.put_job("landed", "source1", clock())
+    world.provider.found["source1"] = Job(id="landed", state=JobState.RUNNING)
+    started = now()
     await world.run()
     assert world.provider.creates == []
-    assert world.ledger.code(1) == "outcome_unknown"
-    assert world.ledger.outcomes[1].started_at == 1_789_999_000.0
+    assert world.provider.finds[0][1] == pytest.approx(started + 30, abs=0.1)
+    assert world.ledger.state(1) is RowState.DONE
+
+
+async def test_a_clock_that_was_set_back_makes_nobody_wait_for_long() -> None:
+    world, started = World(facts={1: Facts(now() + 10**7)}), now()
+    await world.run()
+    assert world.provider.finds[0][1] <= started + Policy().settle + 1
 
 
 async def test_a_row_with_a_job_goes_on_with_polling_after_a_resume() -> None:
@@ -387,6 +422,27 @@ async def test_a_job_that_never_ends_is_a_timeout_after_a_look() -> None:
     assert len(world.provider.looks) == 1
 
 
+async def test_the_time_of_a_resumed_job_began_with_its_create() -> None:
+    world = World(policy=Policy(job_timeout=600.0), facts={1: Facts(now() - 590, "old")})
+    world.provider.put_job("old", "source1", clock() - 590)
+    world.provider.takes = 10**9
+    started = clock()
+    await world.run()
+    assert world.failure().code == "job_timeout"
+    assert clock() - started < 100
+
+
+async def test_a_resumed_job_that_errored_is_made_anew_where_the_user_allows_it() -> None:
+    world = World(policy=Policy(retry_jobs=1), facts={1: Facts(now() - 600, "old")})
+    world.provider.put_job("old", "source1", clock() - 600)
+    why = Failure("job_failed", "try again", retryable=True)
+    errored = Job(id="old", state=JobState.ERRORED, failure=why)
+    world.provider.endings["source1"] = [errored]
+    await world.run()
+    assert world.provider.creates == ["source1"]
+    assert world.ledger.ended_jobs == [errored]
+
+
 async def test_a_job_that_is_seen_to_have_ended_at_the_last_look_is_kept() -> None:
     world = World(policy=Policy(job_timeout=600.0), facts={1: Facts(now() - 5000, "old")})
     world.provider.put_job("old", "source1", clock() - 5000)
@@ -465,25 +521,8 @@ async def test_no_more_rows_are_at_work_than_the_window() -> None:
     assert seen.of(RowStarted) == []
 
 
-async def test_no_more_creates_are_on_their_way_than_allowed() -> None:
-    world = World(rows(40), creating=5)
-    out = most = 0
-
-    async def hold() -> None:
-        nonlocal out, most
-        out += 1
-        most = max(most, out)
-        await asyncio.sleep(1)
-        out -= 1
-
-    world.provider.before_submit = hold
-    await world.run()
-    assert most == 5
-    assert len(world.ledger.outcomes) == 40
-
-
 async def test_rows_are_started_in_manifest_order() -> None:
-    world = World(rows(600), window=10, creating=1)
+    world = World(rows(600), window=10)
     await world.run()
     assert world.provider.creates == [f"source{number}" for number in range(1, 601)]
 
@@ -519,7 +558,7 @@ async def test_a_stop_leaves_rows_pending_with_their_jobs() -> None:
     assert not world.observer.of(RowEnded)
 
 
-async def test_a_create_that_has_not_left_when_the_run_stops_is_withdrawn() -> None:
+async def test_a_create_that_has_not_left_when_the_run_stops_is_no_intent() -> None:
     world = World(rows(3))
 
     async def queued() -> None:
@@ -529,7 +568,7 @@ async def test_a_create_that_has_not_left_when_the_run_stops_is_withdrawn() -> N
     async with anyio.create_task_group() as group:
         group.start_soon(world.run)
         await asyncio.sleep(10)
-        assert len(world.ledger.facts) == 3
+        assert world.ledger.facts == {}
         world.stop()
     assert world.ledger.facts == {}
     assert world.provider.creates == []
@@ -591,7 +630,6 @@ async def test_a_look_that_is_unavailable_loses_the_row_and_can_be_tried_again()
                 downloader=world.downloader,
                 stop=world.stops["fake"],
                 window=1,
-                creating=anyio.Semaphore(1, fast_acquire=True),
             )
         ],
         Policy(),

@@ -166,6 +166,19 @@ async def test_a_pause_catches_those_who_wait_already() -> None:
     assert len(times) == 5
 
 
+async def test_a_pause_holds_whoever_waited_for_a_connection_when_it_came() -> None:
+    connections = anyio.Semaphore(1, fast_acquire=True)
+    made, times = bucket(100.0, connections=connections), list[float]()
+    async with dispatching(made), anyio.create_task_group() as group:
+        await made.turn(Priority.START)
+        group.start_soon(send, made, times)
+        await asyncio.sleep(1)
+        made.pause(100)
+        paused = clock()
+        made.release()
+    assert times[0] - paused >= 100
+
+
 async def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     made, started = bucket(5.0), clock()
     async with dispatching(made):

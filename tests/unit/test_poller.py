@@ -111,6 +111,16 @@ async def test_jobs_that_start_one_after_the_other_share_questions() -> None:
     assert asked / len(board.asked) > 10
 
 
+async def test_a_first_job_waits_a_moment_for_company() -> None:
+    board = Board(first_look=0.0)
+    async with room(board) as made, anyio.create_task_group() as group:
+        for number in range(10):
+            board.ends[f"j{number}"] = 0.0
+            group.start_soon(made.follow, f"j{number}")
+            await asyncio.sleep(0.001)
+    assert len(board.asked) == 1
+
+
 async def test_nobody_is_asked_before_the_first_look() -> None:
     board, started = Board(first_look=40.0), clock()
     board.ends["a"] = started + 1
@@ -235,6 +245,17 @@ async def test_time_in_which_nobody_could_be_asked_does_not_count() -> None:
     assert {str(event.message) for event in made.observer.of(Warned)} == {
         "board cannot be asked: 503"
     }
+
+
+async def test_a_job_whose_time_passed_in_an_outage_still_has_its_rest() -> None:
+    board, started = Board(), clock()
+    board.ends["a"] = started + 3000
+    async with room(board) as made:
+        task = asyncio.ensure_future(made.follow("a", 2000.0))
+        await asyncio.sleep(500)
+        board.down_until = started + 2100
+        assert (await task).state is JobState.COMPLETED
+    assert clock() - started >= 3000
 
 
 async def test_after_an_outage_the_job_has_the_rest_of_its_time_and_no_more() -> None:
