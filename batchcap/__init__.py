@@ -13,6 +13,7 @@ The map of the house. A row travels through it in one direction:
 `transport`           requests to an API: pace, send, classify, repeat
 `answers`             what came back, read tolerantly
 `pacing`              the budget of a bucket, and who spends it next
+`circuit`             an outage, and its end
 `retry`               how often and how long after a failure
 `filehost`            streams what a link leads to, without credentials
 `download`            from link to verified caption
@@ -22,9 +23,14 @@ The map of the house. A row travels through it in one direction:
 `stopping`            an orderly stop
 `events`              what happened; `tally`, `progress` and `log` read it
 `report`              results.jsonl, the summary, the last line
+`verification`        every file against the ledger
+`rebuilding`          a ledger made anew, without creating anything
+`auditing`            the ledger against the provider's books
 `settings`            flags and environment, checked
+`descriptors`         how many files may be open, and what fits in
 `interfaces`          the engine's sockets, on one page
 `model`, `errors`     the nouns, and what can go wrong
+`failpoints`          a crash at every boundary, on purpose
 `virtual`             the loop whose clock jumps
 `sandbox`             both providers over real HTTP, with faults on demand
 ====================  ==========================================================

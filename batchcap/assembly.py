@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 
 import anyio
 from anyio.abc import TaskGroup
@@ -18,7 +18,7 @@ from batchcap.download import CaptionDownloader
 from batchcap.engine import Engine, Lane, Policy
 from batchcap.errors import FatalError, UsageError
 from batchcap.filehost import FileHosts
-from batchcap.interfaces import Observer
+from batchcap.interfaces import Memory, Observer, Provider
 from batchcap.ledger import SqliteLedger, waiting
 from batchcap.pacing import Bucket
 from batchcap.poller import Poller
@@ -27,6 +27,57 @@ from batchcap.settings import ProviderSettings, Settings, provider_settings, req
 from batchcap.stopping import Stop
 from batchcap.store import CaptionStore
 from batchcap.transport import Api
+
+_OPEN = "run.open"
+"""What the ledger remembers of a run that has not come to its end: when it began."""
+
+
+class Reach:
+    """Builds providers that can be asked, each within the budget of its buckets.
+
+    A bucket lets nobody pass before its `dispatch` runs.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        memory: Memory,
+        providers: Mapping[str, ProviderSettings],
+        observer: Observer,
+        now: Callable[[], float],
+        stops: Mapping[str, Stop],
+    ) -> None:
+        self._settings, self._memory = settings, memory
+        self._providers, self._observer, self._now = providers, observer, now
+        self._stops = stops
+        self._connections = anyio.Semaphore(settings.connections, fast_acquire=True)
+        self.buckets: dict[str, Bucket] = {}
+
+    async def provider(self, stack: AsyncExitStack, entry: Entry) -> Provider:
+        """A provider, open until the stack is left."""
+        mine, stop = self._providers[entry.name], self._stops[entry.name]
+        observer, now = self._observer, self._now
+        read, write = (self._bucket(name, stop) for name in (entry.read, entry.write))
+        headers = entry.headers(mine.secrets)
+        api = Api(
+            mine.base_url, headers, read=read, write=write, stop=stop, observer=observer, now=now
+        )
+        await stack.enter_async_context(api)
+        return entry.build(Parts(api, mine, self._memory, observer, now))
+
+    def _bucket(self, name: str, stop: Stop) -> Bucket:
+        if name not in self.buckets:
+            self.buckets[name] = Bucket(
+                name,
+                self._settings.rate(name),
+                connections=self._connections,
+                stop=stop,
+                memory=self._memory,
+                observer=self._observer,
+                now=self._now,
+                learns=name in self._settings.learned,
+            )
+        return self.buckets[name]
 
 
 class Run:
@@ -48,54 +99,56 @@ class Run:
         self._threads = threads
         self._stops = {name: stop.child() for name in providers}
         self._fatal: list[FatalError] = []
-        self.buckets: dict[str, Bucket] = {}
+        self._reach = Reach(settings, ledger, providers, observer, now, self._stops)
 
-    async def work(self) -> list[FatalError]:
-        """Work until all rows have ended; returns what stopped lanes, if anything did."""
+    async def work(self, died_at: float | None) -> list[FatalError]:
+        """Work until all rows have ended; returns what stopped lanes, if anything did.
+
+        `died_at` is when the last run began, where it did not come to its end.
+        """
         async with anyio.create_task_group() as group:
-            await self._carry_all(group)
+            await self._carry_all(group, died_at)
             group.cancel_scope.cancel()
         return self._fatal
 
-    async def _carry_all(self, group: TaskGroup) -> None:
+    async def _carry_all(self, group: TaskGroup, died_at: float | None) -> None:
         async with AsyncExitStack() as stack:
             executor = stack.enter_context(ThreadPoolExecutor(4)) if self._threads else None
             store = CaptionStore(self._settings.out, executor)
             stack.push_async_callback(store.drain)
-            connections = anyio.Semaphore(self._settings.connections, fast_acquire=True)
             downloads = anyio.Semaphore(self._settings.downloads, fast_acquire=True)
             lanes = [
-                await self._lane(stack, PROVIDERS[name], store, connections, downloads)
+                await self._lane(stack, PROVIDERS[name], store, downloads)
                 for name in self._providers
             ]
-            for bucket in self.buckets.values():
+            for bucket in self._reach.buckets.values():
                 group.start_soon(bucket.dispatch)
+                if died_at is not None:  # its last second is not over yet
+                    bucket.pause(bucket.window)
             policy = Policy(
-                self._settings.job_timeout, self._settings.settle, self._settings.retry_jobs
+                job_timeout=self._settings.job_timeout,
+                settle=self._settings.settle,
+                retry_jobs=self._settings.retry_jobs,
+                adopt_since=died_at,
             )
             engine = Engine(self._ledger, lanes, policy, self._observer, self._now)
             self._fatal = engine.fatal
             await engine.run()
+            for bucket in self._reach.buckets.values():
+                bucket.close()
 
     async def _lane(
         self,
         stack: AsyncExitStack,
         entry: Entry,
         store: CaptionStore,
-        connections: anyio.Semaphore,
         downloads: anyio.Semaphore,
     ) -> Lane:
         mine, stop = self._providers[entry.name], self._stops[entry.name]
         observer, now = self._observer, self._now
-        read, write = (self._bucket(name, stop, connections) for name in (entry.read, entry.write))
-        headers = entry.headers(mine.secrets)
-        api = Api(
-            mine.base_url, headers, read=read, write=write, stop=stop, observer=observer, now=now
-        )
+        provider = await self._reach.provider(stack, entry)
         hosts = FileHosts(loopback=mine.loopback, observer=observer, now=now)
-        await stack.enter_async_context(api)
         await stack.enter_async_context(hosts)
-        provider = entry.build(Parts(api, mine, self._ledger, observer, now))
         largest = self._settings.max_caption
         return Lane(
             provider=provider,
@@ -105,22 +158,8 @@ class Run:
             window=self._settings.windows[entry.name],
         )
 
-    def _bucket(self, name: str, stop: Stop, connections: anyio.Semaphore) -> Bucket:
-        if name not in self.buckets:
-            self.buckets[name] = Bucket(
-                name,
-                self._settings.rate(name),
-                connections=connections,
-                stop=stop,
-                memory=self._ledger,
-                observer=self._observer,
-                now=self._now,
-                learns=name in self._settings.learned,
-            )
-        return self.buckets[name]
 
-
-def claim_origins(ledger: SqliteLedger, providers: Mapping[str, ProviderSettings]) -> None:
+def claim_origins(ledger: Memory, providers: Mapping[str, ProviderSettings]) -> None:
     """A ledger belongs to one origin per provider; raise `UsageError` for another one."""
     for name, mine in providers.items():
         known = ledger.recall(f"origin.{name}")
@@ -147,7 +186,36 @@ def providers_in_use(
     return found
 
 
-async def work(
+@asynccontextmanager
+async def asking(
+    settings: Settings,
+    memory: Memory,
+    names: list[str],
+    environment: Mapping[str, str],
+    observer: Observer,
+    *,
+    sandbox: bool,
+    now: Callable[[], float] = time.time,
+) -> AsyncIterator[dict[str, Provider]]:
+    """Providers to ask things of, by name, without an engine.
+
+    Raises `UsageError` and `FatalError` for what is found before anything is asked.
+    """
+    providers = providers_in_use(names, environment, settings, sandbox=sandbox)
+    claim_origins(memory, providers)
+    stops = {name: Stop() for name in names}
+    reach = Reach(settings, memory, providers, observer, now, stops)
+    async with anyio.create_task_group() as group, AsyncExitStack() as stack:
+        found = {name: await reach.provider(stack, PROVIDERS[name]) for name in names}
+        for bucket in reach.buckets.values():
+            group.start_soon(bucket.dispatch)
+        yield found
+        for bucket in reach.buckets.values():
+            bucket.close()
+        group.cancel_scope.cancel()
+
+
+async def work(  # noqa: PLR0913  # the choices of a run, given by name
     settings: Settings,
     connection: sqlite3.Connection,
     environment: Mapping[str, str],
@@ -157,8 +225,11 @@ async def work(
     stop: Stop | None = None,
     now: Callable[[], float] = time.time,
     threads: bool = True,
+    repairs: bool = False,
 ) -> list[FatalError]:
     """Work on the rows of an open ledger until all have ended, or the run has to stop.
+
+    With `repairs`, only on those that were done once.
 
     Returns what stopped providers' lanes; `stop` ends all of them in order.
 
@@ -166,13 +237,17 @@ async def work(
     """
     with ExitStack() as stack:
         writer = stack.enter_context(ThreadPoolExecutor(1, "ledger")) if threads else None
-        ledger = SqliteLedger(connection, settings.out, executor=writer, now=now)
-        names = [name for name in PROVIDERS if name in waiting(connection)]
+        ledger = SqliteLedger(connection, settings.out, executor=writer, now=now, repairs=repairs)
+        names = [name for name in PROVIDERS if name in waiting(connection, repairs=repairs)]
         providers = providers_in_use(names, environment, settings, sandbox=sandbox)
         claim_origins(ledger, providers)
+        died_at = ledger.recall(_OPEN) or None
+        ledger.note(_OPEN, died_at or repr(now()))
         try:
             run = Run(settings, ledger, providers, observer, now, stop or Stop(), threads=threads)
-            return await run.work()
+            fatal = await run.work(float(died_at) if died_at else None)
+            ledger.note(_OPEN, "")
+            return fatal
         finally:
             with anyio.CancelScope(shield=True):
                 await ledger.drain()

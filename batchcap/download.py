@@ -8,14 +8,12 @@ hop for many at once (`store`); large ones are streamed through aiofiles.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import TypeVar
 
 import aiofiles
-import aiofiles.os
 import anyio
 
 from batchcap import captions
@@ -30,6 +28,10 @@ T = TypeVar("T")
 
 _SMALL = 256 * 1024
 """Bytes up to which a file is held in memory as a whole."""
+
+
+_COARSE = 2.0
+"""Seconds by which a file's time may lag behind the clock."""
 
 
 class CaptionDownloader:
@@ -48,6 +50,16 @@ class CaptionDownloader:
         self._store, self._hosts, self._slots = store, hosts, slots
         self._largest, self._stop = largest, stop
         self._backoff = backoff or Backoff()
+
+    async def adopt(self, path: str, since: float) -> Caption | None:
+        """See `interfaces.Downloader.adopt`."""
+        data = await self._store.read(path, since - _COARSE)
+        if data is None:
+            return None
+        try:
+            return described(data)
+        except BadCaption:
+            return None
 
     async def fetch(self, link: str, path: str) -> Caption:
         """See `interfaces.Downloader.fetch`."""
@@ -71,25 +83,23 @@ class CaptionDownloader:
                 if len(head) > min(_SMALL, self._largest):
                     return await self._large(bytes(head), pieces, path)
         data = bytes(head)
-        cues = captions.check(data)
+        caption = described(data)
         await self._store.place(path, data)
-        return Caption(len(data), hashlib.sha256(data).hexdigest(), cues)
-
-    async def _large(self, head: bytes, pieces: AsyncIterator[bytes], path: str) -> Caption:
-        part = self._store.part(path)
-        try:
-            caption = await self._stream(head, pieces, part)
-            await self._store.place(path, None)
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink()
         return caption
 
-    async def _stream(self, head: bytes, pieces: AsyncIterator[bytes], part: Path) -> Caption:
+    async def _large(self, head: bytes, pieces: AsyncIterator[bytes], path: str) -> Caption:
+        try:
+            caption = await self._stream(head, pieces, path)
+            await self._store.place(path, None)
+        finally:
+            self._store.discard(path)
+        return caption
+
+    async def _stream(self, head: bytes, pieces: AsyncIterator[bytes], path: str) -> Caption:
         check, digest, size = captions.Check(), hashlib.sha256(), 0
-        thread = self._store.executor
-        await _on_disk(part, aiofiles.os.makedirs(part.parent, exist_ok=True, executor=thread))
-        file = await _on_disk(part, aiofiles.open(part, "wb", executor=thread))
+        part, opener = self._store.part(path), self._store.opener(path)
+        opened = aiofiles.open(part, "wb", opener=opener, executor=self._store.executor)
+        file = await _on_disk(part, opened)
         try:
             async for piece in _with_head(head, pieces):
                 size += len(piece)
@@ -101,6 +111,11 @@ class CaptionDownloader:
         finally:
             await _on_disk(part, file.close())
         return Caption(size, digest.hexdigest(), check.finish())
+
+
+def described(data: bytes) -> Caption:
+    """A caption held in memory as a whole. Raises `BadCaption` where it is none."""
+    return Caption(len(data), hashlib.sha256(data).hexdigest(), captions.check(data))
 
 
 async def _on_disk(part: Path, step: Awaitable[T]) -> T:

@@ -64,6 +64,8 @@ class Policy(msgspec.Struct, frozen=True):
     settle: float = 60.0
     """How long after a create without an answer its absence is not believed."""
     retry_jobs: int = 0
+    adopt_since: float | None = None
+    """When a run began that died (unix seconds): what it put on disk is taken as it is."""
 
 
 class Lane(msgspec.Struct, frozen=True):
@@ -187,7 +189,17 @@ class _Feed:
 class Carrier:
     """One row on its way. `job` is what is known of its job so far."""
 
-    __slots__ = ("_lane", "_ledger", "_now", "_observer", "_policy", "_provider", "_row", "job")
+    __slots__ = (
+        "_delivered",
+        "_lane",
+        "_ledger",
+        "_now",
+        "_observer",
+        "_policy",
+        "_provider",
+        "_row",
+        "job",
+    )
 
     def __init__(
         self,
@@ -201,10 +213,12 @@ class Carrier:
         self._ledger, self._lane, self._policy = ledger, lane, policy
         self._observer, self._now, self._row = observer, now, row
         self._provider = lane.provider
+        self._delivered = False
         self.job: Job | None = None
 
     async def outcome(self, facts: Facts, started: float) -> Outcome:
         """The whole way, and how it ended. Raises `Stopped` and `FatalError` only."""
+        self._delivered = facts.delivered
         caption: Caption | None = None
         failure: Failure | None = None
         state = RowState.FAILED
@@ -234,7 +248,7 @@ class Carrier:
                 return await self._kept(job)
             failure = _job_failure(job)
             worth = job.state is JobState.ERRORED and failure.retryable
-            if again == self._policy.retry_jobs or not worth:
+            if again == self._policy.retry_jobs or not worth or self._delivered:
                 break
             await self._ledger.job_ended(self._row, job)
             facts = Facts(former=(*facts.former, job.id or ""))
@@ -248,6 +262,8 @@ class Carrier:
         """
         if facts.job_id is not None:
             return Job(id=facts.job_id, state=JobState.RUNNING)
+        if self._delivered:
+            return await self._recovered(facts)
         lost = Ambiguous("the run ended before the answer to a create was known")
         for _ in range(_SENDS):
             if facts.intent_at is not None and (job := await self._found(facts)):
@@ -261,6 +277,13 @@ class Carrier:
                 lost = error
                 facts = msgspec.structs.replace(facts, intent_at=self._now())
         raise RowError("outcome_unknown", lost.message, retryable=True)
+
+    async def _recovered(self, facts: Facts) -> Job:
+        """Where a caption that was on disk once comes from; nothing is created for it."""
+        job = await self._provider.find(self._row, facts, self._now())
+        if job is None:
+            raise RowError("not_found", "the provider has neither a job nor a track for it")
+        return job
 
     async def _created(self, create: Create) -> Job:
         try:
@@ -305,10 +328,10 @@ class Carrier:
         watch = self._lane.poller.watch(job.id, _clock() - age, self._policy.job_timeout)
         while True:
             job = await self._lane.poller.wait(watch)
-            if job.state is JobState.ENDED:
+            young = _clock() - watch.since < self._provider.missing_grace
+            if job.state is JobState.ENDED or (job.state is JobState.MISSING and not young):
                 job = await self._provider.look(self._row, watch.job_id)
-            missing = job.state is JobState.MISSING
-            early = missing and _clock() - watch.since < self._provider.missing_grace
+            early = job.state is JobState.MISSING and young
             if job.state is not JobState.RUNNING and not early:
                 return job
             if self._lane.poller.overdue(watch):
@@ -319,7 +342,13 @@ class Carrier:
                 )
 
     async def _kept(self, job: Job) -> Caption:
-        """The completed job's caption on disk, by as many fresh links as it takes."""
+        """The completed job's caption on disk."""
+        since = None if self._delivered else self._policy.adopt_since
+        there = since is not None and await self._lane.downloader.adopt(self._row.path, since)
+        return there or await self._fetched(job)
+
+    async def _fetched(self, job: Job) -> Caption:
+        """From link to file, by as many fresh links as it takes."""
         dead: list[str] = []
         doubts, waits, since = 0, 0, _clock()
         while True:

@@ -24,6 +24,13 @@ class Throttled(Event, frozen=True):
     seconds: float
 
 
+class Paused(Event, frozen=True):
+    """A peer asked for a pause, now or before this run; its bucket keeps it."""
+
+    bucket: str
+    seconds: float
+
+
 class RowStarted(Event, frozen=True):
     """A row took its place in its provider's window."""
 

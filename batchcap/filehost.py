@@ -22,7 +22,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from batchcap.errors import LinkExpired, RowError, Unavailable
-from batchcap.events import RequestSent
+from batchcap.events import Paused, RequestSent
 from batchcap.interfaces import Observer
 from batchcap.retry import retry_after
 from batchcap.transport import USER_AGENT
@@ -109,6 +109,8 @@ class FileHosts:
             raise LinkExpired(f"the file host answered {response.status}")
         if response.status >= 500 or response.status in {408, 429}:
             pause = retry_after(response.headers.get("Retry-After"), self._now())
+            if pause:
+                self._observer(Paused("downloads", pause))
             raise Unavailable(f"the file host answered {response.status}", retry_after=pause)
         raise RowError("link_dead", f"the file host answered {response.status}")
 
@@ -156,12 +158,14 @@ async def _decoded(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         raise aiohttp.ClientPayloadError(f"encoded as {encoding[:20]!r}, which was not asked for")
     decoder = zlib.decompressobj(_WINDOWS[encoding])
     async for piece in response.content.iter_any():
-        while piece and not decoder.eof:
+        while piece:
+            if decoder.eof:  # gzip members may follow each other; anything else is broken
+                decoder = zlib.decompressobj(_WINDOWS[encoding])
             try:
                 yield decoder.decompress(piece, _PIECE)
             except zlib.error:
                 raise aiohttp.ClientPayloadError("broken compression") from None
-            piece = decoder.unconsumed_tail
+            piece = decoder.unused_data or decoder.unconsumed_tail
     if not decoder.eof:
         raise aiohttp.ClientPayloadError("the compressed body was cut")
 

@@ -8,10 +8,10 @@ every implementation.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Container, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from batchcap.events import Event
-from batchcap.model import Caption, Create, Facts, Job, Outcome, Row, Work
+from batchcap.model import Caption, Create, Facts, Job, Outcome, Record, Row, Work
 
 Observer = Callable[[Event], None]
 """Told what happened, in the order in which it happened. Must not raise or wait."""
@@ -101,15 +101,35 @@ class Provider(Polled, Protocol):
         ...
 
 
+@runtime_checkable
+class Books(Protocol):
+    """What an audit needs of a provider at which a create costs; others have none."""
+
+    async def history(self, source_id: str) -> list[Record]:
+        """Every job of a source that the provider still knows, by GETs alone.
+
+        Raises what the methods of `Provider` raise.
+        """
+        ...
+
+
 class Downloader(Protocol):
     """From a link to a verified file."""
+
+    async def adopt(self, path: str, since: float) -> Caption | None:
+        """The caption at `path` where a run that died had put it there already.
+
+        A file younger than `since` (unix seconds) that is a whole caption; None where
+        there is none. Raises `FatalError` where it cannot be read.
+        """
+        ...
 
     async def fetch(self, link: str, path: str) -> Caption:
         """Put the caption behind `link` at `path` below the output folder.
 
         Complete or absent, never partial, durable on return. Raises `LinkExpired`,
-        `BadCaption`, `RowError` ("unavailable", "link_dead") and `FatalError`
-        where the disk does not take it.
+        `BadCaption`, `Unavailable` where the retries are used up, `RowError`
+        ("link_dead") and `FatalError` where the disk does not take it.
         """
         ...
 

@@ -15,6 +15,7 @@ from batchcap.events import (
     Event,
     JobCreated,
     LaneStopped,
+    Paused,
     RequestSent,
     RowEnded,
     RowStarted,
@@ -28,17 +29,33 @@ LOG = logging.getLogger("batchcap")
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*", re.IGNORECASE)
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
+LONG = 60.0
+"""Seconds of a pause that a person should know of."""
+
 
 class _Redacting(logging.Formatter):
-    """Takes the signatures out of links, in tracebacks too."""
+    """Takes the signatures out of links, in tracebacks too; a message is one line."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        return printable(super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:
-        return _QUERY.sub(r"\1?<signature>", super().format(record))
+        lines = super().format(record).split("\n")
+        return _QUERY.sub(r"\1?<signature>", "\n".join(map(printable, lines)))
+
+
+def printable(text: str) -> str:
+    """Text from anywhere as one line for a terminal: what is not printable is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def set_up(verbose: bool, log_file: Path | None) -> None:
     """Log to stderr where `verbose`, and to a file where one is named."""
-    LOG.handlers.clear()
+    for old in LOG.handlers[:]:
+        LOG.removeHandler(old)
+        old.close()
     LOG.propagate = False
     handlers: list[logging.Handler] = [logging.StreamHandler()] if verbose else []
     if log_file is not None:
@@ -68,10 +85,16 @@ def logged(event: Event) -> None:
             LOG.info("row %s: %s", row.key, outcome.state)
         case Throttled(bucket=bucket, seconds=seconds):
             LOG.warning("%s: throttled (429), paused for %.1f s", bucket, seconds)
+        case Paused(bucket=bucket, seconds=seconds):
+            LOG.log(_level(seconds), "%s: paused for %.1f s", bucket, seconds)
         case Warned(message=message):
             LOG.warning("%s", message)
         case LaneStopped(provider=provider, message=message):
             LOG.error("%s stopped: %s", provider, message)
+
+
+def _level(seconds: float) -> int:
+    return logging.WARNING if seconds >= LONG else logging.DEBUG
 
 
 def observers(*each: Observer) -> Observer:

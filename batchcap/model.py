@@ -74,6 +74,8 @@ class Facts(msgspec.Struct, frozen=True):
     job_id: str | None = None
     former: tuple[str, ...] = ()
     """Jobs of earlier creates of this row, which ended without a caption."""
+    delivered: bool = False
+    """The row was done once and its file is wrong now: no job is made for it."""
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -116,6 +118,22 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     link: str | None = None
     track: str | None = None
     failure: Failure | None = None
+    units: int = 0
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as it stands in the provider's books, whoever made it.
+
+    `track_id` is the source track. `ours`: it carries the mark of its caption, which
+    is the same in every ledger.
+    """
+
+    id: str
+    state: JobState
+    source_id: str
+    target: str
+    track_id: str | None = None
+    ours: bool = False
     units: int = 0
 
 

@@ -28,7 +28,7 @@ from collections.abc import Callable
 import anyio
 from aiolimiter import AsyncLimiter
 
-from batchcap.events import Throttled
+from batchcap.events import Paused, Throttled
 from batchcap.interfaces import Memory, Observer
 from batchcap.stopping import Stop
 
@@ -82,10 +82,14 @@ class Bucket:
         self._queue: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
         self._wanted = asyncio.Event()
-        self._paused_until = self._left_pause()
         self._changed_at = self._clock()
         learned = memory.recall(f"rate.{name}") if self._learns else None
         self._set_rate(float(learned) if learned else rate)
+        self._paused_until = max(
+            self._recalled(f"pause.{name}"), self._recalled(f"sent.{name}") + self.window
+        )
+        if left := self.paused_for:
+            observer(Paused(name, left))
 
     async def turn(self, priority: Priority) -> None:
         """Wait until the next request may leave; then `release` must be called.
@@ -115,6 +119,7 @@ class Bucket:
         if until > self._paused_until:
             self._paused_until = until
             self._memory.note(f"pause.{self.name}", repr(self._now() + seconds))
+            self._observer(Paused(self.name, seconds))
 
     def throttled(self, seconds: float) -> None:
         """A 429 came back: pause, and where the rate is learned, go slower."""
@@ -133,6 +138,17 @@ class Bucket:
             self._set_rate(limit)
         if remaining == 0 and reset and math.isfinite(reset):
             self.pause(reset)
+
+    def close(self) -> None:
+        """Note the last send, so that a run that starts at once does not exceed the limit."""
+        if self.rate is not None and self._sent:
+            sent = self._now() - (self._clock() - self._sent[-1])
+            self._memory.note(f"sent.{self.name}", repr(sent))
+
+    @property
+    def window(self) -> float:
+        """Seconds in which `rate` rounded up is the most that may be sent; 0: no limit."""
+        return self._window if self.rate is not None else 0.0
 
     @property
     def paused_for(self) -> float:
@@ -209,9 +225,10 @@ class Bucket:
         self._window = count / rate + _GUARD
         self._sent: deque[float] = deque(getattr(self, "_sent", ()), maxlen=count)
 
-    def _left_pause(self) -> float:
-        until = self._memory.recall(f"pause.{self.name}")
-        return self._clock() + (float(until) - self._now() if until else 0.0)
+    def _recalled(self, key: str) -> float:
+        """A moment that an earlier run noted, on this loop's clock; long ago where it did not."""
+        moment = self._memory.recall(key)
+        return self._clock() + float(moment) - self._now() if moment else -math.inf
 
     @staticmethod
     def _clock() -> float:

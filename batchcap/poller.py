@@ -12,7 +12,7 @@ import asyncio
 import heapq
 import itertools
 
-from batchcap.errors import Unavailable
+from batchcap.errors import RowError, Unavailable
 from batchcap.events import Warned
 from batchcap.interfaces import Observer, Polled
 from batchcap.model import Job, JobState
@@ -56,6 +56,7 @@ class Poller:
         self._order = itertools.count()
         self._sooner = asyncio.Event()
         self._deaf = 0.0
+        self._refusal_told = False
         self._backoff = Backoff(first=5.0, longest=60.0)
 
     @property
@@ -110,9 +111,20 @@ class Poller:
                 failures += 1
                 self._observer(Warned(f"{self._provider.name} cannot be asked: {error.message}"))
                 await self._stop.sleep(self._backoff.delay(failures))
+            except RowError as error:
+                self._refused(batch, error)
+                return 1
             else:
                 self._deaf += _clock() - began if failures else 0.0
                 return requests
+
+    def _refused(self, batch: list[Watch], error: RowError) -> None:
+        """No job can be blamed for a refused bulk question: each row looks for itself."""
+        if not self._refusal_told:
+            self._refusal_told = True
+            self._observer(Warned(f"{self._provider.name} refuses a poll: {error.message}"))
+        for watch in batch:
+            self._report(Job(id=watch.job_id, state=JobState.ENDED))
 
     async def _rest(self, requests: int) -> None:
         rate = self._provider.read_rate

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from batchcap.ledger import Totals
+from batchcap.log import printable
 from batchcap.model import RowState
 from batchcap.report import duration, size
 from batchcap.tally import Tally
@@ -78,7 +79,7 @@ class Progress:
             codes = ", ".join(f"{code} {n:,}" for code, n in self._tally.errors.most_common(4))
             table.add_row("", Text(f"{failed:,} failed", style="red"), "", codes)
         if self._tally.last_warning:
-            table.add_row("", Text(self._tally.last_warning[:100], style="yellow"))
+            table.add_row("", Text(printable(self._tally.last_warning[:100]), style="yellow"))
         return table
 
     def _counts(self) -> list[tuple[str, int, int]]:

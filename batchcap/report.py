@@ -53,7 +53,8 @@ def write_results(connection: sqlite3.Connection, out: Path) -> None:
     """Replace `DIR/results.jsonl` as a whole. Raises `FatalError` where the disk refuses."""
     target, part = out / RESULTS, out / f".{RESULTS}.part"
     try:
-        with part.open("wb") as file:
+        part.unlink(missing_ok=True)
+        with part.open("xb") as file:  # anew: a link under this name would be followed
             for result in results(connection):
                 file.write(orjson.dumps(result))
                 file.write(b"\n")

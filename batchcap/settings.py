@@ -34,6 +34,12 @@ SECRET_NAMES = (
 )
 
 
+def crash_at(environment: Mapping[str, str]) -> int | None:
+    """The boundary at which to crash on purpose (`failpoints`), from BATCHCAP_CRASH_AT."""
+    text = environment.get("BATCHCAP_CRASH_AT", "")
+    return int(text) if text.isdecimal() else None
+
+
 class Secrets(Mapping[str, str]):
     """Credentials by the name of their variable; never printed."""
 

@@ -2,23 +2,36 @@
 
 The order is fixed: part file written and synced, renamed, folder synced. Killed
 anywhere in between, a final name is complete or absent.
+
+No symbolic link is followed out of the folder, whoever planted it: each folder is
+opened component by component without following links, and everything in it is
+done by that descriptor, so that nothing can be swapped in between. That is one
+walk a folder and batch, no dearer than the `mkdir` that it replaces, and nothing
+is remembered from one batch to the next. The output folder itself may be a link:
+that is the user's word.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import errno
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+import stat
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
 from batchcap.errors import FatalError
+from batchcap.failpoints import reach
 from batchcap.grouping import Group
 
-T = TypeVar("T")
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
 class CaptionStore:
@@ -27,7 +40,7 @@ class CaptionStore:
     def __init__(self, root: Path, executor: Executor | None) -> None:
         self.root = root
         self.executor = executor
-        self._group: Group[_Parcel, None] = Group(_place, executor)
+        self._group: Group[_Parcel, None] = Group(self._place, executor)
 
     async def place(self, path: str, data: bytes | None) -> None:
         """Put a part file under its final name; with `data`, write it first.
@@ -36,85 +49,195 @@ class CaptionStore:
         the disk does not take it.
         """
         try:
-            await self._group.do(_Parcel(self.part(path), self.root / path, data))
+            await self._group.do(_Parcel(path, data))
         except OSError as error:
             raise disk_failed(error, self.root / path) from None
 
+    async def read(self, path: str, since: float) -> bytes | None:
+        """A file that was placed since then (unix seconds), or None."""
+        loop = asyncio.get_running_loop()
+        if self.executor is None:
+            return self._read(path, since)
+        return await loop.run_in_executor(self.executor, self._read, path, since)
+
     def part(self, path: str) -> Path:
         """Where a file is written before it is whole: beside its target."""
-        digest = hashlib.sha256(path.encode()).hexdigest()[:16]
-        return (self.root / path).with_name(f".{digest}.part")
+        return (self.root / path).with_name(_part(path))
+
+    def opener(self, path: str) -> Callable[[str, int], int]:
+        """For `open`: makes the part file of `path` anew, never through a link."""
+
+        def opened(_name: str, _flags: int) -> int:
+            with self._folder(_split(path)[0]) as folder:
+                return _fresh(folder, _part(path))
+
+        return opened
+
+    def discard(self, path: str) -> None:
+        """Remove the part file of `path`, where there is one."""
+        with contextlib.suppress(OSError), self._folder(_split(path)[0], make=False) as folder:
+            os.unlink(_part(path), dir_fd=folder)
 
     async def drain(self) -> None:
         """Return when everything handed over is on disk."""
         await self._group.drain()
 
+    def _read(self, path: str, since: float) -> bytes | None:
+        inner, name = _split(path)
+        try:
+            with self._folder(inner, make=False) as folder:
+                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+                handle = os.open(name, flags, dir_fd=folder)
+            with os.fdopen(handle, "rb") as file:
+                found = os.fstat(handle)
+                whole = stat.S_ISREG(found.st_mode) and found.st_mtime >= since
+                return file.read() if whole else None
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return None  # a link is no file of ours; fetching puts one in its place
+            raise disk_failed(error, self.root / path) from None
+
+    def _place(self, parcels: Sequence[_Parcel]) -> list[Exception | None]:
+        """Folder by folder, so that one at a time is open: one result a parcel."""
+        shares: defaultdict[str, list[int]] = defaultdict(list)
+        for number, parcel in enumerate(parcels):
+            shares[_split(parcel.path)[0]].append(number)
+        results: list[Exception | None] = [None] * len(parcels)
+        for inner, numbers in shares.items():
+            try:
+                with self._folder(inner) as folder:
+                    found = _filed(folder, [parcels[number] for number in numbers])
+            except OSError as error:
+                found = [error] * len(numbers)
+            for number, result in zip(numbers, found, strict=True):
+                results[number] = result
+        return results
+
+    @contextlib.contextmanager
+    def _folder(self, inner: str, *, make: bool = True) -> Iterator[int]:
+        """A descriptor of a folder below the root, reached without following a link."""
+        handle = _opened_root(self.root, make=make)
+        try:
+            for name in filter(None, inner.split("/")):
+                outer, handle = handle, _entered(handle, name, make=make)
+                os.close(outer)
+            yield handle
+        finally:
+            os.close(handle)
+
 
 class _Parcel(msgspec.Struct, frozen=True):
-    part: Path
-    target: Path
+    path: str
     data: bytes | None
 
 
 def disk_failed(error: OSError, path: Path) -> FatalError:
     """What to tell where the output folder does not take a file."""
-    return FatalError(
-        f"cannot write {path}: {error.strerror or error}",
-        hint="Make room or mend the permissions, then: batchcap resume",
-    )
+    hint = "Make room or mend the permissions, then: batchcap resume"
+    if error.errno == errno.ELOOP:
+        hint = "Remove the link (--out itself may be one), then: batchcap resume"
+    return FatalError(f"cannot write {path}: {error.strerror or error}", hint=hint)
 
 
-def _place(parcels: Sequence[_Parcel]) -> list[Exception | None]:
-    """Write and sync all, rename all, sync each folder once: one result a parcel."""
-    results: list[Exception | None] = [_attempt(_written, parcel) for parcel in parcels]
-    folders: dict[Path, OSError | None] = {}
-    for number, parcel in enumerate(parcels):
-        if results[number] is None:
-            results[number] = _attempt(_renamed, parcel)
-            folders[parcel.target.parent] = None
-    for folder in folders:
-        folders[folder] = _attempt(_synced, folder)
-    return [
-        folders.get(parcel.target.parent) if result is None else result
-        for parcel, result in zip(parcels, results, strict=True)
-    ]
+def _split(path: str) -> tuple[str, str]:
+    folder, _, name = path.rpartition("/")
+    return folder, name
 
 
-def _attempt(step: Callable[[T], None], subject: T) -> OSError | None:
+def _part(path: str) -> str:
+    return f".{hashlib.sha256(path.encode()).hexdigest()[:16]}.part"
+
+
+def _opened_root(root: Path, *, make: bool) -> int:
     try:
-        step(subject)
+        return os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        if not make:
+            raise
+    root.mkdir(parents=True, exist_ok=True)
+    return os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _entered(outer: int, name: str, *, make: bool) -> int:
+    """The folder `name` in a folder, made where it is missing."""
+    try:
+        try:
+            return os.open(name, _FOLDER, dir_fd=outer)
+        except FileNotFoundError:
+            if not make:
+                raise
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, dir_fd=outer)
+            os.fsync(outer)
+        return os.open(name, _FOLDER, dir_fd=outer)
+    except NotADirectoryError:  # what Linux says of a link that it must not follow
+        if stat.S_ISLNK(os.stat(name, dir_fd=outer, follow_symlinks=False).st_mode):
+            told = f"{name} is a symbolic link, which is not followed"
+            raise OSError(errno.ELOOP, told) from None
+        raise
+
+
+def _fresh(folder: int, name: str) -> int:
+    """A new file, whatever a kill or a stranger left under its name."""
+    try:
+        return os.open(name, _NEW, 0o666, dir_fd=folder)
+    except FileExistsError:
+        os.unlink(name, dir_fd=folder)
+        return os.open(name, _NEW, 0o666, dir_fd=folder)
+
+
+def _filed(folder: int, parcels: Sequence[_Parcel]) -> list[OSError | None]:
+    """Write and sync all, rename all, sync the folder once."""
+    results = [_attempt(_written, folder, parcel) for parcel in parcels]
+    for number, parcel in enumerate(parcels):
+        results[number] = results[number] or _attempt(_renamed, folder, parcel)
+    unsynced = _attempt(_synced, folder) if None in results else None
+    return [result or unsynced for result in results]
+
+
+def _attempt(step: Callable[..., None], *subjects: object) -> OSError | None:
+    try:
+        step(*subjects)
     except OSError as error:
         return error
     return None
 
 
-def _written(parcel: _Parcel) -> None:
+def _written(folder: int, parcel: _Parcel) -> None:
+    part = _part(parcel.path)
     if parcel.data is None:
-        with parcel.part.open("rb+") as file:
+        with os.fdopen(os.open(part, os.O_RDWR | os.O_NOFOLLOW, dir_fd=folder), "rb+") as file:
             os.fsync(file.fileno())
         return
-    parcel.part.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with parcel.part.open("wb") as file:
+        with os.fdopen(_fresh(folder, part), "wb") as file:
             file.write(parcel.data)
             file.flush()
+            reach("part written")
             os.fsync(file.fileno())
+            reach("part synced")
     except OSError:
-        parcel.part.unlink(missing_ok=True)
+        _removed(folder, part)
         raise
 
 
-def _renamed(parcel: _Parcel) -> None:
+def _renamed(folder: int, parcel: _Parcel) -> None:
+    part = _part(parcel.path)
     try:
-        parcel.part.replace(parcel.target)
+        os.replace(part, _split(parcel.path)[1], src_dir_fd=folder, dst_dir_fd=folder)
+        reach("file renamed")
     except OSError:
-        parcel.part.unlink(missing_ok=True)
+        _removed(folder, part)
         raise
 
 
-def _synced(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _removed(folder: int, part: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(part, dir_fd=folder)
+
+
+def _synced(folder: int) -> None:
+    os.fsync(folder)
+    reach("folder synced")

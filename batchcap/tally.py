@@ -10,6 +10,7 @@ from batchcap.events import (
     Event,
     JobCreated,
     LaneStopped,
+    Paused,
     RequestSent,
     RowEnded,
     RowStarted,
@@ -38,6 +39,7 @@ class Tally:
             RowEnded: self._row_ended,
             JobCreated: self._job_created,
             Throttled: self._row_throttled,
+            Paused: self._paused,
             Warned: self._warned,
             LaneStopped: self._warned,
         }
@@ -70,6 +72,9 @@ class Tally:
 
     def _row_throttled(self, event: Throttled) -> None:
         self.throttled += 1
+        self._paused(event)
+
+    def _paused(self, event: Throttled | Paused) -> None:
         until = asyncio.get_running_loop().time() + event.seconds
         self.paused_until[event.bucket] = max(until, self.paused_until.get(event.bucket, 0.0))
 

@@ -8,7 +8,9 @@ closes would make the outcome ambiguous for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import base64
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlencode
@@ -18,8 +20,9 @@ import anyio
 import orjson
 from yarl import URL
 
-from batchcap import __version__
-from batchcap.answers import Answer
+from batchcap import __version__, failpoints
+from batchcap.answers import Answer, clean
+from batchcap.circuit import Circuit
 from batchcap.errors import Ambiguous, Unavailable
 from batchcap.events import RequestSent
 from batchcap.interfaces import Leaving, Observer
@@ -31,6 +34,9 @@ from batchcap.stopping import Stop
 USER_AGENT = f"batchcap/{__version__}"
 
 _LARGEST_ANSWER = 16 * 1024 * 1024
+_SECRET = 12
+"""Bytes from which on a credential can be told from a word."""
+
 _IDLE_READ = 30.0
 _IDLE_WRITE = 3.0
 _TIMES = {
@@ -65,9 +71,11 @@ class Api:
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **headers}
+        self._secrets = tuple(_secrets(headers))
         self._buckets = {"GET": read, "POST": write}
         self._stop, self._observer, self._now = stop, observer, now
         self._backoff = backoff or Backoff()
+        self._circuit = Circuit(URL(base_url).authority, stop, observer)
 
     async def __aenter__(self) -> Self:
         self._sessions = {"GET": self._session(_IDLE_READ), "POST": self._session(_IDLE_WRITE)}
@@ -114,12 +122,14 @@ class Api:
         leaving: Leaving | None = None,
     ) -> Answer:
         failures = 0
+        patient = priority is Priority.START
         while True:
             try:
                 return await self._once(method, path, body, priority, leaving)
             except Unavailable as error:
-                failures += not error.retry_after
-                delay = error.retry_after or self._backoff.delay(failures)
+                excused = priority is not Priority.POLL and self._circuit.excuses(patient=patient)
+                failures += not (error.retry_after or excused)
+                delay = error.retry_after or self._backoff.delay(max(failures, 1))
                 if isinstance(error, _Throttled):
                     self._buckets[method].throttled(delay)
                 if failures >= self._backoff.attempts:
@@ -136,21 +146,36 @@ class Api:
         leaving: Leaving | None,
     ) -> Answer:
         bucket = self._buckets[method]
-        await bucket.turn(priority)
+        await self._turn(bucket, priority)
         try:
             if leaving is not None:
                 await leaving()
             self._observer(RequestSent(bucket.name))
             answer = await self._exchange(method, path, body)
         except _NEVER_LEFT as error:
+            self._circuit.failed()
             raise Unavailable(f"no connection to {self._where}: {_words(error)}") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._circuit.failed()
             lost = f"{method} {path.partition('?')[0]} got no answer: {_words(error)}"
             raise (Unavailable if method == "GET" else Ambiguous)(lost) from None
         finally:
             bucket.release()
+        if method == "POST":
+            failpoints.reach("answer read")
         self._limits(bucket, answer.headers)
         return self._judged(method, answer)
+
+    async def _turn(self, bucket: Bucket, priority: Priority) -> None:
+        """Wait for the quota; who got it in an outage gives it back and waits for the end."""
+        goes = priority is Priority.POLL
+        while True:
+            if not goes:
+                goes = await self._circuit.enter(patient=priority is Priority.START)
+            await bucket.turn(priority)
+            if goes or not self._circuit.open:
+                return
+            bucket.release()
 
     async def _exchange(self, method: str, path: str, body: Json | None) -> Answer:
         url = URL(self.base_url + path, encoded=True)
@@ -168,17 +193,23 @@ class Api:
                 size += len(piece)
                 if size > _LARGEST_ANSWER:
                     raise aiohttp.ClientPayloadError(f"more than {_LARGEST_ANSWER} bytes")
-            return Answer(response.status, response.headers, b"".join(pieces))
+            said = b"".join(pieces)
+            for secret in self._secrets:  # a peer may repeat what it was sent
+                said = said.replace(secret, b"***")
+            return Answer(response.status, response.headers, said)
 
     def _judged(self, method: str, answer: Answer) -> Answer:
         if answer.status < 500 and answer.status not in {408, 429}:
+            self._circuit.succeeded()
             return answer
         problem = answer.problem()
         pause = self._pause_asked(answer)
         if pause and answer.status != 429:
             self._buckets[method].pause(pause)
         if answer.status == 429:
+            self._circuit.succeeded()
             raise _Throttled(str(problem), retry_after=pause)
+        self._circuit.failed()
         if method == "POST":
             raise Ambiguous(f"the create was answered {problem}")
         raise Unavailable(str(problem), retry_after=pause)
@@ -202,7 +233,10 @@ class Api:
 
     def _session(self, idle: float) -> aiohttp.ClientSession:
         session = aiohttp.ClientSession(
-            connector=connector(idle), headers=self._headers, cookie_jar=aiohttp.DummyCookieJar()
+            connector=connector(idle),
+            headers=self._headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[_body_sent()] if failpoints.armed() else None,
         )
         # aiohttp would repeat a lost GET by itself: unpaced, and uncounted.
         session._retry_connection = False
@@ -211,6 +245,17 @@ class Api:
 
 class _Throttled(Unavailable):
     """A 429."""
+
+
+def _body_sent() -> aiohttp.TraceConfig:
+    """Only a create has a body: the moment after which it may arrive."""
+
+    async def sent(*_: object) -> None:
+        failpoints.reach("request sent")
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_chunk_sent.append(sent)
+    return trace
 
 
 def connector(idle: float) -> aiohttp.TCPConnector:
@@ -224,12 +269,24 @@ def connector(idle: float) -> aiohttp.TCPConnector:
     )
 
 
+def _secrets(headers: Mapping[str, str]) -> Iterator[bytes]:
+    """What must not be told of the authenticating headers, in each form that they have."""
+    for value in headers.values():
+        scheme, _, word = value.rpartition(" ")
+        words = [word.encode()]
+        if scheme == "Basic":
+            with contextlib.suppress(ValueError):
+                words += base64.b64decode(word).split(b":", 1)
+        yield from (one for one in words if len(one) >= _SECRET)
+
+
 def _query(query: Mapping[str, str] | None) -> str:
     return "?" + urlencode(query) if query else ""
 
 
 def _words(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    """An error's words may hold what the peer sent, and our own URL."""
+    return clean(str(error)) or type(error).__name__
 
 
 def _number(value: str | None) -> float | None:

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Container,
+    Coroutine,
+    Iterator,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 import anyio
@@ -113,7 +122,7 @@ async def serving(handler: Handler, *, host: str = "127.0.0.1") -> AsyncIterator
     async def handle(request: web.Request) -> web.StreamResponse:
         return await handler(request)
 
-    app.router.add_route("*", "/{path:.*}", handle)
+    app.router.add_route("*", "/{path:(?s:.*)}", handle)  # an id may hold a line feed
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, host, 0)
@@ -162,6 +171,17 @@ async def request_head(reader: asyncio.StreamReader) -> bytes:
         if name.lower() == b"content-length":
             head += await reader.readexactly(int(value))
     return head
+
+
+@contextmanager
+def no_room(size: int) -> Iterator[None]:
+    """No file of this process grows beyond `size` bytes: a disk that is full, to a test."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def row(number: int = 1, *, provider: str = "fake", **changes: Any) -> Row:
@@ -284,9 +304,13 @@ class FakeDownloader:
     """Fetches in no time; `answers[link]` are faults to raise first, in order."""
 
     def __init__(self) -> None:
+        self.there: dict[str, Caption] = {}
         self.fetched: list[tuple[str, str]] = []
         self.answers: dict[str, list[Exception]] = {}
         self.always: Exception | None = None
+
+    async def adopt(self, path: str, since: float) -> Caption | None:
+        return self.there.get(path)
 
     async def fetch(self, link: str, path: str) -> Caption:
         self.fetched.append((link, path))

@@ -13,12 +13,12 @@ import pytest
 ROOT = Path(__file__).parent.parent / "batchcap"
 
 LAYERS = [
-    {"model", "errors", "events"},
-    {"interfaces", "stopping", "retry", "grouping", "pacing", "virtual"},
+    {"model", "errors", "events", "failpoints"},
+    {"interfaces", "stopping", "retry", "grouping", "pacing", "virtual", "circuit"},
     {"engine", "poller"},
-    {"answers", "captions", "filehost", "ledger", "log", "manifest", "report", "settings"}
-    | {"store", "tally", "transport"},
-    {"download", "progress", "providers", "sandbox"},
+    {"answers", "captions", "descriptors", "filehost", "ledger", "log", "manifest"}
+    | {"report", "settings", "store", "tally", "transport"},
+    {"auditing", "download", "progress", "providers", "rebuilding", "sandbox", "verification"},
     {"assembly"},
     {"cli", "__main__"},
 ]

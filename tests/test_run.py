@@ -268,3 +268,37 @@ async def test_a_pause_that_runs_is_kept_by_the_next_run(tmp_path: Path) -> None
         first = sandbox.journal.requests[asked]
     assert first.time >= throttled_at + 599
     assert loop.time() >= first.time
+
+
+async def test_an_outage_is_waited_out_and_the_other_provider_does_not_notice(
+    tmp_path: Path,
+) -> None:
+    films = [mux_row(f"film-{n}", track_id=f"film-{n}-en") for n in range(120)]
+    videos = [heygen_row(f"video-{n}") for n in range(120)]
+    rates = {"mux.write": 2.0, "mux.read": 5.0, "heygen": 5.0}
+    async with Sandbox(SandboxOptions(job_seconds=5)) as sandbox:
+
+        async def break_down() -> None:
+            await anyio.sleep(15)
+            sandbox.change(faults={"server_error": 1.0}, fault_streak=10**9)
+            await anyio.sleep(300)
+            sandbox.change(faults={})
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(break_down)
+            ran = await run_rows(
+                sandbox, tmp_path, [*films, *videos], rates=rates, learned=frozenset()
+            )
+        creates = [entry for entry in sandbox.journal.requests if entry.bucket == "mux.write"]
+        captions = {job.order.asset_id for job in sandbox.journal.creates}
+    assert set(ran.states().values()) == {"done"}
+    assert len(captions) == len(sandbox.journal.creates) == 120
+    assert len(creates) < 160
+
+
+async def test_a_provider_that_never_answers_ends_its_rows_as_unavailable(tmp_path: Path) -> None:
+    films = [mux_row(f"film-{n}", from_language="en") for n in range(30)]
+    options = SandboxOptions(faults={"server_error": 1.0}, fault_streak=10**9)
+    async with Sandbox(options) as sandbox:
+        ran = await run_rows(sandbox, tmp_path, films)
+    assert set(ran.states().values()) == {"unavailable"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,7 @@ async def run_rows(
     out: Path,
     rows: Iterable[Row] = (),
     environment: Mapping[str, str] | None = None,
+    clock: Callable[[], float] = now,
     **changes: Any,
 ) -> Ran:
     """Import rows and work until the end, all in this loop and without threads."""
@@ -151,7 +152,7 @@ async def run_rows(
             {**sandbox.environment(), **(environment or {})},
             tally,
             sandbox=True,
-            now=now,
+            now=clock,
             threads=False,
         )
         return Ran(fatal, list(results(connection)), tally)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from batchcap import __version__
+from batchcap import __version__, failpoints
+from batchcap.cli.audit import audit
 from batchcap.cli.resume import resume
 from batchcap.cli.run import STDIN, run
 from batchcap.cli.sandbox import sandbox
 from batchcap.cli.status import status
+from batchcap.cli.verify import verify
 from batchcap.errors import BatchcapError, FatalError, UsageError
+from batchcap.log import printable
+from batchcap.settings import crash_at
 
 DONE, FAILED, USAGE, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -22,12 +27,13 @@ app = App(
     version=__version__,
     result_action="return_value",
 )
-for verb in (run, resume, status, sandbox):
+for verb in (run, resume, status, verify, audit, sandbox):
     app.command(verb)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status of the contract."""
+    failpoints.arm(crash_at(os.environ))
     try:
         words = [STDIN if word == "-" else word for word in argv or sys.argv[1:]]
         result = app(words, exit_on_error=False, print_error=False)
@@ -46,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _told(what: str, message: str, hint: str, status: int) -> int:
-    print(f"{what}: {message}", file=sys.stderr)
+    # Lines are ours (a manifest has many problems); what is in them may be anybody's.
+    print(f"{what}:", "\n".join(map(printable, message.split("\n"))), file=sys.stderr)
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        print(f"hint: {printable(hint)}", file=sys.stderr)
     return status

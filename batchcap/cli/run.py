@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,7 @@ from cyclopts import Parameter
 
 from batchcap.cli.options import ManifestOptions, Out, SandboxFlag, ScreenOptions, WorkOptions
 from batchcap.errors import UsageError
+from batchcap.model import InvalidRow, Row
 
 STDIN = "<stdin>"
 """Stands for "-" while arguments are parsed: cyclopts takes that for an option."""
@@ -56,8 +57,19 @@ def _taken_in(
     connection: sqlite3.Connection, manifests: Sequence[str], options: ManifestOptions
 ) -> str:
     """Import, and what to say about it."""
-    from batchcap import manifest
     from batchcap.ledger import take_in
+
+    intake = take_in(connection, sources(manifests, options), skip_invalid=options.skip_invalid)
+    known = f", {intake.known:,} known already" if intake.known else ""
+    invalid = f", {intake.invalid:,} invalid" if intake.invalid else ""
+    return f"{intake.added:,} new captions in the ledger{known}{invalid}"
+
+
+def sources(
+    manifests: Sequence[str], options: ManifestOptions
+) -> list[tuple[str, Iterator[Row | InvalidRow]]]:
+    """Each manifest's name, with its rows as they are read."""
+    from batchcap import manifest
 
     how = manifest.ManifestOptions(
         to=tuple(re.split(r"[;,\s]+", options.to)) if options.to else (),
@@ -66,8 +78,4 @@ def _taken_in(
         encoding=options.encoding,
     )
     names = [manifest.STDIN if name == STDIN else name for name in manifests]
-    sources = [(name, manifest.read(name, how)) for name in names]
-    intake = take_in(connection, sources, skip_invalid=options.skip_invalid)
-    known = f", {intake.known:,} known already" if intake.known else ""
-    invalid = f", {intake.invalid:,} invalid" if intake.invalid else ""
-    return f"{intake.added:,} new captions in the ledger{known}{invalid}"
+    return [(manifest.printable(name), manifest.read(name, how)) for name in names]

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sqlite3
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
-import orjson
 from rich.console import Console
 
 from batchcap import assembly, log, report
 from batchcap.cli.options import ScreenOptions
 from batchcap.cli.signals import Signals
+from batchcap.descriptors import fitted
 from batchcap.errors import BatchcapError, FatalError
-from batchcap.events import Event, LaneStopped, Warned
-from batchcap.ledger import totals, waiting
+from batchcap.events import Event, LaneStopped, Paused, Warned
+from batchcap.ledger import folder, totals, waiting
+from batchcap.log import LONG, printable
 from batchcap.progress import Progress
 from batchcap.sandbox.child import sandbox_process
 from batchcap.settings import Settings
 from batchcap.stopping import Stop
 from batchcap.tally import Tally
 
+T = TypeVar("T")
+
 
 class Session:
-    """One run of the engine over an open ledger, with its display and its reports."""
+    """One run of the engine over an open ledger, with its display and its reports.
+
+    With `repairs`, only rows that were done once are worked on.
+    """
 
     def __init__(
         self,
@@ -38,10 +46,13 @@ class Session:
         screen: ScreenOptions,
         *,
         sandbox: bool,
+        repairs: bool = False,
     ) -> None:
-        self._connection, self._settings = connection, settings
-        self._screen, self._sandbox = screen, sandbox
+        self._connection = connection
+        self._settings, self._warning = fitted(settings)
+        self._screen, self._sandbox, self._repairs = screen, sandbox, repairs
         self._tally = Tally()
+        self._told_until: dict[str, float] = {}
         self._stop = Stop()
         self._signals = Signals(self._stop, quiet=screen.quiet)
         self._started = time.monotonic()
@@ -51,10 +62,7 @@ class Session:
 
         Raises `UsageError` and `FatalError` for what is found before anything starts.
         """
-        try:
-            fatal = anyio.run(self._work)
-        except BaseExceptionGroup as group:
-            raise _cause(group) from None
+        fatal = ran(self._work)
         report.write_results(self._connection, self._settings.out)
         return self._report(fatal)
 
@@ -70,13 +78,15 @@ class Session:
 
     async def _shown(self) -> list[FatalError]:
         async with AsyncExitStack() as stack:
-            environment: Mapping[str, str] = os.environ
-            if self._sandbox and waiting(self._connection):
-                state = self._settings.out / ".batchcap" / "sandbox.sqlite"
-                environment = await stack.enter_async_context(sandbox_process(state))
+            sandbox = self._sandbox and bool(waiting(self._connection))
+            environment = await stack.enter_async_context(
+                surroundings(self._settings.out, sandbox=sandbox)
+            )
             if not (self._screen.quiet or self._screen.no_progress):
                 progress = Progress(self._tally, totals(self._connection), Console(stderr=True))
                 await stack.enter_async_context(progress.shown())
+            if self._warning:
+                self._talk(Warned(self._warning))
             return await assembly.work(
                 self._settings,
                 self._connection,
@@ -84,23 +94,41 @@ class Session:
                 log.observers(self._tally, log.logged, self._talk),
                 sandbox=self._sandbox,
                 stop=self._stop,
+                repairs=self._repairs,
             )
 
     def _talk(self, event: Event) -> None:
         """What a person must see at once, beside the progress display."""
         if isinstance(event, LaneStopped):
-            print(f"error: {event.message}\nhint: {event.hint}", file=sys.stderr)
+            print(f"error: {printable(event.message)}", file=sys.stderr)
+            print(f"hint: {printable(event.hint)}", file=sys.stderr)
         elif isinstance(event, Warned) and not self._screen.quiet and not self._screen.verbose:
-            print(f"warning: {event.message}", file=sys.stderr)
+            print(f"warning: {printable(event.message)}", file=sys.stderr)
+        elif isinstance(event, Paused) and not self._screen.quiet and not self._screen.verbose:
+            self._talk_of_pause(event)
+
+    def _talk_of_pause(self, event: Paused) -> None:
+        """A long wait is told once, not with each answer that repeats it."""
+        until = time.monotonic() + event.seconds
+        if event.seconds >= LONG and until > self._told_until.get(event.bucket, 0.0) + LONG:
+            self._told_until[event.bucket] = until
+            wait = report.duration(event.seconds)
+            print(
+                f"warning: {event.bucket}: the provider asks to wait for {wait}; "
+                "Ctrl-C stops the run, and resume keeps to it",
+                file=sys.stderr,
+            )
 
     def _report(self, fatal: list[FatalError]) -> int:
         elapsed = time.monotonic() - self._started
         out = self._settings.out
         summary = report.summarize(self._connection, out, self._tally, elapsed)
         if self._screen.json:
-            sys.stdout.write(orjson.dumps(summary.as_json()).decode() + "\n")
+            # In ASCII: the folder's name may hold anything, bytes that are no text too.
+            sys.stdout.write(json.dumps(summary.as_json(), separators=(",", ":")) + "\n")
         else:
-            print(report.last_line(summary, self._command(), self._command("--retry-failed")))
+            words = report.last_line(summary, self._command(), self._command("--retry-failed"))
+            print(printable(words))
         if fatal:
             return 3
         if self._signals.received is not None and summary.totals.pending:
@@ -109,10 +137,33 @@ class Session:
 
     def _command(self, *more: str) -> str:
         """The command that goes on from here."""
-        words = ["batchcap", "resume"]
-        words += [] if self._settings.out == Path("captions") else ["-o", str(self._settings.out)]
-        words += ["--sandbox"] if self._sandbox else []
-        return shlex.join([*words, *more])
+        return command("resume", self._settings.out, *more, sandbox=self._sandbox)
+
+
+@asynccontextmanager
+async def surroundings(out: Path, *, sandbox: bool) -> AsyncIterator[Mapping[str, str]]:
+    """The environment to work in; with `sandbox`, that of simulators which run meanwhile."""
+    if not sandbox:
+        yield os.environ
+        return
+    async with sandbox_process(folder(out) / "sandbox.sqlite") as environment:
+        yield environment
+
+
+def command(verb: str, out: Path, *more: str, sandbox: bool) -> str:
+    """A command for this folder, to be typed as it is."""
+    words = ["batchcap", verb]
+    words += [] if out == Path("captions") else ["-o", str(out)]
+    words += ["--sandbox"] if sandbox else []
+    return shlex.join([*words, *more])
+
+
+def ran(work: Callable[[], Awaitable[T]]) -> T:
+    """Run `work` to its end; raises our own error as itself, whatever it was wrapped in."""
+    try:
+        return anyio.run(work)
+    except BaseExceptionGroup as group:
+        raise _cause(group) from None
 
 
 def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:

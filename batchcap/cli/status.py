@@ -22,6 +22,7 @@ def status(
     import msgspec
 
     from batchcap.ledger import Lock, read_only, totals
+    from batchcap.log import printable
 
     with closing(read_only(out)) as connection:
         found = totals(connection)
@@ -32,12 +33,13 @@ def status(
         return 0
     if holder:
         since = time.time() - holder.since
-        print(f"running: process {holder.pid} on {holder.host}, for {since:.0f} s")
+        print(printable(f"running: process {holder.pid} on {holder.host}, for {since:.0f} s"))
     else:
         print("not running" + ("; batchcap resume goes on" if found.pending else ""))
     for provider, states in found.by_provider.items():
-        print(f"{provider}: " + ", ".join(f"{count:,} {state}" for state, count in states.items()))
+        counts = ", ".join(f"{count:,} {state}" for state, count in states.items())
+        print(printable(f"{provider}: {counts}"))
     print(f"{found.done:,} of {found.total:,} captions done")
     for code, count in sorted(found.errors.items()):
-        print(f"failed, {code}: {count:,}")
+        print(printable(f"failed, {code}: {count:,}"))
     return 0

@@ -1,34 +1,69 @@
 """The checkpoint of a run: one SQLite file in `DIR/.batchcap/`.
 
-schema   the tables, the version, how the file is opened
-lock     one run at a time, whoever was killed
-intake   manifest rows into the ledger, all or none
-writer   what the engine writes while it works: facts and outcomes
-reading  what report and status read, from this process or another
+schema    the tables, the version, how the file is opened
+disk      where a ledger must not lie
+lock      one run at a time, whoever was killed
+intake    manifest rows into the ledger, all or none
+writer    what the engine writes while it works: facts and outcomes
+reading   what report and status read, from this process or another
+checking  what verify and audit read, and what a repair writes
+replacing a new ledger in the place of one that is lost or damaged
 
 It holds rows, facts and outcomes; no link, no key.
 """
 
+from batchcap.ledger.checking import (
+    Delivered,
+    Paid,
+    Recollection,
+    Wanted,
+    delivered,
+    known,
+    owned,
+    paying,
+    put_wrong_back,
+    sources,
+    wanted,
+)
 from batchcap.ledger.intake import Intake, put_back, take_in
 from batchcap.ledger.lock import Holder, Lock
 from batchcap.ledger.reading import Totals, failed_codes, results, totals, waiting
-from batchcap.ledger.schema import connect, discard_empty, folder, read_only
+from batchcap.ledger.replacing import adopt, doubt, kept_as, open_files, replaced
+from batchcap.ledger.schema import connect, damaged, discard_empty, file, folder, read_only
 from batchcap.ledger.writer import SqliteLedger
 
 __all__ = [
+    "Delivered",
     "Holder",
     "Intake",
     "Lock",
+    "Paid",
+    "Recollection",
     "SqliteLedger",
     "Totals",
+    "Wanted",
+    "adopt",
     "connect",
+    "damaged",
+    "delivered",
     "discard_empty",
+    "doubt",
     "failed_codes",
+    "file",
     "folder",
+    "kept_as",
+    "known",
+    "open_files",
+    "owned",
+    "paying",
     "put_back",
+    "put_wrong_back",
     "read_only",
+    "replaced",
     "results",
+    "sources",
     "take_in",
     "totals",
     "waiting",
+    "wanted",
 ]

@@ -100,8 +100,8 @@ class _Importer:
         """Take in one manifest; what was invalid in it before is judged anew."""
         prefix = f"{name}:"
         self._connection.execute(
-            "DELETE FROM rows WHERE state = 'invalid' AND substr(origin, 1, ?) = ?",
-            (len(prefix), prefix),
+            "DELETE FROM rows WHERE state = 'invalid' AND rtrim(origin, '0123456789') = ?",
+            (prefix,),
         )
         stream = iter(rows)
         while chunk := list(itertools.islice(stream, _CHUNK)):

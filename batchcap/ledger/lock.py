@@ -14,7 +14,10 @@ from typing import Self
 import msgspec
 
 from batchcap.errors import FatalError
-from batchcap.ledger.schema import folder
+from batchcap.ledger.disk import check_disk
+from batchcap.ledger.schema import folder, refuse_links
+
+_MOMENT = 0.1
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -36,7 +39,7 @@ class Lock:
 
     def __enter__(self) -> Self:
         self._file = _opened(self._out)
-        if not _try(self._file):
+        if not (_try(self._file) or _again(self._file)):
             holder = _read(self._file)
             self._file.close()
             raise FatalError(
@@ -63,15 +66,19 @@ class Lock:
         """Who holds the lock now; None where nobody does."""
         try:
             with (folder(out) / "lock").open("r+", encoding="utf-8", errors="replace") as file:
-                return None if _try(file) else _read(file)
+                return None if _try(file, fcntl.LOCK_SH) else _read(file)
         except OSError:
             return None
 
 
 def _opened(out: Path) -> TextIOWrapper:
+    refuse_links(folder(out))
     try:
         folder(out).mkdir(parents=True, exist_ok=True)
-        return (folder(out) / "lock").open("a+", encoding="utf-8", errors="replace")
+        check_disk(folder(out))
+        return open(  # Path.open takes no opener
+            folder(out) / "lock", "a+", encoding="utf-8", errors="replace", opener=_unlinked
+        )
     except OSError as error:
         raise FatalError(
             f"cannot use {folder(out)}: {error.strerror or error}",
@@ -79,9 +86,20 @@ def _opened(out: Path) -> TextIOWrapper:
         ) from None
 
 
-def _try(file: TextIOWrapper) -> bool:
+def _unlinked(path: str, flags: int) -> int:
+    """Opens a file, and not what a link under its name leads to."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
+def _again(file: TextIOWrapper) -> bool:
+    """`status` holds the lock for a moment to see whether somebody else does."""
+    time.sleep(_MOMENT)
+    return _try(file)
+
+
+def _try(file: TextIOWrapper, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -98,5 +116,8 @@ def _read(file: TextIOWrapper) -> Holder | None:
 def _described(holder: Holder | None) -> str:
     if holder is None:
         return "another run"
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.since))
+    try:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.since))
+    except (ValueError, OverflowError, OSError):
+        since = "an unknown time"
     return f"process {holder.pid} on {holder.host} since {since}"

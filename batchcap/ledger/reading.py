@@ -53,9 +53,13 @@ def totals(connection: sqlite3.Connection) -> Totals:
     return found
 
 
-def waiting(connection: sqlite3.Connection) -> set[str]:
-    """The providers that have rows which have not ended."""
-    found = connection.execute("SELECT DISTINCT provider FROM rows WHERE state IS NULL")
+def waiting(connection: sqlite3.Connection, *, repairs: bool = False) -> set[str]:
+    """The providers that have rows which have not ended; or only such that were done once."""
+    found = connection.execute(
+        "SELECT DISTINCT provider FROM rows"
+        " WHERE state IS NULL AND (NOT ? OR finished_at IS NOT NULL)",
+        (repairs,),
+    )
     return {provider for (provider,) in found}
 
 
@@ -98,7 +102,7 @@ def _result(row: tuple[Any, ...]) -> dict[str, Any]:
         "meta": orjson.loads(meta),
     }
     if state == "invalid":
-        result["line"] = int(origin.rpartition(":")[2])
+        result["line"] = int(origin.rpartition(":")[2] or 0)
     return result
 
 

@@ -71,6 +71,21 @@ def file(out: Path) -> Path:
     return folder(out) / "ledger.sqlite"
 
 
+def beside(out: Path, what: str) -> Path:
+    """A file beside the ledger that is named after it."""
+    return folder(out) / f"ledger.sqlite.{what}"
+
+
+def refuse_links(*paths: Path) -> None:
+    """Raise `FatalError` where the ledger would be written through a planted link."""
+    for path in paths:
+        if path.is_symlink():
+            raise FatalError(
+                f"{path} is a symbolic link, which is not followed",
+                hint="Remove the link; --out itself may be one.",
+            )
+
+
 def connect(out: Path, *, create: bool) -> sqlite3.Connection:
     """Open an output folder's ledger for writing.
 
@@ -79,9 +94,15 @@ def connect(out: Path, *, create: bool) -> sqlite3.Connection:
     """
     if not create and not file(out).exists():
         raise _nothing_here(out)
+    return opened(out, file(out))
+
+
+def opened(out: Path, path: Path) -> sqlite3.Connection:
+    """Open a ledger's file for writing, made where it is missing. Raises as `connect` does."""
+    refuse_links(folder(out), path)
     try:
-        folder(out).mkdir(parents=True, exist_ok=True)
-        return _prepared(sqlite3.connect(file(out), isolation_level=None, check_same_thread=False))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return _prepared(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
     except OSError as error:
         raise FatalError(
             f"cannot make {folder(out)}: {error.strerror or error}",
@@ -118,7 +139,7 @@ def damaged(out: Path, error: sqlite3.Error) -> FatalError:
     return FatalError(
         f"the ledger {file(out)} cannot be used: {error}",
         hint="Make room on the disk or mend the permissions if that is the cause, then: "
-        "batchcap resume. A damaged file has to be restored from a backup.",
+        "batchcap resume. A damaged ledger: batchcap verify --rebuild MANIFEST makes a new one.",
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import orjson
 
+from batchcap.failpoints import reach
 from batchcap.grouping import Group
 from batchcap.ledger.schema import damaged
 from batchcap.model import Facts, Job, JobState, Outcome, Row, Work
@@ -21,12 +22,14 @@ _PENDING = """
 SELECT r.number, r.key, r.provider, r.source_id, r.language, r.target, r.path,
        r.params, r.meta, r.origin,
        c.intent_at, c.job_id,
-       (SELECT group_concat(job_id, x'0a') FROM creates WHERE row = r.number AND ended IS NOT NULL)
+       (SELECT group_concat(job_id, x'0a') FROM creates WHERE row = r.number AND ended IS NOT NULL),
+       r.finished_at IS NOT NULL
 FROM rows r
 LEFT JOIN creates c ON c.row = r.number AND ifnull(c.ended, 'completed') = 'completed'
      AND c.nth = (SELECT max(nth) FROM creates WHERE row = r.number)
-WHERE r.provider = ? AND r.state IS NULL AND r.number > ?
-ORDER BY r.number LIMIT ?
+WHERE r.provider = ?1 AND r.state IS NULL AND r.number > ?2
+     AND (NOT ?4 OR r.finished_at IS NOT NULL)
+ORDER BY r.number LIMIT ?3
 """
 # An intent without a job is the same create still, where it is sent again.
 _INTEND = """
@@ -44,6 +47,12 @@ UPDATE rows SET state = ?, started_at = ?, finished_at = ?, bytes = ?, sha256 = 
        job_id = ?, code = ?, message = ?, retryable = ?
 WHERE number = ?
 """
+_BOUNDARIES = {
+    _INTEND: "intent committed",
+    _CREATED: "job committed",
+    _ENDED: "outcome committed",
+}
+
 _FINAL = {JobState.COMPLETED, JobState.ERRORED, JobState.CANCELLED, JobState.MISSING}
 
 Statement = tuple[str, tuple[Any, ...]]
@@ -53,7 +62,8 @@ class SqliteLedger:
     """The engine's `Ledger` and `Memory` on one connection.
 
     With an executor (of one thread) commits run beside the loop; without, once a
-    turn of the loop, in it. `now` gives unix seconds.
+    turn of the loop, in it. `now` gives unix seconds. With `repairs`, only rows that
+    were done once are handed out.
     """
 
     def __init__(
@@ -63,8 +73,10 @@ class SqliteLedger:
         *,
         executor: Executor | None,
         now: Callable[[], float],
+        repairs: bool = False,
     ) -> None:
         self.connection = connection
+        self._repairs = repairs
         self._out = out
         self._now = now
         self._lines: Group[Statement | _Page, list[Work]] = Group(self._work, executor)
@@ -140,13 +152,17 @@ class SqliteLedger:
             for sql, values in writes:
                 self.connection.execute(sql, values)
             self.connection.execute("COMMIT")
+            for sql, _ in writes:
+                if sql in _BOUNDARIES:
+                    reach(_BOUNDARIES[sql])
         except BaseException:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise
 
     def _page(self, page: _Page) -> list[Work]:
-        return [_work(found) for found in self.connection.execute(_PENDING, page)]
+        found = self.connection.execute(_PENDING, (*page, self._repairs))
+        return [_work(one) for one in found]
 
 
 class _Page(tuple[str, int, int]):
@@ -160,7 +176,7 @@ class _Page(tuple[str, int, int]):
 
 def _work(found: Sequence[Any]) -> Work:
     number, key, provider, source_id, language, target, path = found[:7]
-    params, meta, origin, intent, job, former = found[7:]
+    params, meta, origin, intent, job, former, delivered = found[7:]
     row = Row(
         number=number,
         key=key,
@@ -173,4 +189,5 @@ def _work(found: Sequence[Any]) -> Work:
         meta=orjson.loads(meta),
         origin=origin,
     )
-    return Work(row, Facts(intent, job, tuple(former.split("\n")) if former else ()))
+    jobs = tuple(former.split("\n")) if former else ()
+    return Work(row, Facts(intent, job, jobs, delivered=bool(delivered)))

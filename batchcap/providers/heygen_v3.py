@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from batchcap.answers import Answer, as_object, text
+from batchcap.answers import Answer, as_object, clean, text
 from batchcap.errors import Unavailable
 from batchcap.interfaces import Report
 from batchcap.model import Failure, Job, JobState
@@ -96,7 +96,7 @@ class V3:
         state = self._words.state(word)
         if state is JobState.COMPLETED:
             return Job(id=job_id, state=JobState.ENDED)
-        told = text(error) or text(as_object(error).get("message"))
+        told = clean(text(error) or text(as_object(error).get("message")))
         failed = state is JobState.ERRORED
         failure = Failure("job_failed", told or "failed without a reason") if failed else None
         return Job(id=job_id, state=state, failure=failure)

@@ -15,10 +15,10 @@ from urllib.parse import quote
 import orjson
 
 from batchcap.answers import Answer, as_object, clean, text, whole
-from batchcap.errors import FatalError, RowError, RowSkipped
+from batchcap.errors import FatalError, RowError, RowSkipped, Unavailable
 from batchcap.events import Warned
 from batchcap.interfaces import Leaving, Report
-from batchcap.model import Create, Facts, Failure, Job, JobState, Json, Row
+from batchcap.model import Create, Facts, Failure, Job, JobState, Json, Record, Row
 from batchcap.pacing import Priority
 from batchcap.providers.entry import Entry, Parts
 from batchcap.providers.mux_assets import Asset, Assets
@@ -50,6 +50,9 @@ _PURGED = 29 * 86400.0
 
 _PARAMETERS = ("upload_to_mux", "never_translate", "track_name", "replace_existing_tracks")
 _PAGE = 100
+_MOST_PAGES = 500
+
+_LONGEST_ID = 255
 
 
 class Mux:
@@ -105,16 +108,20 @@ class Mux:
         """See `interfaces.Provider`.
 
         A running or completed job that does this work is adopted, whoever made it;
-        one that ended otherwise only where it carries our tag.
+        one that ended otherwise only where it carries our tag. Of a caption that was
+        delivered once, the track on the asset does as well.
         """
         jobs = await self._history.jobs(row.source_id, since)
         track_id = row.params.get("track_id")
         mine = [job for job in jobs if same_work(job, row.source_id, row.target, track_id)]
         found = [self._job(job) for job in mine if text(job.get("id")) not in facts.former]
         ours = {text(job.get("id")) for job in mine if _tagged(job, tag(row))}
-        usable = [job for job in found if job.state in _GOOD or job.id in ours]
+        spent = () if facts.delivered else ours
+        usable = [job for job in found if job.state in _GOOD or job.id in spent]
         if usable:
             return min(usable, key=lambda job: (job.state not in _GOOD, job.id not in ours))
+        if facts.delivered:
+            return await self._uploaded(row, None)
         if self._now() - (facts.intent_at or 0.0) > _PURGED:
             return await self._outlived(row)
         return None
@@ -150,9 +157,7 @@ class Mux:
         """
         job = await self._described(job_id, Priority.FINISH)
         if job.state is JobState.MISSING:
-            track = (await self._assets.get(row.source_id, fresh=True)).in_language(row.target)
-            if track is not None and track.ready:
-                return Job(id=job_id, state=JobState.COMPLETED, track=track.id)
+            return await self._uploaded(row, job_id) or job
         return job
 
     async def link(self, row: Row, job: Job, dead: Container[str]) -> str | None:
@@ -182,10 +187,10 @@ class Mux:
     def _track_url(self, asset: Asset, track_id: str) -> str:
         track = f"text/{quote(track_id, safe='')}.vtt"
         for playback_id in asset.playback.get("public", ()):
-            return f"{self._stream}/{quote(playback_id, safe='')}/{track}"
+            return f"{self._stream}/{_segment(playback_id)}/{track}"
         for playback_id in asset.playback.get("signed", ()):
             token = self._signer.token(playback_id)
-            return f"{self._stream}/{quote(playback_id, safe='')}/{track}?token={token}"
+            return f"{self._stream}/{_segment(playback_id)}/{track}?token={token}"
         policies = ", ".join(asset.playback) or "none"
         raise RowError("link_dead", f"asset {asset.id} has no usable playback id ({policies})")
 
@@ -207,14 +212,37 @@ class Mux:
 
     async def _outlived(self, row: Row) -> Job:
         """Where the job may be deleted already, only what it made can tell of it."""
-        track = (await self._assets.get(row.source_id, fresh=True)).in_language(row.target)
-        if track is not None and track.ready:
-            return Job(id=None, state=JobState.COMPLETED, track=track.id)
+        if found := await self._uploaded(row, None):
+            return found
         raise RowError(
             "outcome_unknown",
             "a create was sent over 29 days ago and its answer was lost; "
             "jobs are deleted after 30 days, so nobody can tell whether it arrived",
             retryable=True,
+        )
+
+    async def _uploaded(self, row: Row, job_id: str | None) -> Job | None:
+        """The ready text track in the row's language, as what a job that is gone made."""
+        track = (await self._assets.get(row.source_id, fresh=True)).in_language(row.target)
+        if track is None or not track.ready:
+            return None
+        return Job(id=job_id, state=JobState.COMPLETED, track=track.id)
+
+    async def history(self, source_id: str) -> list[Record]:
+        """See `interfaces.Books`. Every job that Mux still keeps for an asset."""
+        return [self._record(job) for job in await self._history.jobs(source_id, 0.0)]
+
+    def _record(self, data: Json) -> Record:
+        about = as_object(data.get("parameters"))
+        source, target = text(about.get("asset_id")), text(about.get("to_language_code"))
+        return Record(
+            id=text(data.get("id")),
+            state=self._state(text(data.get("status"))),
+            source_id=source,
+            target=target,
+            track_id=text(about.get("track_id")) or None,
+            ours=_tagged(data, _mark(source, target)),
+            units=whole(data.get("units_consumed")),
         )
 
     async def _jobs_of(self, asset_id: str) -> list[Json]:
@@ -258,9 +286,9 @@ class Mux:
 
     def _accepted(self, answer: Answer) -> Job:
         job = self._job(answer.data())
-        if not job.id:
+        if not job.id or len(job.id) > _LONGEST_ID:
             raise RowError(
-                "outcome_unknown", "the create was accepted without a job id", retryable=True
+                "outcome_unknown", "the create was accepted without a sound job id", retryable=True
             )
         return job
 
@@ -277,21 +305,25 @@ class Mux:
     async def _listed(
         self, query: Mapping[str, str], priority: Priority = Priority.FINISH
     ) -> list[Json]:
-        """All summaries that a filter lets through; pages may drift while jobs move."""
-        listed: list[Json] = []
-        page = 1
-        while True:
+        """All summaries that a filter lets through; pages may drift while jobs move.
+
+        A page without a new id is the end too: a server that does not know `page`
+        would give the first one for ever.
+        """
+        listed: dict[str, Json] = {}
+        for page in range(1, _MOST_PAGES + 1):
             asked = {"workflow": WORKFLOW, "limit": str(_PAGE), "page": str(page), **query}
             answer = await self._get(_JOBS, asked, priority=priority)
             if answer.status in {404, 410}:
                 raise _gone(answer)
             if not answer.ok:
                 raise rejected(answer)
-            items = answer.items()
-            listed += items
-            if len(items) < _PAGE:
-                return listed
-            page += 1
+            items = {text(one.get("id")): one for one in answer.items()}
+            repeated = items.keys() <= listed.keys()
+            listed.update(items)
+            if repeated or len(answer.items()) < _PAGE:
+                return list(listed.values())
+        raise Unavailable(f"the list of jobs has more than {_MOST_PAGES} pages")
 
     async def _check_route(self) -> None:
         """Tell a retired API from a refusal: the list has no id that could be missing."""
@@ -343,7 +375,11 @@ class Mux:
 
 def tag(row: Row) -> str:
     """What marks our create in `passthrough`: the same for the same task, always."""
-    task = f"{row.provider}\n{row.source_id}\n{row.target}"
+    return _mark(row.source_id, row.target)
+
+
+def _mark(source_id: str, target: str) -> str:
+    task = f"{Mux.name}\n{source_id}\n{target}"
     return hashlib.sha256(task.encode()).hexdigest()[:20]
 
 

@@ -9,6 +9,7 @@ from batchcap.events import (
     Event,
     JobCreated,
     LaneStopped,
+    Paused,
     RequestSent,
     RowEnded,
     RowStarted,
@@ -77,6 +78,7 @@ async def test_every_event_that_there_is_can_be_counted() -> None:
     examples: dict[type[Event], Event] = {
         RequestSent: RequestSent("x"),
         Throttled: Throttled("x", 1.0),
+        Paused: Paused("x", 1.0),
         RowStarted: RowStarted(row()),
         JobCreated: JobCreated(row(), "j"),
         RowEnded: RowEnded(row(), ended(RowState.SKIPPED)),

@@ -1,0 +1,105 @@
+"""An outage of a provider: wait for its end instead of failing row after row.
+
+The circuit opens after failures in a row without a success between (a ratio would
+open it for a few bad rows). While it is open, one request in a while goes and
+sees; the others wait, and a failure is no attempt of anybody's. Polls go on, and
+are as good as a probe. Nothing opens before the provider was reached once: what
+never answered is more likely misconfigured than out of order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from batchcap.events import Warned
+from batchcap.interfaces import Observer
+from batchcap.retry import Backoff
+from batchcap.stopping import Stop
+
+_IN_A_ROW = 10
+_PATIENCE = 600.0
+"""Seconds for which rows that are nearly done wait; new ones wait as long as it takes."""
+
+
+class Circuit:
+    """One provider's state of health."""
+
+    def __init__(self, provider: str, stop: Stop, observer: Observer) -> None:
+        self._provider, self._stop, self._observer = provider, stop, observer
+        self._backoff = Backoff(first=2.0, longest=60.0)
+        self._failures = 0
+        self._reached = False
+        self._probes = 0
+        self._opened_at = 0.0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self.open = False
+
+    async def enter(self, *, patient: bool) -> bool:
+        """Wait until the provider is back, or until it is this one's turn to see.
+
+        Returns whether it may go even while the circuit is open. Who is not patient
+        waits for ten minutes of an outage and no longer. Raises `Stopped`.
+        """
+        if not self.open:
+            return False
+        if not patient and self._lasted() > _PATIENCE:
+            return True
+        wait = self._stop.future()
+        self._waiting.append(wait)
+        await wait
+        return True
+
+    def excuses(self, *, patient: bool) -> bool:
+        """Whether a failure now is the outage's, and no attempt."""
+        return self.open and (patient or self._lasted() <= _PATIENCE)
+
+    def succeeded(self) -> None:
+        """The provider answered."""
+        self._failures, self._reached = 0, True
+        if self.open:
+            self.open = False
+            self._observer(Warned(f"{self._provider} answers again"))
+            self._cancel_timer()
+            self._release(len(self._waiting))
+
+    def failed(self) -> None:
+        """A request got no usable answer."""
+        self._failures += 1
+        if not self._reached or self._failures < _IN_A_ROW:
+            return
+        if not self.open:
+            self.open, self._probes, self._opened_at = True, 0, _clock()
+            self._observer(Warned(f"{self._provider} is out of reach; its rows wait for it"))
+        if self._timer is None:
+            self._probes += 1
+            delay = self._backoff.delay(self._probes)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._probe)
+
+    def _probe(self) -> None:
+        """Let one go and see; where nobody waits, the next one to come."""
+        self._timer = None
+        if not self._release(1):
+            self.open, self._failures = False, _IN_A_ROW - 1
+
+    def _release(self, count: int) -> bool:
+        released = 0
+        while self._waiting and released < count:
+            wait = self._waiting.popleft()
+            if not wait.done():
+                wait.set_result(None)
+                released += 1
+        return released > 0
+
+    def _lasted(self) -> float:
+        return _clock() - self._opened_at
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

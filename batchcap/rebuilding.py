@@ -1,0 +1,105 @@
+"""A ledger made anew from manifest, files and provider; nothing is created.
+
+Every caption that jobs are made for begins as a create whose answer was lost, so
+that whatever this cannot settle is looked up by the next run before it may send.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import anyio
+import msgspec
+
+from batchcap.errors import RowError, Unavailable
+from batchcap.interfaces import Provider
+from batchcap.ledger import SqliteLedger, adopt, open_files
+from batchcap.model import Caption, JobState, Work
+from batchcap.verification import measure
+
+_PAGE = 256
+_THREADS = 8
+_KEPT = 1000
+
+
+class Rebuilt(msgspec.Struct):
+    """What was found. `unasked` captions could not be asked after; the next run does.
+
+    `flawed` are files that are no whole captions, the first ones of many.
+    """
+
+    jobs: int = 0
+    unasked: int = 0
+    adopted: int = 0
+    flawed_files: int = 0
+    flawed: list[str] = []
+
+
+async def look_up(
+    ledger: SqliteLedger,
+    providers: Mapping[str, Provider],
+    settled_at: float,
+    now: Callable[[], float],
+    rebuilt: Rebuilt,
+) -> None:
+    """Ask the providers what an earlier ledger had them make; by GETs alone.
+
+    Begins at `settled_at` (unix seconds), when no create is on its way any more.
+    Raises `FatalError` where a provider refuses to be asked.
+    """
+    for name, provider in providers.items():
+        await anyio.sleep(max(0.0, settled_at - now()))
+        after = 0
+        while page := await ledger.pending(name, after, _PAGE):
+            async with anyio.create_task_group() as group:
+                for work in page:
+                    group.start_soon(_look_up, ledger, provider, work, settled_at, rebuilt)
+            after = page[-1].row.number
+    await ledger.drain()
+
+
+async def _look_up(
+    ledger: SqliteLedger, provider: Provider, work: Work, since: float, rebuilt: Rebuilt
+) -> None:
+    try:
+        job = await provider.find(work.row, work.facts, since)
+    except (RowError, Unavailable):
+        rebuilt.unasked += 1
+        return
+    if job is None or job.id is None:
+        await ledger.withdrawn(work.row)
+        return
+    rebuilt.jobs += 1
+    await ledger.created(work.row, job.id)
+    if job.state is JobState.COMPLETED:
+        await ledger.job_ended(work.row, job)
+
+
+def take_files(connection: sqlite3.Connection, out: Path, rebuilt: Rebuilt) -> None:
+    """Make every row done whose file is there under its name and a whole caption."""
+    with ThreadPoolExecutor(_THREADS) as threads:
+        for page in open_files(connection):
+            found = threads.map(partial(_measured, out, rebuilt), page)
+            adopted = [one for one in found if one]
+            rebuilt.adopted += len(adopted)
+            adopt(connection, adopted)
+
+
+def _measured(
+    out: Path, rebuilt: Rebuilt, row: tuple[int, str]
+) -> tuple[int, Caption, float] | None:
+    number, path = row
+    try:
+        found = measure(out, path)
+    except OSError:
+        return None
+    if not found.flaw:
+        return number, Caption(found.bytes, found.sha256, found.cues), found.modified
+    rebuilt.flawed_files += 1
+    if len(rebuilt.flawed) < _KEPT:
+        rebuilt.flawed.append(f"{path}: {found.flaw}")
+    return None

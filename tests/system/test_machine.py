@@ -1,0 +1,78 @@
+"""What a machine does to a run: a full disk, few open files, a provider that goes away."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.system.conftest import Shell
+
+LIFTED = ["--rate", "mux.write=none", "--rate", "mux.read=none", "--rate", "heygen=none"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one megabyte."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], check=False
+    )
+    if mounted.returncode:
+        pytest.skip("this machine lets nobody mount a disk")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(
+    shell: Shell, sandbox: Mapping[str, str], small_disk: Path
+) -> None:
+    rows = "".join(f"video-{n}\n" for n in range(400))
+    name = shell.manifest("video_translate_id\n" + rows)
+    out = str(small_disk / "captions")
+    full = shell.run("run", name, "-o", out, "--no-progress", *LIFTED)
+    assert full.returncode == 3, full.stderr
+    assert "Traceback" not in full.stderr
+    assert "Make room" in full.stderr
+    for path in small_disk.rglob("*.vtt"):
+        assert path.read_bytes().startswith(b"WEBVTT")
+    assert not list(small_disk.rglob("*.part"))
+    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    again = shell.run("resume", "-o", out, "--no-progress", *LIFTED)
+    assert again.returncode == 0, again.stderr
+    assert len(list(small_disk.rglob("*.vtt"))) == 400
+
+
+def test_few_open_files_mean_fewer_at_once_and_a_warning(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    rows = "".join(f"video-{n}\n" for n in range(300))
+    name = shell.manifest("video_translate_id\n" + rows)
+    ran = shell.run(
+        "run",
+        name,
+        "--no-progress",
+        *LIFTED,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (90, 90)),
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "only 90 files may be open" in ran.stderr
+    assert {one["state"] for one in shell.results()} == {"done"}
+
+
+def test_an_unreadable_ledger_is_refused_with_what_to_do(shell: Shell) -> None:
+    name = shell.manifest("video_translate_id\none\n")
+    assert shell.run("run", name, "--sandbox").returncode == 0
+    ledger = shell.folder / "captions/.batchcap/ledger.sqlite"
+    ledger.write_bytes(b"this is not a database" * 100)
+    for suffix in ("-wal", "-shm"):
+        ledger.with_name(ledger.name + suffix).unlink(missing_ok=True)
+    ran = shell.run("resume", "--sandbox")
+    assert ran.returncode == 3
+    assert "cannot be used" in ran.stderr
+    assert "hint: " in ran.stderr
+    assert "Traceback" not in ran.stderr

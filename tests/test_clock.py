@@ -1,0 +1,89 @@
+"""Clocks that step, a machine that slept, a network that was away for a minute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import anyio
+import pytest
+
+from batchcap.errors import Unavailable
+from batchcap.model import Row
+from batchcap.pacing import Priority
+from batchcap.sandbox import Sandbox, SandboxOptions
+from batchcap.stopping import Stop
+from batchcap.transport import Api
+from tests.fakes import Recorder, bucket
+from tests.world import heygen_row, mux_row, now, run_rows
+
+pytestmark = pytest.mark.anyio
+
+RATES = {"mux.write": 2.0, "mux.read": 6.0, "heygen": 6.0}
+
+
+def rows() -> list[Row]:
+    films = [mux_row(f"film-{n}", track_id=f"film-{n}-en") for n in range(60)]
+    return [*films, *(heygen_row(f"video-{n}") for n in range(60))]
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0, 86400.0 * 400, -86400.0 * 400])
+async def test_a_wall_clock_that_steps_in_the_middle_changes_nothing(
+    tmp_path: Path, step: float
+) -> None:
+    """Forward is also what a machine sees that was suspended."""
+    stepped = 0.0
+
+    def clock() -> float:
+        return now() + stepped
+
+    options = SandboxOptions(faults={"lost_create": 0.1}, job_seconds=5)
+    async with Sandbox(options) as sandbox, anyio.create_task_group() as group:
+
+        async def set_clock() -> None:
+            nonlocal stepped
+            await anyio.sleep(12)
+            stepped = step
+
+        group.start_soon(set_clock)
+        ran = await run_rows(
+            sandbox, tmp_path, rows(), clock=clock, rates=RATES, learned=frozenset()
+        )
+        captions = [job.order.asset_id for job in sandbox.journal.creates]
+    assert set(ran.states().values()) == {"done"}
+    assert len(captions) == len(set(captions)) == 60
+
+
+async def test_a_minute_without_a_connection_costs_no_row(tmp_path: Path) -> None:
+    there = Sandbox(SandboxOptions(job_seconds=5), tmp_path / "sandbox.sqlite")
+    async with there as sandbox, anyio.create_task_group() as group:
+        port = urlsplit(sandbox.url).port
+
+        async def go_away() -> None:
+            await anyio.sleep(12)
+            await sandbox.stop()
+            await anyio.sleep(60)
+            await sandbox.start(port=port or 0)
+
+        group.start_soon(go_away)
+        ran = await run_rows(sandbox, tmp_path, rows(), rates=RATES, learned=frozenset())
+        made = {job.id: job.order.asset_id for job in sandbox.journal.creates}
+    assert set(ran.states().values()) == {"done"}
+    assert len(made) == len(set(made.values())) == 60
+
+
+async def test_a_name_that_does_not_resolve_is_a_request_that_never_left() -> None:
+    nobody = Recorder()
+    free = bucket(None, name="mux.write")
+    api = Api(
+        "https://nowhere.invalid",
+        {},
+        read=free,
+        write=free,
+        stop=Stop(),
+        observer=nobody,
+        now=now,
+    )
+    async with api:
+        with pytest.raises(Unavailable, match="no connection to nowhere"):
+            await api.post("/x", {}, priority=Priority.START)

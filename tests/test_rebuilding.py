@@ -1,0 +1,108 @@
+"""A ledger made anew: what it takes from files and provider, and what it leaves open."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchcap.errors import Unavailable, UsageError
+from batchcap.ledger import (
+    SqliteLedger,
+    connect,
+    doubt,
+    kept_as,
+    replaced,
+    results,
+    take_in,
+)
+from batchcap.ledger.schema import file
+from batchcap.model import Facts, Job, Row
+from batchcap.rebuilding import Rebuilt, look_up, take_files
+from batchcap.sandbox import Sandbox, SandboxOptions
+from tests.world import desk, heygen_row, mux_row, now, run_rows
+
+pytestmark = pytest.mark.anyio
+
+
+class Deaf:
+    """A provider that answers nothing."""
+
+    async def find(self, row: Row, facts: Facts, since: float) -> Job | None:
+        raise Unavailable("nobody is there")
+
+
+async def rebuilt(out: Path, rows: list[Row], provider: Any) -> tuple[Rebuilt, dict[str, Any]]:
+    """Everything but the command; what was found, and the results by key."""
+    found = Rebuilt()
+    with replaced(out) as connection:
+        take_in(connection, [("m.csv", rows)], skip_invalid=False)
+        doubt(connection, now())
+        ledger = SqliteLedger(connection, out, executor=None, now=now)
+        await look_up(ledger, {"mux": provider}, now() + 60, now, found)
+        take_files(connection, out, found)
+    with closing(connect(out, create=False)) as connection:
+        return found, {one["key"]: one for one in results(connection)}
+
+
+async def test_files_and_jobs_come_back_and_the_rest_is_made_once(tmp_path: Path) -> None:
+    rows = [mux_row("film", tag, track_id="film-en") for tag in ("es", "ja")]
+    rows += [heygen_row("clip"), mux_row("new", "es", track_id="new-en")]
+    async with Sandbox(SandboxOptions()) as sandbox:
+        before = (await run_rows(sandbox, tmp_path, rows[:3])).by_key
+        (tmp_path / rows[1].path).write_text("<html>")
+        file(tmp_path).unlink()
+        async with desk(sandbox, "mux") as here:
+            found, after = await rebuilt(tmp_path, rows, here.provider)
+        assert (found.jobs, found.adopted, found.flawed_files) == (2, 2, 1)
+        assert sandbox.journal.count("mux.create") == 2
+        for row in (rows[0], rows[2]):
+            same = ("state", "bytes", "sha256", "cues", "job_id")
+            assert [after[row.key][one] for one in same] == [before[row.key][one] for one in same]
+        assert after[rows[1].key]["state"] == after[rows[3].key]["state"] == "pending"
+        again = await run_rows(sandbox, tmp_path)
+        assert set(again.states().values()) == {"done"}
+        assert sandbox.journal.count("mux.create") == 3
+
+
+async def test_what_could_not_be_asked_is_looked_up_before_anything_is_sent(
+    tmp_path: Path,
+) -> None:
+    row = mux_row("film", track_id="film-en")
+    async with Sandbox(SandboxOptions(duplicates="allow")) as sandbox:
+        await run_rows(sandbox, tmp_path, [row])
+        (tmp_path / row.path).unlink()
+        found, after = await rebuilt(tmp_path, [row], Deaf())
+        assert found.unasked == 1
+        assert after[row.key]["state"] == "pending"
+        assert (await run_rows(sandbox, tmp_path)).states() == {row.key: "done"}
+        assert len(sandbox.journal.creates) == 1
+
+
+async def test_the_old_ledger_stays_where_the_manifest_is_refused(tmp_path: Path) -> None:
+    twins = [heygen_row("one"), mux_row("one")]
+    twins[1] = Row(
+        key=twins[0].key, provider="mux", source_id="a", language="es", target="es", path="x.vtt"
+    )
+    connect(tmp_path, create=True).close()
+    before = file(tmp_path).read_bytes()
+    with pytest.raises(UsageError), replaced(tmp_path) as connection:
+        take_in(connection, [("m.csv", twins)], skip_invalid=False)
+    assert file(tmp_path).read_bytes() == before
+    assert kept_as(tmp_path).name == "ledger.sqlite.bad-1"
+
+
+async def test_each_old_ledger_is_kept_and_what_it_remembers_goes_on(tmp_path: Path) -> None:
+    with closing(connect(tmp_path, create=True)) as connection:
+        connection.execute("INSERT INTO memory VALUES ('origin.mux', 'sandbox')")
+    for number in (1, 2):
+        with replaced(tmp_path) as connection:
+            memory = connection.execute("SELECT * FROM memory").fetchall()
+        assert memory == [("origin.mux", "sandbox")]
+        assert file(tmp_path).with_name(f"ledger.sqlite.bad-{number}").exists()
+    file(tmp_path).write_bytes(b"no database at all" * 1000)
+    with replaced(tmp_path) as connection:
+        assert connection.execute("SELECT * FROM memory").fetchall() == []
+    connect(tmp_path, create=False).close()

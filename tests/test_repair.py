@@ -1,0 +1,173 @@
+"""Verify and repair on the virtual clock: what is found, what heals it, and that no
+repair ever creates a job."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from batchcap import assembly
+from batchcap.ledger import connect, put_wrong_back, results, take_in, totals
+from batchcap.model import Row
+from batchcap.sandbox import Sandbox, SandboxOptions
+from batchcap.sandbox.assets import asset
+from batchcap.tally import Tally
+from batchcap.verification import Fault, Verdict, check_files, check_folder, check_tasks
+from tests.world import heygen_row, lifted, mux_row, now, run_rows
+
+pytestmark = pytest.mark.anyio
+
+PURGED = 31 * 86400.0
+
+
+def verified(out: Path, *, repair: bool = False) -> dict[str, str]:
+    """Kinds of faults by key."""
+    told: list[Fault] = []
+    with closing(connect(out, create=False)) as connection:
+        check_files(connection, out, Verdict(), told.append, repair=repair)
+    return {fault.key: fault.kind for fault in told}
+
+
+async def worked(sandbox: Sandbox, out: Path, *, repairs: bool, **changes: Any) -> dict[str, str]:
+    """Work on the ledger's rows; their states, an error's code for the failed ones."""
+    with closing(connect(out, create=False)) as connection:
+        await assembly.work(
+            lifted(out, **changes),
+            connection,
+            sandbox.environment(),
+            Tally(),
+            sandbox=True,
+            now=now,
+            threads=False,
+            repairs=repairs,
+        )
+        return {
+            one["key"]: one["error"]["code"] if one["error"] else one["state"]
+            for one in results(connection)
+        }
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*.vtt")}
+
+
+def damage(out: Path, rows: list[Row]) -> dict[str, str]:
+    """Each file wrong in its own way; the kinds of faults by key."""
+    ways = {
+        "size": lambda file: file.write_bytes(file.read_bytes()[:100]),
+        "sha256": lambda file: file.write_bytes(file.read_bytes()[:-2] + b"?\n"),
+        "missing": lambda file: file.unlink(),
+        "unreadable": lambda file: (file.unlink(), file.symlink_to(out / "elsewhere")),
+    }
+    (out / "elsewhere").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nplanted\n")
+    for row, way in zip(rows, ways.values(), strict=False):
+        way(out / row.path)  # type: ignore[no-untyped-call]  # lambdas in a table
+    return {row.key: kind for row, kind in zip(rows, ways, strict=False)}
+
+
+@pytest.mark.parametrize("track", [{"from_language": "en"}, {"track_id": "film-en"}])
+async def test_every_damage_is_told_and_healed_and_nothing_is_created(
+    tmp_path: Path, track: dict[str, str]
+) -> None:
+    rows = [mux_row("film", tag, **track) for tag in ("es", "ja", "de")]
+    rows += [heygen_row("clip"), mux_row("other-has-es", "es", from_language="en")]
+    async with Sandbox(SandboxOptions()) as sandbox:
+        await run_rows(sandbox, tmp_path, rows)
+        good, created = contents(tmp_path), len(sandbox.journal.creates)
+        assert verified(tmp_path) == {}
+        wrong = damage(tmp_path, rows)
+        (tmp_path / rows[4].path).write_text("<html></html>")
+        assert verified(tmp_path, repair=True) == {**wrong, rows[4].key: "size"}
+        assert set((await worked(sandbox, tmp_path, repairs=True)).values()) == {"done"}
+        assert len(sandbox.journal.creates) == created
+    assert verified(tmp_path) == {}
+    assert contents(tmp_path) == good
+
+
+async def test_where_the_job_is_gone_the_track_heals_and_nothing_else(tmp_path: Path) -> None:
+    kept = mux_row("film", "es", track_id="film-en")
+    lost = mux_row("film", "ja", track_id="film-en", upload_to_mux=False)
+    there = asset("old-has-es")
+    assert there is not None
+    taken = mux_row("old-has-es", "es", track_id=there.tracks[0].id)
+    async with Sandbox(SandboxOptions()) as sandbox:
+        await run_rows(sandbox, tmp_path, [kept, lost, taken])
+        created = sandbox.journal.count("mux.create")
+        await anyio.sleep(PURGED)
+        for row in (kept, lost, taken):
+            (tmp_path / row.path).unlink()
+        assert len(verified(tmp_path, repair=True)) == 3
+        states = await worked(sandbox, tmp_path, repairs=True, retry_jobs=3)
+        assert states == {kept.key: "done", lost.key: "not_found", taken.key: "done"}
+        assert sandbox.journal.count("mux.create") == created
+
+
+async def test_a_repair_leaves_rows_that_are_pending_alone(tmp_path: Path) -> None:
+    done, pending = mux_row("film", "es"), mux_row("film", "ja")
+    async with Sandbox(SandboxOptions()) as sandbox:
+        await run_rows(sandbox, tmp_path, [done])
+        with closing(connect(tmp_path, create=False)) as connection:
+            take_in(connection, [("more", [pending])], skip_invalid=False)
+        (tmp_path / done.path).unlink()
+        verified(tmp_path, repair=True)
+        states = await worked(sandbox, tmp_path, repairs=True)
+        assert states == {done.key: "done", pending.key: "pending"}
+        assert len(sandbox.journal.creates) == 1
+
+
+async def test_resume_after_an_interrupted_repair_creates_nothing_either(tmp_path: Path) -> None:
+    row = mux_row("film-has-es", "es", from_language="en")
+    async with Sandbox(SandboxOptions()) as sandbox:
+        await run_rows(sandbox, tmp_path, [row])
+        with closing(connect(tmp_path, create=False)) as connection:
+            put_wrong_back(connection, [1])
+            connection.execute("UPDATE rows SET source_id = 'film'")  # without that track
+        assert await worked(sandbox, tmp_path, repairs=False) == {row.key: "not_found"}
+        assert sandbox.journal.creates == []
+
+
+async def test_a_wrong_file_is_not_adopted_after_a_run_that_died(tmp_path: Path) -> None:
+    row = heygen_row("clip")
+    async with Sandbox(SandboxOptions()) as sandbox:
+        await run_rows(sandbox, tmp_path, [row])
+        good = contents(tmp_path)
+        with closing(connect(tmp_path, create=False)) as connection:
+            connection.execute("INSERT OR REPLACE INTO memory VALUES ('run.open', '1.0')")
+        damage(tmp_path, [heygen_row("x"), row][1:])
+        file = tmp_path / row.path
+        file.write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nanother caption, whole\n")
+        verified(tmp_path, repair=True)
+        assert await worked(sandbox, tmp_path, repairs=True) == {row.key: "done"}
+    assert contents(tmp_path) == good
+
+
+async def test_files_of_no_row_and_leftovers_are_told_and_kept(tmp_path: Path) -> None:
+    row = heygen_row("clip")
+    async with Sandbox(SandboxOptions()) as sandbox:
+        await run_rows(sandbox, tmp_path, [row])
+    (tmp_path / "heygen" / "mine\x1b.txt").touch()
+    (tmp_path / "heygen" / f".{'0' * 16}.part").touch()
+    verdict = Verdict()
+    with closing(connect(tmp_path, create=False)) as connection:
+        check_folder(connection, tmp_path, verdict)
+        check_tasks(
+            connection, [row, heygen_row("new")], verdict, lambda _: None, skip_invalid=False
+        )
+        assert totals(connection).done == 1
+    assert verdict.unowned == ["heygen/mine\\x1b.txt"]
+    assert verdict.leftovers == [f"heygen/.{'0' * 16}.part"]
+    assert [fault.key for fault in verdict.faults] == ["heygen:new"]
+
+
+async def test_a_file_behind_a_planted_folder_link_is_not_read(tmp_path: Path) -> None:
+    out, outside = tmp_path / "out", tmp_path / "outside"
+    row = heygen_row("clip")
+    async with Sandbox(SandboxOptions()) as sandbox:
+        await run_rows(sandbox, out, [row])
+    (out / "heygen").rename(outside)
+    (out / "heygen").symlink_to(outside)
+    assert verified(out) == {row.key: "unreadable"}
