@@ -19,7 +19,7 @@ from batchcap.errors import RowError, Unavailable
 from batchcap.interfaces import Provider
 from batchcap.ledger import SqliteLedger, adopt, open_files
 from batchcap.model import Caption, JobState, Work
-from batchcap.verification import measure
+from batchcap.verification import Measure, measure
 
 _PAGE = 256
 _THREADS = 8
@@ -83,23 +83,26 @@ def take_files(connection: sqlite3.Connection, out: Path, rebuilt: Rebuilt) -> N
     """Make every row done whose file is there under its name and a whole caption."""
     with ThreadPoolExecutor(_THREADS) as threads:
         for page in open_files(connection):
-            found = threads.map(partial(_measured, out, rebuilt), page)
-            adopted = [one for one in found if one]
+            measures = threads.map(partial(_measured, out), page)
+            adopted = []
+            for (number, path), found in zip(page, measures, strict=True):
+                if found is not None and found.flaw:
+                    _flawed(rebuilt, path, found.flaw)
+                elif found is not None:
+                    caption = Caption(found.bytes, found.sha256, found.cues)
+                    adopted.append((number, caption, found.modified))
             rebuilt.adopted += len(adopted)
             adopt(connection, adopted)
 
 
-def _measured(
-    out: Path, rebuilt: Rebuilt, row: tuple[int, str]
-) -> tuple[int, Caption, float] | None:
-    number, path = row
+def _measured(out: Path, row: tuple[int, str]) -> Measure | None:
     try:
-        found = measure(out, path)
+        return measure(out, row[1])
     except OSError:
         return None
-    if not found.flaw:
-        return number, Caption(found.bytes, found.sha256, found.cues), found.modified
+
+
+def _flawed(rebuilt: Rebuilt, path: str, flaw: str) -> None:
     rebuilt.flawed_files += 1
     if len(rebuilt.flawed) < _KEPT:
-        rebuilt.flawed.append(f"{path}: {found.flaw}")
-    return None
+        rebuilt.flawed.append(f"{path}: {flaw}")

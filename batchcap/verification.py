@@ -27,6 +27,7 @@ from batchcap.errors import BadCaption, UsageError
 from batchcap.ledger import Delivered, delivered, known, owned, put_wrong_back
 from batchcap.log import printable
 from batchcap.model import InvalidRow, Row
+from batchcap.store import disk_failed
 
 _CHUNK = 1 << 18
 _THREADS = 8
@@ -147,9 +148,15 @@ def check_folder(connection: sqlite3.Connection, out: Path, verdict: Verdict) ->
 
 
 def remove_leftovers(out: Path, verdict: Verdict) -> None:
-    """Remove the part files that were found. Only where no run is at work."""
+    """Remove the part files that were found. Only where no run is at work.
+
+    Raises `FatalError` where the disk refuses.
+    """
     for path in verdict.leftovers:
-        (out / path).unlink(missing_ok=True)
+        try:
+            (out / path).unlink(missing_ok=True)
+        except OSError as error:
+            raise disk_failed(error, out / path) from None
 
 
 def measure(out: Path, path: str) -> Measure:

@@ -159,7 +159,7 @@ NONSENSE: list[object] = [
 ]
 
 
-@pytest.mark.parametrize("status", [200, 400, 404, 409, 422, 500])
+@pytest.mark.parametrize("status", [200, 409, 422, 500])
 @pytest.mark.parametrize("body", [*NONSENSE, *DEEP], ids=lambda body: str(body)[:40])
 async def test_nonsense_ends_as_a_told_failure_or_waits_for_better_times(
     out: Path, body: object, status: int
@@ -172,7 +172,7 @@ async def test_nonsense_ends_as_a_told_failure_or_waits_for_better_times(
     rows = [mux_row("film", from_language="en"), mux_row("other", track_id="t"), heygen_row("tr")]
     async with serving(peer) as url:
         attack = Attack(out, url, rows)
-        await attack.run(stop_after=4 * 3600.0)
+        await attack.run(stop_after=600.0)
     assert "done" not in attack.states.values()
     assert attack.files() == set()
     assert_nothing_beside(out)
@@ -740,10 +740,10 @@ async def test_an_absurd_number_in_a_header_leaves_the_run_alive(
         rates = {"mux.read": 5.0, "mux.write": 1.0, "heygen": 5.0}
         rows = [mux_row("film", from_language="en"), heygen_row("tr")]
         attack = Attack(out, url, rows, rates=rates)
-        await attack.run(stop_after=3600.0)
+        await attack.run(stop_after=300.0)
         assert set(attack.states.values()) <= {"pending", "unavailable"}
         again = Attack(out, url, [], rates=rates)
-        await again.run(stop_after=3600.0)
+        await again.run(stop_after=300.0)
 
 
 # Links planted in the output folder

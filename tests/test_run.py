@@ -302,3 +302,25 @@ async def test_a_provider_that_never_answers_ends_its_rows_as_unavailable(tmp_pa
     async with Sandbox(options) as sandbox:
         ran = await run_rows(sandbox, tmp_path, films)
     assert set(ran.states().values()) == {"unavailable"}
+
+
+async def test_many_lost_creates_of_one_asset_need_one_look(tmp_path: Path) -> None:
+    tags = ("es", "ja", "pt-BR", "de", "fr", "it", "ko", "pl")
+    rows = [mux_row("film", tag, from_language="en") for tag in tags]
+    options = SandboxOptions(faults={"lost_create": 1.0}, duplicates="allow")
+    async with Sandbox(options) as sandbox:
+        ran = await run_rows(sandbox, tmp_path, rows)
+        assert sandbox.journal.faults["lost_create"] == len(tags)
+        assert len(sandbox.journal.creates) == len(tags)
+        listed = [e for e in sandbox.journal.requests if "asset_id=film" in e.key]
+    assert set(ran.states().values()) == {"done"}
+    assert len(listed) == 1
+
+
+async def test_a_duplicate_that_ended_badly_is_named(tmp_path: Path) -> None:
+    row = mux_row("film-failsforever", track_id="film-en")
+    async with Sandbox(SandboxOptions(duplicates="refuse_any")) as sandbox:
+        first = await run_rows(sandbox, tmp_path / "a", [row])
+        again = await run_rows(sandbox, tmp_path / "b", [row])
+        assert len(sandbox.journal.creates) == 2
+    assert set(first.states().values()) == set(again.states().values()) == {"job_failed"}

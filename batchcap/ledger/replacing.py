@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from batchcap.errors import BatchcapError
+from batchcap.errors import BatchcapError, FatalError
 from batchcap.ledger.schema import beside, file, opened, read_only
 from batchcap.model import Caption
 
@@ -34,15 +34,22 @@ def replaced(out: Path) -> Iterator[sqlite3.Connection]:
 
     Until then the old one is as it was; afterwards it is `kept_as`. What it remembers
     of the providers (origins, pauses) is taken over where it can still be read.
+    Raises `FatalError` where the disk refuses.
     """
     fresh = beside(out, "new")
-    _remove(fresh)
-    with closing(opened(out, fresh)) as connection:
-        connection.executemany("INSERT INTO memory VALUES (?, ?)", _memory(out))
-        yield connection
-    _move(file(out), kept_as(out))
-    os.replace(fresh, file(out))  # noqa: PTH105  # the rename is the point
-    _sync(fresh.parent)
+    try:
+        _remove(fresh)
+        with closing(opened(out, fresh)) as connection:
+            connection.executemany("INSERT INTO memory VALUES (?, ?)", _memory(out))
+            yield connection
+        _move(file(out), kept_as(out))
+        fresh.rename(file(out))
+        _sync(fresh.parent)
+    except (OSError, sqlite3.Error) as error:
+        raise FatalError(
+            f"cannot make a new ledger in {fresh.parent}: {error}",
+            hint="Make room or mend the permissions, then the same command again.",
+        ) from None
 
 
 def kept_as(out: Path) -> Path:

@@ -7,7 +7,6 @@ that `status` reads while a run writes.
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sqlite3
 from pathlib import Path
 
@@ -117,8 +116,10 @@ def discard_empty(connection: sqlite3.Connection, out: Path) -> None:
     if connection.execute("SELECT 1 FROM rows LIMIT 1").fetchone():
         return
     connection.close()
-    shutil.rmtree(folder(out))
-    with contextlib.suppress(OSError):
+    for path in (file(out), folder(out) / "lock"):
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # what else is there stays there
+        folder(out).rmdir()
         out.rmdir()
 
 

@@ -100,6 +100,9 @@ class Mux:
                 return twin
             if twin is not None:  # it ended without a caption: it should not be in the way
                 answer = await self._post(create, leaving)
+            if answer.status == 409:
+                which = f"; job {twin.id} is {twin.state.value}" if twin else ""
+                raise RowError("rejected", f"{answer.problem()}{which}")
         if answer.status in {404, 405, 410}:
             await self._check_route()
         return self._accepted(answer) if answer.ok else await self._explained(row, create, answer)

@@ -34,11 +34,11 @@ FIELDS = {
     "slow_body_seconds": 0.1,
 }
 HEADER = "asset_id,track_id,from_language,to_language_code,video_translate_id\n"
-ROWS = [f"film-{n},,en,es," for n in range(40)]
-ROWS += [f"clip-{n},clip-{n}-en,,de," for n in range(20)]
-ROWS += [f"film-signed-has-es-{n},,en,es," for n in range(10)]
+ROWS = [f"film-{n},,en,es," for n in range(20)]
+ROWS += [f"clip-{n},clip-{n}-en,,de," for n in range(10)]
+ROWS += [f"film-signed-has-es-{n},,en,es," for n in range(5)]
 ROWS += [f"film-nolink-{n},,en,es," for n in range(10)]
-ROWS += [f",,,,tr-{n}" for n in range(40)]
+ROWS += [f",,,,tr-{n}" for n in range(20)]
 ROWS += [",,,,failed-1", "film-deadlink-1,,en,es,", "film-fails-1,,en,es,", ",,,,html-1"]
 
 
@@ -102,7 +102,7 @@ def killed_in_the_middle(shell: Shell, *arguments: str) -> dict[str, bytes]:
     """What a run shows that is killed once it has created some jobs."""
     process = shell.start(*arguments)
     deadline = time.monotonic() + 30
-    while len(journal(shell.environment)["creates"]) < 15 and time.monotonic() < deadline:
+    while len(journal(shell.environment)["creates"]) < 10 and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.02)
     places = {"process list": Path(f"/proc/{process.pid}/cmdline").read_bytes()}
@@ -134,10 +134,9 @@ def test_no_secret_is_anywhere_after_a_verbose_run_with_faults(
     assert states["film-signed-has-es-1"] == "done"
     assert states["html-1"] == states["failed-1"] == states["film-fails-1"] == "failed"
     assert journal(faulty.environment)["leaks"] == []
-    assert sum(journal(faulty.environment)["faults"].values()) > 20
-    for verb in ("status",):
-        told = faulty.run(verb)
-        assert_clean({"told": (told.stdout + told.stderr).encode()}, private_key)
+    assert sum(journal(faulty.environment)["faults"].values()) > 10
+    told = faulty.run("status")
+    assert_clean({"told": (told.stdout + told.stderr).encode()}, private_key)
 
 
 def test_a_wrong_credential_is_not_repeated(faulty: Shell, private_key: str) -> None:
