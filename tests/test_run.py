@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import closing
 from pathlib import Path
 
 import anyio
 import pytest
 
+from batchcap.ledger import connect, take_in
 from batchcap.sandbox import Sandbox, SandboxOptions, heygen_ids
 from batchcap.sandbox.assets import asset
-from tests.world import heygen_row, mux_row, run_rows
+from tests.world import heygen_row, mux_row, now, run_rows
 
 pytestmark = pytest.mark.anyio
 
@@ -276,7 +278,8 @@ async def test_an_outage_is_waited_out_and_the_other_provider_does_not_notice(
     films = [mux_row(f"film-{n}", track_id=f"film-{n}-en") for n in range(120)]
     videos = [heygen_row(f"video-{n}") for n in range(120)]
     rates = {"mux.write": 2.0, "mux.read": 5.0, "heygen": 5.0}
-    async with Sandbox(SandboxOptions(job_seconds=5)) as sandbox:
+    async with Sandbox(SandboxOptions(job_seconds=5)) as sandbox, Sandbox() as healthy:
+        others = {key: one for key, one in healthy.environment().items() if "HEYGEN" in key}
 
         async def break_down() -> None:
             await anyio.sleep(15)
@@ -287,13 +290,15 @@ async def test_an_outage_is_waited_out_and_the_other_provider_does_not_notice(
         async with anyio.create_task_group() as group:
             group.start_soon(break_down)
             ran = await run_rows(
-                sandbox, tmp_path, [*films, *videos], rates=rates, learned=frozenset()
+                sandbox, tmp_path, [*films, *videos], others, rates=rates, learned=frozenset()
             )
         creates = [entry for entry in sandbox.journal.requests if entry.bucket == "mux.write"]
+        asked = [entry.time for entry in healthy.journal.requests if entry.bucket == "heygen"]
         captions = {job.order.asset_id for job in sandbox.journal.creates}
     assert set(ran.states().values()) == {"done"}
     assert len(captions) == len(sandbox.journal.creates) == 120
     assert len(creates) < 160
+    assert asked[-1] - asked[0] < 60
 
 
 async def test_a_provider_that_never_answers_ends_its_rows_as_unavailable(tmp_path: Path) -> None:
@@ -324,3 +329,18 @@ async def test_a_duplicate_that_ended_badly_is_named(tmp_path: Path) -> None:
         again = await run_rows(sandbox, tmp_path / "b", [row])
         assert len(sandbox.journal.creates) == 2
     assert set(first.states().values()) == set(again.states().values()) == {"job_failed"}
+
+
+@pytest.mark.parametrize(("film", "end"), [("film-has-es", "done"), ("film", "outcome_unknown")])
+async def test_an_intent_older_than_jobs_are_kept_is_told_by_the_track_or_not_at_all(
+    tmp_path: Path, film: str, end: str
+) -> None:
+    row = mux_row(film, from_language="en")
+    with closing(connect(tmp_path, create=True)) as connection:
+        take_in(connection, [("test", [row])], skip_invalid=False)
+        month = (1, 1, now() - 30 * 86400)
+        connection.execute("INSERT INTO creates (row, nth, intent_at) VALUES (?, ?, ?)", month)
+    async with Sandbox(SandboxOptions()) as sandbox:
+        ran = await run_rows(sandbox, tmp_path)
+        assert sandbox.journal.count("mux.create") == 0
+    assert list(ran.states().values()) == [end]

@@ -7,6 +7,7 @@ prints the command that replays it.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import random
@@ -86,7 +87,7 @@ async def live(sandbox: Sandbox, out: Path, rows: list[Row], seconds: float) -> 
     connection.close()
 
 
-def safe(sandbox: Sandbox, out: Path, ended: dict[str, Any]) -> None:
+def safe(sandbox: Sandbox, out: Path, ended: dict[str, Any], deaths: list[float]) -> None:
     """Nothing wrong has happened so far. `ended` collects the rows that have ended."""
     paid: Counter[tuple[str, str]] = Counter()
     for job in sandbox.journal.creates:
@@ -95,6 +96,7 @@ def safe(sandbox: Sandbox, out: Path, ended: dict[str, Any]) -> None:
     assert not [caption for caption, count in paid.items() if count > 1], paid
     for bucket, limit in RATES.items():
         assert sandbox.journal.worst_second(bucket) <= limit
+        assert not inside_a_pause(sandbox, bucket, deaths)
     assert not sandbox.journal.leaks
     with closing(connect(out, create=False)) as connection:
         for one in results(connection):
@@ -105,6 +107,20 @@ def safe(sandbox: Sandbox, out: Path, ended: dict[str, Any]) -> None:
             if one["state"] == "done":
                 data = (out / one["path"]).read_bytes()
                 assert hashlib.sha256(data).hexdigest() == one["sha256"]
+
+
+def inside_a_pause(sandbox: Sandbox, bucket: str, deaths: list[float]) -> list[float]:
+    """Requests that came while a Retry-After ran that somebody had lived to read."""
+    options, until, since = sandbox.options, 0.0, 0.0
+    inside = []
+    for entry in (one for one in sandbox.journal.requests if one.bucket == bucket):
+        if since < entry.time < until - 0.01:
+            inside.append(entry.time)
+        answered = entry.time + options.answer_seconds + 0.01
+        if entry.status == 429 and not any(entry.time <= death <= answered for death in deaths):
+            since = max(since, answered)
+            until = max(until, entry.time + options.retry_after_seconds)
+    return inside
 
 
 def complete(sandbox: Sandbox, out: Path, rows: list[Row]) -> None:
@@ -121,19 +137,20 @@ def complete(sandbox: Sandbox, out: Path, rows: list[Row]) -> None:
 
 
 async def simulate(out: Path, seed: int) -> None:
-    fate, ended = Fate(seed), dict[str, Any]()
+    fate, ended, deaths = Fate(seed), dict[str, Any](), list[float]()
     async with Sandbox(fate.options) as sandbox:
         for seconds in fate.lives:
             await live(sandbox, out, fate.rows, seconds)
-            safe(sandbox, out, ended)
+            deaths.append(asyncio.get_running_loop().time())
+            safe(sandbox, out, ended, deaths)
         await live(sandbox, out, fate.rows, 1e9)
-        safe(sandbox, out, ended)
+        safe(sandbox, out, ended, deaths)
         complete(sandbox, out, fate.rows)
         sandbox.change(faults={})
         with closing(connect(out, create=False)) as connection:
             put_back(connection, None)
         await live(sandbox, out, fate.rows, 1e9)
-        safe(sandbox, out, {})
+        safe(sandbox, out, {}, deaths)
         complete(sandbox, out, fate.rows)
         with closing(connect(out, create=False)) as connection:
             lost = [one for one in results(connection) if one["state"] != "done"]

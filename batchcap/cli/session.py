@@ -25,7 +25,7 @@ from batchcap.events import Event, LaneStopped, Paused, Warned
 from batchcap.ledger import folder, totals, waiting
 from batchcap.log import LONG, printable
 from batchcap.progress import Progress
-from batchcap.sandbox.child import sandbox_process
+from batchcap.sandbox.child import ChildFailedError, sandbox_process
 from batchcap.settings import Settings
 from batchcap.stopping import Stop
 from batchcap.tally import Tally
@@ -146,8 +146,13 @@ async def surroundings(out: Path, *, sandbox: bool) -> AsyncIterator[Mapping[str
     if not sandbox:
         yield os.environ
         return
-    async with sandbox_process(folder(out) / "sandbox.sqlite") as environment:
-        yield environment
+    try:
+        async with sandbox_process(folder(out) / "sandbox.sqlite") as environment:
+            yield environment
+    except ChildFailedError as error:
+        raise FatalError(
+            str(error), hint="Its own words are above; try it alone: batchcap sandbox"
+        ) from None
 
 
 def command(verb: str, out: Path, *more: str, sandbox: bool) -> str:

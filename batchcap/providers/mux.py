@@ -15,7 +15,7 @@ from urllib.parse import quote
 import orjson
 
 from batchcap.answers import Answer, as_object, clean, text, whole
-from batchcap.errors import FatalError, RowError, RowSkipped, Unavailable
+from batchcap.errors import Ambiguous, FatalError, RowError, RowSkipped, Unavailable
 from batchcap.events import Warned
 from batchcap.interfaces import Leaving, Report
 from batchcap.model import Create, Facts, Failure, Job, JobState, Json, Record, Row
@@ -249,7 +249,11 @@ class Mux:
         )
 
     async def _jobs_of(self, asset_id: str) -> list[Json]:
-        return await self._listed({"asset_id": asset_id})
+        listed = await self._listed({"asset_id": asset_id})
+        if not all(_sound(text(job.get("id"))) for job in listed):
+            told = f"asset {asset_id} has jobs without a sound id, so nobody can tell which is ours"
+            raise RowError("outcome_unknown", told, retryable=True)
+        return listed
 
     async def _detail(self, job_id: str) -> Json | None:
         answer = await self._get(f"{_TRANSLATE}/{_segment(job_id)}")
@@ -289,10 +293,8 @@ class Mux:
 
     def _accepted(self, answer: Answer) -> Job:
         job = self._job(answer.data())
-        if not job.id or len(job.id) > _LONGEST_ID:
-            raise RowError(
-                "outcome_unknown", "the create was accepted without a sound job id", retryable=True
-            )
+        if not _sound(job.id):
+            raise Ambiguous("the create was accepted without a sound job id")
         return job
 
     async def _described(self, job_id: str, priority: Priority) -> Job:
@@ -404,6 +406,11 @@ def _body(row: Row, track_id: str) -> Json:
 def _replaces(row: Row) -> bool:
     """Whether the user wants an existing track replaced, so that it is no caption to take."""
     return bool(row.params.get("replace_existing_tracks", "fail") != "fail")
+
+
+def _sound(job_id: str | None) -> bool:
+    """Whether a job can be asked after by its id (Mux's API reference: 1 to 255 characters)."""
+    return 0 < len(job_id or "") <= _LONGEST_ID
 
 
 def _tagged(job: Json, mine: str) -> bool:

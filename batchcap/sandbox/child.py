@@ -21,11 +21,15 @@ _STARTS_WITHIN = 30.0
 _STOPS_WITHIN = 10.0
 
 
+class ChildFailedError(Exception):
+    """The sandbox did not start."""
+
+
 @asynccontextmanager
 async def sandbox_process(state: Path, *arguments: str) -> AsyncIterator[Mapping[str, str]]:
     """Run a sandbox that keeps its jobs and clock in `state`; yields its environment.
 
-    Raises `RuntimeError` where it does not start.
+    Raises `ChildFailedError` where it does not start.
     """
     command = [sys.executable, "-m", "batchcap", "sandbox", "--json", "--until-stdin-closes"]
     command += ["--state", str(state), *arguments]
@@ -52,6 +56,6 @@ async def _environment(process: anyio.abc.Process) -> Mapping[str, str]:
         with anyio.fail_after(_STARTS_WITHIN):
             line = await lines.receive_until(b"\n", 65536)
     except (anyio.IncompleteRead, anyio.EndOfStream, TimeoutError):
-        raise RuntimeError("the sandbox did not start") from None
+        raise ChildFailedError("the sandbox did not start") from None
     environment: Mapping[str, str] = orjson.loads(line)
     return environment

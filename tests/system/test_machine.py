@@ -76,3 +76,13 @@ def test_an_unreadable_ledger_is_refused_with_what_to_do(shell: Shell) -> None:
     assert "cannot be used" in ran.stderr
     assert "hint: " in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_a_sandbox_that_cannot_start_is_told_without_a_traceback(shell: Shell) -> None:
+    name = shell.manifest("video_translate_id\none\n")
+    assert shell.run("run", name, "--sandbox").returncode == 0
+    (shell.folder / "captions/.batchcap/sandbox.sqlite").write_bytes(b"no database" * 1000)
+    more = shell.manifest("video_translate_id\ntwo\n", "n.csv")
+    ran = shell.run("run", more, "--sandbox")
+    assert ran.returncode == 3
+    assert "the sandbox did not start" in ran.stderr
