@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 import anyio
 from anyio.abc import TaskGroup
 
+from batchcap.circuit import Circuit
 from batchcap.download import CaptionDownloader
 from batchcap.engine import Engine, Lane, Policy
 from batchcap.errors import FatalError, UsageError
@@ -76,6 +77,7 @@ class Reach:
                 observer=self._observer,
                 now=self._now,
                 learns=name in self._settings.learned,
+                share=self._settings.share,
             )
         return self.buckets[name]
 
@@ -153,7 +155,14 @@ class Run:
         return Lane(
             provider=provider,
             poller=Poller(provider, stop, observer),
-            downloader=CaptionDownloader(store, hosts, slots=downloads, largest=largest, stop=stop),
+            downloader=CaptionDownloader(
+                store,
+                hosts,
+                slots=downloads,
+                largest=largest,
+                stop=stop,
+                circuit=Circuit(f"{entry.name}'s file hosts", stop, observer),
+            ),
             stop=stop,
             window=self._settings.windows[entry.name],
         )
@@ -162,16 +171,35 @@ class Run:
 def claim_origins(ledger: Memory, providers: Mapping[str, ProviderSettings]) -> None:
     """A ledger belongs to one origin per provider; raise `UsageError` for another one."""
     for name, mine in providers.items():
-        known = ledger.recall(f"origin.{name}")
-        if known not in {None, mine.origin}:
-            flag = "add" if known == "sandbox" else "leave out"
-            hint = f"For this ledger {flag} --sandbox" if "sandbox" in {known, mine.origin} else ""
-            raise UsageError(
-                f"this ledger belongs to {name} at {known}, not at {mine.origin}",
-                hint=hint or "Use another folder: --out",
-            )
+        _check_origin(name, ledger.recall(f"origin.{name}"), mine.origin)
     for name, mine in providers.items():
         ledger.note(f"origin.{name}", mine.origin)
+
+
+def check_origins(
+    connection: sqlite3.Connection,
+    environment: Mapping[str, str],
+    settings: Settings,
+    *,
+    sandbox: bool,
+) -> None:
+    """Raise `UsageError` for rows that could not be worked on, while their import can be undone."""
+    known = dict(connection.execute("SELECT key, value FROM memory"))
+    around = {} if sandbox else environment
+    for name in waiting(connection) & PROVIDERS.keys():
+        mine = provider_settings(around, PROVIDERS[name].base_url, settings, sandbox=sandbox)
+        _check_origin(name, known.get(f"origin.{name}"), mine.origin)
+
+
+def _check_origin(name: str, known: str | None, mine: str) -> None:
+    if known in {None, mine}:
+        return
+    flag = "add" if known == "sandbox" else "leave out"
+    hint = f"For this ledger {flag} --sandbox" if "sandbox" in {known, mine} else ""
+    raise UsageError(
+        f"this ledger belongs to {name} at {known}, not at {mine}",
+        hint=hint or "Use another folder: --out",
+    )
 
 
 def providers_in_use(

@@ -18,8 +18,9 @@ from batchcap.retry import Backoff
 from batchcap.stopping import Stop
 
 _IN_A_ROW = 10
-_PATIENCE = 600.0
-"""Seconds for which rows that are nearly done wait; new ones wait as long as it takes."""
+_PATIENCE, _MORE_PATIENCE = 600.0, 3600.0
+"""Seconds of an outage for which rows wait that are nearly done, and new ones: whatever
+is out of order for longer may be a row's own fault, and every run has to end."""
 
 
 class Circuit:
@@ -31,7 +32,7 @@ class Circuit:
         self._failures = 0
         self._reached = False
         self._probes = 0
-        self._opened_at = 0.0
+        self._opened_at: float | None = None
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self.open = False
@@ -39,12 +40,12 @@ class Circuit:
     async def enter(self, *, patient: bool) -> bool:
         """Wait until the provider is back, or until it is this one's turn to see.
 
-        Returns whether it may go even while the circuit is open. Who is not patient
-        waits for ten minutes of an outage and no longer. Raises `Stopped`.
+        Returns whether it may go even while the circuit is open, as everybody may once
+        the outage lasts for longer than anybody waits. Raises `Stopped`.
         """
         if not self.open:
             return False
-        if not patient and self._lasted() > _PATIENCE:
+        if not self.excuses(patient=patient):
             return True
         wait = self._stop.future()
         self._waiting.append(wait)
@@ -53,13 +54,13 @@ class Circuit:
 
     def excuses(self, *, patient: bool) -> bool:
         """Whether a failure now is the outage's, and no attempt."""
-        return self.open and (patient or self._lasted() <= _PATIENCE)
+        return self.open and self._lasted() <= (_MORE_PATIENCE if patient else _PATIENCE)
 
     def succeeded(self) -> None:
         """The provider answered."""
         self._failures, self._reached = 0, True
-        if self.open:
-            self.open = False
+        if self._opened_at is not None:
+            self.open, self._opened_at = False, None
             self._observer(Warned(f"{self._provider} answers again"))
             self._cancel_timer()
             self._release(len(self._waiting))
@@ -70,8 +71,10 @@ class Circuit:
         if not self._reached or self._failures < _IN_A_ROW:
             return
         if not self.open:
-            self.open, self._probes, self._opened_at = True, 0, _clock()
-            self._observer(Warned(f"{self._provider} is out of reach; its rows wait for it"))
+            self.open = True
+            if self._opened_at is None:
+                self._probes, self._opened_at = 0, _clock()
+                self._observer(Warned(f"{self._provider} is out of reach; its rows wait for it"))
         if self._timer is None:
             self._probes += 1
             delay = self._backoff.delay(self._probes)
@@ -80,7 +83,8 @@ class Circuit:
     def _probe(self) -> None:
         """Let one go and see; where nobody waits, the next one to come."""
         self._timer = None
-        if not self._release(1):
+        everybody = len(self._waiting) if self._lasted() > _PATIENCE else 1
+        if not self._release(everybody):
             self.open, self._failures = False, _IN_A_ROW - 1
 
     def _release(self, count: int) -> bool:
@@ -93,7 +97,7 @@ class Circuit:
         return released > 0
 
     def _lasted(self) -> float:
-        return _clock() - self._opened_at
+        return 0.0 if self._opened_at is None else _clock() - self._opened_at
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

@@ -17,7 +17,9 @@ import aiofiles
 import anyio
 
 from batchcap import captions
-from batchcap.errors import BadCaption, Unavailable
+from batchcap.circuit import Circuit
+from batchcap.errors import BadCaption, LinkExpired, Unavailable
+from batchcap.events import Event
 from batchcap.filehost import FileHosts
 from batchcap.model import Caption
 from batchcap.retry import Backoff
@@ -34,6 +36,10 @@ _COARSE = 2.0
 """Seconds by which a file's time may lag behind the clock."""
 
 
+def _unheard(_event: Event) -> None:
+    """For a downloader that is used by itself."""
+
+
 class CaptionDownloader:
     """The engine's `Downloader` for one provider's file hosts."""
 
@@ -46,10 +52,12 @@ class CaptionDownloader:
         largest: int,
         stop: Stop,
         backoff: Backoff | None = None,
+        circuit: Circuit | None = None,
     ) -> None:
         self._store, self._hosts, self._slots = store, hosts, slots
         self._largest, self._stop = largest, stop
         self._backoff = backoff or Backoff()
+        self._circuit = circuit or Circuit("file hosts", stop, _unheard)
 
     async def adopt(self, path: str, since: float) -> Caption | None:
         """See `interfaces.Downloader.adopt`."""
@@ -65,15 +73,24 @@ class CaptionDownloader:
         """See `interfaces.Downloader.fetch`."""
         failures = 0
         while True:
+            await self._circuit.enter(patient=False)
             try:
                 async with self._slots:
                     self._stop.check()
-                    return await self._once(link, path)
+                    caption = await self._once(link, path)
             except Unavailable as error:
-                failures += not error.retry_after
+                self._circuit.failed()
+                excused = self._circuit.excuses(patient=False)
+                failures += not (error.retry_after or excused)
                 if failures >= self._backoff.attempts:
                     raise
-                await self._stop.sleep(error.retry_after or self._backoff.delay(failures))
+                await self._stop.sleep(error.retry_after or self._backoff.delay(max(failures, 1)))
+            except (LinkExpired, BadCaption):
+                self._circuit.succeeded()
+                raise
+            else:
+                self._circuit.succeeded()
+                return caption
 
     async def _once(self, link: str, path: str) -> Caption:
         async with self._hosts.open(link) as pieces:

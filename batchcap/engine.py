@@ -50,6 +50,9 @@ _PAGE = 256
 _LINKS = Backoff(attempts=6, first=1.0, longest=20.0)
 """How many links may turn out dead, and the wait before the next one."""
 
+_LONGEST_SEND = 120.0
+"""Seconds for which a create may be on its way (the transport's time-out)."""
+
 _SENDS = 5
 """How often a create is sent whose absence was established each time."""
 
@@ -97,6 +100,7 @@ class Engine:
     ) -> None:
         self._ledger, self._lanes, self._policy = ledger, lanes, policy
         self._observer, self._now = observer, now
+        self._began = now()
         self.fatal: list[FatalError] = []
 
     async def run(self) -> None:
@@ -146,9 +150,16 @@ class Engine:
         started = work.facts.intent_at or self._now()
         self._observer(RowStarted(work.row))
         carrier = Carrier(self._ledger, lane, self._policy, self._observer, self._now, work.row)
-        outcome = await carrier.outcome(work.facts, started)
+        outcome = await carrier.outcome(self._dated(work.facts), started)
         await self._ledger.ended(work.row, outcome)
         self._observer(RowEnded(work.row, outcome))
+
+    def _dated(self, facts: Facts) -> Facts:
+        """When an answer that an earlier run waited for was lost, at the latest."""
+        if facts.intent_at is None:
+            return facts
+        lost_at = min(facts.intent_at + _LONGEST_SEND, self._began)
+        return msgspec.structs.replace(facts, lost_at=lost_at)
 
 
 async def _worker(engine: Engine, lane: Lane, feed: _Feed) -> None:
@@ -264,7 +275,7 @@ class Carrier:
             return Job(id=facts.job_id, state=JobState.RUNNING)
         if self._delivered:
             return await self._recovered(facts)
-        lost = Ambiguous("the run ended before the answer to a create was known")
+        lost = Ambiguous("no answer")
         for _ in range(_SENDS):
             if facts.intent_at is not None and (job := await self._found(facts)):
                 return job
@@ -274,9 +285,12 @@ class Carrier:
             try:
                 return await self._created(prepared)
             except Ambiguous as error:
-                lost = error
-                facts = msgspec.structs.replace(facts, intent_at=self._now())
-        raise RowError("outcome_unknown", lost.message, retryable=True)
+                lost, at = error, self._now()
+                facts = msgspec.structs.replace(facts, intent_at=at, lost_at=at)
+        if job := await self._found(facts):
+            return job
+        told = f"{_SENDS} creates were lost on their way, the last: {lost.message}"
+        raise RowError("unavailable", told, retryable=True)
 
     async def _recovered(self, facts: Facts) -> Job:
         """Where a caption that was on disk once comes from; nothing is created for it."""
@@ -288,8 +302,9 @@ class Carrier:
     async def _created(self, create: Create) -> Job:
         try:
             job = await self._provider.submit(self._row, create, self._leaving)
-        except (Stopped, RowError, RowSkipped, Unavailable, FatalError):
-            await self._ledger.withdrawn(self._row)
+        except (Stopped, RowError, RowSkipped, Unavailable, FatalError) as error:
+            if not (isinstance(error, RowError) and error.code == "outcome_unknown"):
+                await self._ledger.withdrawn(self._row)
             raise
         await self._adopted(job)
         return job
@@ -299,9 +314,8 @@ class Carrier:
 
     async def _found(self, facts: Facts) -> Job | None:
         """Look for what became of a create, once it cannot arrive any more."""
-        assert facts.intent_at is not None
-        settle = self._policy.settle
-        since = min(facts.intent_at, self._now()) + settle  # a clock may have been set back
+        assert facts.lost_at is not None
+        since = min(facts.lost_at, self._now()) + self._policy.settle  # clocks are set back
         await self._lane.stop.sleep(since - self._now())
         job = await self._provider.find(self._row, facts, since)
         if job is None:
@@ -354,6 +368,8 @@ class Carrier:
         while True:
             link = await self._provider.link(self._row, job, dead)
             if link is None:
+                if _clock() - since >= self._provider.link_grace and dead:
+                    raise RowError("link_dead", "no link is left that works", retryable=True)
                 if _clock() - since >= self._provider.link_grace:
                     raise RowError("captions_not_enabled", "the job completed without a caption")
                 waits += 1

@@ -22,7 +22,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from batchcap.errors import LinkExpired, RowError, Unavailable
-from batchcap.events import Paused, RequestSent
+from batchcap.events import Paused, RequestSent, Throttled
 from batchcap.interfaces import Observer
 from batchcap.retry import retry_after
 from batchcap.transport import USER_AGENT
@@ -109,6 +109,8 @@ class FileHosts:
             raise LinkExpired(f"the file host answered {response.status}")
         if response.status >= 500 or response.status in {408, 429}:
             pause = retry_after(response.headers.get("Retry-After"), self._now())
+            if response.status == 429:
+                self._observer(Throttled("downloads", pause or 0.0))
             if pause:
                 self._observer(Paused("downloads", pause))
             raise Unavailable(f"the file host answered {response.status}", retry_after=pause)

@@ -35,7 +35,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     ...), `meta` the user's other columns, carried into results and report.
     `origin` is "file:line".
 
-    `target` is the language that a job would translate to, "" where none is made.
+    `target` is the language that a job would translate to, in small letters (a tag's
+    case means nothing), "" where none is made.
     (provider, source_id, target) is the task: rows that agree in it ask for the
     same caption. A HeyGen row's `language` is only a label.
     """
@@ -67,13 +68,15 @@ class InvalidRow(msgspec.Struct, frozen=True, kw_only=True):
 class Facts(msgspec.Struct, frozen=True):
     """What is known of a row that has not ended. Times are unix seconds.
 
-    `intent_at` without `job_id`: a create may have left, nobody knows.
+    `intent_at` without `job_id`: a create may have left, nobody knows; its answer was
+    lost at `lost_at` at the latest.
     """
 
     intent_at: float | None = None
     job_id: str | None = None
     former: tuple[str, ...] = ()
     """Jobs of earlier creates of this row, which ended without a caption."""
+    lost_at: float | None = None
     delivered: bool = False
     """The row was done once and its file is wrong now: no job is made for it."""
 

@@ -60,10 +60,11 @@ class Bucket:
     """One quota: `rate` requests per second at present, or None for no limit.
 
     With `learns`, the rate is a first guess: it falls with every 429 and grows
-    slowly while there is none.
+    slowly while there is none. `share` is the part of the quota that is ours, and
+    contained in `rate`; what is remembered is the whole.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # all that a bucket depends on, given by name
         self,
         name: str,
         rate: float | None,
@@ -74,6 +75,7 @@ class Bucket:
         observer: Observer,
         now: Callable[[], float],
         learns: bool = False,
+        share: float = 1.0,
     ) -> None:
         self.name = name
         self._learns = learns and rate is not None
@@ -84,7 +86,8 @@ class Bucket:
         self._wanted = asyncio.Event()
         self._changed_at = self._clock()
         learned = memory.recall(f"rate.{name}") if self._learns else None
-        self._set_rate(float(learned) if learned else rate)
+        self._share = share
+        self._set_rate(float(learned) * share if learned else rate)
         self._paused_until = max(
             self._recalled(f"pause.{name}"), self._recalled(f"sent.{name}") + self.window
         )
@@ -210,8 +213,9 @@ class Bucket:
 
     def _learn(self, rate: float) -> None:
         self._changed_at = self._clock()
-        self._set_rate(min(max(rate, _SLOWEST), _FASTEST))
-        self._memory.note(f"rate.{self.name}", repr(self.rate))
+        whole = min(max(rate / self._share, _SLOWEST), _FASTEST)
+        self._set_rate(whole * self._share)
+        self._memory.note(f"rate.{self.name}", repr(whole))
 
     def _set_rate(self, rate: float | None) -> None:
         """The log goes on, so that a new rate starts no burst."""

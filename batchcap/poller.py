@@ -33,7 +33,7 @@ _SHARE = 0.1
 class Watch:
     """One job that a row waits for. Times are the loop's."""
 
-    __slots__ = ("deaf_before", "due", "ended", "job_id", "since", "until")
+    __slots__ = ("deaf_before", "due", "ended", "job_id", "since", "until", "waiting")
 
     def __init__(self, job_id: str, since: float, until: float) -> None:
         self.job_id = job_id
@@ -41,6 +41,7 @@ class Watch:
         self.until = until
         self.due: float | None = None
         self.deaf_before = 0.0
+        self.waiting = False
         self.ended: asyncio.Future[Job]
 
 
@@ -51,7 +52,7 @@ class Poller:
         self._provider = provider
         self._stop = stop
         self._observer = observer
-        self._watches: dict[str, Watch] = {}
+        self._watches: dict[str, list[Watch]] = {}
         self._due: list[tuple[float, int, Watch]] = []
         self._order = itertools.count()
         self._sooner = asyncio.Event()
@@ -79,12 +80,20 @@ class Poller:
         Called again for the same watch, it goes on watching. Raises `Stopped`.
         """
         watch.ended = self._stop.future()
-        self._watches[watch.job_id] = watch
+        watch.waiting = True
+        self._watches.setdefault(watch.job_id, []).append(watch)
         self._schedule(watch)
         try:
             return await watch.ended
         finally:
-            self._watches.pop(watch.job_id, None)
+            watch.waiting = False
+            self._forget(watch)
+
+    def _forget(self, watch: Watch) -> None:
+        watches = self._watches[watch.job_id]
+        watches.remove(watch)
+        if not watches:
+            del self._watches[watch.job_id]
 
     def overdue(self, watch: Watch) -> bool:
         """Whether a job had its time, less what the provider was out of reach."""
@@ -97,16 +106,17 @@ class Poller:
             requests = await self._asked(batch)
             self._end_overdue(batch)
             for watch in batch:
-                if watch.job_id in self._watches:
+                if watch.waiting:
                     self._schedule(watch)
             await self._rest(requests)
 
     async def _asked(self, batch: list[Watch]) -> int:
         """Ask until the provider answers; what it was out of reach counts for no job."""
         began, failures = _clock(), 0
+        job_ids = list(dict.fromkeys(watch.job_id for watch in batch))
         while True:
             try:
-                requests = await self._provider.poll([w.job_id for w in batch], self._report)
+                requests = await self._provider.poll(job_ids, self._report)
             except Unavailable as error:
                 failures += 1
                 self._observer(Warned(f"{self._provider.name} cannot be asked: {error.message}"))
@@ -115,7 +125,8 @@ class Poller:
                 self._refused(batch, error)
                 return 1
             else:
-                self._deaf += _clock() - began if failures else 0.0
+                took = _clock() - began
+                self._deaf += took if failures or took > _LONGEST else 0.0
                 return requests
 
     def _refused(self, batch: list[Watch], error: RowError) -> None:
@@ -148,15 +159,15 @@ class Poller:
 
     def _take(self) -> list[Watch]:
         """Everything due; with it what would come due while that is being asked."""
-        batch: dict[str, Watch] = {}
+        batch: list[Watch] = []
         now = _clock()
         horizon = now
         while self._due and self._due[0][0] <= horizon:
             due, _, watch = heapq.heappop(self._due)
-            if watch.due == due and self._watches.get(watch.job_id) is watch:
-                batch[watch.job_id] = watch
+            if watch.due == due and watch.waiting:
+                batch.append(watch)
                 horizon = max(horizon, now + _GROWTH * self._gap(watch))
-        return list(batch.values())
+        return batch
 
     def _schedule(self, watch: Watch) -> None:
         now = _clock()
@@ -175,16 +186,14 @@ class Poller:
         return min(max(self._provider.shortest_gap, _GROWTH * age), _LONGEST)
 
     def _report(self, job: Job) -> None:
-        watch = self._watches.get(job.id or "")
-        if watch is None or watch.ended.done():
-            return
-        if job.state is not JobState.RUNNING:
-            watch.ended.set_result(job)
+        for watch in self._watches.get(job.id or "", ()):
+            if job.state is not JobState.RUNNING and not watch.ended.done():
+                watch.ended.set_result(job)
 
     def _end_overdue(self, batch: list[Watch]) -> None:
         """Whose time is over is looked at once more, by its row."""
         for watch in batch:
-            if not watch.ended.done() and self.overdue(watch):
+            if watch.waiting and not watch.ended.done() and self.overdue(watch):
                 watch.ended.set_result(Job(id=watch.job_id, state=JobState.ENDED))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
@@ -62,7 +63,8 @@ def write_results(connection: sqlite3.Connection, out: Path) -> None:
             os.fsync(file.fileno())
         part.replace(target)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         raise FatalError(
             f"cannot write {target}: {error.strerror or error}",
             hint="Make room or mend the permissions, then: batchcap resume",

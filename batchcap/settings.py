@@ -88,10 +88,15 @@ class Settings(msgspec.Struct, frozen=True):
     max_caption: int = 64 * 1000 * 1000
     learned: frozenset[str] = LEARNED
 
+    @property
+    def share(self) -> float:
+        """The part of every bucket that is not left to the user's other programs."""
+        return 1 - self.headroom / 100
+
     def rate(self, bucket: str) -> float | None:
         """A bucket's rate, less what is left to the user's other programs."""
         rate = self.rates.get(bucket, DEFAULT_RATES.get(bucket))
-        return None if rate is None else rate * (1 - self.headroom / 100)
+        return None if rate is None else rate * self.share
 
 
 def provider_settings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ from batchcap.cli.run import STDIN, run
 from batchcap.cli.sandbox import sandbox
 from batchcap.cli.status import status
 from batchcap.cli.verify import verify
-from batchcap.errors import BatchcapError, FatalError, UsageError
+from batchcap.errors import BatchcapError, UsageError
 from batchcap.log import printable
 from batchcap.settings import crash_at
 
@@ -41,14 +42,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _told("error", str(error), "batchcap --help lists what there is.", USAGE)
     except UsageError as error:
         return _told("error", error.message, error.hint, USAGE)
-    except (FatalError, BatchcapError) as error:
-        return _told("error", error.message, error.hint, STOPPED)
+    except (BatchcapError, sqlite3.Error) as error:
+        return _stopped(error)
     except KeyboardInterrupt:
         return _told("stopped", "nothing is lost", "The same command goes on.", INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         return FAILED
     return result if isinstance(result, int) else DONE
+
+
+def _stopped(error: BatchcapError | sqlite3.Error) -> int:
+    if isinstance(error, BatchcapError):
+        return _told("error", error.message, error.hint, STOPPED)
+    hint = "Make room or mend the permissions, then the same command again."
+    return _told("error", f"the ledger cannot be used: {error}", hint, STOPPED)
 
 
 def _told(what: str, message: str, hint: str, status: int) -> int:

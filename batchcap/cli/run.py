@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import sys
@@ -15,6 +16,7 @@ from cyclopts import Parameter
 from batchcap.cli.options import ManifestOptions, Out, SandboxFlag, ScreenOptions, WorkOptions
 from batchcap.errors import UsageError
 from batchcap.model import InvalidRow, Row
+from batchcap.settings import Settings
 
 STDIN = "<stdin>"
 """Stands for "-" while arguments are parsed: cyclopts takes that for an option."""
@@ -44,7 +46,7 @@ def run(
     log.set_up(screen.verbose, screen.log_file)
     with Lock(out), closing(connect(out, create=True)) as connection:
         try:
-            said = _taken_in(connection, manifests, reading)
+            said = _taken_in(connection, manifests, reading, settings, sandbox=sandbox)
         except UsageError:
             discard_empty(connection, out)
             raise
@@ -54,12 +56,22 @@ def run(
 
 
 def _taken_in(
-    connection: sqlite3.Connection, manifests: Sequence[str], options: ManifestOptions
+    connection: sqlite3.Connection,
+    manifests: Sequence[str],
+    options: ManifestOptions,
+    settings: Settings,
+    *,
+    sandbox: bool,
 ) -> str:
     """Import, and what to say about it."""
+    from batchcap import assembly
     from batchcap.ledger import take_in
 
-    intake = take_in(connection, sources(manifests, options), skip_invalid=options.skip_invalid)
+    def check() -> None:
+        assembly.check_origins(connection, os.environ, settings, sandbox=sandbox)
+
+    named = sources(manifests, options)
+    intake = take_in(connection, named, skip_invalid=options.skip_invalid, check=check)
     known = f", {intake.known:,} known already" if intake.known else ""
     invalid = f", {intake.invalid:,} invalid" if intake.invalid else ""
     return f"{intake.added:,} new captions in the ledger{known}{invalid}"

@@ -63,7 +63,11 @@ class Session:
         Raises `UsageError` and `FatalError` for what is found before anything starts.
         """
         fatal = ran(self._work)
-        report.write_results(self._connection, self._settings.out)
+        try:
+            report.write_results(self._connection, self._settings.out)
+        except FatalError as error:
+            fatal.append(error)
+            self._talk(LaneStopped("results", error.message, error.hint))
         return self._report(fatal)
 
     async def _work(self) -> list[FatalError]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import orjson
@@ -30,8 +30,12 @@ INSERT INTO rows
 VALUES (?, ?, ?, ?, ?, '{}', ?, 'invalid', 'invalid', ?, 0)
 """
 
+# A pending row that has an end already was paid for: nothing is created for it.
 _PUT_BACK = """
-UPDATE rows SET state = NULL, started_at = NULL, finished_at = NULL, job_id = NULL,
+UPDATE rows SET state = NULL, started_at = NULL, job_id = NULL,
+       finished_at = CASE WHEN EXISTS (
+           SELECT 1 FROM creates WHERE row = number AND ended = 'completed'
+       ) THEN finished_at END,
        code = NULL, message = NULL, retryable = NULL
 WHERE state = 'failed' AND (?1 IS NULL OR code = ?1)
 """
@@ -51,11 +55,13 @@ def take_in(
     manifests: Sequence[tuple[str, Iterable[Row | InvalidRow]]],
     *,
     skip_invalid: bool,
+    check: Callable[[], None] = lambda: None,
 ) -> Intake:
     """Import manifests, given as (name, rows), in one transaction.
 
-    Raises `UsageError` with the first problems, and leaves the ledger as it was,
-    where there is any and `skip_invalid` is off.
+    What `check` raises before the commit undoes it all. Raises `UsageError` with the
+    first problems, and leaves the ledger as it was, where there is any and
+    `skip_invalid` is off.
     """
     importer = _Importer(connection)
     connection.execute("BEGIN IMMEDIATE")
@@ -64,10 +70,12 @@ def take_in(
             importer.manifest(name, rows)
         if importer.intake.invalid and not skip_invalid:
             raise _refused(importer.intake)
+        check()
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
     return importer.intake
 
 
@@ -153,10 +161,15 @@ class _Importer:
             return (
                 "" if task[1:] == mine else f"the same task as {task[0]}, with {_other(task, mine)}"
             )
-        where = "state IS NOT 'invalid'"
-        if key := find(f"SELECT origin FROM rows WHERE key = ? AND {where}", (row.key,)).fetchone():  # noqa: S608  # no user's text in it
+        key = find(
+            "SELECT origin FROM rows WHERE key = ? AND state IS NOT 'invalid'", (row.key,)
+        ).fetchone()
+        if key:
             return f"key: {row.key[:60]!r} is the key of {key[0]} already"
-        path = find(f"SELECT origin FROM rows WHERE path = ? AND {where}", (row.path,)).fetchone()  # noqa: S608  # no user's text in it
+        path = find(
+            "SELECT origin FROM rows WHERE path = ? COLLATE NOCASE AND state IS NOT 'invalid'",
+            (row.path,),
+        ).fetchone()
         return f"name: {row.path[:80]!r} is the file of {path[0]} already"
 
     def _invalid(self, row: InvalidRow) -> None:

@@ -44,7 +44,7 @@ CREATE TABLE rows (
 );
 CREATE UNIQUE INDEX task ON rows (provider, source_id, target) WHERE state IS NOT 'invalid';
 CREATE UNIQUE INDEX key ON rows (key) WHERE state IS NOT 'invalid';
-CREATE UNIQUE INDEX path ON rows (path) WHERE state IS NOT 'invalid';
+CREATE UNIQUE INDEX path ON rows (path COLLATE NOCASE) WHERE state IS NOT 'invalid';
 CREATE INDEX pending ON rows (provider, number) WHERE state IS NULL;
 
 -- Every create is a record of its own: it may cost.

@@ -16,16 +16,19 @@ from batchcap.grouping import Group
 from batchcap.ledger.schema import damaged
 from batchcap.model import Facts, Job, JobState, Outcome, Row, Work
 
-# A job that ended without a caption is no fact of its row any more; one that
-# completed is: what it made is paid for.
+# A job that errored or was cancelled is no fact of its row any more; one that
+# completed is: what it made is paid for. One that the provider did not know is
+# an intent again: looked for before anything is sent.
 _PENDING = """
 SELECT r.number, r.key, r.provider, r.source_id, r.language, r.target, r.path,
        r.params, r.meta, r.origin,
-       c.intent_at, c.job_id,
-       (SELECT group_concat(job_id, x'0a') FROM creates WHERE row = r.number AND ended IS NOT NULL),
+       c.intent_at, CASE WHEN c.ended IS NOT 'missing' THEN c.job_id END,
+       (SELECT group_concat(job_id, x'0a') FROM creates
+        WHERE row = r.number AND ended IN ('errored', 'cancelled')),
        r.finished_at IS NOT NULL
 FROM rows r
-LEFT JOIN creates c ON c.row = r.number AND ifnull(c.ended, 'completed') = 'completed'
+LEFT JOIN creates c ON c.row = r.number
+     AND ifnull(c.ended, 'completed') IN ('completed', 'missing')
      AND c.nth = (SELECT max(nth) FROM creates WHERE row = r.number)
 WHERE r.provider = ?1 AND r.state IS NULL AND r.number > ?2
      AND (NOT ?4 OR r.finished_at IS NOT NULL)
@@ -41,7 +44,12 @@ ON CONFLICT DO UPDATE SET intent_at = excluded.intent_at
 _LAST = "row = ?1 AND nth = (SELECT max(nth) FROM creates WHERE row = ?1)"
 _CREATED = f"UPDATE creates SET job_id = ?2 WHERE {_LAST}"  # noqa: S608  # a constant
 _WITHDRAWN = f"DELETE FROM creates WHERE {_LAST} AND job_id IS NULL"  # noqa: S608  # a constant
-_JOB_ENDED = f"UPDATE creates SET ended = ?2, units = ?3 WHERE {_LAST} AND job_id = ?4"  # noqa: S608  # a constant
+# What completed once was paid for, though its job is deleted since.
+_JOB_ENDED = f"""
+UPDATE creates SET units = max(units, ?3),
+       ended = CASE WHEN ended = 'completed' AND ?2 = 'missing' THEN ended ELSE ?2 END
+WHERE {_LAST} AND job_id = ?4
+"""  # noqa: S608  # a constant
 _ENDED = """
 UPDATE rows SET state = ?, started_at = ?, finished_at = ?, bytes = ?, sha256 = ?, cues = ?,
        job_id = ?, code = ?, message = ?, retryable = ?

@@ -185,7 +185,7 @@ class Reader:
                         provider=provider,
                         source_id=source_id,
                         language=language,
-                        target=(language or "") if columns.targets else "",
+                        target=(language or "").lower() if columns.targets else "",
                         path=template.fill(fields),
                         params=params,
                         meta=draft.cells,

@@ -47,6 +47,7 @@ class HeyGen:
             "v2": V2(parts.api, words),
         }
         chosen = parts.settings.heygen_api
+        self._auto = chosen == "auto"
         self._deciding = chosen == "auto" and parts.memory.recall(_REMEMBERED) is None
         self._version = (parts.memory.recall(_REMEMBERED) or "v3") if chosen == "auto" else chosen
 
@@ -97,7 +98,8 @@ class HeyGen:
     def _decided(self) -> None:
         """Remember what answered, so that no later run has to ask."""
         self._deciding = False
-        self._memory.note(_REMEMBERED, self._version)
+        if self._auto:
+            self._memory.note(_REMEMBERED, self._version)
 
     def _retired(self, answer: Answer) -> FatalError:
         other = "v2" if self._version == "v3" else "v3"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from batchcap.answers import Answer, as_object, clean, text
-from batchcap.errors import Unavailable
+from batchcap.errors import RowError
 from batchcap.interfaces import Report
 from batchcap.model import Failure, Job, JobState
 from batchcap.pacing import Priority
@@ -87,7 +87,7 @@ class V3:
         if answer.status == 404:
             raise RouteGone(answer)
         if not isinstance(as_object(answer.json()).get("data"), list):
-            raise Unavailable(f"statuses without data: {answer.problem()}")
+            raise RowError("rejected", f"statuses without data: {answer.problem()}")
         for item in answer.items():
             job_id = text(item.get("video_id")) or text(item.get("id"))
             report(self._brief(job_id, text(item.get("status")), item.get("error")))

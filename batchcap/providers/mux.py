@@ -15,7 +15,7 @@ from urllib.parse import quote
 import orjson
 
 from batchcap.answers import Answer, as_object, clean, text, whole
-from batchcap.errors import Ambiguous, FatalError, RowError, RowSkipped, Unavailable
+from batchcap.errors import FatalError, RowError, RowSkipped, Unavailable
 from batchcap.events import Warned
 from batchcap.interfaces import Leaving, Report
 from batchcap.model import Create, Facts, Failure, Job, JobState, Json, Record, Row
@@ -122,7 +122,8 @@ class Mux:
         spent = () if facts.delivered else ours
         usable = [job for job in found if job.state in _GOOD or job.id in spent]
         if usable:
-            return min(usable, key=lambda job: (job.state not in _GOOD, job.id not in ours))
+            made = {text(job.get("id")): whole(job.get("created_at")) for job in mine}
+            return min(usable, key=lambda job: _fitness(job, ours, made))
         if facts.delivered:
             return await self._uploaded(row, None)
         if self._now() - (facts.intent_at or 0.0) > _PURGED:
@@ -143,7 +144,10 @@ class Mux:
         active: dict[str, Json] = {}
         pages = 0
         for status in _ACTIVE:
-            listed = await self._listed({"status": status}, Priority.POLL)
+            try:
+                listed = await self._listed({"status": status}, Priority.POLL)
+            except _EndlessError as error:  # no sweep then: each row looks for itself
+                raise RowError("rejected", error.message) from None
             pages += 1 + len(listed) // _PAGE
             active.update((text(one.get("id")), one) for one in listed)
         self._sweep_pages = pages
@@ -294,7 +298,8 @@ class Mux:
     def _accepted(self, answer: Answer) -> Job:
         job = self._job(answer.data())
         if not _sound(job.id):
-            raise Ambiguous("the create was accepted without a sound job id")
+            told = "the create was accepted without a sound job id"
+            raise RowError("outcome_unknown", told, retryable=True)
         return job
 
     async def _described(self, job_id: str, priority: Priority) -> Job:
@@ -328,7 +333,7 @@ class Mux:
             listed.update(items)
             if repeated or len(answer.items()) < _PAGE:
                 return list(listed.values())
-        raise Unavailable(f"the list of jobs has more than {_MOST_PAGES} pages")
+        raise _EndlessError(f"the list of jobs has more than {_MOST_PAGES} pages")
 
     async def _check_route(self) -> None:
         """Tell a retired API from a refusal: the list has no id that could be missing."""
@@ -378,6 +383,10 @@ class Mux:
         return _STATES.get(word, JobState.RUNNING)
 
 
+class _EndlessError(Unavailable):
+    """A list that is longer than any account's."""
+
+
 def tag(row: Row) -> str:
     """What marks our create in `passthrough`: the same for the same task, always."""
     return _mark(row.source_id, row.target)
@@ -397,7 +406,7 @@ def _body(row: Row, track_id: str) -> Json:
         "parameters": {
             "asset_id": row.source_id,
             "track_id": track_id,
-            "to_language_code": row.target,
+            "to_language_code": row.language or row.target,
             **handed_on,
         },
     }
@@ -406,6 +415,11 @@ def _body(row: Row, track_id: str) -> Json:
 def _replaces(row: Row) -> bool:
     """Whether the user wants an existing track replaced, so that it is no caption to take."""
     return bool(row.params.get("replace_existing_tracks", "fail") != "fail")
+
+
+def _fitness(job: Job, ours: Container[str], made: Mapping[str, int]) -> tuple[bool, bool, int]:
+    """Of several jobs the least: one that gives a caption, ours, the youngest."""
+    return job.state not in _GOOD, job.id not in ours, -made[job.id or ""]
 
 
 def _sound(job_id: str | None) -> bool:

@@ -1,7 +1,7 @@
 """Which translate-captions jobs an asset has, read once for all rows that look.
 
-Summaries carry no parameters, so each job is read by itself; its parameters never
-change, and are read once.
+Summaries carry no parameters, so each job is read by itself; once it has ended it
+never changes, and is not read again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from batchcap.model import Json
 
 _ASSETS = 1024
 _JOBS = 8192
+_ENDED = frozenset({"completed", "errored", "cancelled"})
 
 ListJobs = Callable[[str], Awaitable[list[Json]]]
 ReadJob = Callable[[str], Awaitable[Json | None]]
@@ -47,7 +48,8 @@ class History:
             job_id = text(summary.get("id"))
             detail = self._known.get(job_id) or await self._read(job_id)
             if detail is not None:
-                self._known[job_id] = detail
+                if detail.get("status") in _ENDED:
+                    self._known[job_id] = detail
                 found.append({**detail, "status": summary.get("status")})
         _trim(self._known, _JOBS)
         return found

@@ -303,7 +303,36 @@ class TestLedger:
         put_back(connection, None)
         assert (await facts(ledger)).job_id == "paid"
 
-    @pytest.mark.parametrize("state", [JobState.ERRORED, JobState.CANCELLED, JobState.MISSING])
+    async def test_a_job_that_was_not_known_is_looked_for_after_put_back(
+        self, ledger: SqliteLedger, connection: sqlite3.Connection
+    ) -> None:
+        imported(connection, many(1))
+        mine = await first(ledger)
+        await ledger.intend(mine)
+        await ledger.created(mine, "gone")
+        await ledger.ended(mine, failed("not_found", Job(id="gone", state=JobState.MISSING)))
+        put_back(connection, None)
+        found = await facts(ledger)
+        assert found.intent_at is not None
+        assert (found.job_id, found.former) == (None, ())
+
+    async def test_what_completed_once_stays_paid_for_whatever_becomes_of_its_job(
+        self, ledger: SqliteLedger, connection: sqlite3.Connection, tmp_path: Path
+    ) -> None:
+        imported(connection, many(1))
+        mine = await first(ledger)
+        await ledger.intend(mine)
+        await ledger.created(mine, "paid")
+        done = Job(id="paid", state=JobState.COMPLETED, units=7)
+        await ledger.ended(mine, failed("link_dead", done))
+        put_back(connection, None)
+        await ledger.ended(mine, failed("not_found", Job(id="paid", state=JobState.MISSING)))
+        put_back(connection, None)
+        found = await facts(ledger)
+        assert (found.job_id, found.delivered) == ("paid", True)
+        assert seen(tmp_path, CREATES) == [(1, 1, "paid", "completed", 7)]
+
+    @pytest.mark.parametrize("state", [JobState.ERRORED, JobState.CANCELLED])
     async def test_a_job_that_ended_badly_is_made_anew_after_put_back(
         self, ledger: SqliteLedger, connection: sqlite3.Connection, state: JobState
     ) -> None:

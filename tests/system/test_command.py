@@ -138,6 +138,7 @@ def test_a_ledger_belongs_to_one_origin(shell: Shell, sandbox: Mapping[str, str]
     assert other.returncode == 2
     assert "sandbox" in other.stderr
     assert sandbox["HEYGEN_API_BASE"] in other.stderr
+    assert shell.run("resume", "--sandbox", "--json").stdout.count('"total":1')
 
 
 def test_json_is_all_there_is_on_stdout(shell: Shell) -> None:
