@@ -11,10 +11,11 @@ from pathlib import Path
 import anyio
 import pytest
 
+from batchcap.errors import UsageError
 from batchcap.ledger import connect, take_in
 from batchcap.sandbox import Sandbox, SandboxOptions, heygen_ids
 from batchcap.sandbox.assets import asset
-from tests.world import heygen_row, mux_row, now, run_rows
+from tests.world import heygen_row, mux_row, now, rows_of, run_rows
 
 pytestmark = pytest.mark.anyio
 
@@ -344,3 +345,14 @@ async def test_an_intent_older_than_jobs_are_kept_is_told_by_the_track_or_not_at
         ran = await run_rows(sandbox, tmp_path)
         assert sandbox.journal.count("mux.create") == 0
     assert list(ran.states().values()) == [end]
+
+
+async def test_a_tag_in_other_letters_is_the_same_task(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text(
+        "asset_id,track_id,to_language_code\nfilm,film-en,pt-BR\nfilm,film-en,pt-br\n"
+    )
+    with (
+        closing(connect(tmp_path / "out", create=True)) as connection,
+        pytest.raises(UsageError, match=r":3: the same task as .*:2"),
+    ):
+        take_in(connection, [("m.csv", rows_of(tmp_path / "m.csv"))], skip_invalid=False)

@@ -86,3 +86,17 @@ def test_a_sandbox_that_cannot_start_is_told_without_a_traceback(shell: Shell) -
     ran = shell.run("run", more, "--sandbox")
     assert ran.returncode == 3
     assert "the sandbox did not start" in ran.stderr
+
+
+def test_no_room_for_the_import_is_told_without_a_traceback(shell: Shell) -> None:
+    name = shell.manifest("video_translate_id\n" + "".join(f"video-{n}\n" for n in range(20_000)))
+    limit = (600 * 1024, 600 * 1024)
+    ran = shell.run(
+        "run",
+        name,
+        "--sandbox",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+    )
+    assert ran.returncode == 3, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert "hint: " in ran.stderr

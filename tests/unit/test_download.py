@@ -381,3 +381,18 @@ async def test_a_cancelled_fetch_leaves_no_part_file(
             await made.fetch(f"{url}/x")
         assert made.files() == {}
         assert made.slots.value == 4
+
+
+async def test_an_outage_of_the_file_host_costs_no_caption(tmp_path: Path) -> None:
+    down_from, down_until = clock() + 5, clock() + 305
+
+    async def host(_: web.Request) -> web.Response:
+        down = down_from <= clock() < down_until
+        return web.Response(status=503) if down else web.Response(body=VTT)
+
+    async with serving(host) as url, office(tmp_path) as here, anyio.create_task_group() as group:
+        await here.fetch(f"{url}/first")
+        await asyncio.sleep(10)
+        for number in range(20):
+            group.start_soon(here.fetch, f"{url}/{number}", f"d/{number}.vtt")
+    assert len(here.files()) == 21

@@ -371,3 +371,11 @@ async def test_a_job_resumed_at_a_great_age_is_asked_about_at_once() -> None:
         watch = made.poller.watch("a", started - 90_000, 7200.0)
         assert (await made.poller.wait(watch)).state is JobState.COMPLETED
     assert clock() - started < 1
+
+
+async def test_two_rows_may_wait_for_one_job() -> None:
+    board = Board()
+    board.ends["a"] = clock() + 30
+    async with room(board) as made:
+        jobs = await asyncio.gather(made.follow("a"), made.follow("a"))
+    assert {job.id for job in jobs} == {"a"}
