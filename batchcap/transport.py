@@ -13,7 +13,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import anyio
@@ -278,6 +278,11 @@ def _secrets(headers: Mapping[str, str]) -> Iterator[bytes]:
             with contextlib.suppress(ValueError):
                 words += base64.b64decode(word).split(b":", 1)
         yield from (one for one in words if len(one) >= _SECRET)
+
+
+def segment(name: str) -> str:
+    """An id as one path segment, whatever it holds."""
+    return quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
 
 
 def _query(query: Mapping[str, str] | None) -> str:

@@ -13,8 +13,8 @@ from batchcap.errors import RowError
 from batchcap.interfaces import Report
 from batchcap.model import Failure, Job, JobState
 from batchcap.pacing import Priority
-from batchcap.providers.heygen_words import RouteGone, Words, check, segment
-from batchcap.transport import Api
+from batchcap.providers.heygen_words import RouteGone, Words, check
+from batchcap.transport import Api, segment
 
 _ROOT = "/v3/video-translations"
 _PAGE = 100

@@ -6,8 +6,6 @@ use synonyms in places; one table takes them all.
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from batchcap.answers import Answer, as_object, clean, text
 from batchcap.errors import RowError
 from batchcap.events import Warned
@@ -92,11 +90,6 @@ def told_error(answer: Answer) -> str:
     """The envelope's `error` of a 2xx answer: null, a string or an object; "" for null."""
     content = as_object(answer.json())
     return answer.problem().message if content.get("error") else ""
-
-
-def segment(job_id: str) -> str:
-    """An id as one path segment, whatever it holds."""
-    return quote(job_id, safe="") if job_id.strip(".") else job_id.replace(".", "%2E")
 
 
 def refused(answer: Answer) -> RowError:

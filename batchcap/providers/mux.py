@@ -8,23 +8,31 @@ fields, shapes and events, and its contract is not public yet.
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Container, Mapping, Sequence
 from urllib.parse import quote
 
-import orjson
-
-from batchcap.answers import Answer, as_object, clean, text, whole
+from batchcap.answers import Answer, as_object, text, whole
 from batchcap.errors import FatalError, RowError, RowSkipped, Unavailable
-from batchcap.events import Warned
 from batchcap.interfaces import Leaving, Report
-from batchcap.model import Create, Facts, Failure, Job, JobState, Json, Record, Row
+from batchcap.model import Create, Facts, Job, JobState, Json, Record, Row
 from batchcap.pacing import Priority
 from batchcap.providers.entry import Entry, Parts
 from batchcap.providers.mux_assets import Asset, Assets
 from batchcap.providers.mux_history import History, same_work
 from batchcap.providers.mux_signing import PlaybackSigner
+from batchcap.providers.mux_words import (
+    GOOD,
+    Words,
+    body,
+    fitness,
+    mark,
+    replaces,
+    sound,
+    tag,
+    tagged,
+)
 from batchcap.providers.refusals import check_access, rejected
+from batchcap.transport import segment
 
 ROBOTS = "/robots/v0"
 WORKFLOW = "translate-captions"
@@ -33,26 +41,14 @@ _TRANSLATE = f"{_JOBS}/{WORKFLOW}"
 
 CREDENTIALS = ("MUX_TOKEN_ID", "MUX_TOKEN_SECRET")
 
-_STATES = {
-    "pending": JobState.RUNNING,
-    "processing": JobState.RUNNING,
-    "completed": JobState.COMPLETED,
-    "errored": JobState.ERRORED,
-    "cancelled": JobState.CANCELLED,
-}
 _ACTIVE = ("pending", "processing")
 """In this order: a job that moves on between the two lists is then in both."""
-
-_GOOD = (JobState.RUNNING, JobState.COMPLETED)
 
 _PURGED = 29 * 86400.0
 """Seconds after which an absent job proves nothing: Mux deletes jobs after 30 days."""
 
-_PARAMETERS = ("upload_to_mux", "never_translate", "track_name", "replace_existing_tracks")
 _PAGE = 100
 _MOST_PAGES = 500
-
-_LONGEST_ID = 255
 
 
 class Mux:
@@ -66,7 +62,6 @@ class Mux:
 
     def __init__(self, parts: Parts) -> None:
         self._api = parts.api
-        self._observer = parts.observer
         self._stream = parts.settings.stream_url.rstrip("/")
         self._on_existing = parts.settings.on_existing
         self._assets = Assets(self._read_asset)
@@ -74,7 +69,7 @@ class Mux:
         self._history = History(self._jobs_of, self._detail, parts.now)
         self._signer = PlaybackSigner(parts.settings.secrets, parts.now)
         self._sweep_pages = len(_ACTIVE)
-        self._odd_words: set[str] = set()
+        self._words = Words(parts.observer)
 
     @property
     def read_rate(self) -> float | None:
@@ -85,18 +80,18 @@ class Mux:
         """See `interfaces.Provider`. Reads the asset only where the row names no track."""
         track_id = row.params.get("track_id")
         if track_id is None:
-            asset = await self._assets.get(row.source_id)
-            if not _replaces(row) and (found := self._existing(row, asset)):
+            asset = await self._assets.get(row.source_id, priority=Priority.START)
+            if not replaces(row) and (found := self._existing(row, asset)):
                 return found
             track_id = asset.source_track(row.params.get("from_language"))
-        return Create(_body(row, track_id))
+        return Create(body(row, track_id))
 
     async def submit(self, row: Row, create: Create, leaving: Leaving) -> Job:
         """See `interfaces.Provider`. `POST /robots/v0/jobs/translate-captions`, 202."""
         answer = await self._post(create, leaving)
         if answer.status == 409:
             twin = await self._twin(row, create)
-            if twin is not None and twin.state in _GOOD:
+            if twin is not None and twin.state in GOOD:
                 return twin
             if twin is not None:  # it ended without a caption: it should not be in the way
                 answer = await self._post(create, leaving)
@@ -117,13 +112,13 @@ class Mux:
         jobs = await self._history.jobs(row.source_id, since)
         track_id = row.params.get("track_id")
         mine = [job for job in jobs if same_work(job, row.source_id, row.target, track_id)]
-        found = [self._job(job) for job in mine if text(job.get("id")) not in facts.former]
-        ours = {text(job.get("id")) for job in mine if _tagged(job, tag(row))}
+        found = [self._words.job(job) for job in mine if text(job.get("id")) not in facts.former]
+        ours = {text(job.get("id")) for job in mine if tagged(job, tag(row))}
         spent = () if facts.delivered else ours
-        usable = [job for job in found if job.state in _GOOD or job.id in spent]
+        usable = [job for job in found if job.state in GOOD or job.id in spent]
         if usable:
             made = {text(job.get("id")): whole(job.get("created_at")) for job in mine}
-            return min(usable, key=lambda job: _fitness(job, ours, made))
+            return min(usable, key=lambda job: fitness(job, ours, made))
         if facts.delivered:
             return await self._uploaded(row, None)
         if self._now() - (facts.intent_at or 0.0) > _PURGED:
@@ -181,12 +176,10 @@ class Mux:
 
     async def cancel(self, job_id: str) -> Job:
         """Ask Mux to cancel a job; one that ended already stays as it is (409)."""
-        answer = await self._api.post(
-            f"{_JOBS}/{_segment(job_id)}/cancel", priority=Priority.FINISH
-        )
+        answer = await self._api.post(f"{_JOBS}/{segment(job_id)}/cancel", priority=Priority.FINISH)
         self._check(answer)
         if answer.ok:
-            return self._job(answer.data())
+            return self._words.job(answer.data())
         if answer.status in {404, 409}:
             return await self._described(job_id, Priority.FINISH)
         raise rejected(answer)
@@ -194,10 +187,10 @@ class Mux:
     def _track_url(self, asset: Asset, track_id: str) -> str:
         track = f"text/{quote(track_id, safe='')}.vtt"
         for playback_id in asset.playback.get("public", ()):
-            return f"{self._stream}/{_segment(playback_id)}/{track}"
+            return f"{self._stream}/{segment(playback_id)}/{track}"
         for playback_id in asset.playback.get("signed", ()):
             token = self._signer.token(playback_id)
-            return f"{self._stream}/{_segment(playback_id)}/{track}?token={token}"
+            return f"{self._stream}/{segment(playback_id)}/{track}?token={token}"
         policies = ", ".join(asset.playback) or "none"
         raise RowError("link_dead", f"asset {asset.id} has no usable playback id ({policies})")
 
@@ -213,9 +206,11 @@ class Mux:
         track_id = create.body["parameters"]["track_id"]
         jobs = await self._history.jobs(row.source_id, self._now())
         twins = [
-            self._job(job) for job in jobs if same_work(job, row.source_id, row.target, track_id)
+            self._words.job(job)
+            for job in jobs
+            if same_work(job, row.source_id, row.target, track_id)
         ]
-        return min(twins, key=lambda job: job.state not in _GOOD, default=None)
+        return min(twins, key=lambda job: job.state not in GOOD, default=None)
 
     async def _outlived(self, row: Row) -> Job:
         """Where the job may be deleted already, only what it made can tell of it."""
@@ -244,23 +239,23 @@ class Mux:
         source, target = text(about.get("asset_id")), text(about.get("to_language_code"))
         return Record(
             id=text(data.get("id")),
-            state=self._state(text(data.get("status"))),
+            state=self._words.state(text(data.get("status"))),
             source_id=source,
             target=target,
             track_id=text(about.get("track_id")) or None,
-            ours=_tagged(data, _mark(source, target)),
+            ours=tagged(data, mark(source, target)),
             units=whole(data.get("units_consumed")),
         )
 
     async def _jobs_of(self, asset_id: str) -> list[Json]:
         listed = await self._listed({"asset_id": asset_id})
-        if not all(_sound(text(job.get("id"))) for job in listed):
+        if not all(sound(text(job.get("id"))) for job in listed):
             told = f"asset {asset_id} has jobs without a sound id, so nobody can tell which is ours"
             raise RowError("outcome_unknown", told, retryable=True)
         return listed
 
     async def _detail(self, job_id: str) -> Json | None:
-        answer = await self._get(f"{_TRANSLATE}/{_segment(job_id)}")
+        answer = await self._get(f"{_TRANSLATE}/{segment(job_id)}")
         return answer.data() if answer.ok else None
 
     async def _explained(self, row: Row, create: Create, answer: Answer) -> Job:
@@ -277,7 +272,7 @@ class Mux:
         if not source.ready:
             message = f"text track {source_id} of asset {asset.id} is {source.status}"
             raise RowError("track_not_ready", message, retryable=source.status == "preparing")
-        if not _replaces(row) and (found := self._existing(row, asset)):
+        if not replaces(row) and (found := self._existing(row, asset)):
             return found
         raise rejected(answer)
 
@@ -296,21 +291,21 @@ class Mux:
                 return Job(id=None, state=JobState.COMPLETED, track=track.id)
 
     def _accepted(self, answer: Answer) -> Job:
-        job = self._job(answer.data())
-        if not _sound(job.id):
+        job = self._words.job(answer.data())
+        if not sound(job.id):
             told = "the create was accepted without a sound job id"
             raise RowError("outcome_unknown", told, retryable=True)
         return job
 
     async def _described(self, job_id: str, priority: Priority) -> Job:
-        answer = await self._get(f"{_TRANSLATE}/{_segment(job_id)}", priority=priority)
+        answer = await self._get(f"{_TRANSLATE}/{segment(job_id)}", priority=priority)
         if answer.status == 410:
             raise _gone(answer)
         if answer.status == 404:
             return Job(id=job_id, state=JobState.MISSING)
         if not answer.ok:
             raise rejected(answer)
-        return self._job(answer.data(), job_id)
+        return self._words.job(answer.data(), job_id)
 
     async def _listed(
         self, query: Mapping[str, str], priority: Priority = Priority.FINISH
@@ -349,8 +344,8 @@ class Mux:
         self._check(answer)
         return answer
 
-    async def _read_asset(self, asset_id: str) -> Answer:
-        return await self._get(f"/video/v1/assets/{_segment(asset_id)}", priority=Priority.START)
+    async def _read_asset(self, asset_id: str, priority: Priority) -> Answer:
+        return await self._get(f"/video/v1/assets/{segment(asset_id)}", priority=priority)
 
     def _check(self, answer: Answer) -> None:
         check_access(answer, self.name, CREDENTIALS)
@@ -362,89 +357,9 @@ class Mux:
                 provider=self.name,
             )
 
-    def _job(self, data: Json, job_id: str | None = None) -> Job:
-        word = text(data.get("status"))
-        outputs = as_object(data.get("outputs"))
-        state = self._state(word)
-        return Job(
-            id=text(data.get("id")) or job_id,
-            state=state,
-            link=text(outputs.get("temporary_vtt_url")) or None,
-            track=text(outputs.get("uploaded_track_id")) or None,
-            failure=_failure(data) if state is JobState.ERRORED else None,
-            units=whole(data.get("units_consumed")),
-        )
-
-    def _state(self, word: str) -> JobState:
-        """A word never seen before is "still running", told once."""
-        if word not in _STATES and word not in self._odd_words:
-            self._odd_words.add(word)
-            self._observer(Warned(f"mux: job status {clean(word)!r} is new; taken as running"))
-        return _STATES.get(word, JobState.RUNNING)
-
 
 class _EndlessError(Unavailable):
     """A list that is longer than any account's."""
-
-
-def tag(row: Row) -> str:
-    """What marks our create in `passthrough`: the same for the same task, always."""
-    return _mark(row.source_id, row.target)
-
-
-def _mark(source_id: str, target: str) -> str:
-    task = f"{Mux.name}\n{source_id}\n{target}"
-    return hashlib.sha256(task.encode()).hexdigest()[:20]
-
-
-def _body(row: Row, track_id: str) -> Json:
-    passthrough = {"batchcap": tag(row), "passthrough": row.params.get("passthrough")}
-    kept = {key: value for key, value in passthrough.items() if value is not None}
-    handed_on = {key: row.params[key] for key in _PARAMETERS if key in row.params}
-    return {
-        "passthrough": orjson.dumps(kept).decode(),
-        "parameters": {
-            "asset_id": row.source_id,
-            "track_id": track_id,
-            "to_language_code": row.language or row.target,
-            **handed_on,
-        },
-    }
-
-
-def _replaces(row: Row) -> bool:
-    """Whether the user wants an existing track replaced, so that it is no caption to take."""
-    return bool(row.params.get("replace_existing_tracks", "fail") != "fail")
-
-
-def _fitness(job: Job, ours: Container[str], made: Mapping[str, int]) -> tuple[bool, bool, int]:
-    """Of several jobs the least: one that gives a caption, ours, the youngest."""
-    return job.state not in _GOOD, job.id not in ours, -made[job.id or ""]
-
-
-def _sound(job_id: str | None) -> bool:
-    """Whether a job can be asked after by its id (Mux's API reference: 1 to 255 characters)."""
-    return 0 < len(job_id or "") <= _LONGEST_ID
-
-
-def _tagged(job: Json, mine: str) -> bool:
-    """Whether a job's passthrough carries our tag."""
-    try:
-        return bool(as_object(orjson.loads(text(job.get("passthrough")))).get("batchcap") == mine)
-    except orjson.JSONDecodeError:
-        return False
-
-
-def _failure(data: Json) -> Failure:
-    """The job's errors; `retryable` may be absent, and then nobody promised anything."""
-    listed = data.get("errors")
-    errors = [as_object(one) for one in listed] if isinstance(listed, list) else []
-    told = "; ".join(
-        f"{text(one.get('type'))}: {text(one.get('message')) or text(one.get('messages'))}"
-        for one in errors
-    )
-    retryable = any(one.get("retryable") is True for one in errors)
-    return Failure("job_failed", clean(told) or "the job errored without a reason", retryable)
 
 
 def _gone(answer: Answer) -> FatalError:
@@ -454,11 +369,6 @@ def _gone(answer: Answer) -> FatalError:
         "the ledger stays good for it.",
         provider=Mux.name,
     )
-
-
-def _segment(name: str) -> str:
-    """An id as one path segment, whatever it holds."""
-    return quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
 
 
 def _headers(secrets: Mapping[str, str]) -> Mapping[str, str]:

@@ -15,6 +15,7 @@ import msgspec
 
 from batchcap.answers import Answer, as_object, text
 from batchcap.errors import RowError
+from batchcap.pacing import Priority
 
 _KEPT = 2048
 _FRESH = 300.0
@@ -80,11 +81,13 @@ class Asset(msgspec.Struct, frozen=True):
 class Assets:
     """Reads assets, each once for many askers."""
 
-    def __init__(self, read: Callable[[str], Awaitable[Answer]]) -> None:
+    def __init__(self, read: Callable[[str, Priority], Awaitable[Answer]]) -> None:
         self._read = read
         self._known: OrderedDict[str, tuple[float, asyncio.Future[Asset]]] = OrderedDict()
 
-    async def get(self, asset_id: str, *, fresh: bool = False) -> Asset:
+    async def get(
+        self, asset_id: str, *, fresh: bool = False, priority: Priority = Priority.FINISH
+    ) -> Asset:
         """An asset as of at most five minutes ago, or as of now.
 
         Raises `RowError` "asset_not_found", and whatever the request raises.
@@ -92,7 +95,7 @@ class Assets:
         now = asyncio.get_running_loop().time()
         read_at, asked = self._known.get(asset_id, (0.0, None))
         if asked is None or (asked.done() and (fresh or now - read_at > _FRESH)):
-            asked = asyncio.ensure_future(self._asked(asset_id))
+            asked = asyncio.ensure_future(self._asked(asset_id, priority))
             self._known[asset_id] = (now, asked)
             self._forget_oldest()
         try:
@@ -102,8 +105,8 @@ class Assets:
                 del self._known[asset_id]
             raise
 
-    async def _asked(self, asset_id: str) -> Asset:
-        answer = await self._read(asset_id)
+    async def _asked(self, asset_id: str, priority: Priority) -> Asset:
+        answer = await self._read(asset_id, priority)
         if answer.status == 404:
             raise RowError(
                 "asset_not_found", f"asset {asset_id} does not exist in this environment"
