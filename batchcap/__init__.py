@@ -25,6 +25,7 @@ The map of the house. A row travels through it in one direction:
 `report`              results.jsonl, the summary, the last line
 `verification`        every file against the ledger
 `rebuilding`          a ledger made anew, without creating anything
+`export`              the results as CSV and JSON
 `auditing`            the ledger against the provider's books
 `settings`            flags and environment, checked
 `descriptors`         how many files may be open, and what fits in

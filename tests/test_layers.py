@@ -18,7 +18,16 @@ LAYERS = [
     {"engine", "poller"},
     {"answers", "captions", "descriptors", "filehost", "ledger", "log", "manifest"}
     | {"report", "settings", "store", "tally", "transport"},
-    {"auditing", "download", "progress", "providers", "rebuilding", "sandbox", "verification"},
+    {
+        "auditing",
+        "download",
+        "export",
+        "progress",
+        "providers",
+        "rebuilding",
+        "sandbox",
+        "verification",
+    },
     {"assembly"},
     {"cli", "__main__"},
 ]

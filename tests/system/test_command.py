@@ -166,6 +166,14 @@ def test_failed_rows_are_told_and_put_back(shell: Shell) -> None:
     assert json.loads(again.stdout)["errors"] == {"not_found": 1, "job_failed": 1}
 
 
+def test_a_report_is_csv_or_json(shell: Shell) -> None:
+    name = shell.manifest("video_translate_id,note\none,=1+1\n")
+    assert shell.run("run", name, "--sandbox").returncode == 0
+    assert json.loads(shell.run("report").stdout)["totals"]["done"] == 1
+    assert shell.run("report", "--format", "csv", "--file", "r.csv").returncode == 0
+    assert "'=1+1" in (shell.folder / "r.csv").read_text()
+
+
 def test_standard_input_is_a_manifest(shell: Shell) -> None:
     ran = shell.run("run", "-", "--sandbox", "--json", input="video_translate_id\none\n")
     assert ran.returncode == 0
