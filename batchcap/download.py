@@ -19,7 +19,6 @@ import anyio
 from batchcap import captions
 from batchcap.circuit import Circuit
 from batchcap.errors import BadCaption, LinkExpired, Unavailable
-from batchcap.events import Event
 from batchcap.filehost import FileHosts
 from batchcap.model import Caption
 from batchcap.retry import Backoff
@@ -36,10 +35,6 @@ _COARSE = 2.0
 """Seconds by which a file's time may lag behind the clock."""
 
 
-def _unheard(_event: Event) -> None:
-    """For a downloader that is used by itself."""
-
-
 class CaptionDownloader:
     """The engine's `Downloader` for one provider's file hosts."""
 
@@ -51,13 +46,13 @@ class CaptionDownloader:
         slots: anyio.Semaphore,
         largest: int,
         stop: Stop,
+        circuit: Circuit,
         backoff: Backoff | None = None,
-        circuit: Circuit | None = None,
     ) -> None:
         self._store, self._hosts, self._slots = store, hosts, slots
         self._largest, self._stop = largest, stop
         self._backoff = backoff or Backoff()
-        self._circuit = circuit or Circuit("file hosts", stop, _unheard)
+        self._circuit = circuit
 
     async def adopt(self, path: str, since: float) -> Caption | None:
         """See `interfaces.Downloader.adopt`."""

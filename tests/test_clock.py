@@ -14,8 +14,8 @@ from batchcap.pacing import Priority
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.stopping import Stop
 from batchcap.transport import Api
-from tests.fakes import Recorder, bucket
-from tests.world import heygen_row, mux_row, now, run_rows
+from tests.fakes import Recorder, bucket, now
+from tests.world import heygen_row, mux_row, run_rows
 
 pytestmark = pytest.mark.anyio
 

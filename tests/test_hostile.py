@@ -39,11 +39,12 @@ from tests.fakes import (
     bucket,
     clock,
     dispatching,
+    now,
     raw_serving,
     request_head,
     serving,
 )
-from tests.world import Ran, heygen_row, lifted, mux_row, now, run_rows
+from tests.world import Ran, heygen_row, lifted, mux_row, run_rows
 
 pytestmark = pytest.mark.anyio
 

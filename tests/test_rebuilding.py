@@ -22,7 +22,8 @@ from batchcap.ledger.schema import file
 from batchcap.model import Facts, Job, Row
 from batchcap.rebuilding import Rebuilt, look_up, take_files
 from batchcap.sandbox import Sandbox, SandboxOptions
-from tests.world import desk, heygen_row, mux_row, now, run_rows
+from tests.fakes import now
+from tests.world import desk, heygen_row, mux_row, run_rows
 
 pytestmark = pytest.mark.anyio
 

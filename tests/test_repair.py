@@ -17,7 +17,8 @@ from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.sandbox.assets import asset
 from batchcap.tally import Tally
 from batchcap.verification import Fault, Verdict, check_files, check_folder, check_tasks
-from tests.world import heygen_row, lifted, mux_row, now, run_rows
+from tests.fakes import now
+from tests.world import heygen_row, lifted, mux_row, run_rows
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,8 @@ from batchcap.errors import UsageError
 from batchcap.ledger import connect, take_in
 from batchcap.sandbox import Sandbox, SandboxOptions, heygen_ids
 from batchcap.sandbox.assets import asset
-from tests.world import heygen_row, mux_row, now, rows_of, run_rows
+from tests.fakes import now
+from tests.world import heygen_row, mux_row, rows_of, run_rows
 
 pytestmark = pytest.mark.anyio
 

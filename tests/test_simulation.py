@@ -25,7 +25,8 @@ from batchcap.ledger import connect, put_back, results, take_in
 from batchcap.model import Row
 from batchcap.sandbox import FAULTS, Sandbox, SandboxOptions
 from batchcap.tally import Tally
-from tests.world import heygen_row, lifted, mux_row, now
+from tests.fakes import now
+from tests.world import heygen_row, lifted, mux_row
 
 pytestmark = pytest.mark.anyio
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -25,26 +24,7 @@ from batchcap.settings import LIFTED, Settings, provider_settings
 from batchcap.stopping import Stop
 from batchcap.tally import Tally
 from batchcap.transport import Api
-
-EPOCH = 1_790_000_000.0
-
-
-def now() -> float:
-    """Unix seconds that move with the loop's clock."""
-    return EPOCH + asyncio.get_running_loop().time()
-
-
-class Notes:
-    """A `Memory` that forgets with the test."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
-
-    def recall(self, key: str) -> str | None:
-        return self.kept.get(key)
-
-    def note(self, key: str, value: str) -> None:
-        self.kept[key] = value
+from tests.fakes import Notes, now
 
 
 def lifted(out: Path, **changes: Any) -> Settings:

@@ -14,7 +14,8 @@ from batchcap.interfaces import Provider
 from batchcap.model import Create, Job, JobState, Row
 from batchcap.providers import PROVIDERS
 from batchcap.sandbox import Sandbox, SandboxOptions
-from tests.world import desk, heygen_row, mux_row, now
+from tests.fakes import now
+from tests.world import desk, heygen_row, mux_row
 
 pytestmark = [
     pytest.mark.anyio,

@@ -15,6 +15,7 @@ import anyio
 import pytest
 from aiohttp import web
 
+from batchcap.circuit import Circuit
 from batchcap.download import CaptionDownloader
 from batchcap.errors import BadCaption, FatalError, LinkExpired, RowError, Stopped, Unavailable
 from batchcap.filehost import FileHosts
@@ -63,6 +64,7 @@ class Office:
             slots=self.slots,
             largest=largest,
             stop=self.stop,
+            circuit=Circuit("file hosts", self.stop, Recorder()),
             backoff=Backoff(jitter=0.0),
         )
 
