@@ -8,7 +8,9 @@ The map of the house. A row travels through it in one direction:
 `manifest`            CSV, JSON and JSONL into rows, checked by file and line
 `ledger`              the checkpoint in SQLite: rows, facts, outcomes
 `engine`              carries each row from manifest to file
-`poller`              watches every outstanding job of a provider at once
+`poller`              follows every outstanding job of a provider at once
+`asking`              when a question is worth its requests
+`durations`           how long jobs take, learned and kept
 `providers`           `PROVIDERS`: paths, fields and words of each API
 `transport`           requests to an API: pace, send, classify, repeat
 `answers`             what came back, read tolerantly
@@ -33,6 +35,7 @@ The map of the house. A row travels through it in one direction:
 `model`, `errors`     the nouns, and what can go wrong
 `failpoints`          a crash at every boundary, on purpose
 `virtual`             the loop whose clock jumps
+`rehearsal`           a run of hours in seconds: the engine, providers in memory
 `sandbox`             both providers over real HTTP, with faults on demand
 ====================  ==========================================================
 

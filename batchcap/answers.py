@@ -105,6 +105,11 @@ def whole(value: object) -> int:
     return int(value) if isinstance(value, (int, float)) and 0 <= value < 1e15 else 0
 
 
+def fraction(value: object) -> float | None:
+    """A number above 0; None for everything else."""
+    return float(value) if isinstance(value, (int, float)) and 0 < value < 1e15 else None
+
+
 def clean(message: str) -> str:
     """A provider's words made safe to print: one line, no control characters, no links."""
     printable = "".join(c if c.isprintable() else " " for c in message[:4096])

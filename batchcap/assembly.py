@@ -154,7 +154,7 @@ class Run:
         largest = self._settings.max_caption
         return Lane(
             provider=provider,
-            poller=Poller(provider, stop, observer),
+            poller=Poller(provider, stop, observer, self._ledger),
             downloader=CaptionDownloader(
                 store,
                 hosts,

@@ -18,6 +18,7 @@ from collections.abc import Callable
 import anyio
 import msgspec
 
+from batchcap import durations
 from batchcap.errors import (
     Ambiguous,
     BadCaption,
@@ -201,6 +202,7 @@ class Carrier:
     """One row on its way. `job` is what is known of its job so far."""
 
     __slots__ = (
+        "_began",
         "_delivered",
         "_lane",
         "_ledger",
@@ -209,6 +211,7 @@ class Carrier:
         "_policy",
         "_provider",
         "_row",
+        "_seconds",
         "job",
     )
 
@@ -225,6 +228,8 @@ class Carrier:
         self._observer, self._now, self._row = observer, now, row
         self._provider = lane.provider
         self._delivered = False
+        self._began: float | None = None
+        self._seconds: float | None = None
         self.job: Job | None = None
 
     async def outcome(self, facts: Facts, started: float) -> Outcome:
@@ -254,7 +259,7 @@ class Carrier:
     async def _caption(self, facts: Facts) -> Caption:
         for again in range(self._policy.retry_jobs + 1):
             job = await self._start(facts)
-            job = self.job = await self._followed(job, facts)
+            job = self.job = await self._followed(job)
             if job.state is JobState.COMPLETED:
                 return await self._kept(job)
             failure = _job_failure(job)
@@ -272,6 +277,7 @@ class Carrier:
         surely did not arrive.
         """
         if facts.job_id is not None:
+            self._began = facts.intent_at
             return Job(id=facts.job_id, state=JobState.RUNNING)
         if self._delivered:
             return await self._recovered(facts)
@@ -300,12 +306,14 @@ class Carrier:
         return job
 
     async def _created(self, create: Create) -> Job:
+        self._seconds = create.seconds
         try:
             job = await self._provider.submit(self._row, create, self._leaving)
         except (Stopped, RowError, RowSkipped, Unavailable, FatalError) as error:
             if not (isinstance(error, RowError) and error.code == "outcome_unknown"):
                 await self._ledger.withdrawn(self._row)
             raise
+        self._began = self._now()
         await self._adopted(job)
         return job
 
@@ -332,14 +340,14 @@ class Carrier:
             await self._ledger.created(self._row, job.id)
             self._observer(JobCreated(self._row, job.id))
 
-    async def _followed(self, job: Job, facts: Facts) -> Job:
+    async def _followed(self, job: Job) -> Job:
         """The job once it has ended, described in full."""
         self.job = job
         if job.id is None or job.state is not JobState.RUNNING:
             return job
-        known = facts.intent_at if facts.job_id is not None else None
-        age = max(0.0, self._now() - known) if known is not None else 0.0
-        watch = self._lane.poller.watch(job.id, _clock() - age, self._policy.job_timeout)
+        age = None if self._began is None else max(0.0, self._now() - self._began)
+        kind, timeout = durations.kind(self._row.target, self._seconds), self._policy.job_timeout
+        watch = self._lane.poller.watch(job.id, kind, age, timeout)
         while True:
             job = await self._lane.poller.wait(watch)
             young = _clock() - watch.since < self._provider.missing_grace
@@ -347,6 +355,7 @@ class Carrier:
                 job = await self._provider.look(self._row, watch.job_id)
             early = job.state is JobState.MISSING and young
             if job.state is not JobState.RUNNING and not early:
+                self._lane.poller.ended(watch, job)
                 return job
             if self._lane.poller.overdue(watch):
                 raise RowError(

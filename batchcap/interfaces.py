@@ -37,6 +37,15 @@ class Polled(Protocol):
         """Requests per second that the quota for asking allows; None: no limit."""
         ...
 
+    @property
+    def busy(self) -> bool:
+        """Whether requests queue for the provider's quota."""
+        ...
+
+    def cost(self, count: int) -> int:
+        """Requests that asking after so many jobs takes, as far as can be told."""
+        ...
+
     async def poll(self, job_ids: Sequence[str], report: Report) -> int:
         """Ask after many jobs in as few requests as the API allows.
 

@@ -113,7 +113,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A job as the provider last described it.
 
     `link` is perishable and stays in memory. `track` is the Mux text track
-    that holds the result. `units` are the billed units, where told.
+    that holds the result. `units` are the billed units, `took` the seconds from its
+    start to its end, where told.
     """
 
     id: str | None
@@ -122,6 +123,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     track: str | None = None
     failure: Failure | None = None
     units: int = 0
+    took: float | None = None
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,9 +143,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Create(msgspec.Struct, frozen=True):
-    """A job that has to be created: the request body, ready to send."""
+    """A job that has to be created: the request body, ready to send.
+
+    `seconds` is the length of its source, where known.
+    """
 
     body: Json
+    seconds: float | None = None
 
 
 class Caption(msgspec.Struct, frozen=True):

@@ -149,6 +149,11 @@ class Bucket:
             self._memory.note(f"sent.{self.name}", repr(sent))
 
     @property
+    def waiting(self) -> int:
+        """How many requests are in line."""
+        return len(self._queue)
+
+    @property
     def window(self) -> float:
         """Seconds in which `rate` rounded up is the most that may be sent; 0: no limit."""
         return self._window if self.rate is not None else 0.0

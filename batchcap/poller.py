@@ -1,63 +1,66 @@
-"""One loop watches every outstanding job of one provider, many ids a request.
+"""One loop follows every outstanding job of one provider, many ids a request.
 
-Rows hand in their job and wait; the poller asks for whatever is due, with all
-that is nearly due beside it, and wakes each row when its job is no longer
-running. How long it waits before it asks again grows with a job's age, and
-asking takes at most a tenth of the quota: creates and links need the rest.
+Rows hand in their job and wait. When to ask, and about which of them, is weighed in
+`asking` by what is known of how long jobs take (`durations`); asking in vain takes at
+most a tenth of the read quota, since creates and links need the rest. Events (webhooks)
+settle jobs in the same place: what is heard of need not be asked about, and asking
+slows down by as much as can be relied on them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
+import contextlib
+import math
+from collections import OrderedDict
 
+from batchcap.asking import Terms, Verdict, Watch, decide
+from batchcap.durations import Durations
 from batchcap.errors import RowError, Unavailable
 from batchcap.events import Warned
-from batchcap.interfaces import Observer, Polled
+from batchcap.interfaces import Memory, Observer, Polled
 from batchcap.model import Job, JobState
 from batchcap.retry import Backoff
 from batchcap.stopping import Stop
 
 _LINGER = 0.05
-"""Seconds for which a first due job waits for company."""
+"""Seconds for which a first job waits for company."""
 
-_GROWTH = 0.25
-"""A job is asked about again after this share of its age."""
+_UNLIMITED, _IDLE, _BUSY = 0.05, 3.0, 450.0
+"""Seconds of waiting that a request may cost where there is no quota, where nobody
+else wants it now, and where creates or links queue for it: then a run takes as long as
+its queue, whenever a caption in the middle of it is noticed."""
 
-_LONGEST = 60.0
+_LONGEST_IDLE, _LONGEST_BUSY, _LONGEST_HEARD = 60.0, 300.0, 600.0
 _SHARE = 0.1
-"""Share of the read quota that asking may take."""
+"""Share of the read quota that requests which settle no job may take."""
 
+_TRUST = 0.1
+"""How quickly events are relied on, and given up: the weight of one end."""
 
-class Watch:
-    """One job that a row waits for. Times are the loop's."""
+_NEVER_SURE = 0.005
+_EARLY = 10_000
+"""Events kept for jobs that no row follows yet: they overtake the answer to a create."""
 
-    __slots__ = ("deaf_before", "due", "ended", "job_id", "since", "until", "waiting")
-
-    def __init__(self, job_id: str, since: float, until: float) -> None:
-        self.job_id = job_id
-        self.since = since
-        self.until = until
-        self.due: float | None = None
-        self.deaf_before = 0.0
-        self.waiting = False
-        self.ended: asyncio.Future[Job]
+_STUCK, _STUCK_AT_LEAST = 3.0, 600.0
+"""A job is told of once it took so many times as long as all but 1 in 1,000 do, and
+so many seconds."""
 
 
 class Poller:
-    """Watches the jobs of one provider for all its rows."""
+    """Follows the jobs of one provider for all its rows."""
 
-    def __init__(self, provider: Polled, stop: Stop, observer: Observer) -> None:
-        self._provider = provider
-        self._stop = stop
-        self._observer = observer
+    def __init__(self, provider: Polled, stop: Stop, observer: Observer, memory: Memory) -> None:
+        self._provider, self._stop, self._observer = provider, stop, observer
+        self.durations = Durations(provider.name, memory)
         self._watches: dict[str, list[Watch]] = {}
-        self._due: list[tuple[float, int, Watch]] = []
-        self._order = itertools.count()
         self._sooner = asyncio.Event()
         self._deaf = 0.0
-        self._refusal_told = False
+        self._settled = 0
+        self._unheard = 1.0
+        self._heard_at = -math.inf
+        self._early: OrderedDict[str, Job] = OrderedDict()
+        self._told: set[object] = set()
         self._backoff = Backoff(first=5.0, longest=60.0)
 
     @property
@@ -65,58 +68,123 @@ class Poller:
         """How many jobs are watched."""
         return len(self._watches)
 
-    def watch(self, job_id: str, since: float, timeout: float) -> Watch:
-        """Start to watch a job that began at `since`, for at most `timeout` seconds.
+    def watch(
+        self, job_id: str, kind: tuple[str, ...], age: float | None, timeout: float
+    ) -> Watch:
+        """Start to watch a job that began `age` seconds ago, for at most `timeout` seconds of it.
 
-        Time in which the provider could not be asked does not count.
+        `age` None: nobody knows; its time starts now. Time in which the provider could
+        not be asked does not count. For `kind` see `durations`.
         """
-        watch = Watch(job_id, since, since + timeout)
-        watch.deaf_before = self._deaf
-        return watch
+        since = _clock() - (age or 0.0)
+        return Watch(job_id, kind, since, since + timeout - self._deaf, dated=age is not None)
 
     async def wait(self, watch: Watch) -> Job:
         """The job, as soon as it is not running, or "ended" once its time is over.
 
         Called again for the same watch, it goes on watching. Raises `Stopped`.
         """
-        watch.ended = self._stop.future()
+        if (job := self._early.pop(watch.job_id, None)) is not None:
+            return job
+        if hasattr(watch, "news"):
+            watch.asked = _clock()
+        watch.news = self._stop.future()
         watch.waiting = True
+        if not self._watches or not watch.dated or watch.gap(_clock()) >= self._provider.first_look:
+            self._sooner.set()
         self._watches.setdefault(watch.job_id, []).append(watch)
-        self._schedule(watch)
         try:
-            return await watch.ended
+            return await watch.news
         finally:
             watch.waiting = False
             self._forget(watch)
 
-    def _forget(self, watch: Watch) -> None:
-        watches = self._watches[watch.job_id]
-        watches.remove(watch)
-        if not watches:
-            del self._watches[watch.job_id]
-
     def overdue(self, watch: Watch) -> bool:
         """Whether a job had its time, less what the provider was out of reach."""
-        return _clock() >= watch.until + self._deaf - watch.deaf_before
+        return _clock() >= watch.deadline + self._deaf
+
+    def ended(self, watch: Watch, job: Job) -> None:
+        """Learn from a job that came to its end, as the provider describes it."""
+        took = job.took
+        if took is None and watch.asked is not None and watch.dated:
+            took = (_clock() + watch.asked) / 2 - watch.since
+        if took is not None and job.state in {JobState.COMPLETED, JobState.ERRORED}:
+            self.durations.learn(watch.kind, took)
+
+    def hear(self, job: Job) -> None:
+        """An event told of a job, in any order and as often as it likes."""
+        self._heard_at = _clock()
+        if job.id is None:
+            return
+        if job.state is JobState.RUNNING:
+            for watch in self._watches.get(job.id, ()):
+                watch.asked = self._heard_at
+        elif job.id in self._watches:
+            self._settle(job, heard=True)
+        else:
+            self._early[job.id] = job
+            if len(self._early) > _EARLY:
+                self._early.popitem(last=False)
 
     async def run(self) -> None:
         """Ask until cancelled. Raises `FatalError` where the provider refuses us."""
+        try:
+            while True:
+                batch, began = await self._next_batch(), _clock()
+                self._settled = 0
+                requests = await self._asked(batch)
+                self._end_overdue(batch)
+                self._tell_stuck(batch)
+                await self._rest(requests - self._settled, began)
+        finally:
+            self.durations.save()
+
+    async def _next_batch(self) -> list[Watch]:
+        """Whom to ask about, once it is worth it."""
         while True:
-            batch = await self._next_batch()
-            requests = await self._asked(batch)
-            self._end_overdue(batch)
-            for watch in batch:
-                if watch.waiting:
-                    self._schedule(watch)
-            await self._rest(requests)
+            verdict = self._decided()
+            if verdict.batch:
+                return verdict.batch
+            self._sooner.clear()
+            with contextlib.suppress(TimeoutError):
+                wait = verdict.again - _clock() if self._watches else None
+                await asyncio.wait_for(self._sooner.wait(), wait)
+                await asyncio.sleep(_LINGER)
+
+    def _decided(self) -> Verdict:
+        watches = (watch for watches in self._watches.values() for watch in watches)
+        verdict = decide(watches, _clock(), self._terms())
+        if verdict.silent:
+            self._unheard = 1.0
+            return self._decided()
+        return verdict
+
+    def _terms(self) -> Terms:
+        """What asking costs at present."""
+        provider = self._provider
+        busy = provider.busy
+        price, longest = (_BUSY, _LONGEST_BUSY) if busy else (_IDLE, _LONGEST_IDLE)
+        return Terms(
+            price=price if provider.read_rate else _UNLIMITED,
+            first_look=provider.first_look,
+            shortest=provider.shortest_gap,
+            longest=min(longest / self._unheard, max(longest, _LONGEST_HEARD)),
+            hurry=not busy,
+            law=self.durations.law,
+            cost=provider.cost,
+            unheard=self._unheard,
+            heard_at=self._heard_at,
+            deaf=self._deaf,
+        )
 
     async def _asked(self, batch: list[Watch]) -> int:
         """Ask until the provider answers; what it was out of reach counts for no job."""
         began, failures = _clock(), 0
         job_ids = list(dict.fromkeys(watch.job_id for watch in batch))
         while True:
+            asked_at = _clock()
             try:
-                requests = await self._provider.poll(job_ids, self._report)
+                requests = await self._provider.poll(job_ids, self._settle)
             except Unavailable as error:
                 failures += 1
                 self._observer(Warned(f"{self._provider.name} cannot be asked: {error.message}"))
@@ -126,75 +194,60 @@ class Poller:
                 return 1
             else:
                 took = _clock() - began
-                self._deaf += took if failures or took > _LONGEST else 0.0
+                self._deaf += took if failures or took > _LONGEST_IDLE else 0.0
+                for watch in batch:
+                    watch.asked = asked_at
                 return requests
 
     def _refused(self, batch: list[Watch], error: RowError) -> None:
         """No job can be blamed for a refused bulk question: each row looks for itself."""
-        if not self._refusal_told:
-            self._refusal_told = True
-            self._observer(Warned(f"{self._provider.name} refuses a poll: {error.message}"))
+        self._tell("refused", f"{self._provider.name} refuses a poll: {error.message}")
         for watch in batch:
-            self._report(Job(id=watch.job_id, state=JobState.ENDED))
+            self._settle(Job(id=watch.job_id, state=JobState.ENDED))
 
-    async def _rest(self, requests: int) -> None:
-        rate = self._provider.read_rate
-        if rate:
-            await self._stop.sleep(requests / (rate * _SHARE))
-
-    async def _next_batch(self) -> list[Watch]:
-        """Everything due and nearly due, once there is something due."""
-        while True:
-            wait = self._due[0][0] - _clock() if self._due else None
-            if wait is not None and wait <= 0:
-                await asyncio.sleep(_LINGER)
-                if batch := self._take():
-                    return batch
-                continue
-            self._sooner.clear()
-            timer = asyncio.get_running_loop().call_later(wait, self._sooner.set) if wait else None
-            await self._sooner.wait()
-            if timer:
-                timer.cancel()
-
-    def _take(self) -> list[Watch]:
-        """Everything due; with it what would come due while that is being asked."""
-        batch: list[Watch] = []
-        now = _clock()
-        horizon = now
-        while self._due and self._due[0][0] <= horizon:
-            due, _, watch = heapq.heappop(self._due)
-            if watch.due == due and watch.waiting:
-                batch.append(watch)
-                horizon = max(horizon, now + _GROWTH * self._gap(watch))
-        return batch
-
-    def _schedule(self, watch: Watch) -> None:
-        now = _clock()
-        if watch.due is None:
-            watch.due = max(now, watch.since + self._provider.first_look)
-        else:
-            watch.due = now + self._gap(watch)
-        if not self.overdue(watch):
-            watch.due = min(watch.due, max(now, watch.until + self._deaf - watch.deaf_before))
-        heapq.heappush(self._due, (watch.due, next(self._order), watch))
-        if self._due[0][2] is watch:
-            self._sooner.set()
-
-    def _gap(self, watch: Watch) -> float:
-        age = _clock() - watch.since
-        return min(max(self._provider.shortest_gap, _GROWTH * age), _LONGEST)
-
-    def _report(self, job: Job) -> None:
+    def _settle(self, job: Job, *, heard: bool = False) -> None:
+        """Wake the rows of a job that does not run any more."""
+        if job.state is JobState.RUNNING:
+            return
         for watch in self._watches.get(job.id or "", ()):
-            if job.state is not JobState.RUNNING and not watch.ended.done():
-                watch.ended.set_result(job)
+            if not watch.news.done():
+                watch.news.set_result(job)
+                self._settled += 1
+                self._unheard += _TRUST * ((_NEVER_SURE if heard else 1.0) - self._unheard)
 
     def _end_overdue(self, batch: list[Watch]) -> None:
         """Whose time is over is looked at once more, by its row."""
         for watch in batch:
-            if watch.waiting and not watch.ended.done() and self.overdue(watch):
-                watch.ended.set_result(Job(id=watch.job_id, state=JobState.ENDED))
+            if watch.waiting and not watch.news.done() and self.overdue(watch):
+                watch.news.set_result(Job(id=watch.job_id, state=JobState.ENDED))
+
+    def _tell_stuck(self, batch: list[Watch]) -> None:
+        """A job that takes far longer than all others do is worth a word, once."""
+        now = _clock()
+        for watch in batch:
+            age = now - watch.since
+            usual = self.durations.law(watch.kind).nearly_all
+            if watch.waiting and age > max(_STUCK * usual, _STUCK_AT_LEAST):
+                told = f"job {watch.job_id} has run for {age / 60:.0f} minutes, most end within"
+                self._tell(watch.kind, f"{self._provider.name}: {told} {usual / 60:.0f}")
+
+    def _tell(self, what: object, message: str) -> None:
+        """Warn of a thing once."""
+        if what not in self._told:
+            self._told.add(what)
+            self._observer(Warned(message))
+
+    async def _rest(self, requests: int, began: float) -> None:
+        """Leave the quota to others until asking in vain had no more than its share of it."""
+        rate = self._provider.read_rate
+        if rate:
+            await self._stop.sleep(began + requests / (rate * _SHARE) - _clock())
+
+    def _forget(self, watch: Watch) -> None:
+        watches = self._watches[watch.job_id]
+        watches.remove(watch)
+        if not watches:
+            del self._watches[watch.job_id]
 
 
 def _clock() -> float:

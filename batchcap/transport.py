@@ -96,6 +96,11 @@ class Api:
         """GETs per second that the budget allows at present; None: no limit."""
         return self._buckets["GET"].rate
 
+    @property
+    def busy(self) -> bool:
+        """Whether requests wait for a turn."""
+        return any(bucket.waiting for bucket in self._buckets.values())
+
     async def get(
         self, path: str, query: Mapping[str, str] | None = None, *, priority: Priority
     ) -> Answer:

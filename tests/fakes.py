@@ -217,6 +217,7 @@ class FakeProvider:
         self.name = name
         self.takes = takes
         self.read_rate: float | None = None
+        self.busy = False
         self.endings: dict[str, list[JobState | Job]] = {}
         self.prepared: dict[str, Job | Exception] = {}
         self.submits: dict[str, list[Job | Exception]] = defaultdict(list)
@@ -269,6 +270,9 @@ class FakeProvider:
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         return Job(id=job_id, state=JobState.RUNNING)
+
+    def cost(self, count: int) -> int:
+        return 1
 
     async def poll(self, job_ids: Sequence[str], report: Report) -> int:
         self.polls.append(list(job_ids))

@@ -24,6 +24,7 @@ _REMEMBERED = "heygen.api"
 
 
 class _Dialect(Protocol):
+    def cost(self, count: int) -> int: ...
     async def poll(self, job_ids: Sequence[str], report: Report) -> int: ...
     async def look(self, job_id: str) -> Job: ...
 
@@ -55,6 +56,15 @@ class HeyGen:
     def read_rate(self) -> float | None:
         """See `interfaces.Polled`."""
         return self._api.read_rate
+
+    @property
+    def busy(self) -> bool:
+        """See `interfaces.Polled`."""
+        return self._api.busy
+
+    def cost(self, count: int) -> int:
+        """See `interfaces.Polled`."""
+        return self._dialects[self._version].cost(count)
 
     async def prepare(self, row: Row) -> Create | Job:
         """See `interfaces.Provider`. The translation is the job, and it exists."""

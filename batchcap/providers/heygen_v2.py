@@ -29,6 +29,10 @@ class V2:
         self._running: set[str] = set()
         self._route_checked = False
 
+    def cost(self, count: int) -> int:
+        """Each row's own look."""
+        return count
+
     async def poll(self, job_ids: Sequence[str], report: Report) -> int:
         """v2 knows no bulk question: every due row looks for itself."""
         for job_id in job_ids:

@@ -6,7 +6,10 @@ There is no caption route in v3 (it was removed on 2026-04-13): a translation's
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import math
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
 
 from batchcap.answers import Answer, as_object, clean, text
 from batchcap.errors import RowError
@@ -24,6 +27,12 @@ _WORTH = 2.0
 _PATIENCE = 3
 """Pages to read before the list is judged."""
 
+_KEPT = 30_000
+"""Links of the list that wait for their rows, some 500 bytes each."""
+
+_AT_ONCE = 4
+"""Status requests in line together, so that none waits for the answer to another."""
+
 
 class V3:
     """Asks v3."""
@@ -31,19 +40,22 @@ class V3:
     def __init__(self, api: Api, words: Words) -> None:
         self._api = api
         self._words = words
-        self._listing = True
+        self._list = _List(self._page, words)
+
+    def cost(self, count: int) -> int:
+        """Statuses, 100 a request."""
+        return math.ceil(count / _PAGE)
 
     async def poll(self, job_ids: Sequence[str], report: Report) -> int:
         """The list, as long as it settles more than it costs; statuses for the rest."""
         wanted = dict.fromkeys(job_ids)
-        requests = 0
-        if self._listing and len(wanted) >= _PAGE:
-            requests = await self._list(wanted, report)
+        requests = await self._list.settle(wanted, report)
         rest = list(wanted)
-        for start in range(0, len(rest), _PAGE):
-            await self._statuses(rest[start : start + _PAGE], report)
-            requests += 1
-        return requests
+        lots = [rest[start : start + _PAGE] for start in range(0, len(rest), _PAGE)]
+        for start in range(0, len(lots), _AT_ONCE):
+            together = lots[start : start + _AT_ONCE]
+            await asyncio.gather(*(self._statuses(lot, report) for lot in together))
+        return requests + len(lots)
 
     async def look(self, job_id: str) -> Job:
         """The detail, with a fresh link."""
@@ -52,24 +64,6 @@ class V3:
         if answer.status == 404:
             return Job(id=job_id, state=JobState.MISSING)
         return self._words.job(job_id, answer.data())
-
-    async def _list(self, wanted: dict[str, None], report: Report) -> int:
-        """Walk the list while it is worth it; what it settled leaves `wanted`."""
-        token, pages, before = "", 0, len(wanted)
-        while wanted:
-            answer = await self._page(token)
-            pages += 1
-            for item in answer.items():
-                job_id = text(item.get("id"))
-                if job_id in wanted:
-                    del wanted[job_id]
-                    report(self._words.job(job_id, item))
-            token = text(as_object(answer.json()).get("next_token"))
-            worth = (before - len(wanted)) / pages >= _WORTH
-            if not token or (pages >= _PATIENCE and not worth):
-                self._listing = worth
-                break
-        return pages
 
     async def _page(self, token: str) -> Answer:
         query = {"limit": str(_PAGE), **({"token": token} if token else {})}
@@ -100,3 +94,47 @@ class V3:
         failed = state is JobState.ERRORED
         failure = Failure("job_failed", told or "failed without a reason") if failed else None
         return Job(id=job_id, state=state, failure=failure)
+
+
+class _List:
+    """The account's list, walked through once, for as long as that is worth it.
+
+    What it names before its row asks is kept for the row.
+    """
+
+    def __init__(self, page: Callable[[str], Awaitable[Answer]], words: Words) -> None:
+        self._page, self._words = page, words
+        self._walking = self._over = False
+        self._token = ""
+        self._pages = self._settled = 0
+        self._kept: OrderedDict[str, Job] = OrderedDict()
+
+    async def settle(self, wanted: dict[str, None], report: Report) -> int:
+        """Report what the list knows of the wanted, who are wanted no more; returns requests."""
+        for job_id in self._kept.keys() & wanted.keys():
+            self._take(wanted, self._kept.pop(job_id), report)
+        self._walking = self._walking or len(wanted) >= _PAGE
+        before = self._pages
+        while wanted and self._walking and not self._over:
+            await self._next(wanted, report)
+        return self._pages - before
+
+    async def _next(self, wanted: dict[str, None], report: Report) -> None:
+        answer = await self._page(self._token)
+        self._pages += 1
+        for item in answer.items():
+            job = self._words.job(text(item.get("id")), item)
+            if job.id in wanted:
+                self._take(wanted, job, report)
+            elif job.link is not None and job.id:
+                self._kept[job.id] = job
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        self._token = text(as_object(answer.json()).get("next_token"))
+        worth = self._settled >= _WORTH * self._pages
+        self._over = not self._token or (self._pages >= _PATIENCE and not worth)
+
+    def _take(self, wanted: dict[str, None], job: Job, report: Report) -> None:
+        del wanted[job.id or ""]
+        self._settled += 1
+        report(job)

@@ -8,6 +8,7 @@ fields, shapes and events, and its contract is not public yet.
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Container, Mapping, Sequence
 from urllib.parse import quote
 
@@ -76,15 +77,25 @@ class Mux:
         """See `interfaces.Polled`."""
         return self._api.read_rate
 
+    @property
+    def busy(self) -> bool:
+        """See `interfaces.Polled`."""
+        return self._api.busy
+
+    def cost(self, count: int) -> int:
+        """See `interfaces.Polled`. One by one, or the pages of two lists."""
+        return min(count, max(self._sweep_pages, len(_ACTIVE) - 1 + math.ceil(count / _PAGE)))
+
     async def prepare(self, row: Row) -> Create | Job:
         """See `interfaces.Provider`. Reads the asset only where the row names no track."""
-        track_id = row.params.get("track_id")
+        track_id, seconds = row.params.get("track_id"), None
         if track_id is None:
             asset = await self._assets.get(row.source_id, priority=Priority.START)
             if not replaces(row) and (found := self._existing(row, asset)):
                 return found
             track_id = asset.source_track(row.params.get("from_language"))
-        return Create(body(row, track_id))
+            seconds = asset.seconds
+        return Create(body(row, track_id), seconds)
 
     async def submit(self, row: Row, create: Create, leaving: Leaving) -> Job:
         """See `interfaces.Provider`. `POST /robots/v0/jobs/translate-captions`, 202."""

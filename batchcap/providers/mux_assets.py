@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
-from batchcap.answers import Answer, as_object, text
+from batchcap.answers import Answer, as_object, fraction, text
 from batchcap.errors import RowError
 from batchcap.pacing import Priority
 
@@ -48,6 +48,7 @@ class Asset(msgspec.Struct, frozen=True):
     id: str
     tracks: tuple[Track, ...]
     playback: dict[str, tuple[str, ...]]
+    seconds: float | None = None
 
     def track(self, track_id: str) -> Track | None:
         """The text track of that id."""
@@ -122,7 +123,12 @@ class Assets:
 
 def parse_asset(asset_id: str, data: dict[str, object]) -> Asset:
     """Tolerant: what is not understood is left out, never a fault."""
-    return Asset(asset_id, tuple(_tracks(data.get("tracks"))), _playback(data.get("playback_ids")))
+    return Asset(
+        asset_id,
+        tuple(_tracks(data.get("tracks"))),
+        _playback(data.get("playback_ids")),
+        seconds=fraction(data.get("duration")),
+    )
 
 
 def _tracks(listed: object) -> Iterable[Track]:

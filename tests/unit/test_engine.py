@@ -28,6 +28,7 @@ from tests.fakes import (
     FakeDownloader,
     FakeLedger,
     FakeProvider,
+    Notes,
     Recorder,
     clock,
     now,
@@ -59,7 +60,7 @@ class World:
         self.lanes = [
             Lane(
                 provider=provider,
-                poller=Poller(provider, self.stops[name], self.observer),
+                poller=Poller(provider, self.stops[name], self.observer, Notes()),
                 downloader=self.downloaders[name],
                 stop=self.stops[name],
                 window=window,

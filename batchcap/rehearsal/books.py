@@ -1,0 +1,79 @@
+"""A ledger of rows that are made when they are read, and a downloader without a disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from batchcap.model import Caption, Facts, Job, Outcome, Row, RowState, Work
+
+_CAPTION = Caption(bytes=0, sha256="", cues=1)
+
+
+class Notebook:
+    """A `Memory` that lasts as long as the rehearsal."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, str] = {}
+
+    def recall(self, key: str) -> str | None:
+        """See `interfaces.Memory`."""
+        return self._kept.get(key)
+
+    def note(self, key: str, value: str) -> None:
+        """See `interfaces.Memory`."""
+        self._kept[key] = value
+
+
+class Books:
+    """A `Ledger` of `count` rows, made by `row` from their numbers; nothing is written.
+
+    `waits` are the seconds between the end of each job and that of its row.
+    """
+
+    def __init__(
+        self, count: int, row: Callable[[int], Row], ended_at: Callable[[str], float]
+    ) -> None:
+        self._count, self._row, self._ended_at = count, row, ended_at
+        self.states: dict[RowState, int] = {}
+        self.waits: list[float] = []
+        self.last = 0.0
+
+    async def pending(self, provider: str, after: int, limit: int) -> list[Work]:
+        """See `interfaces.Ledger`."""
+        numbers = range(after + 1, min(after + limit, self._count) + 1)
+        return [Work(self._row(number), Facts()) for number in numbers]
+
+    async def intend(self, row: Row) -> None:
+        """See `interfaces.Ledger`."""
+
+    async def created(self, row: Row, job_id: str) -> None:
+        """See `interfaces.Ledger`."""
+
+    async def withdrawn(self, row: Row) -> None:
+        """See `interfaces.Ledger`."""
+
+    async def job_ended(self, row: Row, job: Job) -> None:
+        """See `interfaces.Ledger`."""
+
+    async def ended(self, row: Row, outcome: Outcome) -> None:
+        """See `interfaces.Ledger`."""
+        self.last = asyncio.get_running_loop().time()
+        self.states[outcome.state] = self.states.get(outcome.state, 0) + 1
+        self.waits.append(self.last - self._ended_at(row.source_id))
+
+
+class Sink:
+    """A `Downloader` that takes its time and keeps nothing."""
+
+    def __init__(self, latency: float) -> None:
+        self._latency = latency
+
+    async def adopt(self, path: str, since: float) -> Caption | None:
+        """See `interfaces.Downloader`."""
+        return None
+
+    async def fetch(self, link: str, path: str) -> Caption:
+        """See `interfaces.Downloader`."""
+        await asyncio.sleep(self._latency)
+        return _CAPTION
