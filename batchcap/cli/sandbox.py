@@ -31,7 +31,11 @@ def sandbox(  # noqa: PLR0913  # flags, not arguments: nobody calls it by positi
     speed: Annotated[float, Parameter(help="Sandbox seconds per second.")] = 1.0,
     set_: Annotated[
         list[str] | None,
-        Parameter(name="--set", negative="", help="FIELD=JSON of any other option, repeatable."),
+        Parameter(
+            name="--set",
+            negative="",
+            help="FIELD=VALUE of any other option, in JSON or a word; repeatable.",
+        ),
     ] = None,
     json: Annotated[bool, Parameter(negative="", help="The environment as one JSON line.")] = False,
     until_stdin_closes: Annotated[bool, Parameter(negative="", show=False)] = False,
@@ -65,7 +69,6 @@ def sandbox(  # noqa: PLR0913  # flags, not arguments: nobody calls it by positi
 
 def _options(limits: str, faults: list[str], fields: list[str], **given: Any) -> Any:
     import msgspec
-    import orjson
 
     from batchcap.sandbox import SandboxOptions, parse_faults
 
@@ -76,12 +79,20 @@ def _options(limits: str, faults: list[str], fields: list[str], **given: Any) ->
         given["faults"] = parse_faults(faults)
         for one in fields:
             name, _, value = one.partition("=")
-            given[name.replace("-", "_")] = orjson.loads(value)
+            given[name.replace("-", "_")] = _value(value)
         return msgspec.convert({**msgspec.structs.asdict(start), **given}, SandboxOptions)
-    except orjson.JSONDecodeError as error:
-        raise UsageError(f"--set: {error}", hint="Like this: --set job_seconds=180") from None
     except (ValueError, msgspec.ValidationError) as error:
-        raise UsageError(f"sandbox: {error}") from None
+        hint = "Like this: --set job_seconds=180 --set mux_webhook_url=http://127.0.0.1:8700/"
+        raise UsageError(f"sandbox: {error}", hint=hint if fields else "") from None
+
+
+def _value(text: str) -> Any:
+    import orjson
+
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text  # a URL or a word, which needs no quotes within the shell's
 
 
 def _print(environment: Mapping[str, str], *, json: bool) -> None:

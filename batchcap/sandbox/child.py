@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import anyio
 import anyio.abc
 import orjson
@@ -59,3 +60,17 @@ async def _environment(process: anyio.abc.Process) -> Mapping[str, str]:
         raise ChildFailedError("the sandbox did not start") from None
     environment: Mapping[str, str] = orjson.loads(line)
     return environment
+
+
+async def send_webhooks(environment: Mapping[str, str], endpoints: Mapping[str, str]) -> None:
+    """Have the sandbox of this environment send its webhooks to the endpoints, by provider."""
+    control = environment["MUX_BASE_URL"].rpartition("/")[0] + "/sandbox/options"
+    urls = {f"{name}_webhook_url": _near(url) for name, url in endpoints.items()}
+    async with aiohttp.ClientSession() as session, session.post(control, json=urls) as answer:
+        if answer.status != 200:
+            raise ChildFailedError(f"the sandbox takes no webhook URL: {await answer.text()}")
+
+
+def _near(url: str) -> str:
+    """An endpoint on all addresses is on loopback too, which is all that a sandbox sends to."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

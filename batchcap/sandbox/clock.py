@@ -5,6 +5,9 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop
 from email.utils import formatdate
 
+_GRAIN = 1e-6
+"""Seconds: a little more than how finely a float tells unix time."""
+
 
 class Clock:
     """Unix seconds that start at `epoch` and pass `speed` times as fast as the loop's.
@@ -22,6 +25,12 @@ class Clock:
     def now(self) -> float:
         """Sandbox time in unix seconds."""
         return self._epoch + (self._loop.time() - self._start) * self._speed
+
+    def until(self, due: float) -> float | None:
+        """Loop seconds after which `now` has reached that time; None: it never does."""
+        if self._speed <= 0:
+            return None
+        return max(0.0, (due - self.now()) / self._speed) + _GRAIN
 
     def advance(self, seconds: float) -> None:
         """Put the clock forward, as if that much sandbox time had passed."""

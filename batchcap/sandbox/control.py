@@ -1,7 +1,7 @@
 """The sandbox's own routes, for tests and people in another process.
 
 ======  ==================  =====================================================
-GET     /sandbox/journal    what it was asked, as `Journal.document`
+GET     /sandbox/journal    `Journal.document`, and when videos ended that ran at first
 GET     /sandbox/options    the options as they are
 POST    /sandbox/options    JSON of the fields to change; answers with all of them
 POST    /sandbox/clock      {"advance": seconds}: put the clock forward
@@ -17,6 +17,7 @@ import msgspec
 from batchcap.sandbox.answers import Answer, Call, as_json
 from batchcap.sandbox.journal import Journal
 from batchcap.sandbox.scene import Scene
+from batchcap.sandbox.videos import ended
 
 
 class _Advance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,7 +41,8 @@ class Control:
     def _answer(self, call: Call) -> Answer:
         match (call.method, *call.parts):
             case ("GET", "journal"):
-                return as_json(200, self._journal.document(call.now))
+                videos = {"videos_ended": ended(self._scene, call.now)}
+                return as_json(200, self._journal.document(call.now) | videos)
             case ("POST", "options"):
                 fields = msgspec.json.decode(call.body, type=dict[str, Any])
                 self._scene.change(self._scene.options.but(**fields))
@@ -49,7 +51,7 @@ class Control:
                 return self._options()
             case ("POST", "clock"):
                 seconds = msgspec.json.decode(call.body, type=_Advance).advance
-                self._scene.clock.advance(seconds)
+                self._scene.advance(seconds)
                 return as_json(200, {"now": self._scene.clock.now()})
         return as_json(404, {"error": "there is no such route"})
 

@@ -10,14 +10,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import ceil
 from typing import Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs
 
 from batchcap.sandbox import chance
 from batchcap.sandbox.answers import Answer, Call, Route, as_json, gone
 from batchcap.sandbox.captions import LANGUAGES
 from batchcap.sandbox.limits import Bucket
 from batchcap.sandbox.scene import Scene
-from batchcap.sandbox.videos import ODD, Look, State, account, exists, language_of, look
+from batchcap.sandbox.videos import (
+    FAILURE,
+    ODD,
+    Look,
+    State,
+    account,
+    exists,
+    language_of,
+    look,
+    video_link,
+)
 from batchcap.sandbox.words import words
 
 DETAIL: Mapping[State, str] = {
@@ -30,7 +40,6 @@ DETAIL: Mapping[State, str] = {
 BULK: Mapping[State, str] = {**DETAIL, "pending": "queued", "running": "processing"}
 V2: Mapping[State, str] = {**DETAIL, "completed": "success"}
 
-_FAILURE = "Audio is missing or corrupted."
 _MOST_IDS = 100
 
 
@@ -188,8 +197,8 @@ class HeyGen:
             "video_translate_id": video_id,
             "title": f"Translation {video_id}",
             "status": V2[seen.state],
-            "url": self._video_link(video_id) if seen.state == "completed" else None,
-            "message": _FAILURE if seen.state == "failed" else None,
+            "url": video_link(self._scene, video_id) if seen.state == "completed" else None,
+            "message": FAILURE if seen.state == "failed" else None,
         }
         return as_json(200, {"error": None, "data": data})
 
@@ -208,7 +217,7 @@ class HeyGen:
         if exists(self._scene, video_id):
             state = look(self._scene, video_id, now).state
             status = BULK[state]
-            failure = _FAILURE if state == "failed" else None
+            failure = FAILURE if state == "failed" else None
         return {
             "video_id": video_id,
             "status": status,
@@ -229,13 +238,13 @@ class HeyGen:
             "created_at": 1760000000,
             "callback_id": None,
             "translate_audio_only": False,
-            "video_url": self._video_link(video_id) if seen.state == "completed" else None,
+            "video_url": video_link(self._scene, video_id) if seen.state == "completed" else None,
             "audio_url": None,
             "srt_caption_url": None,
             "vtt_caption_url": None,
         }
         if seen.state == "failed":
-            detail["failure_message"] = _FAILURE
+            detail["failure_message"] = FAILURE
         if seen.caption != "null":
             detail["vtt_caption_url"] = self._link(video_id, now) if seen.caption == "link" else ""
         return detail
@@ -243,10 +252,6 @@ class HeyGen:
     def _link(self, video_id: str, now: float) -> str:
         expires = now + self._scene.options.link_seconds
         return self._scene.url + self._scene.links.files2(video_id, expires)
-
-    def _video_link(self, video_id: str) -> str:
-        name = quote(video_id, safe="")
-        return f"{self._scene.url}/files2/video_translate/{name}/{name}.mp4"
 
     def _nowhere(self, call: Call) -> Answer:
         return as_json(404, {"message": "Not Found"})

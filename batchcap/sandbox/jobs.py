@@ -71,18 +71,30 @@ class Job(msgspec.Struct):
 
     def status(self, now: float) -> str:
         """The status word at that sandbox time."""
-        if self.cancelled is not None:
+        # Times are compared, not ages: a difference of unix times is rounded, and the
+        # status at the very time of a change has to be the new one.
+        if self.cancelled is not None and now >= self.cancelled:
             return "cancelled"
-        age = now - self.created
-        if self.fate.ends is not None and age >= self.fate.ends:
-            return self.fate.outcome
-        if age < self.fate.odd:
+        fate, created = self.fate, self.created
+        if fate.ends is not None and now >= created + fate.ends:
+            return fate.outcome
+        if now < created + fate.odd:
             return ODD
-        return "pending" if age < self.fate.starts else "processing"
+        return "pending" if now < created + fate.starts else "processing"
+
+    def changes(self) -> list[tuple[float, str]]:
+        """Every status word that it shows, and from which sandbox time on, the first first."""
+        ages = {0.0, self.fate.odd, self.fate.starts, self.fate.ends}
+        times = {self.created + age for age in ages if age is not None}
+        if self.cancelled is not None:
+            times = {time for time in times if time < self.cancelled} | {self.cancelled}
+        found = [(time, self.status(time)) for time in sorted(times)]
+        words = ["", *(word for _, word in found)]
+        return [each for before, each in zip(words, found, strict=False) if each[1] != before]
 
     def updated(self, now: float) -> float:
         """The time of its last change of state."""
-        if self.cancelled is not None:
+        if self.cancelled is not None and now >= self.cancelled:
             return self.cancelled
         if self.ends is not None and now >= self.ends:
             return self.ends

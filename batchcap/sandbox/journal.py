@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from batchcap.sandbox.answers import Call, Route
-from batchcap.sandbox.jobs import Job
+from batchcap.sandbox.jobs import TERMINAL, Job
 
 
 class Entry(NamedTuple):
@@ -37,6 +37,13 @@ class Journal:
         self.requests: list[Entry] = []
         self.leaks: list[Leak] = []
         self.faults: Counter[str] = Counter()
+        self.webhooks: Counter[tuple[str, str]] = Counter()
+        """Webhooks by provider and by what became of them:
+
+        sent (attempts, those of duplicates and foreign events too), retried (those that
+        were not the first), accepted (answered 2xx), lost (never sent at all) and
+        given_up (refused to the last).
+        """
         self._jobs = jobs
         self._keep = keep
         self._totals: Counter[str] = Counter()
@@ -127,10 +134,18 @@ class Journal:
             "worst_second": dict(self._worst),
             "throttled": self.throttled,
             "faults": dict(self.faults),
+            "webhooks": _by_provider(self.webhooks),
             "leaks": [leak._asdict() for leak in self.leaks],
             "units_consumed": sum(create["units"] for create in creates),
             "creates": creates,
         }
+
+
+def _by_provider(webhooks: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {"mux": {}, "heygen": {}}
+    for (provider, what), number in sorted(webhooks.items()):
+        found[provider][what] = number
+    return found
 
 
 def _create(job: Job, now: float) -> dict[str, Any]:
@@ -142,5 +157,6 @@ def _create(job: Job, now: float) -> dict[str, Any]:
         "passthrough": job.order.passthrough,
         "created": job.created,
         "status": job.status(now),
+        "ended": job.updated(now) if job.status(now) in TERMINAL else None,
         "units": job.fate.units if job.done(now) else 0,
     }

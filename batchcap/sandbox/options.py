@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any, Literal
 
 import msgspec
+from yarl import URL
 
 REQUEST_FAULTS: Mapping[str, str] = {
     "throttle": "429 although the limit is kept",
@@ -32,7 +34,16 @@ FATE_FAULTS: Mapping[str, str] = {
 }
 """Faults of one job or video: the share of jobs or videos that they hit."""
 
-FAULTS: Mapping[str, str] = {**REQUEST_FAULTS, **FATE_FAULTS}
+DELIVERY_FAULTS: Mapping[str, str] = {
+    "webhook_lost": "an event is never sent",
+    "webhook_duplicate": "an event is sent twice, at once or webhook_retry seconds apart",
+    "webhook_reordered": "an event comes webhook_late_seconds after all that follow it",
+    "webhook_bad_signature": "an attempt is signed with another secret",
+    "webhook_foreign": "beside an event comes one of a job or asset that is not ours",
+}
+"""Faults of one webhook event: the share of events, or attempts, that they hit."""
+
+FAULTS: Mapping[str, str] = {**REQUEST_FAULTS, **FATE_FAULTS, **DELIVERY_FAULTS}
 
 Route = Literal["on", "gone404", "gone410"]
 
@@ -62,10 +73,23 @@ def check_faults(faults: Mapping[str, float]) -> None:
             raise ValueError(f"fault {fault}={hit}: a share lies between 0 and 1")
 
 
+def check_webhook(url: str) -> None:
+    """Raise `ValueError` for a URL that is not http on loopback; empty is none at all."""
+    try:
+        parsed = URL(url)
+        host = parsed.host or ""
+        near = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        near = False
+    if url and not (near and parsed.scheme == "http"):
+        raise ValueError(f"webhook URL {url!r}: the sandbox sends to http on loopback only")
+
+
 class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the sandbox behaves. Seconds are sandbox seconds unless a field says otherwise.
 
-    Raises `ValueError` where a fault has an unknown name or is no share.
+    Raises `ValueError` where a fault has an unknown name or is no share, and where
+    events were to leave this machine.
     """
 
     # The world and its clock.
@@ -148,6 +172,28 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     keepalive_seconds: float = 75.0
     """Loop seconds after which an idle connection is closed."""
 
+    # Webhooks.
+    mux_webhook_url: str = ""
+    """Where Mux's events go, http on loopback; empty: none are sent."""
+    heygen_webhook_url: str = ""
+    """Where HeyGen's events go, likewise."""
+    webhook_secret_mux: str = "whsec_sandbox_mux"  # noqa: S105  # as above
+    webhook_secret_heygen: str = "whsec_sandbox_heygen"  # noqa: S105  # as above
+    webhook_delay: float = 0.0
+    """From a change to the first attempt to tell of it."""
+    webhook_retry: float = 5.0
+    """From the first attempt to the second; each wait doubles, over 24 h in all."""
+    webhook_late_seconds: float = 5.0
+    """How late a reordered event is."""
+    webhook_names: Literal["v0", "v1"] = "v0"
+    """Whether Mux's event types begin with `robots.job` or with `robots.v1.job`."""
+    webhook_nested: bool | Literal["mixed"] = False
+    """Whether Mux nests a job under the event's type; its documents show both. Mixed: by event."""
+    webhook_outputs: bool = True
+    """Whether the completed event of a Mux job has the outputs."""
+    webhook_header: Literal["signature", "heygen-signature", "x-heygen-signature"] = "signature"
+    """The header of HeyGen's signature; no document of theirs names it."""
+
     # Limits, in requests per loop second; None lifts them.
     mux_write_rate: float | None = None
     mux_read_rate: float | None = None
@@ -173,6 +219,10 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     def __post_init__(self) -> None:
         check_faults(self.faults)
+        check_webhook(self.mux_webhook_url)
+        check_webhook(self.heygen_webhook_url)
+        if not self.webhook_retry > 0:
+            raise ValueError(f"webhook_retry={self.webhook_retry}: the wait has to be positive")
 
     @classmethod
     def documented(cls, **fields: Any) -> SandboxOptions:

@@ -37,12 +37,13 @@ class Robots:
             job = self._create(call.body, call.now)
         except Refusal as refusal:
             return refusal.answer
-        return as_json(202, {"data": self._document(job, call.now)})
+        return as_json(202, {"data": self.document(job, call.now)})
 
-    def postpone(self, call: Call) -> None:
-        """Let a create land later, although nobody will get its answer."""
+    def postpone(self, call: Call) -> float:
+        """Let a create land later, although nobody will get its answer; tells when."""
         due = call.now + self._scene.options.late_create_seconds
         heapq.heappush(self.landings, (due, next(self._scene.serial), call.body))
+        return due
 
     def land(self, now: float) -> None:
         """Carry out the postponed creates that are due."""
@@ -64,7 +65,28 @@ class Robots:
         job = self._scene.jobs.get(call.parts[-1], call.now)
         if job is None or call.now < job.created + job.fate.hidden:
             return not_found()
-        return as_json(200, {"data": self._document(job, call.now)})
+        return as_json(200, {"data": self.document(job, call.now)})
+
+    def document(self, job: Job, now: float) -> dict[str, Any]:
+        """A job in full, as it stands at that sandbox time."""
+        status = job.status(now)
+        document: dict[str, Any] = {
+            "id": job.id,
+            "workflow": WORKFLOW,
+            "status": status,
+            "units_consumed": job.fate.units if status == "completed" else 0,
+            "created_at": int(job.created),
+            "updated_at": int(job.updated(now)),
+            "parameters": job.order.parameters,
+            "resources": {"assets": [_resource(job.order.asset_id)]},
+        }
+        if job.order.passthrough is not None:
+            document["passthrough"] = job.order.passthrough
+        if status == "completed":
+            document["outputs"] = self._outputs(job)
+        if status == "errored" and job.fate.error:
+            document["errors"] = [job.fate.error]
+        return document
 
     def page(self, call: Call) -> Answer:
         """A page of summaries: no parameters, passthrough, outputs or errors in them."""
@@ -91,7 +113,7 @@ class Robots:
         if job.status(call.now) in TERMINAL:
             return error(409, "conflict", "The job has already ended.")
         job.cancelled = call.now
-        self._scene.changed.add(job.id)
+        self._scene.touch(job.id)
         return as_json(200, {"data": _summary(job, call.now)})
 
     def _matching(self, query: dict[str, str], now: float) -> list[Job]:
@@ -116,7 +138,7 @@ class Robots:
             settles=options.track_settle_seconds,
         )
         self._scene.jobs.add(job)
-        self._scene.changed.add(job.id)
+        self._scene.touch(job.id)
         return job
 
     def _checked_asset(self, order: Order) -> Asset:
@@ -161,26 +183,6 @@ class Robots:
         if options.strict_ids and identifier not in account(options.mux_account, options.mux_ids):
             return None
         return asset(identifier)
-
-    def _document(self, job: Job, now: float) -> dict[str, Any]:
-        status = job.status(now)
-        document: dict[str, Any] = {
-            "id": job.id,
-            "workflow": WORKFLOW,
-            "status": status,
-            "units_consumed": job.fate.units if status == "completed" else 0,
-            "created_at": int(job.created),
-            "updated_at": int(job.updated(now)),
-            "parameters": job.order.parameters,
-            "resources": {"assets": [_resource(job.order.asset_id)]},
-        }
-        if job.order.passthrough is not None:
-            document["passthrough"] = job.order.passthrough
-        if status == "completed":
-            document["outputs"] = self._outputs(job)
-        if status == "errored" and job.fate.error:
-            document["errors"] = [job.fate.error]
-        return document
 
     def _outputs(self, job: Job) -> dict[str, str]:
         options = self._scene.options

@@ -14,6 +14,16 @@ from batchcap.sandbox.links import Links
 from batchcap.sandbox.options import SandboxOptions
 
 
+class Watcher(Protocol):
+    """Follows what happens in the world between the requests."""
+
+    def heard(self, identifier: str) -> None:
+        """A job was created or cancelled, or a video was looked at for the first time."""
+
+    def adjusted(self) -> None:
+        """The options or the clock were changed from outside."""
+
+
 class Scene:
     """The world behind the hosts: options that may change, jobs, looks, faults, links.
 
@@ -33,6 +43,13 @@ class Scene:
         self.changed: set[str] = set()
         """Ids of jobs and looks that the state file does not have yet."""
         self.serial = itertools.count(1)
+        self.watchers: list[Watcher] = []
+
+    def touch(self, identifier: str) -> None:
+        """Something became of this job or video that does not follow from the clock."""
+        self.changed.add(identifier)
+        for watcher in self.watchers:
+            watcher.heard(identifier)
 
     def change(self, options: SandboxOptions) -> None:
         """Go on with other options; buckets start full where their limits changed."""
@@ -41,6 +58,17 @@ class Scene:
         self.options = options
         self.jobs.lifetime = options.job_lifetime
         self.faults.change(options.faults, options.fault_streak)
+        self.adjusted()
+
+    def advance(self, seconds: float) -> None:
+        """Put the clock forward; whatever comes due by that happens before this returns."""
+        self.clock.advance(seconds)
+        self.adjusted()
+
+    def adjusted(self) -> None:
+        """Tell all watchers that options or clock are others now."""
+        for watcher in self.watchers:
+            watcher.adjusted()
 
 
 class Host(Protocol):

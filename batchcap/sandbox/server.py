@@ -17,14 +17,18 @@ from batchcap.sandbox.answers import Answer, Call, Route, as_html
 from batchcap.sandbox.chance import pick
 from batchcap.sandbox.clock import Clock
 from batchcap.sandbox.control import Control
+from batchcap.sandbox.envelopes import Notice
 from batchcap.sandbox.files import Files2, Storage
 from batchcap.sandbox.heygen import HeyGen
+from batchcap.sandbox.jobs import JobBook
 from batchcap.sandbox.journal import Journal, Leak
 from batchcap.sandbox.mux import Mux
+from batchcap.sandbox.notices import HeyGenNotices, MuxNotices
 from batchcap.sandbox.options import SandboxOptions
 from batchcap.sandbox.scene import Host, Scene
 from batchcap.sandbox.state import State
 from batchcap.sandbox.stream import Stream
+from batchcap.sandbox.webhooks import Webhooks
 
 _FLUSH_AFTER = 0.2
 """Loop seconds between a request and the save of what it changed."""
@@ -65,6 +69,9 @@ class Sandbox:
         self._mux = Mux(self._scene)
         self.journal = Journal(self._mux.robots.jobs, self._scene.options.keep_requests)
         self._control = Control(self._scene, self.journal)
+        self._webhooks = Webhooks(self._scene, self.journal)
+        self._mux_notices = MuxNotices(self._scene, self._mux.robots, self._tell)
+        self._heygen_notices = HeyGenNotices(self._scene, self._tell)
         self._hosts: Mapping[str, Host] = {
             "mux": self._mux,
             "stream": Stream(self._scene),
@@ -93,7 +100,7 @@ class Sandbox:
 
     def advance(self, seconds: float) -> None:
         """Put the sandbox's clock forward, so that links and jobs age at once."""
-        self._scene.clock.advance(seconds)
+        self._scene.advance(seconds)
 
     def environment(self) -> dict[str, str]:
         """The variables that point a client at this sandbox."""
@@ -103,8 +110,10 @@ class Sandbox:
             "MUX_TOKEN_SECRET": options.mux_token_secret,
             "MUX_BASE_URL": f"{self.url}/mux",
             "MUX_STREAM_BASE_URL": f"{self.url}/stream",
+            "MUX_WEBHOOK_SECRET": options.webhook_secret_mux,
             "HEYGEN_API_KEY": options.heygen_api_key,
             "HEYGEN_API_BASE": f"{self.url}/heygen",
+            "HEYGEN_WEBHOOK_SECRET": options.webhook_secret_heygen,
         }
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -119,6 +128,8 @@ class Sandbox:
         except OSError:
             await self.stop()
             raise
+        self._scene.watchers = [self._webhooks, self._mux_notices, self._heygen_notices]
+        self._scene.adjusted()
 
     async def _listen(self, host: str, port: int) -> str:
         server = web.Server(
@@ -135,6 +146,10 @@ class Sandbox:
 
     async def stop(self) -> None:
         """Stop listening, drop what is in the air, and save."""
+        self._scene.watchers = []
+        self._mux_notices.stop()
+        self._heygen_notices.stop()
+        await self._webhooks.stop()
         if self._runner is not None:
             await self._runner.cleanup()
         if self._flush is not None:
@@ -209,7 +224,7 @@ class Sandbox:
         if fault in _CANNED:
             return _CANNED[fault]
         if fault == "late_create":
-            self._mux.robots.postpone(call)
+            self._mux_notices.landing(self._mux.robots.postpone(call))
             return _NOTHING
         if fault == "throttle":
             return host.throttled(route, 0.0)
@@ -234,11 +249,17 @@ class Sandbox:
         if self._path is None:
             return None
         self._state = State(self._path)
+        # A sandbox that was stopped and starts again has them in memory as well.
+        self._scene.jobs = JobBook(self._scene.options.job_lifetime)
         for job in self._state.jobs():
             self._scene.jobs.add(job)
         self._scene.looks.update(self._state.looks())
-        self._mux.robots.landings.extend(self._state.landings())
+        self._mux.robots.landings[:] = self._state.landings()
         return self._state.clock()
+
+    def _tell(self, notice: Notice) -> None:
+        self._webhooks.post(notice)
+        self._save_soon()  # what was told has happened, after a kill -9 too
 
     def _save_soon(self) -> None:
         # Any request sets the timer: with nobody asking, no time passes worth keeping.

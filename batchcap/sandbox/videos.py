@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal, NamedTuple
+from urllib.parse import quote
 
 from batchcap.sandbox import chance
 from batchcap.sandbox.captions import LANGUAGES
@@ -15,8 +16,12 @@ from batchcap.sandbox.words import sound, words
 Caption = Literal["link", "null", "empty"]
 State = Literal["pending", "running", "odd", "completed", "failed"]
 
+FAILURE = "Audio is missing or corrupted."
 ODD = "reticulating"
 """A status word that no document has."""
+
+_RUNNING = frozenset({"slow", "oddstate"})
+"""Words of ids that are not at their end when they are first looked at."""
 
 _SUFFIX = re.compile(r"-([a-z]{2,3})(?:[_-][A-Za-z_-]*)?$")
 
@@ -26,6 +31,13 @@ class Look(NamedTuple):
 
     state: State
     caption: Caption = "null"
+
+
+class Ending(NamedTuple):
+    """The sandbox time at which a translation ends, and how."""
+
+    when: float
+    state: Literal["completed", "failed"]
 
 
 def heygen_ids(count: int) -> Iterator[str]:
@@ -63,16 +75,39 @@ def look(scene: Scene, video_id: str, now: float) -> Look:
     Whatever changes with time counts from the first look at the video.
     """
     known = words(video_id)
-    if "failed" in known:
+    if "failed" in known and not known & _RUNNING:
         return Look("failed")
     if "stuck" in known:
         return Look("running")
     waits = _waits(scene, video_id)
     if waits is not None:
-        state = waits.state_at(now - _first_look(scene, video_id, now))
-        if state != "completed":
-            return Look(state)
+        first = _first_look(scene, video_id, now)
+        if now < first + waits.seconds:
+            return Look(waits.state_at(now - first))
+    if "failed" in known:
+        return Look("failed")
     return Look("completed", _caption(scene, video_id, now))
+
+
+def ending(scene: Scene, video_id: str) -> Ending | None:
+    """The end of a video that was running, or may have been, when it was first looked at."""
+    first, known = scene.looks.get(video_id), words(video_id)
+    waits = None if first is None or "stuck" in known else _waits(scene, video_id)
+    if first is None or waits is None:
+        return None
+    return Ending(first + waits.seconds, "failed" if "failed" in known else "completed")
+
+
+def ended(scene: Scene, now: float) -> dict[str, float]:
+    """The sandbox times at which videos have ended that ran when they were first looked at."""
+    ends = {video_id: ending(scene, video_id) for video_id in scene.looks}
+    return {video_id: end.when for video_id, end in ends.items() if end and end.when <= now}
+
+
+def video_link(scene: Scene, video_id: str) -> str:
+    """Where the translated video itself is; the sandbox has none to give."""
+    name = quote(video_id, safe="")
+    return f"{scene.url}/files2/video_translate/{name}/{name}.mp4"
 
 
 class _Waits(NamedTuple):
@@ -80,8 +115,6 @@ class _Waits(NamedTuple):
     seconds: float
 
     def state_at(self, age: float) -> State:
-        if age >= self.seconds:
-            return "completed"
         return self.state if self.state == "odd" or age > self.seconds / 3 else "pending"
 
 
@@ -114,5 +147,5 @@ def _first_look(scene: Scene, video_id: str, now: float) -> float:
     first = scene.looks.get(video_id)
     if first is None:
         first = scene.looks[video_id] = now
-        scene.changed.add(video_id)
+        scene.touch(video_id)
     return first

@@ -37,7 +37,7 @@ MUX_WORDS: Mapping[str, str] = {
 HEYGEN_WORDS: Mapping[str, str] = {
     "missing": "unknown video: 404, not_found in statuses",
     "forbidden": "403 where its detail or caption is asked for; the statuses show it",
-    "failed": "failed, with failure_message",
+    "failed": "failed, with failure_message; with slow or oddstate, only after that",
     "stuck": "running for ever",
     "oddstate": "a status word nobody has seen for odd_state_seconds after the first look",
     "slow": "completes heygen_finish_seconds after the first look",
