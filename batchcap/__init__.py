@@ -12,6 +12,7 @@ The map of the house. A row travels through it in one direction:
 `asking`              when a question is worth its requests
 `durations`           how long jobs take, learned and kept
 `providers`           `PROVIDERS`: paths, fields and words of each API
+`webhooks`            events of providers, received, and kept for all runs
 `transport`           requests to an API: pace, send, classify, repeat
 `answers`             what came back, read tolerantly
 `pacing`              the budget of a bucket, and who spends it next

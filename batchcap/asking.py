@@ -53,7 +53,7 @@ class Watch:
         """How likely the job has ended, where it ran when it was asked about and at `known`."""
         if self.asked is None and not self.dated:
             return 1.0
-        seen = max(self.asked or 0.0, known, self.since)
+        seen = max(self.asked or self.since, known, self.since)
         return law.ended(now - self.since, seen - self.since)
 
 

@@ -24,7 +24,9 @@ _WEIGHT = 6.0
 _FORGETTING = 2000
 """Observations after which older ones fade, since providers change."""
 
-_SHORTEST = 0.5
+_SHORTEST, _LONGEST = 0.5, 1e7
+"""Seconds; what is beyond is taken for these, so that a provider's odd times do no harm."""
+
 _LEAST_SIGMA = 0.15
 _KINDS = 1000
 _SAVE_EVERY = 20
@@ -67,6 +69,13 @@ class _Seen:
     def __init__(self, count: float = 0.0, mean: float = 0.0, spread: float = 0.0) -> None:
         self.count, self.mean, self.spread = count, mean, spread
 
+    @property
+    def sound(self) -> bool:
+        """Whether durations can look like this."""
+        count, most = self.count, math.log(_LONGEST)
+        usual = abs(self.mean) <= most and abs(self.spread) <= count * most**2
+        return 0 <= count <= _FORGETTING and usual
+
     def add(self, value: float) -> None:
         if self.count >= _FORGETTING:
             self.spread *= (self.count - 1) / self.count
@@ -99,7 +108,7 @@ class Durations:
 
     def learn(self, kind: tuple[str, ...], seconds: float) -> None:
         """A job of this kind took so long."""
-        value = math.log(max(seconds, _SHORTEST))
+        value = math.log(min(max(seconds, _SHORTEST), _LONGEST))
         for depth in range(len(kind) + 1):
             name = "/".join(kind[:depth])
             if name in self._seen or len(self._seen) < _KINDS:
@@ -117,7 +126,7 @@ class Durations:
                 seen = self._seen.get("/".join(kind[:depth]))
                 if seen is not None:
                     mean, variance = seen.blended(mean, variance)
-            self._laws[kind] = Law(mean, max(math.sqrt(variance), _LEAST_SIGMA))
+            self._laws[kind] = Law(mean, math.sqrt(max(variance, _LEAST_SIGMA**2)))
         return self._laws[kind]
 
     def save(self) -> None:
@@ -132,9 +141,10 @@ def _recalled(text: str | None) -> dict[str, _Seen]:
     """What an earlier run learned; nothing where it cannot be read."""
     try:
         kept = orjson.loads(text or "{}")
-        return {name: _Seen(*map(float, one)) for name, one in kept.items()}
+        seen = {name: _Seen(*map(float, one)) for name, one in kept.items()}
     except (orjson.JSONDecodeError, AttributeError, TypeError, ValueError):
         return {}
+    return seen if all(one.sound for one in seen.values()) else {}
 
 
 def kind(language: str, seconds: float | None) -> tuple[str, ...]:

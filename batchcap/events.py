@@ -57,6 +57,19 @@ class Warned(Event, frozen=True):
     message: str
 
 
+class WebhookReceived(Event, frozen=True):
+    """A provider told something of a job; it need not be one of ours."""
+
+    provider: str
+    job_id: str
+
+
+class WebhookRefused(Event, frozen=True):
+    """Something came without a good signature, and was not read."""
+
+    provider: str
+
+
 class LaneStopped(Event, frozen=True):
     """One provider's rows had to stop; the others go on."""
 

@@ -104,9 +104,12 @@ class Poller:
         return _clock() >= watch.deadline + self._deaf
 
     def ended(self, watch: Watch, job: Job) -> None:
-        """Learn from a job that came to its end, as the provider describes it."""
+        """Learn from a job that came to its end, as the provider describes it.
+
+        Where that is not told, it ended midway between the last two looks at it.
+        """
         took = job.took
-        if took is None and watch.asked is not None and watch.dated:
+        if took is None and watch.asked is not None:
             took = (_clock() + watch.asked) / 2 - watch.since
         if took is not None and job.state in {JobState.COMPLETED, JobState.ERRORED}:
             self.durations.learn(watch.kind, took)
@@ -153,7 +156,8 @@ class Poller:
 
     def _decided(self) -> Verdict:
         watches = (watch for watches in self._watches.values() for watch in watches)
-        verdict = decide(watches, _clock(), self._terms())
+        waiting = (watch for watch in watches if not watch.news.done())
+        verdict = decide(waiting, _clock(), self._terms())
         if verdict.silent:
             self._unheard = 1.0
             return self._decided()
@@ -196,7 +200,8 @@ class Poller:
                 took = _clock() - began
                 self._deaf += took if failures or took > _LONGEST_IDLE else 0.0
                 for watch in batch:
-                    watch.asked = asked_at
+                    if not watch.news.done():
+                        watch.asked = asked_at
                 return requests
 
     def _refused(self, batch: list[Watch], error: RowError) -> None:
@@ -212,7 +217,7 @@ class Poller:
         for watch in self._watches.get(job.id or "", ()):
             if not watch.news.done():
                 watch.news.set_result(job)
-                self._settled += 1
+                self._settled += not heard
                 self._unheard += _TRUST * ((_NEVER_SURE if heard else 1.0) - self._unheard)
 
     def _end_overdue(self, batch: list[Watch]) -> None:

@@ -30,7 +30,9 @@ SECRET_NAMES = (
     "MUX_TOKEN_SECRET",
     "MUX_SIGNING_KEY",
     "MUX_PRIVATE_KEY",
+    "MUX_WEBHOOK_SECRET",
     "HEYGEN_API_KEY",
+    "HEYGEN_WEBHOOK_SECRET",
 )
 
 
@@ -38,6 +40,19 @@ def crash_at(environment: Mapping[str, str]) -> int | None:
     """The boundary at which to crash on purpose (`failpoints`), from BATCHCAP_CRASH_AT."""
     text = environment.get("BATCHCAP_CRASH_AT", "")
     return int(text) if text.isdecimal() else None
+
+
+def uvloop_wanted(environment: Mapping[str, str]) -> bool:
+    """Whether uvloop runs the loop where it is installed: BATCHCAP_LOOP=asyncio says no.
+
+    Raises `UsageError` for any other word.
+    """
+    word = environment.get("BATCHCAP_LOOP", "")
+    if word not in {"", "uvloop", "asyncio"}:
+        raise UsageError(
+            f"BATCHCAP_LOOP is {word[:40]!r}", hint="Leave it unset, or: BATCHCAP_LOOP=asyncio"
+        )
+    return word != "asyncio"
 
 
 class Secrets(Mapping[str, str]):
@@ -57,6 +72,63 @@ class Secrets(Mapping[str, str]):
 
     def __repr__(self) -> str:
         return f"<Secrets {sorted(self._values)}>"
+
+
+def secrets(environment: Mapping[str, str]) -> Secrets:
+    """The credentials that are set; an empty one is none."""
+    return Secrets({name: environment[name] for name in SECRET_NAMES if environment.get(name)})
+
+
+def inbox_folder(environment: Mapping[str, str]) -> Path | None:
+    """Where `batchcap listen` keeps its inbox: `$XDG_STATE_HOME/batchcap`.
+
+    A relative path is as good as none (XDG Base Directory specification), and then it
+    is in the home folder; None where there is no such folder either.
+    """
+    for name, below in (("XDG_STATE_HOME", "batchcap"), ("HOME", ".local/state/batchcap")):
+        found = Path(environment.get(name, ""))
+        if found.is_absolute():
+            return found / below
+    return None
+
+
+class Listening(msgspec.Struct, frozen=True):
+    """Where webhooks are received.
+
+    `port` 0 is any free one. `public_url` is the endpoint as the providers reach it,
+    through a proxy or a tunnel. `insecure` takes events without a signature.
+    """
+
+    host: str
+    port: int
+    public_url: str | None = None
+    insecure: bool = False
+
+
+def listening(address: str, public_url: str = "", *, insecure: bool = False) -> Listening:
+    """`HOST:PORT` of --listen, and --public-url where one is given.
+
+    Raises `UsageError` that names the option; events without a signature are taken only
+    where nobody else can send them.
+    """
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/\[\]]+)):([0-9]{1,5})", address)
+    if match is None or int(match[3]) > 65535:
+        raise UsageError(
+            f"--listen: {address[:80]!r} is no address",
+            hint="Like this: --listen 127.0.0.1:8467, or [::1]:8467; port 0 is any free one",
+        )
+    host, public, near = match[1] or match[2], None, True
+    if public_url:
+        public, near = _plain_url(
+            "--public-url", public_url, "Like this: --public-url https://hooks.example.com"
+        )
+    if insecure and not (_on_loopback(host) and near):
+        raise UsageError(
+            "--insecure-webhooks takes what anybody sends, so it is for loopback only",
+            hint="Set the signing secrets instead, or leave out --public-url and listen on "
+            "127.0.0.1.",
+        )
+    return Listening(host, int(match[3]), public, insecure)
 
 
 class ProviderSettings(msgspec.Struct, frozen=True):
@@ -87,6 +159,7 @@ class Settings(msgspec.Struct, frozen=True):
     retry_jobs: int = 0
     max_caption: int = 64 * 1000 * 1000
     learned: frozenset[str] = LEARNED
+    listening: Listening | None = None
 
     @property
     def share(self) -> float:
@@ -117,9 +190,7 @@ def provider_settings(
         stream_url=stream,
         origin="sandbox" if sandbox else base,
         loopback=loopback,
-        secrets=Secrets(
-            {name: environment[name] for name in SECRET_NAMES if environment.get(name)}
-        ),
+        secrets=secrets(environment),
         on_existing=settings.on_existing,
         heygen_api=settings.heygen_api,
     )
@@ -140,6 +211,11 @@ def require(provider: str, credentials: tuple[str, ...], secrets: Secrets) -> No
 def _base_url(environment: Mapping[str, str], name: str, default: str) -> tuple[str, bool]:
     """A base URL without a trailing slash, and whether it is on loopback."""
     url = environment.get(name) or default
+    return _plain_url(name, url, f"Unset it for the default, {default}")
+
+
+def _plain_url(name: str, url: str, hint: str) -> tuple[str, bool]:
+    """A checked URL without a trailing slash, and whether it is on loopback."""
     try:
         parts = urlsplit(url)
         host = parts.hostname if parts.port != 0 else None
@@ -149,7 +225,7 @@ def _base_url(environment: Mapping[str, str], name: str, default: str) -> tuple[
     if not host or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
         raise UsageError(
             f"{name} must be an https URL (http only on loopback), it is {_shown(url)!r}",
-            hint=f"Unset it for the default, {default}",
+            hint=hint,
         )
     if parts.username or parts.password or parts.query or parts.fragment:
         raise UsageError(

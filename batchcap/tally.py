@@ -16,6 +16,8 @@ from batchcap.events import (
     RowStarted,
     Throttled,
     Warned,
+    WebhookReceived,
+    WebhookRefused,
 )
 from batchcap.model import RowState
 
@@ -32,6 +34,8 @@ class Tally:
         self.throttled = 0
         self.bytes = 0
         self.paused_until: dict[str, float] = {}
+        self.webhooks: Counter[str] = Counter()
+        self.webhooks_refused: Counter[str] = Counter()
         self.last_warning = ""
         self._take: dict[type[Event], Callable[..., None]] = {
             RequestSent: self._request,
@@ -42,6 +46,8 @@ class Tally:
             Paused: self._paused,
             Warned: self._warned,
             LaneStopped: self._warned,
+            WebhookReceived: self._webhook_received,
+            WebhookRefused: self._webhook_refused,
         }
 
     def __call__(self, event: Event) -> None:
@@ -80,3 +86,9 @@ class Tally:
 
     def _warned(self, event: Warned | LaneStopped) -> None:
         self.last_warning = event.message
+
+    def _webhook_received(self, event: WebhookReceived) -> None:
+        self.webhooks[event.provider] += 1
+
+    def _webhook_refused(self, event: WebhookRefused) -> None:
+        self.webhooks_refused[event.provider] += 1

@@ -14,10 +14,11 @@ ROOT = Path(__file__).parent.parent / "batchcap"
 
 LAYERS = [
     {"model", "errors", "events", "failpoints"},
-    {"interfaces", "stopping", "retry", "grouping", "pacing", "virtual", "circuit"},
+    {"interfaces", "stopping", "retry", "grouping", "pacing", "virtual", "circuit"}
+    | {"durations", "asking"},
     {"engine", "poller"},
     {"answers", "captions", "descriptors", "filehost", "ledger", "log", "manifest"}
-    | {"report", "settings", "store", "tally", "transport"},
+    | {"report", "settings", "store", "tally", "transport", "webhooks"},
     {
         "auditing",
         "download",
@@ -28,7 +29,7 @@ LAYERS = [
         "sandbox",
         "verification",
     },
-    {"assembly"},
+    {"assembly", "rehearsal"},
     {"cli", "__main__"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
@@ -37,7 +38,7 @@ FORBIDDEN = {
     "engine": {"aiohttp", "sqlite3", "os", "pathlib", "aiofiles"},
     "poller": {"aiohttp", "sqlite3", "os", "pathlib", "aiofiles"},
 }
-HTTP_CLIENTS = {"transport", "filehost", "sandbox"}
+HTTP_CLIENTS = {"transport", "filehost", "sandbox", "webhooks"}
 
 
 def room_of(path: Path) -> str:

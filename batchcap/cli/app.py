@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError
 
 from batchcap import __version__, failpoints
 from batchcap.cli.audit import audit
+from batchcap.cli.listen import listen
 from batchcap.cli.report import report
 from batchcap.cli.resume import resume
 from batchcap.cli.run import STDIN, run
@@ -29,7 +30,7 @@ app = App(
     version=__version__,
     result_action="return_value",
 )
-for verb in (run, resume, status, report, verify, audit, sandbox):
+for verb in (run, resume, status, report, verify, audit, listen, sandbox):
     app.command(verb)
 
 

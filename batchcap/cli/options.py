@@ -13,8 +13,10 @@ from batchcap.settings import (
     LEARNED,
     LIFTED,
     HeyGenApi,
+    Listening,
     OnExisting,
     Settings,
+    listening,
     parse_duration,
     parse_rate,
     parse_size,
@@ -24,6 +26,7 @@ from batchcap.settings import (
 _SCREEN = Group("Screen and log")
 _SPEED = Group("Speed and limits")
 _ROWS = Group("Rows")
+_WEBHOOKS = Group("Webhooks")
 
 Out = Annotated[
     Path,
@@ -108,6 +111,22 @@ class WorkOptions:
         str, Parameter(group=_ROWS, help="Decoded size above which a file is refused.")
     ] = "64MB"
 
+    listen: Annotated[
+        str,
+        Parameter(
+            group=_WEBHOOKS, help="HOST:PORT on which webhooks are received; polling slows down."
+        ),
+    ] = ""
+    public_url: Annotated[
+        str, Parameter(group=_WEBHOOKS, help="How the providers reach it, through a proxy.")
+    ] = ""
+    insecure_webhooks: Annotated[
+        bool,
+        Parameter(
+            group=_WEBHOOKS, negative="", help="Take unsigned events as hints; on loopback only."
+        ),
+    ] = False
+
     def settings(self, out: Path, *, sandbox: bool) -> Settings:
         """As checked settings. Raises `UsageError` that names the option."""
         self._check()
@@ -129,7 +148,17 @@ class WorkOptions:
             retry_jobs=self.retry_jobs,
             max_caption=parse_size("--max-caption", self.max_caption),
             learned=LEARNED - rates.keys(),
+            listening=self._listening(sandbox=sandbox),
         )
+
+    def _listening(self, *, sandbox: bool) -> Listening | None:
+        """Where to receive webhooks. The sandbox sends its own to us directly."""
+        if self.listen:
+            public = "" if sandbox else self.public_url
+            return listening(self.listen, public, insecure=self.insecure_webhooks)
+        if self.public_url or self.insecure_webhooks:
+            raise UsageError("--public-url and --insecure-webhooks go with --listen")
+        return None
 
     def _check(self) -> None:
         if self.mux_robots_api != "v0":

@@ -68,7 +68,7 @@ def _taken_in(
     from batchcap.ledger import take_in
 
     def check() -> None:
-        assembly.check_origins(connection, os.environ, settings, sandbox=sandbox)
+        assembly.check_beforehand(connection, os.environ, settings, sandbox=sandbox)
 
     named = sources(manifests, options)
     intake = take_in(connection, named, skip_invalid=options.skip_invalid, check=check)

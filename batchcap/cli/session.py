@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,8 +26,8 @@ from batchcap.events import Event, LaneStopped, Paused, Warned
 from batchcap.ledger import folder, totals, waiting
 from batchcap.log import LONG, printable
 from batchcap.progress import Progress
-from batchcap.sandbox.child import ChildFailedError, sandbox_process
-from batchcap.settings import Settings
+from batchcap.sandbox.child import ChildFailedError, sandbox_process, send_webhooks
+from batchcap.settings import Settings, uvloop_wanted
 from batchcap.stopping import Stop
 from batchcap.tally import Tally
 
@@ -91,6 +92,14 @@ class Session:
                 await stack.enter_async_context(progress.shown())
             if self._warning:
                 self._talk(Warned(self._warning))
+
+            async def announce(endpoints: Mapping[str, str]) -> None:
+                if self._sandbox:
+                    await send_webhooks(environment, endpoints)
+                elif not self._screen.quiet:
+                    for name, url in endpoints.items():
+                        print(f"webhooks of {name}: {url}", file=sys.stderr)
+
             return await assembly.work(
                 self._settings,
                 self._connection,
@@ -99,6 +108,7 @@ class Session:
                 sandbox=self._sandbox,
                 stop=self._stop,
                 repairs=self._repairs,
+                announce=announce,
             )
 
     def _talk(self, event: Event) -> None:
@@ -168,9 +178,13 @@ def command(verb: str, out: Path, *more: str, sandbox: bool) -> str:
 
 
 def ran(work: Callable[[], Awaitable[T]]) -> T:
-    """Run `work` to its end; raises our own error as itself, whatever it was wrapped in."""
+    """Run `work` to its end; raises our own error as itself, whatever it was wrapped in.
+
+    On uvloop where it is installed (`pip install 'batchcap[fast]'`).
+    """
+    fast = uvloop_wanted(os.environ) and find_spec("uvloop") is not None
     try:
-        return anyio.run(work)
+        return anyio.run(work, backend_options={"use_uvloop": fast})
     except BaseExceptionGroup as group:
         raise _cause(group) from None
 

@@ -9,6 +9,7 @@ import msgspec
 from batchcap.interfaces import Memory, Observer, Provider
 from batchcap.settings import ProviderSettings
 from batchcap.transport import Api
+from batchcap.webhooks.notice import Webhook
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -26,7 +27,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     `credentials` are the environment variables without which it cannot be used;
     `headers` makes the authenticating headers from them. `read` and `write` name
-    the buckets of GETs and of creates.
+    the buckets of GETs and of creates. `webhook` is how it sends events, where it does.
     """
 
     name: str
@@ -37,3 +38,4 @@ class Entry(msgspec.Struct, frozen=True):
     write: str
     headers: Callable[[Mapping[str, str]], Mapping[str, str]]
     build: Callable[[Parts], Provider]
+    webhook: Webhook | None = None

@@ -18,6 +18,7 @@ from batchcap.model import Create, Facts, Job, JobState, Row
 from batchcap.providers.entry import Entry, Parts
 from batchcap.providers.heygen_v2 import V2
 from batchcap.providers.heygen_v3 import V3
+from batchcap.providers.heygen_webhooks import WEBHOOK
 from batchcap.providers.heygen_words import CREDENTIALS, NAME, RouteGone, Words
 
 _REMEMBERED = "heygen.api"
@@ -132,4 +133,5 @@ ENTRY = Entry(
     write=NAME,
     headers=_headers,
     build=HeyGen,
+    webhook=WEBHOOK,
 )

@@ -21,6 +21,7 @@ from batchcap.providers.entry import Entry, Parts
 from batchcap.providers.mux_assets import Asset, Assets
 from batchcap.providers.mux_history import History, same_work
 from batchcap.providers.mux_signing import PlaybackSigner
+from batchcap.providers.mux_webhooks import WEBHOOK
 from batchcap.providers.mux_words import (
     GOOD,
     Words,
@@ -395,4 +396,5 @@ ENTRY = Entry(
     write="mux.write",
     headers=_headers,
     build=Mux,
+    webhook=WEBHOOK,
 )

@@ -15,6 +15,8 @@ from batchcap.events import (
     RowStarted,
     Throttled,
     Warned,
+    WebhookReceived,
+    WebhookRefused,
 )
 from batchcap.model import Failure, Outcome, RowState
 from batchcap.tally import Tally
@@ -84,6 +86,8 @@ async def test_every_event_that_there_is_can_be_counted() -> None:
         RowEnded: RowEnded(row(), ended(RowState.SKIPPED)),
         Warned: Warned("x"),
         LaneStopped: LaneStopped("x", "y", "z"),
+        WebhookReceived: WebhookReceived("x", "j"),
+        WebhookRefused: WebhookRefused("x"),
     }
     there = {
         kind

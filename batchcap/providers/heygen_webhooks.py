@@ -1,0 +1,53 @@
+"""HeyGen's events: that a translation has ended, and nothing that could be relied on.
+
+The signature covers the body alone (a timestamp, where one is sent, is not signed), so an
+old one can be sent again; and no event carries a caption's link. Each is therefore a hint,
+and a GET confirms it. Sources are docs.heygen.com (webhook events) and
+developers.heygen.com (webhooks). Which header has the signature depends on the kind of
+endpoint and on the document, so all of them are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+
+from batchcap.answers import as_object, text
+from batchcap.model import Job, JobState
+from batchcap.providers.heygen_words import NAME
+from batchcap.webhooks.notice import LONGEST_ID, Notice, Webhook
+from batchcap.webhooks.signing import header, signed
+
+_HEADERS = ("heygen-signature", "signature", "x-heygen-signature")
+_EVENTS = {"video_translate.success", "video_translate.fail"}
+_IDS = ("video_translate_id", "video_translation_id", "video_id")
+"""The documented name first; the others are what v3's answers call the same id."""
+
+
+def verify(secret: str, headers: Mapping[str, str], body: bytes, _now: float) -> bool:
+    """Check the hex signature of the body in any of the headers that HeyGen may use."""
+    return signed(secret, body, filter(None, (header(headers, name) for name in _HEADERS)))
+
+
+def read(body: bytes) -> Notice | None:
+    """That a translation has ended, by `video_translate.success` or `.fail`."""
+    try:
+        event = as_object(orjson.loads(body))
+    except orjson.JSONDecodeError:
+        return None
+    kind, data = text(event.get("event_type")), as_object(event.get("event_data"))
+    job_id = next(filter(None, (text(data.get(name)) for name in _IDS)), "")
+    if kind not in _EVENTS or not 0 < len(job_id) <= LONGEST_ID:
+        return None
+    return Notice(NAME, f"{kind}:{job_id}", Job(id=job_id, state=JobState.ENDED))
+
+
+WEBHOOK = Webhook(
+    provider=NAME,
+    secret="HEYGEN_WEBHOOK_SECRET",  # noqa: S106  # the variable's name
+    where="POST /v3/webhooks/endpoints with the events video_translate.success and .fail; "
+    "its answer shows the secret, once",
+    verify=verify,
+    read=read,
+)

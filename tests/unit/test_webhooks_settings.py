@@ -1,0 +1,81 @@
+"""--listen, --public-url, --insecure-webhooks, and where the inbox lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from batchcap.errors import UsageError
+from batchcap.settings import Listening, inbox_folder, listening, secrets
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("127.0.0.1:8467", ("127.0.0.1", 8467)),
+        ("localhost:0", ("localhost", 0)),
+        ("0.0.0.0:80", ("0.0.0.0", 80)),
+        ("[::1]:65535", ("::1", 65535)),
+        ("hooks.internal:8080", ("hooks.internal", 8080)),
+    ],
+)
+def test_an_address(text: str, expected: tuple[str, int]) -> None:
+    assert listening(text) == Listening(*expected)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *["", "8467", ":8467", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "::1:80", "a b:80"],
+        *["http://127.0.0.1:80", "127.0.0.1:-1", "127.0.0.1:\u0661", "[x]:80", "h:80\n", "h:1e3"],
+    ],
+)
+def test_what_is_no_address_is_refused(wrong: str) -> None:
+    with pytest.raises(UsageError, match="--listen"):
+        listening(wrong)
+
+
+def test_a_public_url_stands_without_its_last_slash() -> None:
+    assert listening("h:1", "https://hooks.example/x/").public_url == "https://hooks.example/x"
+    assert listening("h:1", "http://127.0.0.1:9").public_url == "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["hooks.example", "http://hooks.example", "https://me:hunter2@hooks.example", "https://h/?x=1"],
+)
+def test_what_is_no_public_url_is_refused_and_shows_no_password(wrong: str) -> None:
+    with pytest.raises(UsageError, match="--public-url") as caught:
+        listening("127.0.0.1:1", wrong)
+    assert "hunter2" not in caught.value.message + caught.value.hint
+
+
+def test_insecure_is_for_loopback_only_and_not_behind_a_tunnel() -> None:
+    for host in ("127.0.0.1", "localhost", "[::1]"):
+        assert listening(f"{host}:0", insecure=True).insecure
+    assert listening("127.0.0.1:0", "http://localhost:9", insecure=True).insecure
+    for host, public in (("0.0.0.0", ""), ("10.0.0.1", ""), ("127.0.0.1", "https://t.example")):
+        with pytest.raises(UsageError, match="--insecure-webhooks"):
+            listening(f"{host}:0", public, insecure=True)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"XDG_STATE_HOME": "/state", "HOME": "/me"}, "/state/batchcap"),
+        ({"HOME": "/me"}, "/me/.local/state/batchcap"),
+        ({"XDG_STATE_HOME": "", "HOME": "/me"}, "/me/.local/state/batchcap"),
+        ({"XDG_STATE_HOME": "relative", "HOME": "/me"}, "/me/.local/state/batchcap"),
+        ({"HOME": "relative"}, None),
+        ({}, None),
+    ],
+)
+def test_where_the_inbox_lies(environment: dict[str, str], expected: str | None) -> None:
+    assert inbox_folder(environment) == (Path(expected) if expected else None)
+
+
+def test_signing_secrets_are_secrets() -> None:
+    found = secrets({"MUX_WEBHOOK_SECRET": "hunter2", "HEYGEN_WEBHOOK_SECRET": "", "X": "y"})
+    assert dict(found) == {"MUX_WEBHOOK_SECRET": "hunter2"}
+    assert "hunter2" not in repr(found)
