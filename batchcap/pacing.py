@@ -42,7 +42,7 @@ _GUARD = 1e-6
 """Seconds added to the window, so that rounding never admits one request early."""
 
 _LEARN_EVERY = 10.0
-"""Seconds without a 429 after which a learned rate grows, while requests wait."""
+"""Seconds without a 429 after which a lowered rate grows, while requests wait."""
 
 _LEARN_UP, _LEARN_DOWN = 1.1, 0.7
 _SLOWEST, _FASTEST = 0.1, 100.0
@@ -59,9 +59,10 @@ class Priority(enum.IntEnum):
 class Bucket:
     """One quota: `rate` requests per second at present, or None for no limit.
 
-    With `learns`, the rate is a first guess: it falls with every 429 and grows
-    slowly while there is none. `share` is the part of the quota that is ours, and
-    contained in `rate`; what is remembered is the whole.
+    The rate falls with every 429, since limits change and are shared, and grows back
+    slowly while there is none. With `learns` it is a first guess and may grow beyond
+    itself. `share` is the part of the quota that is ours, and contained in `rate`; what
+    is remembered is the whole.
     """
 
     def __init__(  # noqa: PLR0913  # all that a bucket depends on, given by name
@@ -78,16 +79,17 @@ class Bucket:
         share: float = 1.0,
     ) -> None:
         self.name = name
-        self._learns = learns and rate is not None
+        self._given = (rate or 0.0) / share
+        self._ceiling = _FASTEST if learns else self._given
         self._connections, self._stop = connections, stop
         self._memory, self._observer, self._now = memory, observer, now
         self._queue: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
         self._wanted = asyncio.Event()
         self._changed_at = self._clock()
-        learned = memory.recall(f"rate.{name}") if self._learns else None
+        learned = memory.recall(f"rate.{name}") if rate is not None else None
         self._share = share
-        self._set_rate(float(learned) * share if learned else rate)
+        self._set_rate(min(float(learned), self._ceiling) * share if learned else rate)
         self._paused_until = max(
             self._recalled(f"pause.{name}"), self._recalled(f"sent.{name}") + self.window
         )
@@ -127,7 +129,7 @@ class Bucket:
     def throttled(self, seconds: float) -> None:
         """A 429 came back: pause, and where the rate is learned, go slower."""
         self._observer(Throttled(self.name, seconds))
-        if self._learns and self.rate and self._clock() >= self._paused_until:
+        if self.rate and self._clock() >= self._paused_until:
             self._learn(self.rate * _LEARN_DOWN)
         self.pause(seconds)
 
@@ -137,8 +139,9 @@ class Bucket:
         A limit below our own rate binds, whatever period of a second or more it
         is meant for. An empty quota with a known refill is a pause.
         """
-        if limit and self.rate and 0 < limit < self.rate:
-            self._set_rate(limit)
+        if limit and self.rate and 0 < limit * self._share < self.rate:
+            self._ceiling = limit
+            self._set_rate(limit * self._share)
         if remaining == 0 and reset and math.isfinite(reset):
             self.pause(reset)
 
@@ -201,7 +204,8 @@ class Bucket:
         if self.rate is None:
             return
         self._sent.append(self._clock())
-        if self._learns and self._queue and self._clock() - self._changed_at >= _LEARN_EVERY:
+        below = self.rate < self._ceiling * self._share
+        if below and self._queue and self._clock() - self._changed_at >= _LEARN_EVERY:
             self._learn(self.rate * _LEARN_UP)
 
     async def _opening(self) -> None:
@@ -218,9 +222,10 @@ class Bucket:
 
     def _learn(self, rate: float) -> None:
         self._changed_at = self._clock()
-        whole = min(max(rate / self._share, _SLOWEST), _FASTEST)
+        slowest = min(_SLOWEST, self._ceiling)
+        whole = min(max(rate / self._share, slowest), self._ceiling)
         self._set_rate(whole * self._share)
-        self._memory.note(f"rate.{self.name}", repr(whole))
+        self._memory.note(f"rate.{self.name}", "" if whole == self._given else repr(whole))
 
     def _set_rate(self, rate: float | None) -> None:
         """The log goes on, so that a new rate starts no burst."""

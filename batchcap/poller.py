@@ -26,7 +26,7 @@ from batchcap.stopping import Stop
 _LINGER = 0.05
 """Seconds for which a first job waits for company."""
 
-_UNLIMITED, _IDLE, _BUSY = 0.05, 3.0, 450.0
+_UNLIMITED, _IDLE, _BUSY = 0.001, 3.0, 450.0
 """Seconds of waiting that a request may cost where there is no quota, where nobody
 else wants it now, and where creates or links queue for it: then a run takes as long as
 its queue, whenever a caption in the middle of it is noticed."""
@@ -34,6 +34,9 @@ its queue, whenever a caption in the middle of it is noticed."""
 _LONGEST_IDLE, _LONGEST_BUSY, _LONGEST_HEARD = 60.0, 300.0, 600.0
 _SHARE = 0.1
 """Share of the read quota that requests which settle no job may take."""
+
+_APART = 0.5
+"""Seconds from one question to the next, so that newcomers share one."""
 
 _TRUST = 0.1
 """How quickly events are relied on, and given up: the weight of one end."""
@@ -58,6 +61,7 @@ class Poller:
         self._deaf = 0.0
         self._settled = 0
         self._unheard = 1.0
+        self._doubted: float | None = None
         self._heard_at = -math.inf
         self._early: OrderedDict[str, Job] = OrderedDict()
         self._told: set[object] = set()
@@ -84,10 +88,13 @@ class Poller:
 
         Called again for the same watch, it goes on watching. Raises `Stopped`.
         """
-        if (job := self._early.pop(watch.job_id, None)) is not None:
-            return job
-        if hasattr(watch, "news"):
+        if watch.told or hasattr(watch, "news"):  # its row looked, and it runs
             watch.asked = _clock()
+        if watch.told:
+            self._rely(0.0)
+        if (job := self._early.pop(watch.job_id, None)) is not None:
+            watch.told = True
+            return job
         watch.news = self._stop.future()
         watch.waiting = True
         if not self._watches or not watch.dated or watch.gap(_clock()) >= self._provider.first_look:
@@ -121,7 +128,8 @@ class Poller:
             return
         if job.state is JobState.RUNNING:
             for watch in self._watches.get(job.id, ()):
-                watch.asked = self._heard_at
+                if not self.overdue(watch):
+                    watch.asked = self._heard_at
         elif job.id in self._watches:
             self._settle(job, heard=True)
         else:
@@ -136,6 +144,7 @@ class Poller:
                 batch, began = await self._next_batch(), _clock()
                 self._settled = 0
                 requests = await self._asked(batch)
+                self._end_doubt()
                 self._end_overdue(batch)
                 self._tell_stuck(batch)
                 await self._rest(requests - self._settled, began)
@@ -159,9 +168,15 @@ class Poller:
         waiting = (watch for watch in watches if not watch.news.done())
         verdict = decide(waiting, _clock(), self._terms())
         if verdict.silent:
-            self._unheard = 1.0
+            self._doubted, self._unheard = self._unheard, 1.0
             return self._decided()
         return verdict
+
+    def _end_doubt(self) -> None:
+        """Silence in which nothing happened is no fault of the events."""
+        if self._doubted is not None and not self._settled:
+            self._unheard = self._doubted
+        self._doubted = None
 
     def _terms(self) -> Terms:
         """What asking costs at present."""
@@ -173,6 +188,7 @@ class Poller:
             first_look=provider.first_look,
             shortest=provider.shortest_gap,
             longest=min(longest / self._unheard, max(longest, _LONGEST_HEARD)),
+            soon=longest,
             hurry=not busy,
             law=self.durations.law,
             cost=provider.cost,
@@ -218,7 +234,12 @@ class Poller:
             if not watch.news.done():
                 watch.news.set_result(job)
                 self._settled += not heard
-                self._unheard += _TRUST * ((_NEVER_SURE if heard else 1.0) - self._unheard)
+                watch.told = watch.told or heard
+                self._rely(1.0 if heard else 0.0)
+
+    def _rely(self, heard: float) -> None:
+        """Rely on events by what one end told of them: 1 where it was heard of, 0 where not."""
+        self._unheard += _TRUST * (max(1.0 - heard, _NEVER_SURE) - self._unheard)
 
     def _end_overdue(self, batch: list[Watch]) -> None:
         """Whose time is over is looked at once more, by its row."""
@@ -245,8 +266,8 @@ class Poller:
     async def _rest(self, requests: int, began: float) -> None:
         """Leave the quota to others until asking in vain had no more than its share of it."""
         rate = self._provider.read_rate
-        if rate:
-            await self._stop.sleep(began + requests / (rate * _SHARE) - _clock())
+        share = requests / (rate * _SHARE) if rate else 0.0
+        await self._stop.sleep(began + max(share, _APART) - _clock())
 
     def _forget(self, watch: Watch) -> None:
         watches = self._watches[watch.job_id]

@@ -242,10 +242,29 @@ async def test_many_429s_of_one_burst_lower_a_learned_rate_once() -> None:
     assert made.rate == pytest.approx(3.5)
 
 
-async def test_a_documented_rate_does_not_fall() -> None:
-    made = bucket(5.0)
+async def test_a_documented_rate_falls_with_a_429_and_grows_back_to_itself() -> None:
+    """Limits change, and other programs share them."""
+    memory, times = Notes(), list[float]()
+    made = bucket(5.0, memory=memory)
     made.throttled(1.0)
+    assert made.rate == pytest.approx(3.5)
+    assert bucket(5.0, memory=memory).rate == pytest.approx(3.5)
+    assert bucket(2.0, memory=memory).rate == 2.0
+    async with dispatching(made):
+        await send_many(made, 400, times)
     assert made.rate == 5.0
+    assert worst(times, 1.0) <= 5
+    assert bucket(8.0, memory=memory).rate == 8.0  # what was learned is no limit any more
+
+
+async def test_a_limit_that_was_told_is_kept_to() -> None:
+    made, times = bucket(5.0), list[float]()
+    made.observe(2.0, 1.0, None)
+    made.throttled(0.0)
+    async with dispatching(made):
+        await send_many(made, 150, times)
+    assert made.rate == 2.0
+    assert worst(times, 1.0) <= 2
 
 
 async def test_a_learned_rate_never_falls_below_its_bound() -> None:
