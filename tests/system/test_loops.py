@@ -1,0 +1,66 @@
+"""The same command on both loops: uvloop where it is installed, or the standard one."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.system.conftest import Shell
+
+STUCK = "video_translate_id\nstuck-1\nstuck-2\n"
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def loop(request: pytest.FixtureRequest, shell: Shell) -> str:
+    """The loop that the command is told to use."""
+    name: str = request.param
+    if name == "uvloop" and find_spec("uvloop") is None:
+        pytest.skip("uvloop is not installed")
+    shell.environment["BATCHCAP_LOOP"] = name
+    return name
+
+
+@pytest.mark.usefixtures("loop", "sandbox")
+def test_a_run_ends_with_every_caption_on_disk(shell: Shell) -> None:
+    rows = "".join(f"asset-{n},es,en,\n,,,tr-{n}\n" for n in range(10))
+    name = shell.manifest("asset_id,to_language_code,from_language,video_translate_id\n" + rows)
+    ran = shell.run("run", name, "--json", "--rate", "mux.write=none")
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["done"] == 20
+    assert len([*shell.folder.rglob("*.vtt")]) == 20
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_ctrl_c_stops_in_order(shell: Shell, loop: str) -> None:
+    process = shell.start("run", shell.manifest(STUCK), "--log-file", "run.log")
+    wait_for(shell.folder / "run.log", "at work")
+    if sys.platform == "linux":
+        assert ("/uvloop/" in Path(f"/proc/{process.pid}/maps").read_text()) is (loop == "uvloop")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "batchcap resume" in out
+    assert "Traceback" not in err
+
+
+def test_another_loop_is_a_mistake_that_is_told(shell: Shell, sandbox: Mapping[str, str]) -> None:
+    shell.environment["BATCHCAP_LOOP"] = "trio"
+    ran = shell.run("run", shell.manifest(STUCK))
+    assert ran.returncode == 2
+    assert "BATCHCAP_LOOP is 'trio'" in ran.stderr
+    assert "hint: " in ran.stderr
+
+
+def wait_for(path: Path, words: str) -> None:
+    """Until a file holds these words, for at most 20 s."""
+    until = time.monotonic() + 20
+    while not (path.exists() and words in path.read_text()):
+        assert time.monotonic() < until, path
+        time.sleep(0.05)
