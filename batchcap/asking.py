@@ -21,6 +21,9 @@ from batchcap.model import Job
 _SOONEST = 0.25
 """Seconds between two decisions; no forecast is better than that."""
 
+_LATEST = 5.0
+"""Seconds after which newcomers are weighed in."""
+
 _SILENCE = 6.0
 """Ends that should have been heard of before silence means that events are lost: of
 as many, one is heard of but for a chance of 1 in 400."""
@@ -31,10 +34,11 @@ class Watch:
 
     `since` is when the job began; `dated` False where nobody knows, and it is when the
     row began to wait. `asked` is when the job was last known to run. The row waits for
-    `news` as long as `waiting`.
+    `news` as long as `waiting`. `told`: an event said that it had ended; where it had not,
+    no other event can be counted on.
     """
 
-    __slots__ = ("asked", "dated", "deadline", "job_id", "kind", "news", "since", "waiting")
+    __slots__ = ("asked", "dated", "deadline", "job_id", "kind", "news", "since", "told", "waiting")
     news: asyncio.Future[Job]
 
     def __init__(
@@ -43,7 +47,7 @@ class Watch:
         self.job_id, self.kind = job_id, kind
         self.since, self.deadline, self.dated = since, deadline, dated
         self.asked: float | None = None
-        self.waiting = False
+        self.waiting = self.told = False
 
     def gap(self, now: float) -> float:
         """Seconds in which nothing was known of the job."""
@@ -62,9 +66,10 @@ class Terms(msgspec.Struct, frozen=True):
 
     `price`: how much waiting, of all captions together, one request may cost. Nobody
     is asked about before `first_look` of age or twice within `shortest`, everybody
-    within `longest`. `hurry`: whoever was never asked about is, at once, where
-    nobody knows its age. `unheard` is the share of ends that no event tells of, the
-    last of which came at `heard_at`. `deaf` is how long the provider was out of reach.
+    within `longest`, and within `soon` who has had an event. `hurry`: whoever was never
+    asked about is, at once, where nobody knows its age. `unheard` is the share of ends
+    that no event tells of, the last of which came at `heard_at`. `deaf` is how long the
+    provider was out of reach.
     """
 
     price: float
@@ -78,6 +83,7 @@ class Terms(msgspec.Struct, frozen=True):
     unheard: float = 1.0
     heard_at: float = -math.inf
     deaf: float = 0.0
+    soon: float = math.inf
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -116,11 +122,12 @@ class _Scale:
         if (left := _early(watch, terms) - gap) > 0 and not overdue:
             self._first_ready = min(self._first_ready, now + left)
             return
+        longest = min(terms.longest, terms.soon) if watch.told else terms.longest
         self._ready.append(watch)
         self._gap = max(self._gap, gap)
-        self._forced |= overdue or gap >= terms.longest
+        self._forced |= overdue or gap >= longest
         self._forced |= terms.hurry and watch.asked is None and not watch.dated
-        self._again = min(self._again, now + terms.longest - gap)
+        self._again = min(self._again, now + longest - gap)
         if deadline > now:
             self._again = min(self._again, deadline)
         self._weigh(watch, gap)
@@ -130,11 +137,11 @@ class _Scale:
         now, terms = self._now, self._terms
         law = terms.law(watch.kind)
         ended = watch.ended(now, law)
-        late = ended * terms.unheard * gap / 2
+        late = ended * (1.0 if watch.told else terms.unheard) * gap / 2
         self._late += late
         if late >= terms.price * (1 - ended):
             self._alone.append(watch)
-        if terms.unheard < 1:
+        if terms.unheard < 1 and not watch.told:
             self._unheard_of += watch.ended(now, law, known=terms.heard_at)
 
     def verdict(self) -> Verdict:
@@ -150,7 +157,7 @@ class _Scale:
     def _wait(self, target: float) -> float:
         """Waiting grows with the square of the gap as long as jobs end evenly."""
         growth = math.sqrt(target / self._late) - 1 if self._late > 0 else math.inf
-        return max(_SOONEST, min(self._gap * growth, max(1.0, self._gap / 2)))
+        return max(_SOONEST, min(self._gap * growth, max(1.0, self._gap / 2), _LATEST))
 
 
 def _early(watch: Watch, terms: Terms) -> float:

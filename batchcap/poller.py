@@ -26,7 +26,7 @@ from batchcap.stopping import Stop
 _LINGER = 0.05
 """Seconds for which a first job waits for company."""
 
-_UNLIMITED, _IDLE, _BUSY = 0.001, 3.0, 450.0
+_UNLIMITED, _IDLE, _BUSY = 0.01, 3.0, 450.0
 """Seconds of waiting that a request may cost where there is no quota, where nobody
 else wants it now, and where creates or links queue for it: then a run takes as long as
 its queue, whenever a caption in the middle of it is noticed."""
@@ -38,7 +38,7 @@ _SHARE = 0.1
 _APART = 0.5
 """Seconds from one question to the next, so that newcomers share one."""
 
-_TRUST = 0.1
+_TRUST = 0.05
 """How quickly events are relied on, and given up: the weight of one end."""
 
 _NEVER_SURE = 0.005
@@ -62,6 +62,7 @@ class Poller:
         self._settled = 0
         self._unheard = 1.0
         self._doubted: float | None = None
+        self._heard = self._found = 0
         self._heard_at = -math.inf
         self._early: OrderedDict[str, Job] = OrderedDict()
         self._told: set[object] = set()
@@ -90,8 +91,7 @@ class Poller:
         """
         if watch.told or hasattr(watch, "news"):  # its row looked, and it runs
             watch.asked = _clock()
-        if watch.told:
-            self._rely(0.0)
+        self._found += watch.told
         if (job := self._early.pop(watch.job_id, None)) is not None:
             watch.told = True
             return job
@@ -145,6 +145,7 @@ class Poller:
                 self._settled = 0
                 requests = await self._asked(batch)
                 self._end_doubt()
+                self._rely()
                 self._end_overdue(batch)
                 self._tell_stuck(batch)
                 await self._rest(requests - self._settled, began)
@@ -169,6 +170,7 @@ class Poller:
         verdict = decide(waiting, _clock(), self._terms())
         if verdict.silent:
             self._doubted, self._unheard = self._unheard, 1.0
+            self._heard = 0
             return self._decided()
         return verdict
 
@@ -233,13 +235,24 @@ class Poller:
         for watch in self._watches.get(job.id or "", ()):
             if not watch.news.done():
                 watch.news.set_result(job)
+                if heard:
+                    watch.asked = self._heard_at
                 self._settled += not heard
                 watch.told = watch.told or heard
-                self._rely(1.0 if heard else 0.0)
+                self._heard += heard
+                self._found += not heard
 
-    def _rely(self, heard: float) -> None:
-        """Rely on events by what one end told of them: 1 where it was heard of, 0 where not."""
-        self._unheard += _TRUST * (max(1.0 - heard, _NEVER_SURE) - self._unheard)
+    def _rely(self) -> None:
+        """Rely on events by the ends since the last question.
+
+        Only a question shows what was not heard of: between two of them there seem to be
+        no other ends than those that events tell of.
+        """
+        ends = self._heard + self._found
+        if ends:
+            unheard = max(self._found / ends, _NEVER_SURE)
+            self._unheard += (1 - (1 - _TRUST) ** ends) * (unheard - self._unheard)
+        self._heard = self._found = 0
 
     def _end_overdue(self, batch: list[Watch]) -> None:
         """Whose time is over is looked at once more, by its row."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from batchcap.answers import Answer, as_object, clean, text
@@ -25,7 +25,7 @@ _WORTH = 2.0
 """Rows that a page of the list has to settle: each saves the request for its link."""
 
 _PATIENCE = 3
-"""Pages to read before the list is judged."""
+"""Pages by which the list is judged: the last ones, since one row far down is not worth all."""
 
 _KEPT = 30_000
 """Links of the list that wait for their rows, some 500 bytes each."""
@@ -107,6 +107,7 @@ class _List:
         self._walking = self._over = False
         self._token = ""
         self._pages = self._settled = 0
+        self._before: deque[int] = deque(maxlen=_PATIENCE)
         self._kept: OrderedDict[str, Job] = OrderedDict()
 
     async def settle(self, wanted: dict[str, None], report: Report) -> int:
@@ -120,8 +121,13 @@ class _List:
         return self._pages - before
 
     async def _next(self, wanted: dict[str, None], report: Report) -> None:
-        answer = await self._page(self._token)
+        try:
+            answer = await self._page(self._token)
+        except RowError:  # the statuses do without it
+            self._over = True
+            return
         self._pages += 1
+        self._before.append(self._settled)
         for item in answer.items():
             job = self._words.job(text(item.get("id")), item)
             if job.id in wanted:
@@ -131,10 +137,10 @@ class _List:
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         self._token = text(as_object(answer.json()).get("next_token"))
-        worth = self._settled >= _WORTH * self._pages
-        self._over = not self._token or (self._pages >= _PATIENCE and not worth)
+        worth = self._settled - self._before[0] >= _WORTH * _PATIENCE
+        self._over = not self._token or (len(self._before) == _PATIENCE and not worth)
 
     def _take(self, wanted: dict[str, None], job: Job, report: Report) -> None:
         del wanted[job.id or ""]
-        self._settled += 1
+        self._settled += job.state is not JobState.RUNNING
         report(job)

@@ -153,7 +153,8 @@ class Mux:
         for status in _ACTIVE:
             try:
                 listed = await self._listed({"status": status}, Priority.POLL)
-            except _EndlessError as error:  # no sweep then: each row looks for itself
+            except _EndlessError as error:  # no sweep any more: each row looks for itself
+                self._sweep_pages = _MOST_PAGES
                 raise RowError("rejected", error.message) from None
             pages += 1 + len(listed) // _PAGE
             active.update((text(one.get("id")), one) for one in listed)

@@ -23,6 +23,9 @@ pytestmark = [
 ]
 
 ROWS = {"mux": mux_row, "heygen": heygen_row}
+TELLS_HOW_LONG = {"mux"}
+"""Whose finished jobs say when they began and ended."""
+
 IDS = {
     "mux": {
         "good": "one",
@@ -92,6 +95,33 @@ async def test_a_poll_tells_of_every_job_in_few_requests(name: str) -> None:
         assert requests <= 10
 
 
+@pytest.mark.parametrize("others", [0, 700])
+@pytest.mark.parametrize("count", [1, 2, 5, 99, 100, 101, 250])
+async def test_what_asking_costs_can_be_told_beforehand(name: str, count: int, others: int) -> None:
+    """Once something was asked, and also where the account is full of other people's jobs."""
+    async with (
+        Sandbox(SandboxOptions(job_seconds=1e6, job_seconds_max=1e6)) as sandbox,
+        desk(sandbox, name) as here,
+    ):
+        for number in range(others):
+            await started(here.provider, ROWS[name](f"other-stuck-{number}"))
+        jobs = [await started(here.provider, ROWS[name](f"own-stuck-{n}")) for n in range(count)]
+        ids = [job.id or "" for job in jobs]
+        told: dict[str, JobState] = {}
+        await here.provider.poll(ids, lambda job: None)
+        foretold = here.provider.cost(count)
+        requests = await here.provider.poll(ids, lambda job: told.update({job.id or "": job.state}))
+        assert [told[one] for one in ids] == [JobState.RUNNING] * count
+        assert requests == foretold <= count
+
+
+async def test_asking_for_more_never_costs_less(name: str) -> None:
+    async with Sandbox(SandboxOptions()) as sandbox, desk(sandbox, name) as here:
+        costs = [here.provider.cost(count) for count in range(2500)]
+        assert costs == sorted(costs)
+        assert costs[1] == 1
+
+
 async def test_a_poll_tells_that_a_job_is_not_running_any_more(name: str) -> None:
     async with Sandbox(SandboxOptions()) as sandbox, desk(sandbox, name) as here:
         rows = [ROWS[name](f"ended-{n}") for n in range(120)]
@@ -114,6 +144,20 @@ async def test_a_failed_job_is_a_failure_with_a_reason(name: str) -> None:
         assert job.failure is not None
         assert job.failure.code == "job_failed"
         assert job.failure.message
+
+
+async def test_an_ended_job_tells_how_long_it_took_or_nothing(name: str) -> None:
+    options = SandboxOptions(job_seconds=500.0, job_seconds_max=900.0)
+    async with Sandbox(options) as sandbox, desk(sandbox, name) as here:
+        mine = row(name, "good")
+        job = await started(here.provider, mine)
+        assert job.took is None
+        await anyio.sleep(1000)
+        job = await looked(here.provider, mine, job)
+        if name in TELLS_HOW_LONG:
+            assert job.took == pytest.approx(sandbox.journal.creates[0].fate.ends, abs=1.0)
+        else:
+            assert job.took is None
 
 
 async def test_a_job_that_runs_is_running(name: str) -> None:

@@ -629,7 +629,7 @@ async def test_a_look_that_is_unavailable_loses_the_row_and_can_be_tried_again()
         [
             Lane(
                 provider=shy,
-                poller=Poller(shy, world.stops["fake"], world.observer),
+                poller=Poller(shy, world.stops["fake"], world.observer, Notes()),
                 downloader=world.downloader,
                 stop=world.stops["fake"],
                 window=1,
