@@ -665,7 +665,7 @@ async def test_asking_slows_down_as_events_turn_out_to_come() -> None:
             polls.append(len(board.asked) - learned)
     alone, helped = polls
     assert alone > 60
-    assert helped <= alone / 4
+    assert helped <= alone / 3
 
 
 async def test_events_that_tell_of_every_other_end_save_less() -> None:
