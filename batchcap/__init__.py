@@ -17,6 +17,7 @@ The map of the house. A row travels through it in one direction:
 `answers`             what came back, read tolerantly
 `pacing`              the budget of a bucket, and who spends it next
 `circuit`             an outage, and its end
+`deadlines`           requests that take too long, ended by one timer
 `retry`               how often and how long after a failure
 `filehost`            streams what a link leads to, without credentials
 `download`            from link to verified caption
@@ -24,6 +25,7 @@ The map of the house. A row travels through it in one direction:
 `store`               files under their final names, many with one sync
 `grouping`            work that is cheaper by the batch
 `stopping`            an orderly stop
+`hearing`             events settle jobs, where there is an endpoint or an inbox
 `events`              what happened; `tally`, `progress` and `log` read it
 `report`              results.jsonl, the summary, the last line
 `verification`        every file against the ledger

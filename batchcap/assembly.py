@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from pathlib import Path
 
 import anyio
 from anyio.abc import TaskGroup
@@ -20,6 +19,7 @@ from batchcap.download import CaptionDownloader
 from batchcap.engine import Engine, Lane, Policy
 from batchcap.errors import FatalError, UsageError
 from batchcap.filehost import FileHosts
+from batchcap.hearing import Announce, Hearing, webhooks_of
 from batchcap.interfaces import Memory, Observer, Provider
 from batchcap.ledger import SqliteLedger, waiting
 from batchcap.pacing import Bucket
@@ -31,16 +31,12 @@ from batchcap.settings import (
     inbox_folder,
     provider_settings,
     require,
+    secrets,
 )
 from batchcap.stopping import Stop
 from batchcap.store import CaptionStore
 from batchcap.transport import Api
-from batchcap.webhooks.notice import Notice, Webhook
-from batchcap.webhooks.reading import InboxReader
 from batchcap.webhooks.signing import require_secrets
-
-Announce = Callable[[Mapping[str, str]], Awaitable[None]]
-"""Told the endpoints for webhooks by provider, once they are open."""
 
 _OPEN = "run.open"
 """What the ledger remembers of a run that has not come to its end: when it began."""
@@ -107,12 +103,11 @@ class Run:
         now: Callable[[], float],
         stop: Stop,
         *,
-        threads: bool = True,
-        inbox: Path | None = None,
-        announce: Announce | None = None,
+        threads: bool,
+        hearing: Hearing,
     ) -> None:
         self._settings, self._ledger = settings, ledger
-        self._inbox, self._announce = inbox, announce
+        self._hearing = hearing
         self._providers, self._observer, self._now = providers, observer, now
         self._threads = threads
         self._stops = {name: stop.child() for name in providers}
@@ -151,34 +146,11 @@ class Run:
             )
             engine = Engine(self._ledger, lanes, policy, self._observer, self._now)
             self._fatal = engine.fatal
-            await self._listen(stack, group, {lane.provider.name: lane.poller for lane in lanes})
+            pollers = {lane.provider.name: lane.poller for lane in lanes}
+            await self._hearing.start(stack, group, pollers)
             await engine.run()
             for bucket in self._reach.buckets.values():
                 bucket.close()
-
-    async def _listen(
-        self, stack: AsyncExitStack, group: TaskGroup, pollers: Mapping[str, Poller]
-    ) -> None:
-        """Let events settle jobs: those of the machine's inbox, and of an endpoint of our own."""
-
-        def deliver(notice: Notice) -> None:
-            if notice.provider in pollers:
-                pollers[notice.provider].hear(notice.job)
-
-        if self._inbox is not None:
-            reader = InboxReader(self._inbox, self._observer, self._now)
-            group.start_soon(reader.follow, list(pollers), deliver)
-        if self._settings.listening is None or not pollers:
-            return
-        from batchcap.webhooks.receiver import Receiver  # a server, which few runs need
-
-        webhooks, secrets = sending(self._providers)
-        receiver = Receiver(
-            self._settings.listening, webhooks, secrets, deliver, self._observer, self._now
-        )
-        await stack.enter_async_context(receiver)
-        if self._announce is not None:
-            await self._announce(receiver.endpoints())
 
     async def _lane(
         self,
@@ -209,13 +181,6 @@ class Run:
         )
 
 
-def sending(providers: Mapping[str, ProviderSettings]) -> tuple[list[Webhook], Mapping[str, str]]:
-    """The webhooks of these providers, with the secrets that are set."""
-    webhooks = [PROVIDERS[name].webhook for name in providers]
-    secrets = {key: word for mine in providers.values() for key, word in mine.secrets.items()}
-    return [webhook for webhook in webhooks if webhook is not None], secrets
-
-
 def claim_origins(ledger: Memory, providers: Mapping[str, ProviderSettings]) -> None:
     """A ledger belongs to one origin per provider; raise `UsageError` for another one."""
     for name, mine in providers.items():
@@ -234,14 +199,16 @@ def check_beforehand(
     """Raise `UsageError` for rows that could not be worked on, while their import can be undone."""
     known = dict(connection.execute("SELECT key, value FROM memory"))
     around = {} if sandbox else environment
+    there = waiting(connection)
     providers = {
-        name: provider_settings(around, PROVIDERS[name].base_url, settings, sandbox=sandbox)
-        for name in waiting(connection) & PROVIDERS.keys()
+        name: provider_settings(around, entry.base_url, settings, sandbox=sandbox)
+        for name, entry in PROVIDERS.items()
+        if name in there
     }
     for name, mine in providers.items():
         _check_origin(name, known.get(f"origin.{name}"), mine.origin)
     if settings.listening is not None and not sandbox:
-        require_secrets(*sending(providers), settings.listening)
+        require_secrets(webhooks_of(providers), secrets(environment), settings.listening)
 
 
 def _check_origin(name: str, known: str | None, mine: str) -> None:
@@ -324,8 +291,15 @@ async def work(  # noqa: PLR0913  # the choices of a run, given by name
         ledger = SqliteLedger(connection, settings.out, executor=writer, now=now, repairs=repairs)
         names = [name for name in PROVIDERS if name in waiting(connection, repairs=repairs)]
         providers = providers_in_use(names, environment, settings, sandbox=sandbox)
-        if settings.listening is not None:
-            require_secrets(*sending(providers), settings.listening)
+        hearing = Hearing(
+            settings.listening,
+            webhooks_of(providers),
+            secrets(environment),
+            inbox=None if sandbox else inbox_folder(environment),
+            announce=announce,
+            observer=observer,
+            now=now,
+        )
         claim_origins(ledger, providers)
         died_at = ledger.recall(_OPEN) or None
         ledger.note(_OPEN, died_at or repr(now()))
@@ -338,8 +312,7 @@ async def work(  # noqa: PLR0913  # the choices of a run, given by name
                 now,
                 stop or Stop(),
                 threads=threads,
-                inbox=None if sandbox else inbox_folder(environment),
-                announce=announce,
+                hearing=hearing,
             )
             fatal = await run.work(float(died_at) if died_at else None)
             ledger.note(_OPEN, "")

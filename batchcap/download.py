@@ -89,12 +89,13 @@ class CaptionDownloader:
 
     async def _once(self, link: str, path: str) -> Caption:
         async with self._hosts.open(link) as pieces:
-            head = bytearray()
+            head, size = [], 0
             async for piece in pieces:
-                head += piece
-                if len(head) > min(_SMALL, self._largest):
-                    return await self._large(bytes(head), pieces, path)
-        data = bytes(head)
+                head.append(piece)
+                size += len(piece)
+                if size > min(_SMALL, self._largest):
+                    return await self._large(b"".join(head), pieces, path)
+        data = b"".join(head)
         caption = described(data)
         await self._store.place(path, data)
         return caption

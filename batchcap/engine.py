@@ -393,7 +393,8 @@ class Carrier:
                     if doubts >= _LOOKS:
                         raise RowError("bad_caption", error.message) from None
             if job.id is not None:
-                job = self.job = _still_completed(await self._provider.look(self._row, job.id))
+                look = await self._provider.look(self._row, job.id)
+                job = self.job = _still_completed(await self._followed(look))
 
     async def _refused(self, link: str, dead: list[str], error: LinkExpired) -> None:
         dead.append(link)

@@ -8,11 +8,13 @@ by the addresses that they resolve to, at the moment of connecting.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +23,7 @@ import anyio
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from batchcap.deadlines import Deadline
 from batchcap.errors import LinkExpired, RowError, Unavailable
 from batchcap.events import Paused, RequestSent, Throttled
 from batchcap.interfaces import Observer
@@ -28,6 +31,7 @@ from batchcap.retry import retry_after
 from batchcap.transport import USER_AGENT
 
 _HOPS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PIECE = 256 * 1024
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """zlib's `wbits` by content encoding."""
@@ -39,7 +43,10 @@ _REFUSED = frozenset({400, 401, 403, 404, 410, 412})
 """What hosts say to a link that died: GCS 400 ExpiredToken, CloudFront and others 403
 or 404; stream.mux.com 404 or 412 while a new track is not ready."""
 
-_TIMES = aiohttp.ClientTimeout(total=1800, sock_connect=10, sock_read=30)
+_LONGEST_START, _LONGEST_BODY = 120.0, 1800.0
+"""Seconds until a body begins, redirects included, and until it has come."""
+
+_TIMES = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30)
 
 
 class FileHosts:
@@ -51,6 +58,7 @@ class FileHosts:
     def __init__(self, *, loopback: bool, observer: Observer, now: Callable[[], float]) -> None:
         self._loopback = loopback
         self._observer, self._now = observer, now
+        self._deadline = Deadline(_LONGEST_START)
 
     async def __aenter__(self) -> Self:
         resolver = _GuardedResolver(self._loopback)
@@ -80,7 +88,9 @@ class FileHosts:
         "link_dead" where the link leads to a place that is not allowed.
         """
         try:
-            async with await self._follow(link) as response:
+            with self._deadline:
+                response = await self._follow(link)
+            async with response:
                 self._judge(response)
                 yield _decoded(response)
         except (_Forbidden, aiohttp.InvalidURL) as error:
@@ -95,8 +105,9 @@ class FileHosts:
             self._allow(url)
             self._observer(RequestSent("downloads"))
             response = await self._session.get(url, allow_redirects=False, timeout=_TIMES)
-            target = response.headers.get("Location")
-            if response.status not in {301, 302, 303, 307, 308} or target is None:
+            redirected = response.status in _REDIRECTS
+            target = response.headers.get("Location") if redirected else None
+            if target is None:
                 return response
             response.release()
             url = url.join(_parsed(target))
@@ -121,12 +132,18 @@ class FileHosts:
             raise _Forbidden(f"the link leads to {url.scheme or 'no scheme'}:, https is required")
         if not url.host:
             raise _Forbidden("the link names no host")
-        try:
-            address = ipaddress.ip_address(url.host)
-        except ValueError:
-            return  # a name: judged by the resolver
-        if not allowed(str(address), self._loopback):
-            raise _Forbidden(f"the link leads to {address}, which is not a public address")
+        if not _may_be_asked(url.host, self._loopback):
+            raise _Forbidden(f"the link leads to {url.host}, which is not a public address")
+
+
+@lru_cache(maxsize=256)
+def _may_be_asked(host: str, loopback: bool) -> bool:
+    """Whether a link may lead to a host; a name passes, the resolver judges it."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    return allowed(host, loopback)
 
 
 def allowed(address: str, loopback: bool) -> bool:
@@ -146,20 +163,31 @@ def _innermost(ip: _Address) -> _Address:
     return ip.ipv4_mapped or ip.sixtofour or ip
 
 
-async def _decoded(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+def _decoded(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """The body without its compression, in pieces of bounded size.
 
     Decoded here and not by aiohttp, which takes a stream that was cut for whole.
     """
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding == "identity":
-        async for piece in response.content.iter_any():
-            yield piece
-        return
+    pieces = _pieces(response.content)
+    return pieces if encoding == "identity" else _unpacked(pieces, encoding)
+
+
+async def _pieces(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """What comes, as it comes; `sock_read` ends a silence, and this what only drips."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _LONGEST_BODY
+    while not content.at_eof():
+        yield await content.readany()
+        if loop.time() > until:
+            raise TimeoutError
+
+
+async def _unpacked(pieces: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
     if encoding not in _WINDOWS:
         raise aiohttp.ClientPayloadError(f"encoded as {encoding[:20]!r}, which was not asked for")
     decoder = zlib.decompressobj(_WINDOWS[encoding])
-    async for piece in response.content.iter_any():
+    async for piece in pieces:
         while piece:
             if decoder.eof:  # gzip members may follow each other; anything else is broken
                 decoder = zlib.decompressobj(_WINDOWS[encoding])

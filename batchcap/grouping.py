@@ -15,6 +15,10 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
+_LINGER = 0.002
+"""Seconds for which a batch waits for company: waking a thread costs more than most of
+what is done there for one item."""
+
 
 class Group(Generic[T, R]):
     """Collects items and hands them to `work`, one batch after the other.
@@ -59,6 +63,8 @@ class Group(Generic[T, R]):
     async def _run(self) -> None:
         try:
             while self._items:
+                if self._executor is not None:
+                    await asyncio.sleep(_LINGER)
                 batch, self._items = self._items, []
                 await self._one(batch)
         finally:

@@ -21,6 +21,8 @@ from batchcap.events import (
     RowStarted,
     Throttled,
     Warned,
+    WebhookReceived,
+    WebhookRefused,
 )
 from batchcap.interfaces import Observer
 
@@ -71,9 +73,15 @@ def set_up(verbose: bool, log_file: Path | None) -> None:
 
 def logged(event: Event) -> None:
     """Log one event. An `Observer`."""
+    if LOG.isEnabledFor(logging.ERROR):  # somebody listens
+        if isinstance(event, RowStarted | JobCreated | RowEnded):
+            _log_row(event)
+        else:
+            _log_other(event)
+
+
+def _log_row(event: RowStarted | JobCreated | RowEnded) -> None:
     match event:
-        case RequestSent(bucket=bucket):
-            LOG.debug("request: %s", bucket)
         case RowStarted(row=row):
             LOG.debug("row %s: at work", row.key)
         case JobCreated(row=row, job_id=job_id):
@@ -83,10 +91,20 @@ def logged(event: Event) -> None:
             LOG.warning("row %s: failed, %s: %s", row.key, failure.code, failure.message)
         case RowEnded(row=row, outcome=outcome):
             LOG.info("row %s: %s", row.key, outcome.state)
+
+
+def _log_other(event: Event) -> None:
+    match event:
+        case RequestSent(bucket=bucket):
+            LOG.debug("request: %s", bucket)
         case Throttled(bucket=bucket, seconds=seconds):
             LOG.warning("%s: throttled (429), paused for %.1f s", bucket, seconds)
         case Paused(bucket=bucket, seconds=seconds):
             LOG.log(_level(seconds), "%s: paused for %.1f s", bucket, seconds)
+        case WebhookReceived(provider=provider, job_id=job_id):
+            LOG.debug("%s: webhook about job %s", provider, job_id)
+        case WebhookRefused(provider=provider):
+            LOG.debug("%s: webhook refused", provider)
         case Warned(message=message):
             LOG.warning("%s", message)
         case LaneStopped(provider=provider, message=message):

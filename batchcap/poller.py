@@ -73,9 +73,7 @@ class Poller:
         """How many jobs are watched."""
         return len(self._watches)
 
-    def watch(
-        self, job_id: str, kind: tuple[str, ...], age: float | None, timeout: float
-    ) -> Watch:
+    def watch(self, job_id: str, kind: tuple[str, ...], age: float | None, timeout: float) -> Watch:
         """Start to watch a job that began `age` seconds ago, for at most `timeout` seconds of it.
 
         `age` None: nobody knows; its time starts now. Time in which the provider could

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import orjson
 
 from batchcap.errors import FatalError
-from batchcap.ledger import Totals, results, totals
+from batchcap.ledger import Totals, lines, seen, totals
 from batchcap.tally import Tally
 
 RESULTS = "results.jsonl"
@@ -51,17 +50,21 @@ def summarize(connection: sqlite3.Connection, out: Path, tally: Tally, elapsed: 
 
 
 def write_results(connection: sqlite3.Connection, out: Path) -> None:
-    """Replace `DIR/results.jsonl` as a whole. Raises `FatalError` where the disk refuses."""
+    """Replace `DIR/results.jsonl` as a whole, unless it says what the ledger says.
+
+    Raises `FatalError` where the disk refuses.
+    """
     target, part = out / RESULTS, out / f".{RESULTS}.part"
+    if (known := seen.recall(connection, seen.RESULTS)) and known == _mark(target):
+        return
     try:
         part.unlink(missing_ok=True)
         with part.open("xb") as file:  # anew: a link under this name would be followed
-            for result in results(connection):
-                file.write(orjson.dumps(result))
-                file.write(b"\n")
+            file.writelines(lines(connection))
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)
+        seen.note(connection, seen.RESULTS, _mark(target))
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
@@ -69,6 +72,15 @@ def write_results(connection: sqlite3.Connection, out: Path) -> None:
             f"cannot write {target}: {error.strerror or error}",
             hint="Make room or mend the permissions, then: batchcap resume",
         ) from None
+
+
+def _mark(path: Path) -> str:
+    """What changes with every change of a file; "" where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
 
 def last_line(summary: Summary, resume: str, retry: str) -> str:

@@ -32,6 +32,8 @@ from batchcap.grouping import Group
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+_OPEN_AT_ONCE = 16
+"""Part files that are open together (`descriptors` leaves room for them)."""
 
 
 class CaptionStore:
@@ -190,54 +192,78 @@ def _fresh(folder: int, name: str) -> int:
 
 def _filed(folder: int, parcels: Sequence[_Parcel]) -> list[OSError | None]:
     """Write and sync all, rename all, sync the folder once."""
-    results = [_attempt(_written, folder, parcel) for parcel in parcels]
-    for number, parcel in enumerate(parcels):
-        results[number] = results[number] or _attempt(_renamed, folder, parcel)
-    unsynced = _attempt(_synced, folder) if None in results else None
-    return [result or unsynced for result in results]
+    parts = [_Part(folder, parcel) for parcel in parcels]
+    for first in range(0, len(parts), _OPEN_AT_ONCE):
+        some = parts[first : first + _OPEN_AT_ONCE]
+        # All are written before the first is waited for, so that one commit of the file
+        # system's journal serves them all: half the time of one after the other.
+        for part in some:
+            part.attempt(part.write)
+        for part in some:
+            part.attempt(part.sync)
+    for part in parts:
+        part.attempt(part.rename)
+    unsynced = _synced(folder) if any(part.error is None for part in parts) else None
+    return [part.error or unsynced for part in parts]
 
 
-def _attempt(step: Callable[..., None], *subjects: object) -> OSError | None:
+class _Part:
+    """A part file on the way to its final name; `error` is what went wrong with it."""
+
+    def __init__(self, folder: int, parcel: _Parcel) -> None:
+        self._folder, self._data = folder, parcel.data
+        self._part, self._name = _part(parcel.path), _split(parcel.path)[1]
+        self._handle = -1
+        self.error: OSError | None = None
+
+    def attempt(self, step: Callable[[], None]) -> None:
+        """Take a step where all went well so far; a part that fails is removed."""
+        if self.error is not None:
+            return
+        try:
+            step()
+        except OSError as error:
+            self.error = error
+            with contextlib.suppress(OSError):
+                os.unlink(self._part, dir_fd=self._folder)
+
+    def write(self) -> None:
+        """Hand the data to the system; a part without data was written before."""
+        if self._data is None:
+            self._handle = os.open(self._part, os.O_RDWR | os.O_NOFOLLOW, dir_fd=self._folder)
+            return
+        self._handle = _fresh(self._folder, self._part)
+        try:
+            _write_all(self._handle, self._data)
+        except OSError:
+            os.close(self._handle)
+            raise
+        reach("part written")
+
+    def sync(self) -> None:
+        """Wait until the data is on disk."""
+        try:
+            os.fsync(self._handle)
+        finally:
+            os.close(self._handle)
+        reach("part synced")
+
+    def rename(self) -> None:
+        """Give it its final name."""
+        os.replace(self._part, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        reach("file renamed")
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(handle, left) :]
+
+
+def _synced(folder: int) -> OSError | None:
     try:
-        step(*subjects)
+        os.fsync(folder)
     except OSError as error:
         return error
-    return None
-
-
-def _written(folder: int, parcel: _Parcel) -> None:
-    part = _part(parcel.path)
-    if parcel.data is None:
-        with os.fdopen(os.open(part, os.O_RDWR | os.O_NOFOLLOW, dir_fd=folder), "rb+") as file:
-            os.fsync(file.fileno())
-        return
-    try:
-        with os.fdopen(_fresh(folder, part), "wb") as file:
-            file.write(parcel.data)
-            file.flush()
-            reach("part written")
-            os.fsync(file.fileno())
-            reach("part synced")
-    except OSError:
-        _removed(folder, part)
-        raise
-
-
-def _renamed(folder: int, parcel: _Parcel) -> None:
-    part = _part(parcel.path)
-    try:
-        os.replace(part, _split(parcel.path)[1], src_dir_fd=folder, dst_dir_fd=folder)
-        reach("file renamed")
-    except OSError:
-        _removed(folder, part)
-        raise
-
-
-def _removed(folder: int, part: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(part, dir_fd=folder)
-
-
-def _synced(folder: int) -> None:
-    os.fsync(folder)
     reach("folder synced")
+    return None

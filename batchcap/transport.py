@@ -23,6 +23,7 @@ from yarl import URL
 from batchcap import __version__, failpoints
 from batchcap.answers import Answer, clean
 from batchcap.circuit import Circuit
+from batchcap.deadlines import Deadline
 from batchcap.errors import Ambiguous, Unavailable
 from batchcap.events import RequestSent
 from batchcap.interfaces import Leaving, Observer
@@ -39,12 +40,13 @@ _SECRET = 12
 
 _IDLE_READ = 30.0
 _IDLE_WRITE = 3.0
+_LONGEST = {"GET": 60.0, "POST": 120.0}
+"""Seconds from the turn to the whole answer. A HeyGen write may take 31 s (p99)."""
+
 _TIMES = {
-    "GET": aiohttp.ClientTimeout(total=60, sock_connect=10, sock_read=30),
-    "POST": aiohttp.ClientTimeout(total=120, sock_connect=10, sock_read=120),
+    "GET": aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30),
+    "POST": aiohttp.ClientTimeout(total=None, sock_connect=10),
 }
-"""A HeyGen write may take 31 s (p99); the pool does not queue, so that `total` starts
-when the turn is given."""
 
 _NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
@@ -75,6 +77,7 @@ class Api:
         self._buckets = {"GET": read, "POST": write}
         self._stop, self._observer, self._now = stop, observer, now
         self._backoff = backoff or Backoff()
+        self._deadlines = {method: Deadline(seconds) for method, seconds in _LONGEST.items()}
         self._circuit = Circuit(URL(base_url).authority, stop, observer)
 
     async def __aenter__(self) -> Self:
@@ -175,7 +178,7 @@ class Api:
         """Wait for the quota; who got it in an outage gives it back and waits for the end."""
         goes = priority is Priority.POLL
         while True:
-            if not goes:
+            if self._circuit.open and not goes:
                 goes = await self._circuit.enter(patient=priority is Priority.START)
             await bucket.turn(priority)
             if goes or not self._circuit.open:
@@ -184,24 +187,20 @@ class Api:
 
     async def _exchange(self, method: str, path: str, body: Json | None) -> Answer:
         url = URL(self.base_url + path, encoded=True)
-        async with self._sessions[method].request(
+        request = self._sessions[method].request(
             method,
             url,
             data=None if body is None else orjson.dumps(body),
             headers=None if body is None else {"Content-Type": "application/json"},
             allow_redirects=False,
             timeout=_TIMES[method],
-        ) as response:
-            pieces, size = [], 0
-            async for piece in response.content.iter_any():
-                pieces.append(piece)
-                size += len(piece)
-                if size > _LARGEST_ANSWER:
-                    raise aiohttp.ClientPayloadError(f"more than {_LARGEST_ANSWER} bytes")
-            said = b"".join(pieces)
-            for secret in self._secrets:  # a peer may repeat what it was sent
-                said = said.replace(secret, b"***")
-            return Answer(response.status, response.headers, said)
+        )
+        with self._deadlines[method]:
+            async with request as response:
+                said = await _whole(response.content)
+        for secret in self._secrets:  # a peer may repeat what it was sent
+            said = said.replace(secret, b"***")
+        return Answer(response.status, response.headers, said)
 
     def _judged(self, method: str, answer: Answer) -> Answer:
         if answer.status < 500 and answer.status not in {408, 429}:
@@ -246,6 +245,16 @@ class Api:
         # aiohttp would repeat a lost GET by itself: unpaced, and uncounted.
         session._retry_connection = False
         return session
+
+
+async def _whole(content: aiohttp.StreamReader) -> bytes:
+    pieces, size = [], 0
+    while not content.at_eof():
+        pieces.append(await content.readany())
+        size += len(pieces[-1])
+        if size > _LARGEST_ANSWER:
+            raise aiohttp.ClientPayloadError(f"more than {_LARGEST_ANSWER} bytes")
+    return b"".join(pieces)
 
 
 class _Throttled(Unavailable):

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent / "batchcap"
 LAYERS = [
     {"model", "errors", "events", "failpoints"},
     {"interfaces", "stopping", "retry", "grouping", "pacing", "virtual", "circuit"}
-    | {"durations", "asking"},
+    | {"durations", "asking", "deadlines"},
     {"engine", "poller"},
     {"answers", "captions", "descriptors", "filehost", "ledger", "log", "manifest"}
     | {"report", "settings", "store", "tally", "transport", "webhooks"},
@@ -29,7 +29,7 @@ LAYERS = [
         "sandbox",
         "verification",
     },
-    {"assembly", "rehearsal"},
+    {"assembly", "hearing", "rehearsal"},
     {"cli", "__main__"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}

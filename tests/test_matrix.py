@@ -1,5 +1,6 @@
 """Every fault of the sandbox alone, and all of them together: each row ends in the
-state that the server's truth implies, and what is on disk is what the server has."""
+state that the server's truth implies, and what is on disk is what the server has. Faults
+of events strike runs that listen."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import hashlib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -14,10 +16,10 @@ import pytest
 from batchcap.ledger import connect
 from batchcap.model import Row
 from batchcap.report import RESULTS, write_results
-from batchcap.sandbox import FAULTS, Sandbox, SandboxOptions, captions
+from batchcap.sandbox import DELIVERY_FAULTS, FAULTS, Sandbox, SandboxOptions, captions
 from batchcap.sandbox.jobs import Job
 from batchcap.sandbox.videos import language_of
-from tests.world import Ran, heygen_row, mux_row, run_rows
+from tests.world import HERE, Ran, heygen_row, mux_row, run_rows, telling
 
 pytestmark = pytest.mark.anyio
 
@@ -136,6 +138,11 @@ def hits(sandbox: Sandbox, fault: str) -> int:
     return sandbox.journal.faults[fault]
 
 
+def listening(sandbox: Sandbox) -> dict[str, Any]:
+    """A run with a receiver, to which the sandbox sends."""
+    return {"announce": telling(sandbox), "listening": HERE}
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_with_one_fault_every_row_ends_as_the_server_says(
@@ -144,16 +151,18 @@ async def test_with_one_fault_every_row_ends_as_the_server_says(
     rows = list(with_tracks(ROWS))
     options = SandboxOptions(seed=seed, faults={fault: ALONE}, job_seconds_max=60.0, gzip=seed == 2)
     async with Sandbox(options) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, rows)
+        heard = listening(sandbox) if fault in DELIVERY_FAULTS else {}
+        ran = await run_rows(sandbox, tmp_path, rows, **heard)
         assert hits(sandbox, fault) > 0
         assert_sound(sandbox, tmp_path, rows, ran)
+        assert fault not in DELIVERY_FAULTS or set(ran.states().values()) == {"done"}
 
 
 @pytest.mark.parametrize("version", ["v3", "v2"])
 @pytest.mark.parametrize("duplicates", ["refuse_active", "allow"])
-@pytest.mark.parametrize("seed", [11, 12])
+@pytest.mark.parametrize(("seed", "listens"), [(11, False), (12, False), (13, True)])
 async def test_with_all_faults_together_every_row_ends_as_the_server_says(
-    tmp_path: Path, seed: int, duplicates: str, version: str
+    tmp_path: Path, seed: int, listens: bool, duplicates: str, version: str
 ) -> None:
     rows = list(with_tracks(ROWS))
     options = SandboxOptions(
@@ -164,8 +173,9 @@ async def test_with_all_faults_together_every_row_ends_as_the_server_says(
         gzip=seed % 2 == 0,
     )
     async with Sandbox(options) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, rows, heygen_api=version)
-        assert len(sandbox.journal.faults) > 6
+        heard = listening(sandbox) if listens else {}
+        ran = await run_rows(sandbox, tmp_path, rows, heygen_api=version, **heard)
+        assert len(sandbox.journal.faults) > (10 if listens else 6)
         assert_sound(sandbox, tmp_path, rows, ran)
 
 

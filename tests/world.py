@@ -13,14 +13,15 @@ import msgspec
 from batchcap import assembly
 from batchcap.errors import FatalError
 from batchcap.events import Event, Warned
-from batchcap.interfaces import Provider
+from batchcap.interfaces import Observer, Provider
 from batchcap.ledger import connect, results, take_in
+from batchcap.log import observers
 from batchcap.manifest import ManifestOptions, read
 from batchcap.model import Row
 from batchcap.pacing import Bucket
 from batchcap.providers import PROVIDERS, Parts
 from batchcap.sandbox import Sandbox
-from batchcap.settings import LIFTED, Settings, provider_settings
+from batchcap.settings import LIFTED, Listening, Settings, provider_settings
 from batchcap.stopping import Stop
 from batchcap.tally import Tally
 from batchcap.transport import Api
@@ -120,9 +121,18 @@ async def run_rows(
     rows: Iterable[Row] = (),
     environment: Mapping[str, str] | None = None,
     clock: Callable[[], float] = now,
+    *,
+    simulated: bool = True,
+    observer: Observer | None = None,
+    stop: Stop | None = None,
+    announce: assembly.Announce | None = None,
     **changes: Any,
 ) -> Ran:
-    """Import rows and work until the end, all in this loop and without threads."""
+    """Import rows and work until the end, all in this loop and without threads.
+
+    Where it is not `simulated`, it takes the sandbox for the providers, and reads the
+    machine's webhook inbox.
+    """
     tally = Tally()
     with closing(connect(out, create=True)) as connection:
         take_in(connection, [("test", list(rows))], skip_invalid=False)
@@ -130,12 +140,27 @@ async def run_rows(
             lifted(out, **changes),
             connection,
             {**sandbox.environment(), **(environment or {})},
-            tally,
-            sandbox=True,
+            tally if observer is None else observers(tally, observer),
+            sandbox=simulated,
+            stop=stop,
             now=clock,
             threads=False,
+            announce=announce,
         )
         return Ran(fatal, list(results(connection)), tally)
+
+
+HERE = Listening("127.0.0.1", 0)
+"""An endpoint for webhooks on any free port."""
+
+
+def telling(sandbox: Sandbox) -> assembly.Announce:
+    """Lets a sandbox send its webhooks to a run that listens, once it does."""
+
+    async def tell(endpoints: Mapping[str, str]) -> None:
+        sandbox.change(**{f"{name}_webhook_url": url for name, url in endpoints.items()})
+
+    return tell
 
 
 def rows_of(manifest: Path, **options: Any) -> list[Row]:

@@ -28,13 +28,13 @@ def resume(
     """Work on until every row has ended, from the ledger alone."""
     from batchcap import log
     from batchcap.cli.session import Session
-    from batchcap.ledger import Lock, connect, failed_codes, put_back
+    from batchcap.ledger import Lock, connect, failed_codes, put_back, require
 
     if only and not retry_failed:
         raise UsageError("--only goes with --retry-failed")
     settings = work.settings(out, sandbox=sandbox)
     log.set_up(screen.verbose, screen.log_file)
-    connect(out, create=False).close()
+    require(out)
     with Lock(out), closing(connect(out, create=False)) as connection:
         if retry_failed:
             codes = failed_codes(connection)

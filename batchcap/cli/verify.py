@@ -91,10 +91,10 @@ class _Check:
     def and_repair(self) -> int:
         """Check, then fetch what is wrong, and what an earlier repair did not come to."""
         from batchcap.cli.session import Session
-        from batchcap.ledger import Lock, connect, waiting
+        from batchcap.ledger import Lock, connect, require, waiting
         from batchcap.verification import remove_leftovers
 
-        connect(self._out, create=False).close()
+        require(self._out)
         with Lock(self._out), closing(connect(self._out, create=False)) as connection:
             verdict = self._made(connection, repair=True)
             remove_leftovers(self._out, verdict)

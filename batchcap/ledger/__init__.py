@@ -7,11 +7,13 @@ intake    manifest rows into the ledger, all or none
 writer    what the engine writes while it works: facts and outcomes
 reading   what report and status read, from this process or another
 checking  what verify and audit read, and what a repair writes
-replacing a new ledger in the place of one that is lost or damaged
+replacing a new ledger, also in the place of one that is lost or damaged
+seen      which files are as they were when they were last dealt with
 
 It holds rows, facts and outcomes; no link, no key.
 """
 
+from batchcap.ledger import seen
 from batchcap.ledger.checking import (
     Delivered,
     Paid,
@@ -27,9 +29,17 @@ from batchcap.ledger.checking import (
 )
 from batchcap.ledger.intake import Intake, put_back, take_in
 from batchcap.ledger.lock import Holder, Lock
-from batchcap.ledger.reading import Totals, failed_codes, results, totals, waiting
-from batchcap.ledger.replacing import adopt, doubt, kept_as, open_files, replaced
-from batchcap.ledger.schema import connect, damaged, discard_empty, file, folder, read_only
+from batchcap.ledger.reading import Totals, failed_codes, lines, results, totals, waiting
+from batchcap.ledger.replacing import adopt, begun, doubt, kept_as, open_files, replaced
+from batchcap.ledger.schema import (
+    connect,
+    damaged,
+    discard_new,
+    file,
+    folder,
+    read_only,
+    require,
+)
 from batchcap.ledger.writer import SqliteLedger
 
 __all__ = [
@@ -43,16 +53,18 @@ __all__ = [
     "Totals",
     "Wanted",
     "adopt",
+    "begun",
     "connect",
     "damaged",
     "delivered",
-    "discard_empty",
+    "discard_new",
     "doubt",
     "failed_codes",
     "file",
     "folder",
     "kept_as",
     "known",
+    "lines",
     "open_files",
     "owned",
     "paying",
@@ -60,7 +72,9 @@ __all__ = [
     "put_wrong_back",
     "read_only",
     "replaced",
+    "require",
     "results",
+    "seen",
     "sources",
     "take_in",
     "totals",

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import orjson
 
+from batchcap.ledger.seen import forget_results
 from batchcap.model import Row
 
 _PAGE = 512
@@ -24,12 +25,12 @@ WHERE number = ? AND state = 'done'
 """
 _SOURCES = """
 SELECT DISTINCT source_id FROM rows
-WHERE provider = ? AND source_id > ? AND target <> '' AND state IS NOT 'invalid'
+WHERE provider = ? AND source_id > ? AND target <> '' AND path IS NOT NULL
 ORDER BY source_id LIMIT ?
 """
 _CAPTIONS = """
 SELECT number, key, target, params FROM rows
-WHERE provider = ? AND source_id = ? AND target <> '' AND state IS NOT 'invalid'
+WHERE provider = ? AND source_id = ? AND target <> '' AND path IS NOT NULL
 """
 
 
@@ -93,13 +94,15 @@ def put_wrong_back(connection: sqlite3.Connection, wrong: Sequence[int]) -> None
     nothing is created for them.
     """
     connection.execute("BEGIN IMMEDIATE")
+    forget_results(connection)
     connection.executemany(_WRONG, [(number,) for number in wrong])
     connection.execute("COMMIT")
 
 
 def owned(connection: sqlite3.Connection, path: str) -> bool:
     """Whether any row's file has this path below the output folder."""
-    find = "SELECT 1 FROM rows WHERE path = ? AND state IS NOT 'invalid'"
+    # "+path", or SQLite puts ?1 into lower(path) too, and looks through all rows.
+    find = "SELECT 1 FROM rows WHERE lower(path) = lower(?1) AND +path = ?1 AND path IS NOT NULL"
     try:
         return connection.execute(find, (path,)).fetchone() is not None
     except UnicodeEncodeError:
@@ -110,7 +113,7 @@ def known(connection: sqlite3.Connection, row: Row) -> bool:
     """Whether the ledger has the task that a row asks for."""
     find = (
         "SELECT 1 FROM rows WHERE provider = ? AND source_id = ? AND target = ?"
-        " AND state IS NOT 'invalid'"
+        " AND path IS NOT NULL"
     )
     return (
         connection.execute(find, (row.provider, row.source_id, row.target)).fetchone() is not None
@@ -128,7 +131,7 @@ def sources(connection: sqlite3.Connection, provider: str) -> Iterator[str]:
 def paying(connection: sqlite3.Connection) -> list[str]:
     """The providers at which jobs are made for rows of the ledger."""
     found = connection.execute(
-        "SELECT DISTINCT provider FROM rows WHERE target <> '' AND state IS NOT 'invalid'"
+        "SELECT DISTINCT provider FROM rows WHERE target <> '' AND path IS NOT NULL"
     )
     return sorted(provider for (provider,) in found)
 

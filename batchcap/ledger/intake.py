@@ -1,7 +1,8 @@
 """Manifest rows into the ledger: checked whole, then in for good, or not at all.
 
 SQLite's unique indexes find what is there twice, also against earlier imports,
-in memory that does not grow with the manifest.
+in memory that does not grow with the manifest. Many rows go in without them: to
+sort all of them at the end is some ten times cheaper than to put each into its place.
 """
 
 from __future__ import annotations
@@ -9,26 +10,47 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import msgspec
 import orjson
 
 from batchcap.errors import UsageError
+from batchcap.ledger.schema import DISTINCT, index
+from batchcap.ledger.seen import forget_results
 from batchcap.model import InvalidRow, Row
 
 _CHUNK = 1000
 _SHOWN = 20
+_MANY = 0.1
+"""Share of the rows in the ledger from which on added ones are many."""
 
-_INSERT = """
-INSERT OR IGNORE INTO rows
-    (number, provider, source_id, target, language, key, path, params, meta, origin)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+_COLUMNS = "number, provider, source_id, target, language, key, path, params, meta, origin"
+_INSERT = f"INSERT OR IGNORE INTO rows ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # constants
 _INSERT_INVALID = """
 INSERT INTO rows
     (number, provider, source_id, language, key, meta, origin, state, code, message, retryable)
 VALUES (?, ?, ?, ?, ?, '{}', ?, 'invalid', 'invalid', ?, 0)
 """
+
+# Rows that an earlier one keeps out, or may; the first of its kind is kept out by nobody.
+_LATER = """
+SELECT number FROM (
+    SELECT number, row_number() OVER (PARTITION BY {} ORDER BY number) AS nth
+    FROM rows WHERE path IS NOT NULL
+) WHERE nth > 1
+"""
+_SET_ASIDE = f"""
+CREATE TEMP TABLE aside AS SELECT {_COLUMNS} FROM rows
+WHERE number IN ({" UNION ".join(map(_LATER.format, DISTINCT.values()))})
+"""  # noqa: S608  # constants
+
+_TASK = """
+SELECT origin, key, path, language, params FROM rows
+WHERE source_id = ? AND target = ? AND provider = ? AND path IS NOT NULL
+"""
+_KEY = "SELECT origin FROM rows WHERE key = ? AND path IS NOT NULL"
+_PATH = "SELECT origin FROM rows WHERE lower(path) = lower(?) AND path IS NOT NULL"
 
 # A pending row that has an end already was paid for: nothing is created for it.
 _PUT_BACK = """
@@ -63,20 +85,21 @@ def take_in(
     first problems, and leaves the ledger as it was, where there is any and
     `skip_invalid` is off.
     """
-    importer = _Importer(connection)
     connection.execute("BEGIN IMMEDIATE")
     try:
+        importer = _Importer(connection)
         for name, rows in manifests:
             importer.manifest(name, rows)
-        if importer.intake.invalid and not skip_invalid:
-            raise _refused(importer.intake)
+        intake = importer.finished()
+        if intake.invalid and not skip_invalid:
+            raise _refused(intake)
         check()
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return importer.intake
+    return intake
 
 
 def put_back(connection: sqlite3.Connection, code: str | None) -> int:
@@ -84,6 +107,7 @@ def put_back(connection: sqlite3.Connection, code: str | None) -> int:
 
     What is known of their jobs stays known: a job that ended well is not made anew.
     """
+    forget_results(connection)
     return connection.execute(_PUT_BACK, (code,)).rowcount
 
 
@@ -97,12 +121,19 @@ def _refused(intake: Intake) -> UsageError:
     )
 
 
+Values = tuple[Any, ...]
+"""A row as it goes into the ledger: `_COLUMNS`."""
+
+
 class _Importer:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self.intake = Intake(problems=[])
-        last = connection.execute("SELECT ifnull(max(number), 0) FROM rows").fetchone()[0]
-        self._next = last + 1
+        self._intake = Intake()
+        self._told: list[tuple[int, str]] = []
+        self._changes = connection.total_changes
+        self._rows = connection.execute("SELECT ifnull(max(number), 0) FROM rows").fetchone()[0]
+        self._next = self._rows + 1
+        self._bare = False
 
     def manifest(self, name: str, rows: Iterable[Row | InvalidRow]) -> None:
         """Take in one manifest; what was invalid in it before is judged anew."""
@@ -111,12 +142,28 @@ class _Importer:
             "DELETE FROM rows WHERE state = 'invalid' AND rtrim(origin, '0123456789') = ?",
             (prefix,),
         )
-        stream = iter(rows)
+        stream, again = iter(rows), False
         while chunk := list(itertools.islice(stream, _CHUNK)):
+            if not self._bare and self._intake.added >= _MANY * self._rows:
+                self._strip()
             good = [row for row in chunk if isinstance(row, Row)]
-            if len(good) < len(chunk) or not self._all(good):
+            if again or len(good) < len(chunk) or not self._all(good):
+                before = self._intake.known
                 for row in chunk:
                     self._single(row)
+                again = self._intake.known - before == len(chunk)  # and so will the next be
+
+    def finished(self) -> Intake:
+        """What the import did, once the rows are seen to be distinct."""
+        if self._bare:
+            try:
+                self._index()
+            except sqlite3.IntegrityError:
+                self._sort_out()
+        if self._connection.total_changes > self._changes:
+            forget_results(self._connection)
+        self._intake.problems = [text for _, text in sorted(self._told)[:_SHOWN]]
+        return self._intake
 
     def _all(self, rows: list[Row]) -> bool:
         """Insert a chunk at once; False, and nothing done, where any row collides."""
@@ -126,62 +173,85 @@ class _Importer:
         self._connection.executemany(_INSERT, values)
         complete = self._connection.total_changes - before == len(rows)
         if complete:
-            self._added(len(rows))
+            self._next += len(rows)
+            self._intake.added += len(rows)
         else:
             self._connection.execute("ROLLBACK TO chunk")
         self._connection.execute("RELEASE chunk")
         return complete
 
-    def _added(self, count: int) -> None:
-        self._next += count
-        self.intake.added += count
-
     def _single(self, row: Row | InvalidRow) -> None:
         if isinstance(row, InvalidRow):
-            self._invalid(row)
-            return
-        cursor = self._connection.execute(_INSERT, _values(self._next, row))
-        if cursor.rowcount:
-            self._added(1)
-        elif clash := self._clash(row):
-            self._invalid(_rejected(row, clash))
+            self._invalid(self._next, row)
+            self._next += 1
+        elif self._put(_values(self._next, row)):
+            self._next += 1
+
+    def _put(self, values: Values) -> bool:
+        """One row, or what is wrong with it; False where it is known."""
+        clash = None if self._bare else self._clash(values)
+        if clash is None:
+            self._connection.execute(_INSERT, values)
+            self._intake.added += 1
+        elif clash:
+            self._invalid(values[0], _rejected(values, clash))
         else:
-            self.intake.known += 1
+            self._intake.known += 1
+        return clash != ""
 
-    def _clash(self, row: Row) -> str:
-        """Why a row cannot go in; "" where the very same row is in already."""
+    def _strip(self) -> None:
+        """Go on without the indexes."""
+        for name in DISTINCT:
+            self._connection.execute(f"DROP INDEX {name}")
+        self._bare = True
+
+    def _index(self) -> None:
+        """Make the indexes, all or none; raises `IntegrityError` where rows collide."""
+        self._connection.execute("SAVEPOINT indexes")
+        try:
+            for name in DISTINCT:
+                self._connection.execute(index(name))
+            self._bare = False
+        except sqlite3.IntegrityError:
+            self._connection.execute("ROLLBACK TO indexes")
+            raise
+        finally:
+            self._connection.execute("RELEASE indexes")
+
+    def _sort_out(self) -> None:
+        """Take rows that may collide with earlier ones out again, and put them in one by one."""
+        self._connection.execute(_SET_ASIDE)
+        again = "DELETE FROM rows WHERE number IN (SELECT number FROM aside)"
+        self._intake.added -= self._connection.execute(again).rowcount
+        self._index()
+        for values in self._connection.execute("SELECT * FROM aside ORDER BY number"):
+            self._put(values)
+        self._connection.execute("DROP TABLE aside")
+
+    def _clash(self, values: Values) -> str | None:
+        """What keeps a row out; "" where the very same row is in, None where nothing does."""
         find = self._connection.execute
-        mine = (row.key, row.path, row.language, _text(row.params))
-        task = find(
-            "SELECT origin, key, path, language, params FROM rows"
-            " WHERE provider = ? AND source_id = ? AND target = ? AND state IS NOT 'invalid'",
-            (row.provider, row.source_id, row.target),
-        ).fetchone()
-        if task:
-            return (
-                "" if task[1:] == mine else f"the same task as {task[0]}, with {_other(task, mine)}"
-            )
-        key = find(
-            "SELECT origin FROM rows WHERE key = ? AND state IS NOT 'invalid'", (row.key,)
-        ).fetchone()
-        if key:
-            return f"key: {row.key[:60]!r} is the key of {key[0]} already"
-        path = find(
-            "SELECT origin FROM rows WHERE path = ? COLLATE NOCASE AND state IS NOT 'invalid'",
-            (row.path,),
-        ).fetchone()
-        return f"name: {row.path[:80]!r} is the file of {path[0]} already"
+        _, provider, source_id, target, language, key, path, params, *_ = values
+        mine = (key, path, language, params)
+        if task := find(_TASK, (source_id, target, provider)).fetchone():
+            difference = _difference(task[1:], mine)
+            return f"the same task as {task[0]}, with {difference}" if difference else ""
+        if other := find(_KEY, (key,)).fetchone():
+            return f"key: {key[:60]!r} is the key of {other[0]} already"
+        if other := find(_PATH, (path,)).fetchone():
+            return f"name: {path[:80]!r} is the file of {other[0]} already"
+        return None
 
-    def _invalid(self, row: InvalidRow) -> None:
-        self.intake.invalid += 1
-        if len(self.intake.problems) < _SHOWN:
-            self.intake.problems.append(f"{row.origin}: {row.message}")
+    def _invalid(self, number: int, row: InvalidRow) -> None:
+        self._intake.invalid += 1
+        self._told.append((number, f"{row.origin}: {row.message}"))
+        if len(self._told) > 2 * _SHOWN:
+            self._told = sorted(self._told)[:_SHOWN]
         who = (row.provider, row.source_id, row.language, row.key)
-        self._connection.execute(_INSERT_INVALID, (self._next, *who, row.origin, row.message))
-        self._next += 1
+        self._connection.execute(_INSERT_INVALID, (number, *who, row.origin, row.message))
 
 
-def _values(number: int, row: Row) -> tuple[object, ...]:
+def _values(number: int, row: Row) -> Values:
     return (
         number,
         row.provider,
@@ -190,31 +260,27 @@ def _values(number: int, row: Row) -> tuple[object, ...]:
         row.language,
         row.key,
         row.path,
-        _text(row.params),
-        _text(row.meta),
+        orjson.dumps(row.params, None, orjson.OPT_SORT_KEYS).decode(),
+        orjson.dumps(row.meta, None, orjson.OPT_SORT_KEYS).decode() if row.meta else "{}",
         row.origin,
     )
 
 
-def _text(value: object) -> str:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
-
-
-def _other(task: Sequence[object], mine: Sequence[object]) -> str:
+def _difference(task: Sequence[object], mine: Sequence[object]) -> str:
     names = ("another key", "another path", "another language", "other parameters")
     return " and ".join(
-        name for name, old, new in zip(names, task[1:], mine, strict=True) if old != new
+        name for name, old, new in zip(names, task, mine, strict=True) if old != new
     )
 
 
-def _rejected(row: Row, clash: str) -> InvalidRow:
-    line = int(row.origin.rpartition(":")[2] or 0)
+def _rejected(values: Values, clash: str) -> InvalidRow:
+    _, provider, source_id, _, language, key, *_, origin = values
     return InvalidRow(
-        line=line,
+        line=int(origin.rpartition(":")[2] or 0),
         message=clash,
-        origin=row.origin,
-        key=row.key,
-        provider=row.provider,
-        source_id=row.source_id,
-        language=row.language,
+        origin=origin,
+        key=key,
+        provider=provider,
+        source_id=source_id,
+        language=language,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,9 +16,28 @@ SELECT key, provider, source_id, language, state, path, bytes, sha256, cues, job
        code, message, retryable, started_at, finished_at, meta, origin
 FROM rows ORDER BY number
 """
+_META = 15
+# Two halves, since the index of pending rows counts its own at once.
 _TOTALS = """
-SELECT provider, ifnull(state, 'pending'), code, count(*), ifnull(sum(bytes), 0)
-FROM rows GROUP BY 1, 2, 3
+SELECT * FROM (
+    SELECT provider, 'pending' AS state, NULL AS code, count(*), 0
+    FROM rows WHERE state IS NULL GROUP BY provider
+    UNION ALL
+    SELECT provider, state, code, count(*), ifnull(sum(bytes), 0)
+    FROM rows WHERE state IS NOT NULL GROUP BY provider, state, code
+) ORDER BY provider, state, code
+"""
+# From one provider to the next in the index, past its pending rows.
+_WAITING = """
+WITH RECURSIVE waiting(name) AS (
+    SELECT min(provider) FROM rows WHERE state IS NULL
+    UNION ALL
+    SELECT (SELECT min(provider) FROM rows WHERE state IS NULL AND provider > name)
+    FROM waiting WHERE name IS NOT NULL
+)
+SELECT name FROM waiting WHERE name IS NOT NULL AND (NOT ? OR EXISTS (
+    SELECT 1 FROM rows WHERE provider = name AND state IS NULL AND finished_at IS NOT NULL
+))
 """
 
 
@@ -55,12 +75,7 @@ def totals(connection: sqlite3.Connection) -> Totals:
 
 def waiting(connection: sqlite3.Connection, *, repairs: bool = False) -> set[str]:
     """The providers that have rows which have not ended; or only such that were done once."""
-    found = connection.execute(
-        "SELECT DISTINCT provider FROM rows"
-        " WHERE state IS NULL AND (NOT ? OR finished_at IS NOT NULL)",
-        (repairs,),
-    )
-    return {provider for (provider,) in found}
+    return {provider for (provider,) in connection.execute(_WAITING, (repairs,))}
 
 
 def failed_codes(connection: sqlite3.Connection) -> list[str]:
@@ -76,12 +91,19 @@ def failed_codes(connection: sqlite3.Connection) -> list[str]:
 def results(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:
     """One object a task in manifest order, as results.jsonl shows it."""
     for row in connection.execute(_RESULTS):
-        yield _result(row)
+        yield _result(row, orjson.loads(row[_META]))
 
 
-def _result(row: tuple[Any, ...]) -> dict[str, Any]:
+def lines(connection: sqlite3.Connection) -> Iterator[bytes]:
+    """The lines of results.jsonl."""
+    for row in connection.execute(_RESULTS):
+        result = _result(row, orjson.Fragment(row[_META]))
+        yield orjson.dumps(result, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _result(row: tuple[Any, ...], meta: Any) -> dict[str, Any]:
     (key, provider, source_id, language, state, path, size, sha256, cues, job_id) = row[:10]
-    (code, message, retryable, started_at, finished_at, meta, origin) = row[10:]
+    (code, message, retryable, started_at, finished_at, _, origin) = row[10:]
     error = None
     if message is not None:
         error = {"code": code, "message": message, "retryable": bool(retryable)}
@@ -99,7 +121,7 @@ def _result(row: tuple[Any, ...]) -> dict[str, Any]:
         "error": error,
         "started_at": _time(started_at),
         "finished_at": _time(finished_at),
-        "meta": orjson.loads(meta),
+        "meta": meta,
     }
     if state == "invalid":
         result["line"] = int(origin.rpartition(":")[2] or 0)
@@ -110,8 +132,10 @@ def _time(seconds: float | None) -> str | None:
     """RFC 3339 in UTC, to the millisecond."""
     if seconds is None:
         return None
-    return (
-        datetime.fromtimestamp(seconds, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )
+    whole, micros = divmod(round(seconds * 1_000_000), 1_000_000)
+    return f"{_second(whole)}.{micros // 1000:03}Z"
+
+
+@functools.lru_cache(maxsize=1024)
+def _second(whole: int) -> str:
+    return datetime.fromtimestamp(whole, UTC).isoformat()[:19]

@@ -1,4 +1,4 @@
-"""A new ledger in the place of one that is lost or damaged."""
+"""A new ledger, also in the place of one that is lost or damaged."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import itertools
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from batchcap.errors import BatchcapError, FatalError
-from batchcap.ledger.schema import beside, file, opened, read_only
+from batchcap.ledger.schema import beside, draft, file, opened, read_only
 from batchcap.model import Caption
 
 _SIDES = ("", "-wal", "-shm")
@@ -29,19 +29,19 @@ _OPEN = "SELECT number, path FROM rows WHERE state IS NULL AND number > ? ORDER 
 
 
 @contextmanager
-def replaced(out: Path) -> Iterator[sqlite3.Connection]:
+def begun(out: Path) -> Iterator[sqlite3.Connection]:
     """A new ledger, which takes its place when the block ends without an error.
 
-    Until then the old one is as it was; afterwards it is `kept_as`. What it remembers
-    of the providers (origins, pauses) is taken over where it can still be read.
-    Raises `FatalError` where the disk refuses.
+    Until then nobody sees it, and an old one is as it was; afterwards that is `kept_as`.
+    Whatever happens in the block leaves nothing of the new one. Raises `FatalError`
+    where the disk refuses.
     """
-    fresh = beside(out, "new")
+    fresh = draft(out)
     try:
         _remove(fresh)
-        with closing(opened(out, fresh)) as connection:
-            connection.executemany("INSERT INTO memory VALUES (?, ?)", _memory(out))
+        with closing(opened(out, fresh, durable=False)) as connection:
             yield connection
+        _sync(fresh)
         _move(file(out), kept_as(out))
         fresh.rename(file(out))
         _sync(fresh.parent)
@@ -50,6 +50,20 @@ def replaced(out: Path) -> Iterator[sqlite3.Connection]:
             f"cannot make a new ledger in {fresh.parent}: {error}",
             hint="Make room or mend the permissions, then the same command again.",
         ) from None
+    finally:
+        with suppress(OSError):
+            _remove(fresh)
+
+
+@contextmanager
+def replaced(out: Path) -> Iterator[sqlite3.Connection]:
+    """As `begun`; what an old ledger remembers of the providers is taken over.
+
+    Origins and pauses, that is, where they can still be read.
+    """
+    with begun(out) as connection:
+        connection.executemany("INSERT INTO memory VALUES (?, ?)", _memory(out))
+        yield connection
 
 
 def kept_as(out: Path) -> Path:
@@ -105,8 +119,8 @@ def _move(ledger: Path, aside: Path) -> None:
             old.rename(new)
 
 
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from batchcap.errors import FatalError, UsageError
 
-VERSION = 1
+VERSION = 2
+_READABLE = {1, VERSION}
 
 _TABLES = """
 CREATE TABLE memory (
@@ -24,10 +25,10 @@ CREATE TABLE rows (
     number INTEGER PRIMARY KEY,
     provider TEXT,
     source_id TEXT,
-    target TEXT,       -- with provider and source_id: the task
+    target TEXT,       -- with provider and source_id: the task; NULL: the row is invalid
     language TEXT,
     key TEXT,
-    path TEXT,
+    path TEXT,         -- NULL: the row is invalid
     params TEXT,       -- JSON
     meta TEXT,         -- JSON
     origin TEXT,       -- file:line
@@ -42,11 +43,6 @@ CREATE TABLE rows (
     message TEXT,
     retryable INTEGER
 );
-CREATE UNIQUE INDEX task ON rows (provider, source_id, target) WHERE state IS NOT 'invalid';
-CREATE UNIQUE INDEX key ON rows (key) WHERE state IS NOT 'invalid';
-CREATE UNIQUE INDEX path ON rows (path COLLATE NOCASE) WHERE state IS NOT 'invalid';
-CREATE INDEX pending ON rows (provider, number) WHERE state IS NULL;
-
 -- Every create is a record of its own: it may cost.
 CREATE TABLE creates (
     row INTEGER NOT NULL,
@@ -58,6 +54,33 @@ CREATE TABLE creates (
     PRIMARY KEY (row, nth)
 ) WITHOUT ROWID;
 """
+_SEEN = """
+-- Files as they were when they were last read, or written.
+CREATE TABLE seen (
+    file TEXT PRIMARY KEY,
+    mark TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+DISTINCT = {"task": "source_id, target, provider", "key": "key", "path": "lower(path)"}
+"""What no two rows have in common, by the name of the index that sees to it.
+
+Invalid rows collide with nobody. Nothing of it changes when a row ends, so that the
+end of a row costs these indexes nothing.
+"""
+
+
+def index(name: str) -> str:
+    """The statement that makes the index of one of `DISTINCT`."""
+    return f"CREATE UNIQUE INDEX {name} ON rows ({DISTINCT[name]}) WHERE path IS NOT NULL;"
+
+
+_PENDING = "CREATE INDEX pending ON rows (provider) WHERE state IS NULL;"
+_INDEXES = "".join([*map(index, DISTINCT), _PENDING])
+
+_FROM_1 = (
+    f"DROP INDEX task; DROP INDEX key; DROP INDEX path; DROP INDEX pending; {_SEEN} {_INDEXES}"
+)
 
 
 def folder(out: Path) -> Path:
@@ -75,6 +98,11 @@ def beside(out: Path, what: str) -> Path:
     return folder(out) / f"ledger.sqlite.{what}"
 
 
+def draft(out: Path) -> Path:
+    """The file of a new ledger until it takes its place."""
+    return beside(out, "new")
+
+
 def refuse_links(*paths: Path) -> None:
     """Raise `FatalError` where the ledger would be written through a planted link."""
     for path in paths:
@@ -83,6 +111,12 @@ def refuse_links(*paths: Path) -> None:
                 f"{path} is a symbolic link, which is not followed",
                 hint="Remove the link; --out itself may be one.",
             )
+
+
+def require(out: Path) -> None:
+    """Raise `UsageError` where there is no ledger and none is being made."""
+    if not file(out).exists() and not draft(out).exists():
+        raise _nothing_here(out)
 
 
 def connect(out: Path, *, create: bool) -> sqlite3.Connection:
@@ -96,12 +130,16 @@ def connect(out: Path, *, create: bool) -> sqlite3.Connection:
     return opened(out, file(out))
 
 
-def opened(out: Path, path: Path) -> sqlite3.Connection:
-    """Open a ledger's file for writing, made where it is missing. Raises as `connect` does."""
+def opened(out: Path, path: Path, *, durable: bool = True) -> sqlite3.Connection:
+    """Open a ledger's file for writing, made where it is missing. Raises as `connect` does.
+
+    What is not `durable` yet is synced by the caller in the end.
+    """
     refuse_links(folder(out), path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return _prepared(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        return _prepared(connection, durable=durable)
     except OSError as error:
         raise FatalError(
             f"cannot make {folder(out)}: {error.strerror or error}",
@@ -111,14 +149,12 @@ def opened(out: Path, path: Path) -> sqlite3.Connection:
         raise damaged(out, error) from None
 
 
-def discard_empty(connection: sqlite3.Connection, out: Path) -> None:
-    """Take away a ledger without a row, so that a run that never started leaves nothing."""
-    if connection.execute("SELECT 1 FROM rows LIMIT 1").fetchone():
+def discard_new(out: Path) -> None:
+    """Take away what was made for a ledger that did not come about; no run leaves a trace."""
+    if file(out).exists():
         return
-    connection.close()
-    for path in (file(out), folder(out) / "lock"):
-        path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # what else is there stays there
+        (folder(out) / "lock").unlink(missing_ok=True)
         folder(out).rmdir()
         out.rmdir()
 
@@ -129,7 +165,7 @@ def read_only(out: Path) -> sqlite3.Connection:
         raise _nothing_here(out)
     try:
         connection = sqlite3.connect(f"{file(out).absolute().as_uri()}?mode=ro", uri=True)
-        _check_version(connection)
+        _check_version(connection, _READABLE)
     except sqlite3.Error as error:
         raise damaged(out, error) from None
     return connection
@@ -145,25 +181,37 @@ def damaged(out: Path, error: sqlite3.Error) -> FatalError:
 
 
 def _nothing_here(out: Path) -> UsageError:
+    if draft(out).exists():
+        return UsageError(
+            f"the ledger in {folder(out)} is being made from its manifest",
+            hint="Try again in some seconds. If no run is at work: batchcap run MANIFEST.",
+        )
     return UsageError(
         f"there is no ledger in {folder(out)}",
         hint="batchcap run MANIFEST starts one; --out names another folder.",
     )
 
 
-def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
+def _prepared(connection: sqlite3.Connection, *, durable: bool) -> sqlite3.Connection:
     connection.execute("PRAGMA busy_timeout = 5000")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-        connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
-    _check_version(connection)
+    connection.execute(f"PRAGMA journal_mode = {'WAL' if durable else 'DELETE'}")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+    match connection.execute("PRAGMA user_version").fetchone()[0]:
+        case 0:
+            _change(connection, f"{_TABLES} {_SEEN} {_INDEXES}")
+        case 1:
+            _change(connection, _FROM_1)
+    _check_version(connection, {VERSION})
     return connection
 
 
-def _check_version(connection: sqlite3.Connection) -> None:
+def _change(connection: sqlite3.Connection, sql: str) -> None:
+    connection.executescript(f"BEGIN IMMEDIATE; {sql} PRAGMA user_version = {VERSION}; COMMIT;")
+
+
+def _check_version(connection: sqlite3.Connection, usable: set[int]) -> None:
     found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found != VERSION:
+    if found not in usable:
         raise FatalError(
             f"the ledger is of version {found}, this batchcap reads version {VERSION}",
             hint="Use the batchcap that wrote it (a newer one?), or another --out.",

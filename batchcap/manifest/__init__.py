@@ -3,6 +3,7 @@
 text.py       bytes -> lines of text
 formats.py    lines -> records: the columns of one row as they stand in the file
 columns.py    record -> rows; `COLUMNS` is the table of what each provider knows
+plain.py      many records -> rows, where nothing in them is unusual
 kinds.py      what a cell may hold
 languages.py  language tags
 paths.py      where a caption goes, and what a path must not do
@@ -12,22 +13,25 @@ problems.py   how a problem is told
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
+from batchcap import __version__
 from batchcap.errors import UsageError
+from batchcap.manifest import plain
 from batchcap.manifest.columns import COLUMNS, Columns, Reader
-from batchcap.manifest.formats import records
+from batchcap.manifest.formats import Record, Table, records
 from batchcap.manifest.problems import shown
 from batchcap.manifest.text import Text
 from batchcap.model import InvalidRow, Row
 
-__all__ = ["COLUMNS", "STDIN", "Columns", "ManifestOptions", "read"]
+__all__ = ["COLUMNS", "STDIN", "Columns", "ManifestOptions", "fingerprint", "read"]
 
 STDIN = "-"
 
@@ -67,6 +71,23 @@ def read(source: str, options: ManifestOptions) -> Iterator[Row | InvalidRow]:
     return _rows(source, options.encoding, reader)
 
 
+def fingerprint(source: str, options: ManifestOptions) -> str | None:
+    """What two readings of a manifest have in common only where they give the same rows.
+
+    None where `source` cannot be read twice: standard input, a pipe. Raises
+    `UsageError` where it cannot be read.
+    """
+    if source == STDIN or not Path(source).is_file():
+        return None
+    try:
+        with Path(source).open("rb") as stream:
+            digest = hashlib.file_digest(stream, "blake2b")
+    except OSError as error:
+        raise _unreadable(source, error) from error
+    digest.update(msgspec.json.encode((__version__, options)))
+    return digest.hexdigest()
+
+
 def printable(source: str) -> str:
     """The name of a source, fit for a message of one line."""
     return source if source.isprintable() else shown(source)
@@ -78,12 +99,24 @@ def _rows(source: str, encoding: str, reader: Reader) -> Iterator[Row | InvalidR
             text = Text(stream, encoding)
             try:
                 text.open()
-                for line, place, cells in records(source, text):
-                    yield from reader.rows(line, place, cells)
+                for found in records(source, text):
+                    yield from _of(found, reader)
             finally:
                 text.close()
     except OSError as error:
-        raise UsageError(f"{printable(source)}: {error.strerror or error}") from error
+        raise _unreadable(source, error) from error
+
+
+def _unreadable(source: str, error: OSError) -> UsageError:
+    return UsageError(f"{printable(source)}: {error.strerror or error}")
+
+
+def _of(found: Record | Table, reader: Reader) -> Iterable[Row | InvalidRow]:
+    if not isinstance(found, Table):
+        return reader.rows(*found)
+    if rows := plain.rows(found, reader):
+        return rows
+    return (row for record in found.records() for row in reader.rows(*record))
 
 
 def _opened(source: str) -> contextlib.AbstractContextManager[BinaryIO]:

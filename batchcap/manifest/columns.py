@@ -110,7 +110,7 @@ class Reader:
     def __init__(
         self, file: str, to: tuple[str, ...], source_language: str | None, name: str
     ) -> None:
-        self._file = file
+        self.file = file
         self._to = _option("--to", languages.tags, list(to)) if to else ()
         self._from = _option("--from", languages.tag, source_language) if source_language else None
         self._template: Template = _option("--name", paths.check, name)
@@ -121,7 +121,7 @@ class Reader:
         `place` is put before the message where the line alone does not tell;
         `cells` may be what is wrong with the record.
         """
-        origin = f"{self._file}:{line}"
+        origin = f"{self.file}:{line}"
         if isinstance(cells, str):
             return [InvalidRow(line=line, message=place + cells, origin=origin)]
         draft = Draft(cells)

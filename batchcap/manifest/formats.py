@@ -4,15 +4,18 @@ A record is (line, place, cells): `place` is put before a message where the line
 alone does not tell which record is meant ("item 3: "), and `cells` are the
 columns that are not empty, or a string that says why there are none. Reading
 goes on behind a bad record wherever the format lets it.
+
+Lines that are one record each, all with the same columns, come as a `Table`, some
+hundreds of records at once: what holds for all of them is then seen at one glance.
 """
 
 from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
@@ -23,6 +26,23 @@ from batchcap.manifest.text import Text
 from batchcap.model import Json
 
 Record = tuple[int, str, Json | str]
+
+
+class Table(NamedTuple):
+    """Records of consecutive lines, from `line` on, with a cell for each of the columns `names`.
+
+    Empty cells stand in it as they are, and so does a column without a name.
+    """
+
+    names: Sequence[str]
+    line: int
+    rows: Sequence[Sequence[Any]]
+
+    def records(self) -> Iterator[Record]:
+        """Its records, one by one."""
+        for line, row in enumerate(self.rows, self.line):
+            yield line, "", _cells(self.names, row)
+
 
 MAX_FIELD = csv.field_size_limit()
 """Characters that one column may hold: 131,072."""
@@ -38,7 +58,7 @@ _FORMATS = {
 }
 
 
-def records(source: str, text: Text) -> Iterator[Record]:
+def records(source: str, text: Text) -> Iterator[Record | Table]:
     """The records of a text, its format told by the extension of `source`, else by the text."""
     if not text.head:
         return iter([(1, "", _EMPTY)])
@@ -77,42 +97,64 @@ def _delimiter(header: str) -> str:
     return ","
 
 
-def _csv(text: Text, delimiter: str) -> Iterator[Record]:
+def _csv(text: Text, delimiter: str) -> Iterator[Record | Table]:
     # Strict: a stray quote is told, where the lax mode would swallow the rows behind it.
-    lines = csv.reader(text.lines(), delimiter=delimiter, strict=True, skipinitialspace=True)
-    parsed = _parsed(lines, text)
-    first, header = next(parsed)
+    how: Any = {"delimiter": delimiter, "strict": True, "skipinitialspace": True}
+    parsed = csv.reader(text.lines(), **how)
+    while not (top := _row(parsed, text)):
+        pass
+    first, header = top[0]
     names = header if isinstance(header, str) else _names(header)
     if isinstance(names, str):
         yield first, "", names
         return
     alone = True
-    for line, row in parsed:
-        cells = row if isinstance(row, str) else _cells(names, row)
-        if cells:
+    while lines := text.ahead():
+        if text.sound() and (rows := _even(_split(lines, how), len(lines), len(names))):
             alone = False
-            yield line, "", cells
+            yield Table(names, text.line + 1, rows)
+            text.skip()
+            continue
+        while lines:
+            for line, row in _row(parsed, text):
+                if cells := row if isinstance(row, str) else _cells(names, row):
+                    alone = False
+                    yield line, "", cells
     if alone:
         yield first, "", "a header and no rows"
 
 
-def _parsed(lines: Any, text: Text) -> Iterator[tuple[int, list[str] | str]]:
-    """The rows of a csv.reader with the line they begin on, blank ones left out."""
-    faults = text.faults
+def _split(lines: Sequence[str], how: Mapping[str, Any]) -> Iterable[list[str]]:
+    """The rows of some lines; without quotes and spaces there is nothing to it."""
+    text = "".join(lines)
+    if len(text) > MAX_FIELD or any(mark in text for mark in '"\r '):
+        return csv.reader(lines, **how)
+    return [line.rstrip("\n").split(how["delimiter"]) for line in lines]
+
+
+def _even(rows: Iterable[list[str]], count: int, width: int) -> list[list[str]] | None:
+    """The rows, where there are just so many, each of that width and none of them blank."""
+    try:
+        found = list(rows)
+    except csv.Error:
+        return None
+    even = len(found) == count and set(map(len, found)) == {width} and all(map(any, found))
+    return found if even else None
+
+
+def _row(parsed: Iterator[list[str]], text: Text) -> list[tuple[int, list[str] | str]]:
+    """The next row with the line it begins on, or what is wrong with it; none for a blank line."""
+    line = text.line + 1
     row: list[str] | str
-    while True:
-        line = lines.line_num + 1
-        try:
-            row = next(lines)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            row = _csv_fault(str(error))
-        if faults:
-            yield from faults
-            faults.clear()
-        elif row:
-            yield line, row
+    try:
+        row = next(parsed, [])
+    except csv.Error as error:
+        row = _csv_fault(str(error))
+    if text.faults:
+        told: list[tuple[int, list[str] | str]] = [*text.faults]
+        text.faults.clear()
+        return told
+    return [(line, row)] if row else []
 
 
 def _csv_fault(message: str) -> str:
@@ -135,24 +177,50 @@ def _names(header: list[str]) -> list[str] | str:
     return names
 
 
-def _cells(names: list[str], row: list[str]) -> Json | str:
+def _cells(names: Sequence[str], row: Sequence[Any]) -> Json | str:
     if len(row) > len(names):
         return f"{len(row)} cells, where the header has {len(names)} columns"
-    cells: Json = {name: cell for name, cell in zip(names, row, strict=False) if cell}
+    cells: Json = {name: cell for name, cell in zip(names, row, strict=False) if filled(cell)}
     if "" in cells:
         return f"{shown(cells[''])}: the header has no name for this column"
     return cells
 
 
+def filled(cell: Any) -> bool:
+    """Whether there is anything in a cell."""
+    return cell is not None and cell != ""
+
+
 # JSON
 
 
-def _json_lines(text: Text) -> Iterator[Record]:
-    for line, raw in enumerate(text.lines(), 1):
-        if text.faults:
-            yield line, "", text.faults.pop()[1]
-        elif not raw.isspace():
-            yield line, "", _object(raw, {})
+def _json_lines(text: Text) -> Iterator[Record | Table]:
+    parsed = text.lines()
+    while lines := text.ahead():
+        if text.sound() and (table := _alike(lines, text.line + 1)):
+            yield table
+            text.skip()
+            continue
+        while lines:
+            raw = next(parsed)
+            if text.faults:
+                yield text.line, "", text.faults.pop()[1]
+            elif not raw.isspace():
+                yield text.line, "", _object(raw, {})
+
+
+def _alike(lines: Sequence[str], first: int) -> Table | None:
+    """The objects of the lines, where each is one and all have the same columns."""
+    try:
+        found = [orjson.loads(line) for line in lines]
+    except orjson.JSONDecodeError:
+        return None
+    if set(map(type, found)) != {dict} or max(map(len, lines)) > MAX_FIELD:
+        return None
+    names = tuple(found[0])
+    if "" in names or any(tuple(one) != names for one in found):
+        return None
+    return Table(names, first, [tuple(one.values()) for one in found])
 
 
 def _json(text: Text) -> Iterator[Record]:
@@ -233,7 +301,7 @@ def _object(raw: str | bytes, defaults: Json) -> Json | str:
         return f"expected an object, got {described(found)}"
     if len(raw) > MAX_FIELD and (column := _oversized(found)) is not None:
         return f"{shown(column)}: more than {MAX_FIELD:,} characters"
-    cells = {name: value for name, value in found.items() if value is not None and value != ""}
+    cells = {name: value for name, value in found.items() if filled(value)}
     return {**defaults, **cells}
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import codecs
 import functools
 import io
-import itertools
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 MAX_LINE = 4 * 1024 * 1024
 """Characters of a line; what is longer is dropped unread, so that memory stays bounded."""
 
+_LINES, _SIZE = 512, 1 << 16  # read ahead: lines, and characters about
 _BYTE = 0xDC00  # an undecodable byte travels as this lone surrogate plus its value
 _LONE = re.compile("[\ud800-\udfff]")
 _MARKING = "batchcap.mark"
@@ -34,55 +35,77 @@ codecs.register_error(_MARKING, _mark)
 class Text:
     """The text of a stream, line by line.
 
-    `head` is its first line that is not blank, "" where there is none. `faults`
-    are (line, message) of what was wrong with the lines given out since the
-    caller last emptied it. Raises `LookupError` for an unknown encoding.
+    `head` is its first line that is not blank, "" where there is none. `line`
+    counts the lines given out. `faults` are (line, message) of what was wrong
+    with them since the caller last emptied it. Raises `LookupError` for an
+    unknown encoding.
     """
 
     def __init__(self, stream: BinaryIO, encoding: str) -> None:
         self._encoding = codecs.lookup(encoding).name
         self._text = io.TextIOWrapper(stream, encoding, errors=_MARKING, newline="")
-        self._start: list[str] = []
+        self._rest = iter(functools.partial(self._text.readline, MAX_LINE), "")
+        self._ahead: deque[str] = deque()
         self.head = ""
+        self.line = 0
         self.faults: list[tuple[int, str]] = []
 
     def open(self) -> None:
         """Reads up to the head. Raises `OSError`."""
-        for line in self._rest():
-            self._start.append(line if self._start else line.removeprefix("\ufeff"))
-            if self._start[-1].strip():
-                self.head = self._start[-1]
-                return
+        while not self.head and (line := next(self._rest, "")):
+            self._ahead.append(line if self._ahead else line.removeprefix("\ufeff"))
+            if self._ahead[-1].strip():
+                self.head = self._ahead[-1]
 
     def close(self) -> None:
         """Lets go of the stream and leaves it open."""
         self._text.detach()
 
+    def ahead(self) -> Sequence[str]:
+        """The next lines, some hundreds, none at the end; they leave it as they are given out."""
+        size = sum(map(len, self._ahead))
+        while len(self._ahead) < _LINES and size < _SIZE and (line := next(self._rest, "")):
+            self._ahead.append(line)
+            size += len(line)
+        return self._ahead
+
+    def sound(self) -> bool:
+        """Whether nothing is wrong with any of the lines ahead."""
+        text = "".join(self._ahead)
+        if "\0" in text or (not text.isascii() and _LONE.search(text)):
+            return False
+        return max(map(len, self._ahead), default=0) < MAX_LINE
+
+    def skip(self) -> None:
+        """Counts the lines ahead as given out."""
+        self.line += len(self._ahead)
+        self._ahead.clear()
+
     def lines(self) -> Iterator[str]:
         """Every line with its ending; a faulty one is told in `faults` and given out too."""
-        for number, line in enumerate(itertools.chain(self._start, self._rest()), 1):
+        while line := self._next():
+            self.line += 1
             if line.isascii() and "\0" not in line and len(line) < MAX_LINE:
                 yield line
             else:
-                yield self._examined(number, line)
+                yield self._examined(self.line, line)
 
     def whole(self) -> str:
         """All of the text; `faults` then holds the first fault."""
-        text = "".join(self._start) + self._text.read()
+        text = "".join(self._ahead) + self._text.read()
         if not text.isascii() and (bad := _LONE.search(text)):
             self.faults.append((_line(text, bad.start()), self._undecodable(bad.group())))
         elif "\0" in text:
             self.faults.append((_line(text, text.index("\0")), _NUL))
         return text
 
-    def _rest(self) -> Iterator[str]:
-        return iter(functools.partial(self._text.readline, MAX_LINE), "")
+    def _next(self) -> str:
+        return self._ahead.popleft() if self._ahead else next(self._rest, "")
 
     def _examined(self, number: int, line: str) -> str:
         if len(line) >= MAX_LINE and not line.endswith(_ENDINGS):
-            for piece in self._rest():
-                if piece.endswith(_ENDINGS):
-                    break
+            while (piece := self._next()) and not piece.endswith(_ENDINGS):
+                pass
             self.faults.append((number, f"a line of more than {MAX_LINE:,} characters"))
             return "\n"
         if bad := _LONE.search(line):

@@ -12,16 +12,15 @@ def check_access(answer: Answer, provider: str, credentials: tuple[str, ...]) ->
     Wrong credentials, no credit, or an API that lives elsewhere: a redirect is
     not followed, so that the credentials go nowhere else.
     """
-    problem = answer.problem()
     if answer.status == 401:
         raise FatalError(
-            f"{provider} refuses the credentials: {problem}",
+            f"{provider} refuses the credentials: {answer.problem()}",
             hint=f"Check {' and '.join(credentials)}, then: batchcap resume",
             provider=provider,
         )
     if answer.status == 402:
         raise FatalError(
-            f"{provider} asks for credit or another plan: {problem}",
+            f"{provider} asks for credit or another plan: {answer.problem()}",
             hint="Settle that with the provider, then: batchcap resume",
             provider=provider,
         )

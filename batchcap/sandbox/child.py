@@ -63,12 +63,19 @@ async def _environment(process: anyio.abc.Process) -> Mapping[str, str]:
 
 
 async def send_webhooks(environment: Mapping[str, str], endpoints: Mapping[str, str]) -> None:
-    """Have the sandbox of this environment send its webhooks to the endpoints, by provider."""
+    """Have the sandbox of this environment send its webhooks to the endpoints, by provider.
+
+    Raises `ChildFailedError` where it does not: it sends to loopback only.
+    """
     control = environment["MUX_BASE_URL"].rpartition("/")[0] + "/sandbox/options"
     urls = {f"{name}_webhook_url": _near(url) for name, url in endpoints.items()}
-    async with aiohttp.ClientSession() as session, session.post(control, json=urls) as answer:
-        if answer.status != 200:
-            raise ChildFailedError(f"the sandbox takes no webhook URL: {await answer.text()}")
+    try:
+        async with aiohttp.ClientSession() as session, session.post(control, json=urls) as answer:
+            told = orjson.loads(await answer.read())
+    except (aiohttp.ClientError, orjson.JSONDecodeError) as error:
+        raise ChildFailedError(f"the sandbox does not answer: {type(error).__name__}") from None
+    if answer.status != 200:
+        raise ChildFailedError(told["error"])
 
 
 def _near(url: str) -> str:

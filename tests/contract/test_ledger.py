@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
+from hypothesis import given as given_many
+from hypothesis import strategies as st
 
 from batchcap.errors import FatalError, UsageError
 from batchcap.interfaces import Ledger, Memory
@@ -21,17 +24,25 @@ from batchcap.ledger import (
     Intake,
     Lock,
     SqliteLedger,
+    begun,
     connect,
     failed_codes,
     folder,
+    known,
+    owned,
     put_back,
     read_only,
+    require,
     results,
+    sources,
     take_in,
     totals,
     waiting,
+    wanted,
 )
-from batchcap.ledger.schema import VERSION, file
+from batchcap.ledger import seen as marks
+from batchcap.ledger.schema import VERSION, draft, file
+from batchcap.ledger.writer import _ENDED
 from batchcap.model import (
     Caption,
     Facts,
@@ -448,6 +459,19 @@ def said(connection: sqlite3.Connection, given: Manifest) -> str:
     return caught.value.message
 
 
+def collider(source: int, target: str, key: str, path: str, x: int) -> Row:
+    """A row that has something in common with others."""
+    task = f"source{source}:{target}"
+    return row(
+        source,
+        target=target,
+        language=target,
+        key=key or task,
+        path=path or f"{task}.vtt",
+        params={"x": x},
+    )
+
+
 class TestIntake:
     """Manifest rows into the ledger, all or none."""
 
@@ -543,6 +567,53 @@ class TestIntake:
             take_in(connection, [("m.csv", reading())], skip_invalid=True)
         assert totals(connection).total == 0
         assert not connection.in_transaction
+
+    def test_many_rows_added_to_a_few_collide_with_them(
+        self, connection: sqlite3.Connection
+    ) -> None:
+        imported(connection, many(3))
+        given = [*many(4000), row(5000, key=row(2).key), row(3000, origin="m.csv:5002")]
+        intake = imported(connection, given)
+        assert (intake.added, intake.known, intake.invalid) == (3997, 4, 1)
+        assert intake.problems == [f"m.csv:5001: key: '{row(2).key}' is the key of m.csv:3 already"]
+        assert totals(connection).pending == 4000
+
+    def test_problems_of_all_kinds_are_told_in_manifest_order(
+        self, connection: sqlite3.Connection
+    ) -> None:
+        given: Manifest = []
+        for number in range(1, 60, 2):
+            bad = InvalidRow(line=number, message="no", origin=f"m.csv:{number}")
+            given += [bad, row(100, key=f"k{number}", origin=f"m.csv:{number + 1}")]
+        message = said(connection, given)
+        lines = [line.split(":")[1] for line in message.splitlines()[1:-1]]
+        assert lines == [str(n) for n in range(1, 22) if n != 2]
+
+    @given_many(
+        st.lists(
+            st.builds(
+                collider,
+                source=st.integers(1, 3),
+                target=st.sampled_from(["es", "ja"]),
+                key=st.sampled_from(["", "", "k", "l"]),
+                path=st.sampled_from(["", "", "p.vtt", "P.vtt", "q.vtt"]),
+                x=st.sampled_from([1, 1, 2]),
+            ),
+            max_size=12,
+        )
+    )
+    def test_collisions_end_alike_in_an_empty_ledger_and_in_a_large_one(
+        self, tmp_path_factory: pytest.TempPathFactory, colliders: list[Row]
+    ) -> None:
+        given = [msgspec.structs.replace(r, origin=f"m.csv:{n}") for n, r in enumerate(colliders)]
+        ends = []
+        for before in (0, 200):  # into a large one, few rows go one by one
+            with closing(connect(tmp_path_factory.mktemp("ledger"), create=True)) as opened:
+                imported(opened, many(before, 1000), "other.csv")
+                intake = imported(opened, [*given])
+                found = [one for one in results(opened) if not one["key"].startswith("fake")]
+            ends.append((intake, found))
+        assert ends[0] == ends[1]
 
     def test_an_import_that_was_killed_leaves_nothing(self, tmp_path: Path) -> None:
         code = (
@@ -649,6 +720,31 @@ class TestReading:
             reader.execute("DELETE FROM rows")
 
 
+VERSION_1 = """
+CREATE TABLE memory (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE rows (
+    number INTEGER PRIMARY KEY, provider TEXT, source_id TEXT, target TEXT, language TEXT,
+    key TEXT, path TEXT, params TEXT, meta TEXT, origin TEXT, state TEXT, started_at REAL,
+    finished_at REAL, bytes INTEGER, sha256 TEXT, cues INTEGER, job_id TEXT, code TEXT,
+    message TEXT, retryable INTEGER
+);
+CREATE UNIQUE INDEX task ON rows (provider, source_id, target) WHERE state IS NOT 'invalid';
+CREATE UNIQUE INDEX key ON rows (key) WHERE state IS NOT 'invalid';
+CREATE UNIQUE INDEX path ON rows (path COLLATE NOCASE) WHERE state IS NOT 'invalid';
+CREATE INDEX pending ON rows (provider, number) WHERE state IS NULL;
+CREATE TABLE creates (
+    row INTEGER NOT NULL, nth INTEGER NOT NULL, intent_at REAL NOT NULL, job_id TEXT,
+    ended TEXT, units INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (row, nth)
+) WITHOUT ROWID;
+INSERT INTO rows (number, provider, source_id, target, language, key, path, params, meta, origin)
+VALUES (1, 'mux', 'a', 'es', 'es', 'k1', 'A.vtt', '{"to_language_code":"es"}', '{}', 'm.csv:2'),
+       (2, 'mux', 'b', 'es', 'es', 'k2', 'b.vtt', '{}', '{}', 'm.csv:3');
+INSERT INTO rows (number, provider, key, meta, origin, state, code, message, retryable)
+VALUES (3, 'mux', 'k1', '{}', 'm.csv:4', 'invalid', 'invalid', 'no', 0);
+PRAGMA user_version = 1;
+"""
+
+
 class TestFile:
     """The file, its version and its safety."""
 
@@ -663,6 +759,51 @@ class TestFile:
             imported(opened, many(3))
         with closing(connect(tmp_path, create=False)) as again:
             assert totals(again).pending == 3
+
+    def test_a_ledger_of_version_1_is_brought_up_to_date(self, tmp_path: Path) -> None:
+        folder(tmp_path).mkdir()
+        with closing(sqlite3.connect(file(tmp_path))) as old:
+            old.executescript(VERSION_1)
+        with closing(read_only(tmp_path)) as reader:
+            before = list(results(reader))
+            assert totals(reader).total == 3
+        with closing(connect(tmp_path, create=False)) as opened:
+            assert opened.execute("PRAGMA user_version").fetchone() == (VERSION,)
+            assert list(results(opened)) == before
+            same = row(1, key="k1", provider="mux", source_id="a", target="es", path="A.vtt")
+            other = row(9, path="a.VTT", origin="m.csv:9")
+            intake = imported(opened, [same, other], "n.csv")
+            assert (intake.known, intake.problems) == (
+                1,
+                ["m.csv:9: name: 'a.VTT' is the file of m.csv:2 already"],
+            )
+            with closing(connect(tmp_path / "new", create=True)) as new:
+                tables = "SELECT name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name"
+                assert opened.execute(tables).fetchall() == new.execute(tables).fetchall()
+
+    def test_the_end_of_a_row_leaves_the_indexes_of_all_rows_alone(
+        self, connection: sqlite3.Connection
+    ) -> None:
+        steps = connection.execute(f"EXPLAIN {_ENDED}", (None,) * 11).fetchall()
+        written = [root for _, what, _, root, *_ in steps if what == "OpenWrite"]
+        names = "SELECT name FROM sqlite_master WHERE rootpage = ?"
+        found = [connection.execute(names, (root,)).fetchone()[0] for root in written]
+        assert sorted(found) == ["pending", "rows"]
+
+    def test_no_question_about_one_row_goes_through_all_rows(
+        self, connection: sqlite3.Connection
+    ) -> None:
+        asked: list[str] = []
+        connection.set_trace_callback(asked.append)
+        owned(connection, "a.vtt")
+        known(connection, row(1))
+        wanted(connection, "mux", "a")
+        list(sources(connection, "mux"))
+        waiting(connection)
+        connection.set_trace_callback(None)
+        plans = [connection.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall() for sql in asked]
+        assert len(plans) == 5
+        assert not [step for plan in plans for *_, step in plan if step.startswith("SCAN rows")]
 
     def test_none_is_made_where_none_was_asked_for(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="there is no ledger in"):
@@ -720,6 +861,66 @@ class TestFile:
             for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")
         }
         assert not {"link", "url", "token", "secret", "headers"} & columns
+
+
+class TestBegun:
+    """The first ledger of a folder: whole, or not there."""
+
+    def test_nobody_sees_it_before_its_end(self, tmp_path: Path) -> None:
+        with begun(tmp_path) as opened:
+            imported(opened, many(3))
+            require(tmp_path)
+            with pytest.raises(UsageError, match="is being made from its manifest"):
+                read_only(tmp_path)
+        assert seen(tmp_path, "SELECT count(*) FROM rows") == [(3,)]
+        with closing(connect(tmp_path, create=False)) as again:
+            assert again.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert totals(again).pending == 3
+
+    def test_a_refused_import_leaves_nothing(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError), begun(tmp_path) as opened:
+            said(opened, [row(1), row(2, key=row(1).key)])
+            raise UsageError("refused")
+        assert list(folder(tmp_path).iterdir()) == []
+        with pytest.raises(UsageError, match="there is no ledger"):
+            require(tmp_path)
+
+    def test_one_that_was_killed_leaves_no_ledger_and_the_next_begins_anew(
+        self, tmp_path: Path
+    ) -> None:
+        code = (
+            "import os, sys; from pathlib import Path\n"
+            "from batchcap.ledger import begun, seen, take_in\n"
+            "from tests.fakes import row\n"
+            "def rows():\n"
+            "    yield from (row(n) for n in range(1, 50_000))\n"
+            "    seen.note(opened, 'm', 'mark'); os.kill(os.getpid(), 9)\n"
+            "with begun(Path(sys.argv[1])) as opened:\n"
+            "    take_in(opened, [('m', rows())], skip_invalid=True)\n"
+        )
+        root = Path(__file__).parents[2]
+        ran = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=root, check=False)
+        assert ran.returncode == -9
+        assert draft(tmp_path).exists()
+        assert not file(tmp_path).exists()
+        with begun(tmp_path) as opened:
+            assert totals(opened).total == 0
+            assert marks.recall(opened, "m") is None
+            imported(opened, many(2))
+        assert [path.name for path in folder(tmp_path).iterdir()] == ["ledger.sqlite"]
+        assert seen(tmp_path, "SELECT count(*) FROM rows") == [(2,)]
+
+    def test_what_a_lost_ledger_left_beside_it_is_not_taken_for_its_own(
+        self, tmp_path: Path
+    ) -> None:
+        with closing(connect(tmp_path, create=True)) as opened:
+            imported(opened, many(3))
+            wal = file(tmp_path).with_name("ledger.sqlite-wal").read_bytes()
+        file(tmp_path).unlink()
+        file(tmp_path).with_name("ledger.sqlite-wal").write_bytes(wal)
+        with begun(tmp_path) as opened:
+            imported(opened, many(1))
+        assert seen(tmp_path, "SELECT source_id FROM rows") == [("source1",)]
 
 
 HOLD = (

@@ -60,8 +60,7 @@ async def test_whoever_comes_during_a_batch_shares_the_next_one() -> None:
     with ThreadPoolExecutor(1) as pool:
         group = Group(work, pool)
         first = asyncio.ensure_future(group.do(1))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
         others = [asyncio.ensure_future(group.do(number)) for number in (2, 3, 4)]
         await asyncio.sleep(0)
         work.gate.set()

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batchcap.errors import FatalError
 from batchcap.events import RequestSent
-from batchcap.ledger import SqliteLedger, Totals, connect, take_in
+from batchcap.ledger import (
+    SqliteLedger,
+    Totals,
+    connect,
+    put_back,
+    put_wrong_back,
+    reading,
+    take_in,
+)
 from batchcap.model import Caption, Failure, InvalidRow, Job, JobState, Outcome, Row, RowState
 from batchcap.report import Summary, duration, last_line, size, summarize, write_results
 from batchcap.tally import Tally
@@ -102,6 +113,61 @@ async def test_results_are_replaced_as_a_whole(connection: Connection, tmp_path:
     write_results(connection, tmp_path)
     assert b"old" not in (tmp_path / "results.jsonl").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == [".batchcap", "results.jsonl"]
+
+
+async def test_results_that_say_what_the_ledger_says_are_left_alone(
+    connection: Connection, tmp_path: Path
+) -> None:
+    await filled(connection, tmp_path)
+    written = tmp_path / "results.jsonl"
+    write_results(connection, tmp_path)
+    first, inode = written.read_bytes(), written.stat().st_ino
+    write_results(connection, tmp_path)
+    assert written.stat().st_ino == inode
+    written.write_bytes(first[:-5])
+    write_results(connection, tmp_path)
+    assert written.read_bytes() == first
+    written.unlink()
+    write_results(connection, tmp_path)
+    assert written.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda connection: put_back(connection, None),
+        lambda connection: put_wrong_back(connection, [1]),
+        lambda connection: take_in(connection, [("n.csv", [row(9)])], skip_invalid=False),
+        lambda connection: take_in(connection, [("m.csv", [row(9)])], skip_invalid=False),
+    ],
+)
+async def test_results_are_written_anew_where_the_ledger_changed(
+    connection: Connection, tmp_path: Path, change: Callable[[Connection], object]
+) -> None:
+    await filled(connection, tmp_path)
+    write_results(connection, tmp_path)
+    before = (tmp_path / "results.jsonl").read_bytes()
+    change(connection)
+    write_results(connection, tmp_path)
+    assert (tmp_path / "results.jsonl").read_bytes() != before
+
+
+async def test_rows_that_are_known_leave_the_results_alone(
+    connection: Connection, tmp_path: Path
+) -> None:
+    await filled(connection, tmp_path)
+    write_results(connection, tmp_path)
+    inode = (tmp_path / "results.jsonl").stat().st_ino
+    known = row(1, provider="mux", meta={"title": "ü", "n": 1})
+    assert take_in(connection, [("n.csv", [known])], skip_invalid=False).known == 1
+    write_results(connection, tmp_path)
+    assert (tmp_path / "results.jsonl").stat().st_ino == inode
+
+
+@given(st.floats(0, 4e9))
+def test_times_are_rfc_3339_to_the_millisecond(seconds: float) -> None:
+    shown = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    assert reading._time(seconds) == shown.replace("+00:00", "Z")
 
 
 async def test_results_that_cannot_be_written_are_fatal_and_leave_no_part(

@@ -1,0 +1,112 @@
+"""The same command again, and an import that did not come to its end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+from tests.system.conftest import Shell
+
+ROWS = "video_translate_id\none\ntwo\n"
+
+
+def inode(shell: Shell) -> int:
+    return (shell.folder / "captions/results.jsonl").stat().st_ino
+
+
+def test_an_unchanged_manifest_is_not_read_and_the_results_are_left_alone(shell: Shell) -> None:
+    name = shell.manifest(ROWS)
+    first = shell.run("run", name, "--sandbox")
+    assert "2 new captions in the ledger\n" in first.stderr
+    written = inode(shell)
+    again = shell.run("run", name, "--sandbox")
+    assert again.returncode == 0
+    assert "0 new captions in the ledger; 1 unchanged manifest was not read\n" in again.stderr
+    assert again.stdout.startswith("2 of 2 captions")
+    assert inode(shell) == written
+
+
+def test_a_manifest_that_changed_or_is_read_in_another_way_is_read(shell: Shell) -> None:
+    name = shell.manifest(ROWS)
+    assert shell.run("run", name, "--sandbox").returncode == 0
+    other = shell.run("run", name, "--sandbox", "--skip-invalid")
+    assert "0 new captions in the ledger, 2 known already\n" in other.stderr
+    shell.manifest(ROWS + "three\n")
+    more = shell.run("run", name, "--sandbox")
+    assert "1 new captions in the ledger, 2 known already\n" in more.stderr
+    assert len(shell.results()) == 3
+    moved = shell.run("run", name, "--sandbox", "--name", "{source_id}.vtt")
+    assert moved.returncode == 2
+    assert "with another path" in moved.stderr
+    back = shell.run("run", name, "--sandbox")
+    assert "1 unchanged manifest was not read\n" in back.stderr
+
+
+def test_standard_input_is_always_read(shell: Shell) -> None:
+    for known in ("", ", 2 known already"):
+        ran = shell.run("run", "-", "--sandbox", input=ROWS)
+        assert f"captions in the ledger{known}\n" in ran.stderr
+
+
+def test_invalid_rows_that_were_gone_past_stay_in_the_results(shell: Shell) -> None:
+    name = shell.manifest(ROWS + "v\a,\n")
+    first = shell.run("run", name, "--sandbox", "--skip-invalid", "--json")
+    again = shell.run("run", name, "--sandbox", "--skip-invalid", "--json")
+    assert "1 unchanged manifest was not read" in again.stderr
+    assert [json.loads(ran.stdout)["invalid"] for ran in (first, again)] == [1, 1]
+    refused = shell.run("run", name, "--sandbox")
+    assert refused.returncode == 2
+    assert f"{name}:4: " in refused.stderr
+
+
+def test_results_are_written_where_a_run_was_killed_before_it_wrote_them(shell: Shell) -> None:
+    name = shell.manifest(ROWS)
+    assert shell.run("run", name, "--sandbox").returncode == 0
+    shell.manifest("video_translate_id\nthree\n", "n.csv")
+    shell.environment["BATCHCAP_CRASH_AT"] = "1"
+    killed = shell.run("run", "n.csv", "--sandbox")
+    assert killed.returncode == -signal.SIGKILL
+    del shell.environment["BATCHCAP_CRASH_AT"]
+    assert len(shell.results()) == 2
+    assert shell.run("run", name, "--sandbox").returncode == 0
+    assert [one["state"] for one in shell.results()] == ["done"] * 3
+
+
+def test_an_import_that_was_killed_leaves_no_rows_and_the_manifest_is_read_again(
+    shell: Shell,
+) -> None:
+    name = shell.manifest("video_translate_id\n" + "".join(f"{n:032x}\n" for n in range(200_000)))
+    draft = shell.folder / "captions/.batchcap/ledger.sqlite.new"
+    process = shell.start("run", name, "--sandbox")
+    wait_until_it_holds(draft, 1_000_000)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    status = shell.run("status")
+    assert status.returncode == 2
+    assert "is being made from its manifest" in status.stderr
+    shell.manifest(ROWS)
+    ran = shell.run("run", name, "--sandbox", "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["total"] == 2
+    assert not draft.exists()
+
+
+def test_an_interrupted_import_leaves_nothing(shell: Shell) -> None:
+    name = shell.manifest("video_translate_id\n" + "".join(f"{n:032x}\n" for n in range(200_000)))
+    process = shell.start("run", name, "--sandbox")
+    wait_until_it_holds(shell.folder / "captions/.batchcap/ledger.sqlite.new", 1_000_000)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate()
+    assert process.returncode == 130
+    assert "stopped: nothing is lost" in told
+    assert not (shell.folder / "captions").exists()
+
+
+def wait_until_it_holds(file: Path, size: int) -> None:
+    deadline = time.monotonic() + 60
+    while not (file.exists() and file.stat().st_size >= size) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert file.exists()
