@@ -125,7 +125,7 @@ async def run_rows(
     simulated: bool = True,
     observer: Observer | None = None,
     stop: Stop | None = None,
-    announce: assembly.Announce | None = None,
+    announce: Announce | None = None,
     **changes: Any,
 ) -> Ran:
     """Import rows and work until the end, all in this loop and without threads.
@@ -154,7 +154,7 @@ HERE = Listening("127.0.0.1", 0)
 """An endpoint for webhooks on any free port."""
 
 
-def telling(sandbox: Sandbox) -> assembly.Announce:
+def telling(sandbox: Sandbox) -> Announce:
     """Lets a sandbox send its webhooks to a run that listens, once it does."""
 
     async def tell(endpoints: Mapping[str, str]) -> None:
