@@ -13,6 +13,7 @@ import msgspec
 from batchcap import assembly
 from batchcap.errors import FatalError
 from batchcap.events import Event, Warned
+from batchcap.hearing import Announce
 from batchcap.interfaces import Observer, Provider
 from batchcap.ledger import connect, results, take_in
 from batchcap.log import observers

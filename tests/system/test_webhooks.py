@@ -243,7 +243,7 @@ def test_nothing_of_it_is_said_to_who_wants_quiet(here: Shell) -> None:
 
 def test_a_demo_that_was_killed_goes_on_by_the_same_command(shell: Shell) -> None:
     name = mixed(shell, 60)
-    command = ["run", name, "--sandbox", "--listen", f"127.0.0.1:{free_port()}"]
+    command = ["run", name, "--sandbox", "--listen", f"127.0.0.1:{free_port()}", "--settle=1s"]
     paced = [*command, "--rate=mux.write=30/s", *UNLIMITED[1:]]
     ledger = shell.folder / "captions/.batchcap/ledger.sqlite"
 
