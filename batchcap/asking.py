@@ -18,8 +18,9 @@ import msgspec
 from batchcap.durations import Law
 from batchcap.model import Job
 
-_SOONEST = 0.25
-"""Seconds between two decisions; no forecast is better than that."""
+_SOONEST = 0.5
+"""Seconds between two decisions; no forecast is better than that, and a thousand jobs take
+some milliseconds to weigh."""
 
 _LATEST = 5.0
 """Seconds after which newcomers are weighed in."""
@@ -149,7 +150,7 @@ class _Scale:
         silent = self._unheard_of >= _SILENCE
         target = self._terms.price * self._terms.cost(len(self._ready))
         if not self._ready:
-            return Verdict([], self._first_ready, silent)
+            return Verdict([], max(self._first_ready, self._now + _SOONEST), silent)
         if self._forced or self._late >= target:
             return Verdict(self._ready, self._now, silent)
         return Verdict(self._alone, min(self._again, self._now + self._wait(target)), silent)

@@ -72,20 +72,20 @@ def _taken_in(
 
     out, marks = settings.out, _marks(manifests, options)
     with closing(connect(out, create=False)) if file(out).exists() else begun(out) as connection:
-        known = {name: seen.recall(connection, seen.manifest(name)) for name in marks}
+        named = sources(manifests, options)
         new = [
             (name, rows)
-            for name, rows in sources(manifests, options)
-            if marks[name] is None or marks[name] != known[name]
+            for (name, rows), mark in zip(named, marks, strict=True)
+            if mark is None or mark != seen.recall(connection, seen.manifest(name))
         ]
 
         def check() -> None:
             assembly.check_beforehand(connection, os.environ, settings, sandbox=sandbox)
-            for name, mark in marks.items():
+            for (name, _), mark in zip(named, marks, strict=True):
                 seen.note(connection, seen.manifest(name), mark or "")
 
         intake = take_in(connection, new, skip_invalid=options.skip_invalid, check=check)
-    return _said(intake, len(manifests) - len(new))
+    return _said(intake, len(named) - len(new))
 
 
 def _said(intake: Intake, unchanged: int) -> str:
@@ -97,15 +97,13 @@ def _said(intake: Intake, unchanged: int) -> str:
     return words
 
 
-def _marks(manifests: Sequence[str], options: ManifestOptions) -> dict[str, str | None]:
-    """By the name of each manifest, what tells that it is unchanged, where anything does."""
+def _marks(manifests: Sequence[str], options: ManifestOptions) -> list[str | None]:
+    """What tells of each manifest that it is unchanged, where anything does."""
     from batchcap import manifest
 
-    how, marks = _how(options), {}
-    for name in map(_source, manifests):
-        mark = manifest.fingerprint(name, how)
-        marks[manifest.printable(name)] = mark and f"{mark} {options.skip_invalid}"
-    return marks
+    how = _how(options)
+    found = [manifest.fingerprint(_source(name), how) for name in manifests]
+    return [mark and f"{mark} {options.skip_invalid}" for mark in found]
 
 
 def sources(

@@ -208,7 +208,6 @@ def ran(work: Callable[[], Awaitable[T]]) -> T:
     On uvloop where it is installed (`pip install 'batchcap[fast]'`).
     """
     fast = uvloop_wanted(os.environ) and find_spec("uvloop") is not None
-    gc.freeze()  # the modules stay: to look through them for garbage takes 40 ms each time
     _spare_collector()
     try:
         return anyio.run(work, backend_options={"use_uvloop": fast})

@@ -61,6 +61,7 @@ def manifest(shell: Shell, prefix: str, films: int, videos: int) -> str:
     return shell.manifest("\n".join([header, *lines]) + "\n", f"{prefix}.csv")
 
 
+@pytest.mark.timeout(400)  # some thirty lives, one after the other
 def test_a_crash_at_every_boundary_loses_and_doubles_nothing(
     shell: Shell, sandbox: Mapping[str, str]
 ) -> None:
