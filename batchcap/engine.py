@@ -48,6 +48,9 @@ from batchcap.retry import Backoff
 from batchcap.stopping import Stop
 
 _PAGE = 256
+_STARTED_AT_ONCE = 100
+"""Workers after which the loop gets its turn: 2,000 at once would hold it up for 30 ms."""
+
 _LINKS = Backoff(attempts=6, first=1.0, longest=20.0)
 """How many links may turn out dead, and the wait before the next one."""
 
@@ -115,8 +118,10 @@ class Engine:
         async with anyio.create_task_group() as group:
             group.start_soon(self._guarded, lane, lane.poller.run)
             async with anyio.create_task_group() as workers:
-                for _ in range(min(lane.window, await self._sized(lane, feed))):
+                for number in range(min(lane.window, await self._sized(lane, feed))):
                     workers.start_soon(self._guarded, lane, _worker, self, lane, feed)
+                    if number % _STARTED_AT_ONCE == 0:
+                        await asyncio.sleep(0)
             group.cancel_scope.cancel()
 
     async def _sized(self, lane: Lane, feed: _Feed) -> int:

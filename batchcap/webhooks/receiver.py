@@ -55,6 +55,7 @@ _REMEMBERED = 10_000
 _SELDOM = 60.0
 """Seconds between two warnings of the same kind."""
 
+_SILENT = logging.Logger("batchcap.webhooks", logging.CRITICAL + 1)
 _NO_HEADERS: Mapping[str, str] = {}
 _AGAIN = {"Retry-After": "1"}
 _POSTS = {"Allow": "POST, OPTIONS"}
@@ -122,7 +123,7 @@ class Receiver:
             auto_decompress=False,  # signatures are over what was sent
             keepalive_timeout=_IDLE,
             lingering_time=_LINGER,
-            logger=logging.getLogger("batchcap.webhooks"),
+            logger=_SILENT,  # it would quote what strangers send
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=_LINGER)
         await self._runner.setup()

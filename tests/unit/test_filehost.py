@@ -331,6 +331,22 @@ async def test_a_host_that_falls_silent_is_given_up() -> None:
         assert clock() - started < 60
 
 
+async def test_a_host_whose_answer_never_begins_is_given_up() -> None:
+    async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nX: ")
+        while True:
+            await asyncio.sleep(10)
+            writer.write(b"y")
+            await writer.drain()
+
+    async with raw_serving(host) as url, hosts() as made:
+        started = clock()
+        with pytest.raises(Unavailable):
+            await fetch(made, f"{url}/x")
+        assert clock() - started < 180
+
+
 async def test_no_message_holds_the_link() -> None:
     async with hosts(loopback=False) as made:
         for link in ("http://files.example/x?sig=secret", "https://10.0.0.1/x?sig=secret", "s:sig"):

@@ -54,6 +54,17 @@ async def test_items_of_one_turn_share_a_batch(executor: Executor | None) -> Non
     assert work.batches == [list(range(1, 50))]
 
 
+async def test_a_batch_for_a_thread_waits_a_moment_for_company() -> None:
+    work = Doubler()
+    with ThreadPoolExecutor(1) as pool:
+        group = Group(work, pool)
+        first = asyncio.ensure_future(group.do(1))
+        await asyncio.sleep(0.001)
+        assert await group.do(2) == 4
+        assert await first == 2
+    assert work.batches == [[1, 2]]
+
+
 async def test_whoever_comes_during_a_batch_shares_the_next_one() -> None:
     work = Doubler()
     work.gate = threading.Event()

@@ -22,6 +22,7 @@ from batchcap.settings import (
     parse_windows,
     provider_settings,
     require,
+    uvloop_wanted,
 )
 
 MUX = ("MUX_BASE_URL", "https://api.mux.com")
@@ -266,3 +267,14 @@ def test_a_missing_credential_is_named() -> None:
     assert "export MUX_TOKEN_SECRET=" in caught.value.hint
     with pytest.raises(FatalError, match="MUX_TOKEN_ID and MUX_TOKEN_SECRET"):
         require("mux", ("MUX_TOKEN_ID", "MUX_TOKEN_SECRET"), Secrets({}))
+
+
+@pytest.mark.parametrize(("word", "wanted"), [("", True), ("uvloop", True), ("asyncio", False)])
+def test_the_loop_is_uvloop_unless_told_otherwise(word: str, wanted: bool) -> None:
+    assert uvloop_wanted({"BATCHCAP_LOOP": word}) is wanted
+    assert uvloop_wanted({})
+
+
+def test_another_loop_is_not_known() -> None:
+    with pytest.raises(UsageError, match="BATCHCAP_LOOP is 'trio'"):
+        uvloop_wanted({"BATCHCAP_LOOP": "trio"})

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
@@ -29,6 +32,18 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor | None]:
 @pytest.fixture
 def store(tmp_path: Path, executor: Executor | None) -> CaptionStore:
     return CaptionStore(tmp_path / "out", executor)
+
+
+@contextmanager
+def open_files(*, more: int) -> Iterator[None]:
+    """The process may have so many more files open than it has now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Path(os.devnull).open() as probe:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (probe.fileno() + more, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def files(root: Path) -> dict[str, bytes]:
@@ -133,6 +148,23 @@ async def test_one_file_that_fails_leaves_its_neighbours_in_the_batch_alone(
     found = await asyncio.gather(*wanted, return_exceptions=True)
     assert [type(one) for one in found] == [type(None), FatalError, type(None)]
     assert files(store.root) == {"a": b"a file", "b.vtt": b"data", "c/d.vtt": b"data"}
+
+
+async def test_a_name_that_is_taken_by_a_folder_leaves_its_neighbours_beside_it_alone(
+    store: CaptionStore,
+) -> None:
+    (store.root / "d/b.vtt").mkdir(parents=True)
+    wanted = [store.place(f"d/{name}.vtt", b"data") for name in "abc"]
+    found = await asyncio.gather(*wanted, return_exceptions=True)
+    assert [type(one) for one in found] == [type(None), FatalError, type(None)]
+    assert files(store.root) == {"d/a.vtt": b"data", "d/c.vtt": b"data"}
+
+
+async def test_a_batch_of_any_size_needs_few_open_files(store: CaptionStore) -> None:
+    wanted = {f"f{number}.vtt": b"%d" % number for number in range(300)}
+    with open_files(more=40):
+        await asyncio.gather(*(store.place(path, data) for path, data in wanted.items()))
+    assert files(store.root) == wanted
 
 
 async def test_a_file_whose_caller_is_cancelled_is_whole_or_absent(store: CaptionStore) -> None:
