@@ -14,10 +14,10 @@ The map of the house. A row travels through it in one direction:
 `providers`           `PROVIDERS`: paths, fields and words of each API
 `webhooks`            events of providers, received, and kept for all runs
 `transport`           requests to an API: pace, send, classify, repeat
+`http`                requests on kept connections: did it leave, is it whole
 `answers`             what came back, read tolerantly
 `pacing`              the budget of a bucket, and who spends it next
 `circuit`             an outage, and its end
-`deadlines`           requests that take too long, ended by one timer
 `retry`               how often and how long after a failure
 `filehost`            streams what a link leads to, without credentials
 `download`            from link to verified caption

@@ -35,7 +35,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """One HTTP answer, read whole."""
+    """One HTTP answer, read whole; the names of its headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -49,7 +49,7 @@ class Answer(msgspec.Struct, frozen=True):
     @property
     def request_id(self) -> str | None:
         """The provider's name for this request, for its support team."""
-        found = self.headers.get("X-Request-Id") or self.headers.get("X-Mux-Request-Id")
+        found = self.headers.get("x-request-id") or self.headers.get("x-mux-request-id")
         return clean(found) if found else None
 
     def json(self) -> Any:

@@ -75,8 +75,9 @@ class Secrets(Mapping[str, str]):
 
 
 def secrets(environment: Mapping[str, str]) -> Secrets:
-    """The credentials that are set; an empty one is none."""
-    return Secrets({name: environment[name] for name in SECRET_NAMES if environment.get(name)})
+    """The credentials that are set; an empty one is none, and files end with a line break."""
+    found = {name: environment.get(name, "").strip() for name in SECRET_NAMES}
+    return Secrets({name: value for name, value in found.items() if value})
 
 
 def inbox_folder(environment: Mapping[str, str]) -> Path | None:
@@ -206,6 +207,13 @@ def require(provider: str, credentials: tuple[str, ...], secrets: Secrets) -> No
             "To try batchcap without an account: --sandbox",
             provider=provider,
         )
+    for name in credentials:
+        if not secrets[name].isprintable():
+            raise FatalError(
+                f"{name} holds a line break or another control character",
+                hint=f"Set {name} to the key alone, then: batchcap resume",
+                provider=provider,
+            )
 
 
 def _base_url(environment: Mapping[str, str], name: str, default: str) -> tuple[str, bool]:
@@ -222,7 +230,12 @@ def _plain_url(name: str, url: str, hint: str) -> tuple[str, bool]:
     except ValueError:
         parts, host = urlsplit(""), None
     loopback = _on_loopback(host or "")
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
+    if (
+        not host
+        or not url.isprintable()
+        or " " in url
+        or not (parts.scheme == "https" or (parts.scheme == "http" and loopback))
+    ):
         raise UsageError(
             f"{name} must be an https URL (http only on loopback), it is {_shown(url)!r}",
             hint=hint,

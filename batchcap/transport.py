@@ -15,17 +15,14 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlencode
 
-import aiohttp
-import anyio
 import orjson
-from yarl import URL
 
 from batchcap import __version__, failpoints
 from batchcap.answers import Answer, clean
 from batchcap.circuit import Circuit
-from batchcap.deadlines import Deadline
 from batchcap.errors import Ambiguous, Unavailable
 from batchcap.events import RequestSent
+from batchcap.http import Address, Client, Lost, NotSent, Patience, Response, decoded
 from batchcap.interfaces import Leaving, Observer
 from batchcap.model import Json
 from batchcap.pacing import Bucket, Priority
@@ -38,17 +35,14 @@ _LARGEST_ANSWER = 16 * 1024 * 1024
 _SECRET = 12
 """Bytes from which on a credential can be told from a word."""
 
-_IDLE_READ = 30.0
-_IDLE_WRITE = 3.0
-_LONGEST = {"GET": 60.0, "POST": 120.0}
-"""Seconds from the turn to the whole answer. A HeyGen write may take 31 s (p99)."""
+_IDLE = {"GET": 30.0, "POST": 3.0}
+"""Seconds for which a connection may have idled."""
 
-_TIMES = {
-    "GET": aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30),
-    "POST": aiohttp.ClientTimeout(total=None, sock_connect=10),
+_PATIENCE = {
+    "GET": Patience(connect=10.0, silence=30.0, head=60.0, whole=60.0),
+    "POST": Patience(connect=10.0, silence=120.0, head=120.0, whole=120.0),
 }
-
-_NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+"""A HeyGen write may take 31 s (p99)."""
 
 
 class Api:
@@ -72,16 +66,17 @@ class Api:
         backoff: Backoff | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
-        self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **headers}
+        told = {"User-Agent": USER_AGENT, "Accept": "application/json", **headers}
         self._secrets = tuple(_secrets(headers))
         self._buckets = {"GET": read, "POST": write}
         self._stop, self._observer, self._now = stop, observer, now
         self._backoff = backoff or Backoff()
-        self._deadlines = {method: Deadline(seconds) for method, seconds in _LONGEST.items()}
-        self._circuit = Circuit(URL(base_url).authority, stop, observer)
+        self._where = Address.of(self.base_url).origin.named
+        self._circuit = Circuit(self._where, stop, observer)
+        self._client = Client(told)
 
     async def __aenter__(self) -> Self:
-        self._sessions = {"GET": self._session(_IDLE_READ), "POST": self._session(_IDLE_WRITE)}
+        await self._client.__aenter__()
         return self
 
     async def __aexit__(
@@ -90,9 +85,7 @@ class Api:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with anyio.CancelScope(shield=True):
-            for session in self._sessions.values():
-                await session.close()
+        await self._client.__aexit__(kind, error, trace)
 
     @property
     def read_rate(self) -> float | None:
@@ -160,12 +153,12 @@ class Api:
                 await leaving()
             self._observer(RequestSent(bucket.name))
             answer = await self._exchange(method, path, body)
-        except _NEVER_LEFT as error:
+        except NotSent as error:
             self._circuit.failed()
-            raise Unavailable(f"no connection to {self._where}: {_words(error)}") from None
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"no connection to {self._where}: {clean(str(error))}") from None
+        except Lost as error:
             self._circuit.failed()
-            lost = f"{method} {path.partition('?')[0]} got no answer: {_words(error)}"
+            lost = f"{method} {path.partition('?')[0]} got no answer: {clean(str(error))}"
             raise (Unavailable if method == "GET" else Ambiguous)(lost) from None
         finally:
             bucket.release()
@@ -186,18 +179,16 @@ class Api:
             bucket.release()
 
     async def _exchange(self, method: str, path: str, body: Json | None) -> Answer:
-        url = URL(self.base_url + path, encoded=True)
-        request = self._sessions[method].request(
+        response = await self._client.request(
             method,
-            url,
-            data=None if body is None else orjson.dumps(body),
-            headers=None if body is None else {"Content-Type": "application/json"},
-            allow_redirects=False,
-            timeout=_TIMES[method],
+            Address.of(self.base_url + path),
+            None if body is None else orjson.dumps(body),
+            patience=_PATIENCE[method],
+            idle=_IDLE[method],
+            sent=_reached_sent if body is not None else None,
         )
-        with self._deadlines[method]:
-            async with request as response:
-                said = await _whole(response.content)
+        with response:
+            said = await _whole(response)
         for secret in self._secrets:  # a peer may repeat what it was sent
             said = said.replace(secret, b"***")
         return Answer(response.status, response.headers, said)
@@ -220,67 +211,35 @@ class Api:
 
     def _pause_asked(self, answer: Answer) -> float | None:
         """Seconds of the Retry-After; a date is judged by the peer's own clock."""
-        theirs = http_date(answer.headers.get("Date"))
-        return retry_after(answer.headers.get("Retry-After"), theirs or self._now())
+        theirs = http_date(answer.headers.get("date"))
+        return retry_after(answer.headers.get("retry-after"), theirs or self._now())
 
     def _limits(self, bucket: Bucket, headers: Mapping[str, str]) -> None:
-        if "X-RateLimit-Remaining" in headers or "X-RateLimit-Limit" in headers:
-            reset = _number(headers.get("X-RateLimit-Reset"))
+        if "x-ratelimit-remaining" in headers or "x-ratelimit-limit" in headers:
+            reset = _number(headers.get("x-ratelimit-reset"))
             if reset is not None and reset > 1e9:
                 reset = max(0.0, reset - self._now())
-            limit = _number(headers.get("X-RateLimit-Limit"))
-            bucket.observe(limit, _number(headers.get("X-RateLimit-Remaining")), reset)
-
-    @property
-    def _where(self) -> str:
-        return URL(self.base_url).authority
-
-    def _session(self, idle: float) -> aiohttp.ClientSession:
-        session = aiohttp.ClientSession(
-            connector=connector(idle),
-            headers=self._headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=[_body_sent()] if failpoints.armed() else None,
-        )
-        # aiohttp would repeat a lost GET by itself: unpaced, and uncounted.
-        session._retry_connection = False
-        return session
+            limit = _number(headers.get("x-ratelimit-limit"))
+            bucket.observe(limit, _number(headers.get("x-ratelimit-remaining")), reset)
 
 
-async def _whole(content: aiohttp.StreamReader) -> bytes:
+async def _whole(response: Response) -> bytes:
     pieces, size = [], 0
-    while not content.at_eof():
-        pieces.append(await content.readany())
-        size += len(pieces[-1])
+    async for piece in decoded(response):
+        pieces.append(piece)
+        size += len(piece)
         if size > _LARGEST_ANSWER:
-            raise aiohttp.ClientPayloadError(f"more than {_LARGEST_ANSWER} bytes")
+            raise Lost(f"more than {_LARGEST_ANSWER} bytes")
     return b"".join(pieces)
+
+
+def _reached_sent() -> None:
+    """Only a create has a body: the moment after which it may arrive."""
+    failpoints.reach("request sent")
 
 
 class _Throttled(Unavailable):
     """A 429."""
-
-
-def _body_sent() -> aiohttp.TraceConfig:
-    """Only a create has a body: the moment after which it may arrive."""
-
-    async def sent(*_: object) -> None:
-        failpoints.reach("request sent")
-
-    trace = aiohttp.TraceConfig()
-    trace.on_request_chunk_sent.append(sent)
-    return trace
-
-
-def connector(idle: float) -> aiohttp.TCPConnector:
-    """Connections without a limit of their own (the bucket's turn is the limit).
-
-    Threads resolve names: c-ares, which aiohttp picks where it is installed, is
-    known for outages.
-    """
-    return aiohttp.TCPConnector(
-        limit=0, keepalive_timeout=idle, resolver=aiohttp.ThreadedResolver()
-    )
 
 
 def _secrets(headers: Mapping[str, str]) -> Iterator[bytes]:
@@ -301,11 +260,6 @@ def segment(name: str) -> str:
 
 def _query(query: Mapping[str, str] | None) -> str:
     return "?" + urlencode(query) if query else ""
-
-
-def _words(error: BaseException) -> str:
-    """An error's words may hold what the peer sent, and our own URL."""
-    return clean(str(error)) or type(error).__name__
 
 
 def _number(value: str | None) -> float | None:

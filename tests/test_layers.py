@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent / "batchcap"
 LAYERS = [
     {"model", "errors", "events", "failpoints"},
     {"interfaces", "stopping", "retry", "grouping", "pacing", "virtual", "circuit"}
-    | {"durations", "asking", "deadlines"},
+    | {"durations", "asking", "http"},
     {"engine", "poller"},
     {"answers", "captions", "descriptors", "filehost", "ledger", "log", "manifest"}
     | {"report", "settings", "store", "tally", "transport", "webhooks"},
@@ -35,10 +35,11 @@ LAYERS = [
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 
 FORBIDDEN = {
-    "engine": {"aiohttp", "sqlite3", "os", "pathlib", "aiofiles"},
-    "poller": {"aiohttp", "sqlite3", "os", "pathlib", "aiofiles"},
+    "engine": {"httptools", "aiohttp", "sqlite3", "os", "pathlib", "aiofiles"},
+    "poller": {"httptools", "aiohttp", "sqlite3", "os", "pathlib", "aiofiles"},
 }
-HTTP_CLIENTS = {"transport", "filehost", "sandbox", "webhooks"}
+HTTP = {"httptools": {"http"}, "aiohttp": {"sandbox", "webhooks"}}
+"""Who asks, and who is asked."""
 
 
 def room_of(path: Path) -> str:
@@ -114,13 +115,19 @@ def test_the_engine_knows_no_io(room: str) -> None:
     assert not top & FORBIDDEN[room]
 
 
-def test_only_the_transport_speaks_http() -> None:
+@pytest.mark.parametrize("library", HTTP)
+def test_http_is_spoken_where_it_belongs(library: str) -> None:
     users = {
         room_of(path)
         for path in files()
-        if "aiohttp" in {name.split(".")[0] for name in imports(path)}
+        if library in {name.split(".")[0] for name in imports(path)}
     }
-    assert users <= HTTP_CLIENTS
+    assert users == HTTP[library]
+
+
+def test_only_transport_and_filehost_ask_over_http() -> None:
+    users = {room_of(path) for path in files() if "http" in rooms_imported(path)}
+    assert users == {"http", "transport", "filehost"}
 
 
 def test_the_sandbox_does_not_know_the_engine_that_it_judges() -> None:

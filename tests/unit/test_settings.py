@@ -22,6 +22,7 @@ from batchcap.settings import (
     parse_windows,
     provider_settings,
     require,
+    secrets,
     uvloop_wanted,
 )
 
@@ -197,6 +198,8 @@ def test_a_base_url(url: str, base: str, loopback: bool) -> None:
         "https://user@api.mux.com",
         "https://api.mux.com?x=1",
         "https://api.mux.com#x",
+        "https://api.mux.com\r\nX: y",
+        "https://api mux.com",
     ],
 )
 def test_a_base_url_that_is_none_is_refused(url: str) -> None:
@@ -267,6 +270,18 @@ def test_a_missing_credential_is_named() -> None:
     assert "export MUX_TOKEN_SECRET=" in caught.value.hint
     with pytest.raises(FatalError, match="MUX_TOKEN_ID and MUX_TOKEN_SECRET"):
         require("mux", ("MUX_TOKEN_ID", "MUX_TOKEN_SECRET"), Secrets({}))
+
+
+def test_a_credential_is_read_as_files_hold_it() -> None:
+    have = secrets({"HEYGEN_API_KEY": " key-1\r\n", "MUX_TOKEN_ID": " \n"})
+    assert dict(have) == {"HEYGEN_API_KEY": "key-1"}
+    require("heygen", ("HEYGEN_API_KEY",), have)
+
+
+def test_a_credential_that_no_header_can_hold_is_named_and_not_shown() -> None:
+    with pytest.raises(FatalError, match="HEYGEN_API_KEY holds a line break") as caught:
+        require("heygen", ("HEYGEN_API_KEY",), Secrets({"HEYGEN_API_KEY": "hunter2\nX: y"}))
+    assert "hunter2" not in caught.value.message + caught.value.hint
 
 
 @pytest.mark.parametrize(("word", "wanted"), [("", True), ("uvloop", True), ("asyncio", False)])

@@ -1,0 +1,271 @@
+"""One connection: a request goes out, its answer comes in, and then the next.
+
+The bytes of an answer are parsed by llhttp as they come. Who waits is woken when the
+whole answer is there, or enough of it that a large file can be written on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+import httptools
+
+from batchcap.http.failures import Lost
+from batchcap.http.patience import Patience, Watch
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_LARGEST_HEAD = 64 * 1024
+_WAKE, _FULL = 64 * 1024, 512 * 1024
+"""Bytes of a body that wake who waits for it, and those from which the peer is held up."""
+
+_BODILESS = frozenset({204, 304})
+
+
+class Response:
+    """An answer whose head has come; its body comes by `piece`.
+
+    `headers` has lower-case names; of one that was sent twice, the first. Leaving the
+    `with` before the end of the body closes the connection.
+    """
+
+    # What belongs to an answer is kept here and not in the connection, which may carry
+    # the next request before whoever waits for this answer has been woken.
+    __slots__ = (
+        "_connection",
+        "_failure",
+        "_pieces",
+        "_size",
+        "_waiter",
+        "_whole",
+        "headers",
+        "status",
+    )
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.status, self.headers = 0, dict[str, str]()
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._whole = False
+        self._failure: Lost | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __enter__(self) -> Response:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._whole:
+            self._connection.fail("the answer was left unread")
+
+    async def piece(self) -> bytes:
+        """What has come of the body, as it was sent; b"" at its end. Raises `Lost`."""
+        while not self._pieces and not self._whole:
+            await self._more()
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        if not self._whole:
+            self._connection.flow()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def head(self) -> None:
+        """Wait for status and headers. Raises `Lost`."""
+        while not self.status:
+            await self._more()
+
+    def take(self, piece: bytes) -> int:
+        """A piece came; how many bytes wait to be read."""
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size >= _WAKE:
+            self._wake()
+        return self._size
+
+    def end(self, failure: Lost | None) -> None:
+        """Nothing more comes: the body is whole, or that is why it is not."""
+        self._whole, self._failure = failure is None, failure
+        self._wake()
+
+    async def _more(self) -> None:
+        """Wait until there is something new. Who is cancelled here closes the connection."""
+        if self._failure is not None:
+            raise self._failure
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        except BaseException:
+            if not self._whole:
+                self._connection.fail("nobody waits for it any more")
+            raise
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Connection(asyncio.Protocol):
+    """A connection that carries one request at a time.
+
+    `free` is called with it when it may carry the next one, `gone` when it never will.
+    """
+
+    def __init__(
+        self,
+        watch: Watch,
+        free: Callable[[Connection], None],
+        gone: Callable[[Connection], None],
+    ) -> None:
+        self._watch, self._free, self._gone = watch, free, gone
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._response: Response | None = None
+        self._failed = False
+        self._head = 0
+        self._patience = Patience(0.0, 0.0, 0.0, 0.0)
+        self._began = self._heard = 0.0
+        self._held_up = False
+
+    async def ask(
+        self, request: bytes, patience: Patience, sent: Callable[[], None] | None
+    ) -> Response:
+        """Send a request; returns when the head of its answer, or all of it, has come.
+
+        `sent` is called when it may be on its way. Raises `Lost`.
+        """
+        assert self._transport is not None
+        assert self._response is None
+        response = self._response = Response(self)
+        self._head, self._patience = 0, patience
+        self._began = self._heard = self._loop.time()
+        self._watch.begin(self)
+        self._transport.write(request)
+        if sent is not None:
+            sent()
+        await response.head()
+        return response
+
+    def flow(self) -> None:
+        """Let the peer send on."""
+        if self._held_up and self._transport is not None:
+            self._held_up = False
+            self._heard = self._loop.time()  # the silence was ours
+            self._transport.resume_reading()
+
+    def fail(self, words: str) -> None:
+        """The connection is of no use any more."""
+        if self._failed:
+            return
+        self._failed = True
+        response, self._response = self._response, None
+        if response is not None:
+            response.end(Lost(words))
+        self._watch.end(self)
+        if self._transport is not None:
+            self._transport.abort()
+        self._gone(self)
+
+    def due(self) -> float:
+        """See `patience.Waiting`."""
+        patience, begun = self._patience, self._response is not None and self._response.status
+        ends = self._began + (patience.whole if begun else patience.head)
+        return ends if self._held_up else min(self._heard + patience.silence, ends)
+
+    def too_late(self) -> None:
+        """See `patience.Waiting`."""
+        self.fail("it took too long")
+
+    # What the transport tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is not one by name
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        self._heard = self._loop.time()
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self.fail("the answer is not HTTP")
+            return
+        if self._response is not None and not self._response.status:
+            self._head += len(data)
+            if self._head > _LARGEST_HEAD:
+                self.fail("the head of the answer has no end")
+
+    def eof_received(self) -> None:
+        """See `asyncio.Protocol`."""
+        response = self._response
+        if response is not None and response.status and _ends_with_the_connection(response):
+            self._finish(keep=False)
+        else:
+            self.fail("the connection was closed")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        self.fail("the connection was lost" if error else "the connection was closed")
+        del self._parser  # it knows us: without this, only the collector of cycles frees both
+
+    # What the parser tells.
+
+    def on_message_begin(self) -> None:
+        """See `httptools`."""
+        if self._response is None:  # or it would pass for the answer to the next request
+            self.fail("the peer spoke unasked")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """See `httptools`."""
+        if self._response is not None:
+            told = value.decode("utf-8", "surrogateescape")
+            self._response.headers.setdefault(name.decode("latin-1").lower(), told)
+
+    def on_headers_complete(self) -> None:
+        """See `httptools`."""
+        if self._response is None:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:  # 103 Early Hints and its like: the answer is still to come
+            self._response.headers.clear()
+            return
+        self._response.status = status
+        if status in _BODILESS:  # some name the length of what they do not send
+            self._finish(keep=False)
+
+    def on_body(self, body: bytes) -> None:
+        """See `httptools`."""
+        if self._response is None:
+            return
+        waiting = self._response.take(body)
+        if waiting >= _FULL and not self._held_up and self._transport is not None:
+            self._held_up = True
+            self._transport.pause_reading()
+
+    def on_message_complete(self) -> None:
+        """See `httptools`."""
+        if self._response is not None and self._response.status:
+            self._finish(keep=self._parser.should_keep_alive())
+
+    def _finish(self, *, keep: bool) -> None:
+        """The answer is whole: the connection may carry the next request, or is done."""
+        assert self._response is not None
+        response, self._response = self._response, None
+        response.end(None)
+        self._watch.end(self)
+        self.flow()
+        if keep:
+            self._free(self)
+        else:
+            self.fail("the peer closes it")
+
+
+def _ends_with_the_connection(response: Response) -> bool:
+    """Whether a body has neither a length nor chunks, so that only this ends it."""
+    return not {"content-length", "transfer-encoding"} & response.headers.keys()

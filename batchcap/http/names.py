@@ -1,0 +1,81 @@
+"""From a host's name to the addresses that may be connected to."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from aiohappyeyeballs import AddrInfoType, start_connection
+
+from batchcap.http.address import Origin
+
+Guard = Callable[[str], bool]
+"""Whether an IP address may be connected to."""
+
+_FRESH = 10.0
+"""Seconds for which an answer is shared: a burst of connections asks once."""
+
+_HEAD_START = 0.25
+"""Seconds that one address has before the next is tried beside it (RFC 8305)."""
+
+
+class Forbidden(Exception):
+    """A name all of whose addresses are refused by the guard; another try changes nothing."""
+
+
+class Names:
+    """Resolves names in a thread and keeps what the guard allows.
+
+    The system's resolver: c-ares, an alternative, is known for outages.
+    """
+
+    def __init__(self, guard: Guard | None) -> None:
+        self._guard = guard
+        self._asked: dict[tuple[str, int], tuple[float, asyncio.Future[list[AddrInfoType]]]] = {}
+
+    async def connected(self, origin: Origin) -> socket.socket:
+        """A socket that is connected to an address of the origin's host.
+
+        Raises `OSError`, and `Forbidden` where the guard allows none.
+        """
+        found = await self._shared(origin.host, origin.port)
+        allowed = [one for one in found if self._guard is None or self._guard(one[4][0])]
+        if not allowed:
+            raise Forbidden(f"{origin.host} is not at a public address")
+        return await start_connection(allowed, happy_eyeballs_delay=_HEAD_START, interleave=1)
+
+    async def _shared(self, host: str, port: int) -> list[AddrInfoType]:
+        loop, key = asyncio.get_running_loop(), (host, port)
+        asked, answer = self._asked.get(key, (0.0, None))
+        failed = answer is not None and answer.done() and (answer.cancelled() or answer.exception())
+        if answer is None or failed or loop.time() - asked > _FRESH:
+            answer = loop.create_task(_resolved(host, port))
+            self._asked[key] = loop.time(), answer
+        await asyncio.wait([answer])  # who is cancelled here does not cancel it for the others
+        return answer.result()
+
+
+async def _resolved(host: str, port: int) -> list[AddrInfoType]:
+    if _is_address(host):  # needs no thread, and no AI_ADDRCONFIG that would hide loopback
+        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        return _tcp(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags))
+    loop = asyncio.get_running_loop()
+    flags = socket.AI_ADDRCONFIG
+    return _tcp(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags))
+
+
+def _tcp(found: list[Any]) -> list[AddrInfoType]:
+    if not found:
+        raise OSError("the name has no address")
+    return found
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
