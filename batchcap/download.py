@@ -30,6 +30,9 @@ T = TypeVar("T")
 _SMALL = 256 * 1024
 """Bytes up to which a file is held in memory as a whole."""
 
+_HELD = 128
+"""Small files that may be held at once: more than are fetched at once, since the disk
+takes many together. At the worst these are 32 MB."""
 
 _COARSE = 2.0
 """Seconds by which a file's time may lag behind the clock."""
@@ -53,6 +56,7 @@ class CaptionDownloader:
         self._largest, self._stop = largest, stop
         self._backoff = backoff or Backoff()
         self._circuit = circuit
+        self._held = anyio.Semaphore(_HELD, fast_acquire=True)
 
     async def adopt(self, path: str, since: float) -> Caption | None:
         """See `interfaces.Downloader.adopt`."""
@@ -70,9 +74,7 @@ class CaptionDownloader:
         while True:
             await self._circuit.enter(patient=False)
             try:
-                async with self._slots:
-                    self._stop.check()
-                    caption = await self._once(link, path)
+                caption = await self._once(link, path)
             except Unavailable as error:
                 self._circuit.failed()
                 excused = self._circuit.excuses(patient=False)
@@ -88,17 +90,26 @@ class CaptionDownloader:
                 return caption
 
     async def _once(self, link: str, path: str) -> Caption:
-        async with self._hosts.open(link) as pieces:
-            head, size = [], 0
-            async for piece in pieces:
-                head.append(piece)
-                size += len(piece)
-                if size > min(_SMALL, self._largest):
-                    return await self._large(b"".join(head), pieces, path)
-        data = b"".join(head)
-        caption = described(data)
-        await self._store.place(path, data)
-        return caption
+        async with self._held:
+            got = await self._got(link, path)
+            if isinstance(got, Caption):
+                return got
+            caption = described(got)
+            await self._store.place(path, got)
+            return caption
+
+    async def _got(self, link: str, path: str) -> bytes | Caption:
+        """A small file as it is, in memory; a large one is on disk."""
+        async with self._slots:
+            self._stop.check()
+            async with self._hosts.open(link) as pieces:
+                head, size = [], 0
+                async for piece in pieces:
+                    head.append(piece)
+                    size += len(piece)
+                    if size > min(_SMALL, self._largest):
+                        return await self._large(b"".join(head), pieces, path)
+        return b"".join(head)
 
     async def _large(self, head: bytes, pieces: AsyncIterator[bytes], path: str) -> Caption:
         try:
