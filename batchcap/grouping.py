@@ -18,6 +18,8 @@ R = TypeVar("R")
 _LINGER = 0.002
 """Seconds for which a batch waits for company: waking a thread costs more than most of
 what is done there for one item."""
+_COMPANY = 32
+"""Items that are company enough: beyond that, waiting costs more than it saves."""
 
 
 class Group(Generic[T, R]):
@@ -63,7 +65,7 @@ class Group(Generic[T, R]):
     async def _run(self) -> None:
         try:
             while self._items:
-                if self._executor is not None:
+                if self._executor is not None and len(self._items) < _COMPANY:
                     await asyncio.sleep(_LINGER)
                 batch, self._items = self._items, []
                 await self._one(batch)

@@ -24,8 +24,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
-import msgspec
-
 from batchcap.errors import FatalError
 from batchcap.failpoints import reach
 from batchcap.grouping import Group
@@ -34,6 +32,8 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _OPEN_AT_ONCE = 16
 """Part files that are open together (`descriptors` leaves room for them)."""
+_ADVICE = getattr(os, "POSIX_FADV_DONTNEED", None)
+"""Linux starts to write what will not be read soon; elsewhere `fsync` does all of it."""
 
 
 class CaptionStore:
@@ -42,7 +42,7 @@ class CaptionStore:
     def __init__(self, root: Path, executor: Executor | None) -> None:
         self.root = root
         self.executor = executor
-        self._group: Group[_Parcel, None] = Group(self._place, executor)
+        self._group: Group[_Part, None] = Group(self._place, executor)
 
     async def place(self, path: str, data: bytes | None) -> None:
         """Put a part file under its final name; with `data`, write it first.
@@ -51,7 +51,7 @@ class CaptionStore:
         the disk does not take it.
         """
         try:
-            await self._group.do(_Parcel(path, data))
+            await self._group.do(_Part(path, data))
         except OSError as error:
             raise disk_failed(error, self.root / path) from None
 
@@ -101,21 +101,19 @@ class CaptionStore:
                 return None  # a link is no file of ours; fetching puts one in its place
             raise disk_failed(error, self.root / path) from None
 
-    def _place(self, parcels: Sequence[_Parcel]) -> list[Exception | None]:
-        """Folder by folder, so that one at a time is open: one result a parcel."""
-        shares: defaultdict[str, list[int]] = defaultdict(list)
-        for number, parcel in enumerate(parcels):
-            shares[_split(parcel.path)[0]].append(number)
-        results: list[Exception | None] = [None] * len(parcels)
-        for inner, numbers in shares.items():
+    def _place(self, parts: Sequence[_Part]) -> list[Exception | None]:
+        """Folder by folder, so that one at a time is open: one result a part."""
+        shares: defaultdict[str, list[_Part]] = defaultdict(list)
+        for part in parts:
+            shares[part.inner].append(part)
+        for inner, some in shares.items():
             try:
                 with self._folder(inner) as folder:
-                    found = _filed(folder, [parcels[number] for number in numbers])
+                    _filed(folder, some)
             except OSError as error:
-                found = [error] * len(numbers)
-            for number, result in zip(numbers, found, strict=True):
-                results[number] = result
-        return results
+                for part in some:
+                    part.error = part.error or error
+        return [part.error for part in parts]
 
     @contextlib.contextmanager
     def _folder(self, inner: str, *, make: bool = True) -> Iterator[int]:
@@ -128,11 +126,6 @@ class CaptionStore:
             yield handle
         finally:
             os.close(handle)
-
-
-class _Parcel(msgspec.Struct, frozen=True):
-    path: str
-    data: bytes | None
 
 
 def disk_failed(error: OSError, path: Path) -> FatalError:
@@ -190,67 +183,74 @@ def _fresh(folder: int, name: str) -> int:
         return os.open(name, _NEW, 0o666, dir_fd=folder)
 
 
-def _filed(folder: int, parcels: Sequence[_Parcel]) -> list[OSError | None]:
-    """Write and sync all, rename all, sync the folder once."""
-    parts = [_Part(folder, parcel) for parcel in parcels]
+def _filed(folder: int, parts: Sequence[_Part]) -> None:
+    """Write and sync all, rename all, sync the folder once; errors stay with their parts."""
     for first in range(0, len(parts), _OPEN_AT_ONCE):
         some = parts[first : first + _OPEN_AT_ONCE]
-        # All are written before the first is waited for, so that one commit of the file
-        # system's journal serves them all: half the time of one after the other.
-        for part in some:
-            part.attempt(part.write)
-        for part in some:
-            part.attempt(part.sync)
+        # All are on their way to the disk before the first is waited for. Written alone, each
+        # would get its place on the disk, and a commit of the journal, in its own `fsync`.
+        for step in (_Part.write, _Part.start, _Part.sync):
+            _each(some, step, folder)
+    _each(parts, _Part.rename, folder)
+    if any(part.error is None for part in parts):
+        os.fsync(folder)
+        reach("folder synced")
+
+
+def _each(parts: Sequence[_Part], step: Callable[[_Part, int], None], folder: int) -> None:
+    """Take a step with all that went well so far; a part that fails is removed."""
     for part in parts:
-        part.attempt(part.rename)
-    unsynced = _synced(folder) if any(part.error is None for part in parts) else None
-    return [part.error or unsynced for part in parts]
+        if part.error is not None:
+            continue
+        try:
+            step(part, folder)
+        except OSError as error:
+            part.error = error
+            with contextlib.suppress(OSError):
+                os.unlink(part.part, dir_fd=folder)
 
 
 class _Part:
     """A part file on the way to its final name; `error` is what went wrong with it."""
 
-    def __init__(self, folder: int, parcel: _Parcel) -> None:
-        self._folder, self._data = folder, parcel.data
-        self._part, self._name = _part(parcel.path), _split(parcel.path)[1]
-        self._handle = -1
+    __slots__ = ("data", "error", "handle", "inner", "name", "part")
+
+    def __init__(self, path: str, data: bytes | None) -> None:
+        self.inner, self.name = _split(path)
+        self.part, self.data = _part(path), data
+        self.handle = -1
         self.error: OSError | None = None
 
-    def attempt(self, step: Callable[[], None]) -> None:
-        """Take a step where all went well so far; a part that fails is removed."""
-        if self.error is not None:
-            return
-        try:
-            step()
-        except OSError as error:
-            self.error = error
-            with contextlib.suppress(OSError):
-                os.unlink(self._part, dir_fd=self._folder)
-
-    def write(self) -> None:
+    def write(self, folder: int) -> None:
         """Hand the data to the system; a part without data was written before."""
-        if self._data is None:
-            self._handle = os.open(self._part, os.O_RDWR | os.O_NOFOLLOW, dir_fd=self._folder)
+        if self.data is None:
+            self.handle = os.open(self.part, os.O_RDWR | os.O_NOFOLLOW, dir_fd=folder)
             return
-        self._handle = _fresh(self._folder, self._part)
+        self.handle = _fresh(folder, self.part)
         try:
-            _write_all(self._handle, self._data)
+            _write_all(self.handle, self.data)
         except OSError:
-            os.close(self._handle)
+            os.close(self.handle)
             raise
         reach("part written")
 
-    def sync(self) -> None:
+    def start(self, _folder: int) -> None:
+        """Have the data written soon, without waiting. An advice: nothing rests on it."""
+        if _ADVICE is not None:
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(self.handle, 0, 0, _ADVICE)
+
+    def sync(self, _folder: int) -> None:
         """Wait until the data is on disk."""
         try:
-            os.fsync(self._handle)
+            os.fsync(self.handle)
         finally:
-            os.close(self._handle)
+            os.close(self.handle)
         reach("part synced")
 
-    def rename(self) -> None:
+    def rename(self, folder: int) -> None:
         """Give it its final name."""
-        os.replace(self._part, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        os.replace(self.part, self.name, src_dir_fd=folder, dst_dir_fd=folder)
         reach("file renamed")
 
 
@@ -258,12 +258,3 @@ def _write_all(handle: int, data: bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[os.write(handle, left) :]
-
-
-def _synced(folder: int) -> OSError | None:
-    try:
-        os.fsync(folder)
-    except OSError as error:
-        return error
-    reach("folder synced")
-    return None

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given as given_many
 from hypothesis import strategies as st
 
+from batchcap import manifest
 from batchcap.errors import FatalError, UsageError
 from batchcap.interfaces import Ledger, Memory
 from batchcap.ledger import (
@@ -248,6 +249,56 @@ class TestLedger:
             scope.cancel()
             await ledger.withdrawn(mine)
         assert seen(tmp_path, CREATES) == []
+
+    async def test_an_intent_whose_caller_is_cancelled_can_be_withdrawn_in_the_same_breath(
+        self, ledger: SqliteLedger, connection: sqlite3.Connection, tmp_path: Path
+    ) -> None:
+        imported(connection, many(2))
+        one, two = (work.row for work in await ledger.pending("fake", 0, 2))
+        await ledger.intend(two)
+        leaving = asyncio.ensure_future(ledger.intend(one))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.gather(ledger.withdrawn(two), ledger.withdrawn(one))
+        assert seen(tmp_path, CREATES) == []
+
+    async def test_an_intent_after_two_jobs_is_number_three_however_often_it_is_sent(
+        self, ledger: SqliteLedger, connection: sqlite3.Connection, tmp_path: Path
+    ) -> None:
+        imported(connection, many(1))
+        mine = await first(ledger)
+        for job in ("job-1", "job-2"):
+            await ledger.intend(mine)
+            await ledger.created(mine, job)
+            await ledger.job_ended(mine, Job(id=job, state=JobState.ERRORED))
+        await asyncio.gather(ledger.intend(mine), ledger.intend(mine))
+        found = seen(tmp_path, "SELECT nth, job_id FROM creates ORDER BY nth")
+        assert found == [(1, "job-1"), (2, "job-2"), (3, None)]
+
+    async def test_rows_at_every_step_of_their_lives_share_a_commit(
+        self, ledger: SqliteLedger, connection: sqlite3.Connection, tmp_path: Path
+    ) -> None:
+        imported(connection, many(4))
+        one, two, three, four = (work.row for work in await ledger.pending("fake", 0, 4))
+        for mine in (two, three, four):
+            await ledger.intend(mine)
+        await ledger.created(three, "job-3")
+        done = Job(id="job-3", state=JobState.COMPLETED, units=3)
+        ledger.note("k", "v")
+        await asyncio.gather(
+            ledger.ended(three, outcome(job=done)),
+            ledger.created(two, "job-2"),
+            ledger.withdrawn(four),
+            ledger.intend(one),
+        )
+        expected = [
+            (1, 1, None, None, 0),
+            (2, 1, "job-2", None, 0),
+            (3, 1, "job-3", "completed", 3),
+        ]
+        assert seen(tmp_path, CREATES) == expected
+        assert seen(tmp_path, "SELECT state FROM rows") == [(None,), (None,), ("done",), (None,)]
+        assert seen(tmp_path, "SELECT value FROM memory") == [("v",)]
 
     async def test_a_job_that_ended_makes_the_next_create_number_two(
         self, ledger: SqliteLedger, connection: sqlite3.Connection, tmp_path: Path
@@ -536,6 +587,40 @@ class TestIntake:
     ) -> None:
         imported(connection, many(1))
         assert "is the key of m.csv:2" in said(connection, [row(2, key=row(1).key)])
+
+    @pytest.mark.parametrize("skip_invalid", [False, True])
+    @pytest.mark.parametrize("before", [0, 1, 1500])
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            "",
+            f"{7:032x},{7:032x},es\n",
+            f"{7:032x},{8:032x},es\n",
+            f"{7:032X},{7:032x},es\n",
+            "a b,,xx\n",
+            f"{10**6:032x},{7:032x},es;ja\n",
+        ],
+    )
+    def test_many_at_once_come_in_as_one_by_one(
+        self, tmp_path: Path, odd: str, before: int, *, skip_invalid: bool
+    ) -> None:
+        lines = [f"{n:032x},{n:032x},es\n" for n in range(0xA00, 0xA00 + 2500)]
+        head = "asset_id,track_id,to_language_code\n"
+        rows = [f"{7:032x},{7:032x},es\n", *lines[:1200], odd, *lines[1200:], lines[0]]
+        (tmp_path / "old.csv").write_text(head + "".join(lines[:before] or [odd]))
+        (tmp_path / "new.csv").write_text(head + "".join(rows))
+        outcomes = []
+        for number, reading in enumerate((manifest.bulk, manifest.read)):
+            with closing(connect(tmp_path / str(number), create=True)) as connection:
+                said: list[object] = []
+                for name in ("old.csv", "new.csv"):
+                    found = reading(str(tmp_path / name), manifest.ManifestOptions())
+                    try:
+                        said += [take_in(connection, [(name, found)], skip_invalid=skip_invalid)]
+                    except UsageError as error:
+                        said += [error.message]
+                outcomes.append((said, list(connection.iterdump())))
+        assert outcomes[0] == outcomes[1]
 
     def test_a_clash_deep_in_a_large_manifest_is_found(
         self, connection: sqlite3.Connection

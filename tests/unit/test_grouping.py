@@ -65,6 +65,17 @@ async def test_a_batch_for_a_thread_waits_a_moment_for_company() -> None:
     assert work.batches == [[1, 2]]
 
 
+@pytest.mark.parametrize(("count", "waits"), [(1, True), (200, False)])
+async def test_a_batch_that_has_company_enough_does_not_wait_for_more(
+    count: int, waits: bool
+) -> None:
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1) as pool:
+        group, since = Group(Doubler(), pool), loop.time()
+        await asyncio.gather(*map(group.do, range(2, 2 * count + 2, 2)))
+    assert (loop.time() - since > 0.001) is waits
+
+
 async def test_whoever_comes_during_a_batch_shares_the_next_one() -> None:
     work = Doubler()
     work.gate = threading.Event()
