@@ -4,6 +4,7 @@ compare   whole items, from the manifest to the files
 download  files alone
 scale     how it grows: items, requests in flight, sizes
 regress   one revision against another
+million   a million rows: the first request, memory, the loop, the same command again
 simulate  quota and makespan, on virtual time
 webhooks  webhooks beside polling, on virtual time
 """
@@ -14,9 +15,15 @@ import argparse
 import sys
 from importlib import import_module
 
-from benchmarks import compare, download, regress, scale
+from benchmarks import compare, download, million, regress, scale
 
-_COMMANDS = {"compare": compare, "download": download, "scale": scale, "regress": regress}
+_COMMANDS = {
+    "compare": compare,
+    "download": download,
+    "scale": scale,
+    "regress": regress,
+    "million": million,
+}
 _VIRTUAL = ("simulate", "webhooks")
 
 

@@ -48,6 +48,30 @@ def test_contenders_do_the_work_beside_each_other(
     assert [path.name for path in tmp_path.iterdir()] == ["results"], "files of rounds are left"
 
 
+def test_large_manifests_are_measured_against_their_bars(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["million", "--rows", "300", "--rounds", "1", "--seconds", "0.1", "--complete"]
+    main([*words, "--disk", str(tmp_path), "--out", str(tmp_path / "results")])
+    printed = capsys.readouterr().out
+    figures = json.loads((tmp_path / "results/million.json").read_text())["figures"]
+    assert all(f"\n{one['what']} " in printed for one in figures)
+    bars = {one["what"]: one["bar"] for one in figures if one["bar"] is not None}
+    assert sorted(bars.values()) == [0.3, 5, 5, 10, 50, 64]
+    measured = {one["what"]: one["rounds"][0] for one in figures}
+    assert 0 < measured["first request, CPU"] < 5
+    assert 0 < measured["callbacks, CPU, p99"] < measured["longest callback, CPU"]
+    assert [path.name for path in tmp_path.iterdir()] == ["results"], "files of rounds are left"
+
+
+def test_no_room_for_a_million_files_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["million", "--rows", "1000000000000", "--complete", "--disk", str(tmp_path)]
+    assert main([*words, "--out", str(tmp_path)]) == 2
+    assert "files want 6000000.0 GB" in capsys.readouterr().err
+
+
 def test_batchcap_gets_mux_captions_from_this_server(tmp_path: Path) -> None:
     racing = [contenders.batchcap(), contenders.yardstick("asyncio")]
     results = run(_course(tmp_path, Workload("mux", 3, SIZE)), racing)

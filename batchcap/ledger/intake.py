@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol, cast
 
 import msgspec
 import orjson
 
 from batchcap.errors import UsageError
-from batchcap.ledger.schema import DISTINCT, index
+from batchcap.ledger.schema import DISTINCT, INDEXES
 from batchcap.ledger.seen import forget_results
 from batchcap.model import InvalidRow, Row
 
@@ -25,7 +25,7 @@ _SHOWN = 20
 _MANY = 0.1
 """Share of the rows in the ledger from which on added ones are many."""
 
-_COLUMNS = "number, provider, source_id, target, language, key, path, params, meta, origin"
+_COLUMNS = ", ".join(Row.__struct_fields__)
 _INSERT = f"INSERT OR IGNORE INTO rows ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # constants
 _INSERT_INVALID = """
 INSERT INTO rows
@@ -72,9 +72,30 @@ class Intake(msgspec.Struct):
     problems: list[str] = []
 
 
+Values = tuple[Any, ...]
+"""A row as it goes into the ledger: `_COLUMNS`."""
+
+
+class Batch(Protocol):
+    """Many rows at once, none of them invalid, as objects or as they go into the ledger."""
+
+    def __iter__(self) -> Iterator[Row]: ...
+
+    def values(self, first: int) -> list[Values]:
+        """The fields of each in their order, `params` and `meta` as JSON with sorted names.
+
+        `number` counts from `first` on.
+        """
+        ...
+
+
+Found = Row | InvalidRow | Batch
+Chunk = list[Row | InvalidRow] | Batch
+
+
 def take_in(
     connection: sqlite3.Connection,
-    manifests: Sequence[tuple[str, Iterable[Row | InvalidRow]]],
+    manifests: Sequence[tuple[str, Iterable[Found]]],
     *,
     skip_invalid: bool,
     check: Callable[[], None] = lambda: None,
@@ -121,10 +142,6 @@ def _refused(intake: Intake) -> UsageError:
     )
 
 
-Values = tuple[Any, ...]
-"""A row as it goes into the ledger: `_COLUMNS`."""
-
-
 class _Importer:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -135,23 +152,22 @@ class _Importer:
         self._next = self._rows + 1
         self._bare = False
 
-    def manifest(self, name: str, rows: Iterable[Row | InvalidRow]) -> None:
+    def manifest(self, name: str, rows: Iterable[Found]) -> None:
         """Take in one manifest; what was invalid in it before is judged anew."""
         prefix = f"{name}:"
         self._connection.execute(
             "DELETE FROM rows WHERE state = 'invalid' AND rtrim(origin, '0123456789') = ?",
             (prefix,),
         )
-        stream, again = iter(rows), False
-        while chunk := list(itertools.islice(stream, _CHUNK)):
+        again = False
+        for chunk in _chunks(rows):
             if not self._bare and self._intake.added >= _MANY * self._rows:
                 self._strip()
-            good = [row for row in chunk if isinstance(row, Row)]
-            if again or len(good) < len(chunk) or not self._all(good):
-                before = self._intake.known
-                for row in chunk:
+            if again or not self._all(chunk):
+                before, singles = self._intake.known, list(chunk)
+                for row in singles:
                     self._single(row)
-                again = self._intake.known - before == len(chunk)  # and so will the next be
+                again = self._intake.known - before == len(singles)  # and so will the next be
 
     def finished(self) -> Intake:
         """What the import did, once the rows are seen to be distinct."""
@@ -165,16 +181,17 @@ class _Importer:
         self._intake.problems = [text for _, text in sorted(self._told)[:_SHOWN]]
         return self._intake
 
-    def _all(self, rows: list[Row]) -> bool:
-        """Insert a chunk at once; False, and nothing done, where any row collides."""
-        values = [_values(number, row) for number, row in enumerate(rows, self._next)]
+    def _all(self, chunk: Chunk) -> bool:
+        """Insert a chunk at once; False, and nothing done, where any row is bad or collides."""
+        if (values := _all_values(self._next, chunk)) is None:
+            return False
         before = self._connection.total_changes
         self._connection.execute("SAVEPOINT chunk")
         self._connection.executemany(_INSERT, values)
-        complete = self._connection.total_changes - before == len(rows)
+        complete = self._connection.total_changes - before == len(values)
         if complete:
-            self._next += len(rows)
-            self._intake.added += len(rows)
+            self._next += len(values)
+            self._intake.added += len(values)
         else:
             self._connection.execute("ROLLBACK TO chunk")
         self._connection.execute("RELEASE chunk")
@@ -201,7 +218,7 @@ class _Importer:
 
     def _strip(self) -> None:
         """Go on without the indexes."""
-        for name in DISTINCT:
+        for name in INDEXES:
             self._connection.execute(f"DROP INDEX {name}")
         self._bare = True
 
@@ -209,8 +226,8 @@ class _Importer:
         """Make the indexes, all or none; raises `IntegrityError` where rows collide."""
         self._connection.execute("SAVEPOINT indexes")
         try:
-            for name in DISTINCT:
-                self._connection.execute(index(name))
+            for sql in INDEXES.values():
+                self._connection.execute(sql)
             self._bare = False
         except sqlite3.IntegrityError:
             self._connection.execute("ROLLBACK TO indexes")
@@ -231,7 +248,7 @@ class _Importer:
     def _clash(self, values: Values) -> str | None:
         """What keeps a row out; "" where the very same row is in, None where nothing does."""
         find = self._connection.execute
-        _, provider, source_id, target, language, key, path, params, *_ = values
+        _, key, provider, source_id, language, target, path, params, *_ = values
         mine = (key, path, language, params)
         if task := find(_TASK, (source_id, target, provider)).fetchone():
             difference = _difference(task[1:], mine)
@@ -251,14 +268,34 @@ class _Importer:
         self._connection.execute(_INSERT_INVALID, (number, *who, row.origin, row.message))
 
 
+def _chunks(found: Iterable[Found]) -> Iterator[Chunk]:
+    """Batches as they are, and other rows some at a time."""
+    for single, group in itertools.groupby(found, lambda one: isinstance(one, Row | InvalidRow)):
+        if single:
+            while chunk := list(itertools.islice(group, _CHUNK)):
+                yield cast("list[Row | InvalidRow]", chunk)
+        else:
+            yield from cast("Iterable[Batch]", group)
+
+
+def _all_values(first: int, chunk: Chunk) -> list[Values] | None:
+    """None where there is an invalid row."""
+    if not isinstance(chunk, list):
+        return chunk.values(first)
+    good = [row for row in chunk if isinstance(row, Row)]
+    if len(good) < len(chunk):
+        return None
+    return [_values(number, row) for number, row in enumerate(good, first)]
+
+
 def _values(number: int, row: Row) -> Values:
     return (
         number,
+        row.key,
         row.provider,
         row.source_id,
-        row.target,
         row.language,
-        row.key,
+        row.target,
         row.path,
         orjson.dumps(row.params, None, orjson.OPT_SORT_KEYS).decode(),
         orjson.dumps(row.meta, None, orjson.OPT_SORT_KEYS).decode() if row.meta else "{}",
@@ -274,7 +311,7 @@ def _difference(task: Sequence[object], mine: Sequence[object]) -> str:
 
 
 def _rejected(values: Values, clash: str) -> InvalidRow:
-    _, provider, source_id, _, language, key, *_, origin = values
+    _, key, provider, source_id, language, *_, origin = values
     return InvalidRow(
         line=int(origin.rpartition(":")[2] or 0),
         message=clash,

@@ -70,17 +70,17 @@ end of a row costs these indexes nothing.
 """
 
 
-def index(name: str) -> str:
-    """The statement that makes the index of one of `DISTINCT`."""
-    return f"CREATE UNIQUE INDEX {name} ON rows ({DISTINCT[name]}) WHERE path IS NOT NULL;"
+INDEXES = {
+    **{
+        name: f"CREATE UNIQUE INDEX {name} ON rows ({what}) WHERE path IS NOT NULL"
+        for name, what in DISTINCT.items()
+    },
+    "pending": "CREATE INDEX pending ON rows (provider) WHERE state IS NULL",
+}
+"""All indexes of the rows, by name: the statements that make them."""
 
-
-_PENDING = "CREATE INDEX pending ON rows (provider) WHERE state IS NULL;"
-_INDEXES = "".join([*map(index, DISTINCT), _PENDING])
-
-_FROM_1 = (
-    f"DROP INDEX task; DROP INDEX key; DROP INDEX path; DROP INDEX pending; {_SEEN} {_INDEXES}"
-)
+_INDEXES = "".join(f"{sql};" for sql in INDEXES.values())
+_FROM_1 = f"{''.join(f'DROP INDEX {name};' for name in INDEXES)} {_SEEN} {_INDEXES}"
 
 
 def folder(out: Path) -> Path:

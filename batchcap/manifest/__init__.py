@@ -27,11 +27,22 @@ from batchcap.errors import UsageError
 from batchcap.manifest import plain
 from batchcap.manifest.columns import COLUMNS, Columns, Reader
 from batchcap.manifest.formats import Record, Table, records
+from batchcap.manifest.plain import Alike
 from batchcap.manifest.problems import shown
 from batchcap.manifest.text import Text
 from batchcap.model import InvalidRow, Row
 
-__all__ = ["COLUMNS", "STDIN", "Columns", "ManifestOptions", "fingerprint", "read"]
+__all__ = [
+    "COLUMNS",
+    "STDIN",
+    "Alike",
+    "Columns",
+    "ManifestOptions",
+    "bulk",
+    "fingerprint",
+    "read",
+    "singly",
+]
 
 STDIN = "-"
 
@@ -50,7 +61,14 @@ class ManifestOptions(msgspec.Struct, frozen=True):
 
 
 def read(source: str, options: ManifestOptions) -> Iterator[Row | InvalidRow]:
+    """What `bulk` gives, row by row. Raises as it does."""
+    return singly(bulk(source, options))
+
+
+def bulk(source: str, options: ManifestOptions) -> Iterator[Row | InvalidRow | Alike]:
     """The rows of a manifest in its order, and an `InvalidRow` for each bad record.
+
+    Where nothing is unusual about some hundreds of them, they come as one `Alike`.
 
     `source` is a path, or "-" for standard input. CSV and JSONL are read as
     they are asked for, in bounded memory; a JSON document is read whole. What
@@ -69,6 +87,11 @@ def read(source: str, options: ManifestOptions) -> Iterator[Row | InvalidRow]:
             hint="names are those of Python: utf-8, utf-16, cp1252, shift_jis, ...",
         ) from None
     return _rows(source, options.encoding, reader)
+
+
+def singly(found: Iterable[Row | InvalidRow | Alike]) -> Iterator[Row | InvalidRow]:
+    """Each row of what `bulk` gives."""
+    return (row for one in found for row in (one if isinstance(one, Alike) else (one,)))
 
 
 def fingerprint(source: str, options: ManifestOptions) -> str | None:
@@ -93,7 +116,7 @@ def printable(source: str) -> str:
     return source if source.isprintable() else shown(source)
 
 
-def _rows(source: str, encoding: str, reader: Reader) -> Iterator[Row | InvalidRow]:
+def _rows(source: str, encoding: str, reader: Reader) -> Iterator[Row | InvalidRow | Alike]:
     try:
         with _opened(source) as stream:
             text = Text(stream, encoding)
@@ -111,11 +134,11 @@ def _unreadable(source: str, error: OSError) -> UsageError:
     return UsageError(f"{printable(source)}: {error.strerror or error}")
 
 
-def _of(found: Record | Table, reader: Reader) -> Iterable[Row | InvalidRow]:
+def _of(found: Record | Table, reader: Reader) -> Iterable[Row | InvalidRow | Alike]:
     if not isinstance(found, Table):
         return reader.rows(*found)
     if rows := plain.rows(found, reader):
-        return rows
+        return [rows]
     return (row for record in found.records() for row in reader.rows(*record))
 
 

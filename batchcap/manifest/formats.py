@@ -12,8 +12,9 @@ hundreds of records at once: what holds for all of them is then seen at one glan
 from __future__ import annotations
 
 import csv
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -22,25 +23,25 @@ import orjson
 
 from batchcap.manifest.columns import IDS, KNOWN
 from batchcap.manifest.problems import described, shown
-from batchcap.manifest.text import Text
+from batchcap.manifest.text import Text, split
 from batchcap.model import Json
 
 Record = tuple[int, str, Json | str]
 
 
 class Table(NamedTuple):
-    """Records of consecutive lines, from `line` on, with a cell for each of the columns `names`.
+    """Records of consecutive lines, from `line` on: the cells of each column of `names`.
 
     Empty cells stand in it as they are, and so does a column without a name.
     """
 
     names: Sequence[str]
     line: int
-    rows: Sequence[Sequence[Any]]
+    columns: Sequence[Sequence[Any]]
 
     def records(self) -> Iterator[Record]:
         """Its records, one by one."""
-        for line, row in enumerate(self.rows, self.line):
+        for line, row in enumerate(zip(*self.columns, strict=True), self.line):
             yield line, "", _cells(self.names, row)
 
 
@@ -110,12 +111,12 @@ def _csv(text: Text, delimiter: str) -> Iterator[Record | Table]:
         return
     alone = True
     while lines := text.ahead():
-        if text.sound() and (rows := _even(_split(lines, how), len(lines), len(names))):
+        if text.sound() and (columns := _columns(lines, len(names), how)):
             alone = False
-            yield Table(names, text.line + 1, rows)
-            text.skip()
+            yield Table(names, text.line + 1, columns)
+            text.skip(len(columns[0]))
             continue
-        while lines:
+        while text.held():
             for line, row in _row(parsed, text):
                 if cells := row if isinstance(row, str) else _cells(names, row):
                     alone = False
@@ -124,22 +125,28 @@ def _csv(text: Text, delimiter: str) -> Iterator[Record | Table]:
         yield first, "", "a header and no rows"
 
 
-def _split(lines: Sequence[str], how: Mapping[str, Any]) -> Iterable[list[str]]:
-    """The rows of some lines; without quotes and spaces there is nothing to it."""
-    text = "".join(lines)
+def _columns(text: str, width: int, how: Mapping[str, Any]) -> Sequence[Sequence[str]] | None:
+    """The columns of some lines, where each is a row of that width and none of them blank."""
     if len(text) > MAX_FIELD or any(mark in text for mark in '"\r '):
-        return csv.reader(lines, **how)
-    return [line.rstrip("\n").split(how["delimiter"]) for line in lines]
+        return _even(split(text), width, how)
+    text, delimiter = text.removesuffix("\n"), how["delimiter"]
+    inner = set(map(str.count, text.split("\n"), itertools.repeat(delimiter)))
+    if inner != {width - 1} or f"\n{delimiter * (width - 1)}\n" in f"\n{text}\n":
+        return None
+    cells = text.replace("\n", delimiter).split(delimiter)
+    return [cells[place::width] for place in range(width)]
 
 
-def _even(rows: Iterable[list[str]], count: int, width: int) -> list[list[str]] | None:
-    """The rows, where there are just so many, each of that width and none of them blank."""
+def _even(
+    lines: Sequence[str], width: int, how: Mapping[str, Any]
+) -> Sequence[Sequence[str]] | None:
+    """As `_columns`, of lines in which there may be quotes."""
     try:
-        found = list(rows)
+        rows = list(csv.reader(lines, **how))
     except csv.Error:
         return None
-    even = len(found) == count and set(map(len, found)) == {width} and all(map(any, found))
-    return found if even else None
+    even = len(rows) == len(lines) and set(map(len, rows)) == {width} and all(map(any, rows))
+    return list(zip(*rows, strict=True)) if even else None
 
 
 def _row(parsed: Iterator[list[str]], text: Text) -> list[tuple[int, list[str] | str]]:
@@ -197,11 +204,11 @@ def filled(cell: Any) -> bool:
 def _json_lines(text: Text) -> Iterator[Record | Table]:
     parsed = text.lines()
     while lines := text.ahead():
-        if text.sound() and (table := _alike(lines, text.line + 1)):
+        if text.sound() and (table := _alike(split(lines), text.line + 1)):
             yield table
-            text.skip()
+            text.skip(len(table.columns[0]))
             continue
-        while lines:
+        while text.held():
             raw = next(parsed)
             if text.faults:
                 yield text.line, "", text.faults.pop()[1]
@@ -218,9 +225,9 @@ def _alike(lines: Sequence[str], first: int) -> Table | None:
     if set(map(type, found)) != {dict} or max(map(len, lines)) > MAX_FIELD:
         return None
     names = tuple(found[0])
-    if "" in names or any(tuple(one) != names for one in found):
+    if not names or "" in names or any(tuple(one) != names for one in found):
         return None
-    return Table(names, first, [tuple(one.values()) for one in found])
+    return Table(names, first, list(zip(*map(dict.values, found), strict=True)))
 
 
 def _json(text: Text) -> Iterator[Record]:

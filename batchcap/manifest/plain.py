@@ -5,6 +5,9 @@ repeat. One such id is as good as another: where one of them is an id and a part
 path, all are. So the reader makes the rows of each combination of the words once, for
 stand-ins, and every id then takes its place. All other tables are left to the reader,
 which takes them record by record and tells what is wrong.
+
+On their way into the ledger such rows need not become objects, nor their columns JSON
+one by one: `Alike` gives their fields as the ledger keeps them.
 """
 
 from __future__ import annotations
@@ -12,8 +15,10 @@ from __future__ import annotations
 import itertools
 import secrets
 import string
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
 
 from batchcap.manifest.columns import IDS, KNOWN, Reader
 from batchcap.manifest.formats import Table, filled
@@ -33,13 +38,77 @@ _TEXT: set[object] = {str, type(None)}
 _SCALAR = _TEXT | {bool, int, float}
 
 Columns = Mapping[str, Sequence[Any]]
-Pattern = tuple[Row, list[str], list[str]]
-"""The row of a stand-in; its key and its path without it."""
+Values = tuple[Any, ...]
+"""The fields of a `Row` in their order, `params` and `meta` as JSON."""
 
 
-def rows(table: Table, reader: Reader) -> list[Row] | None:
+class Pattern(NamedTuple):
+    """The row of a stand-in; `key`, `path` and `params` (as JSON) are what is around its ids."""
+
+    row: Row
+    key: list[str]
+    path: list[str]
+    params: list[str]
+    meta: str
+
+
+class Alike:
+    """Rows of one table, each made when somebody looks at it."""
+
+    def __init__(
+        self,
+        table: Table,
+        file: str,
+        ids: Columns,
+        own: Columns,
+        patterns: Sequence[Sequence[Pattern]],
+    ) -> None:
+        self._table, self._file, self._ids, self._own = table, file, ids, own
+        self._patterns = patterns
+
+    def __iter__(self) -> Iterator[Row]:
+        for values in self.values(0):
+            _, key, provider, source_id, language, target, path, params, meta, origin = values
+            yield Row(
+                key=key,
+                provider=provider,
+                source_id=source_id,
+                language=language,
+                target=target,
+                path=path,
+                params=orjson.loads(params),
+                meta=orjson.loads(meta),
+                origin=origin,
+            )
+
+    def values(self, first: int) -> list[Values]:
+        """Their fields, as `Values`, numbered from `first` on."""
+        [source] = self._ids.keys() & IDS.keys()
+        tracks = self._ids.get(_TRACK) or itertools.repeat("")
+        lines, numbers = itertools.count(self._table.line), itertools.count(first)
+        return [
+            (
+                next(numbers),
+                source_id.join(key),
+                row.provider,
+                source_id,
+                row.language,
+                row.target,
+                source_id.join(path),
+                track.join(params),
+                _json({**row.meta, **own}) if own else meta,
+                f"{self._file}:{line}",
+            )
+            for line, source_id, track, own, patterns in zip(
+                lines, self._ids[source], tracks, _metas(self._own), self._patterns, strict=False
+            )
+            for row, key, path, params, meta in patterns
+        ]
+
+
+def rows(table: Table, reader: Reader) -> Alike | None:
     """The rows that `reader` makes of a table's records; None where it has to be asked."""
-    columns = dict(zip(table.names, zip(*table.rows, strict=True), strict=True))
+    columns = dict(zip(table.names, table.columns, strict=True))
     columns = {name: cells for name, cells in columns.items() if any(map(filled, cells))}
     ids = {name: cells for name, cells in columns.items() if name in _STAND_INS}
     words = {name: cells for name, cells in columns.items() if name in KNOWN - ids.keys()}
@@ -48,13 +117,13 @@ def rows(table: Table, reader: Reader) -> list[Row] | None:
         return None
     if not (_of(_TEXT, words) and _of(_SCALAR, own)) or "" in own:
         return None
-    combined = list(zip(*words.values(), strict=True)) or [()] * len(table.rows)
+    combined = list(zip(*words.values(), strict=True)) or [()] * len(table.columns[0])
     if len(distinct := set(combined)) > _COMBINATIONS:
         return None
     patterns = {one: _patterns(reader, ids, dict(zip(words, one, strict=True))) for one in distinct}
     if not all(patterns.values()):
         return None
-    return _made(table, f"{reader.file}:", ids, own, [patterns[one] for one in combined])
+    return Alike(table, reader.file, ids, own, [patterns[one] for one in combined])
 
 
 def _plain(cells: Sequence[Any]) -> bool:
@@ -80,39 +149,20 @@ def _patterns(reader: Reader, ids: Iterable[str], words: Json) -> list[Pattern]:
             return []
         if _STAND_INS[_TRACK] in row.path:
             return []
-        found.append((row, row.key.split(row.source_id), row.path.split(row.source_id)))
+        key, path = row.key.split(row.source_id), row.path.split(row.source_id)
+        params = _json(row.params).split(_STAND_INS[_TRACK])
+        found.append(Pattern(row, key, path, params, _json(row.meta)))
     return found
 
 
-def _made(
-    table: Table, file: str, ids: Columns, own: Columns, patterns: Sequence[Sequence[Pattern]]
-) -> list[Row]:
-    """The rows: ids, and the user's own columns, put into the patterns."""
-    [source] = ids.keys() & IDS.keys()
-    tracks = ids.get(_TRACK) or itertools.repeat(None)
-    return [
-        Row(
-            key=source_id.join(key),
-            provider=row.provider,
-            source_id=source_id,
-            language=row.language,
-            target=row.target,
-            path=source_id.join(path),
-            params={**row.params, _TRACK: track} if track else row.params,
-            meta={**row.meta, **meta} if meta else row.meta,
-            origin=f"{file}{line}",
-        )
-        for line, source_id, track, meta, rows in zip(
-            itertools.count(table.line), ids[source], tracks, _metas(table, own), patterns
-        )
-        for row, key, path in rows
-    ]
-
-
-def _metas(table: Table, own: Columns) -> Iterable[Json]:
+def _metas(own: Columns) -> Iterable[Json | None]:
     if not own:
-        return [{}] * len(table.rows)
+        return itertools.repeat(None)
     return (
         {name: cell for name, cell in zip(own, cells, strict=True) if filled(cell)}
         for cells in zip(*own.values(), strict=True)
     )
+
+
+def _json(value: Json) -> str:
+    return orjson.dumps(value, None, orjson.OPT_SORT_KEYS).decode()

@@ -7,13 +7,14 @@ import functools
 import io
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import BinaryIO
 
 MAX_LINE = 4 * 1024 * 1024
 """Characters of a line; what is longer is dropped unread, so that memory stays bounded."""
 
-_LINES, _SIZE = 512, 1 << 16  # read ahead: lines, and characters about
+_SIZE = 1 << 15
+"""Characters about that are read ahead."""
 _BYTE = 0xDC00  # an undecodable byte travels as this lone surrogate plus its value
 _LONE = re.compile("[\ud800-\udfff]")
 _MARKING = "batchcap.mark"
@@ -44,42 +45,47 @@ class Text:
     def __init__(self, stream: BinaryIO, encoding: str) -> None:
         self._encoding = codecs.lookup(encoding).name
         self._text = io.TextIOWrapper(stream, encoding, errors=_MARKING, newline="")
-        self._rest = iter(functools.partial(self._text.readline, MAX_LINE), "")
-        self._ahead: deque[str] = deque()
+        self._rest = functools.partial(self._text.readline, MAX_LINE)
+        self._block = ""
+        self._lines: deque[str] = deque()
         self.head = ""
         self.line = 0
         self.faults: list[tuple[int, str]] = []
 
     def open(self) -> None:
         """Reads up to the head. Raises `OSError`."""
-        while not self.head and (line := next(self._rest, "")):
-            self._ahead.append(line if self._ahead else line.removeprefix("\ufeff"))
-            if self._ahead[-1].strip():
-                self.head = self._ahead[-1]
+        while not self.head and (line := self._rest()):
+            self._lines.append(line if self._lines else line.removeprefix("\ufeff"))
+            if self._lines[-1].strip():
+                self.head = self._lines[-1]
 
     def close(self) -> None:
         """Lets go of the stream and leaves it open."""
         self._text.detach()
 
-    def ahead(self) -> Sequence[str]:
-        """The next lines, some hundreds, none at the end; they leave it as they are given out."""
-        size = sum(map(len, self._ahead))
-        while len(self._ahead) < _LINES and size < _SIZE and (line := next(self._rest, "")):
-            self._ahead.append(line)
-            size += len(line)
-        return self._ahead
+    def ahead(self) -> str:
+        """The next lines, some hundreds in one piece, "" at the end; still to be given out."""
+        if not self._block:
+            held = "".join(self._lines)
+            self._lines.clear()
+            self._block = held + self._text.read(_SIZE) + self._rest()
+        return self._block
+
+    def held(self) -> bool:
+        """Whether there are lines that were looked at ahead and not given out."""
+        return bool(self._block or self._lines)
 
     def sound(self) -> bool:
         """Whether nothing is wrong with any of the lines ahead."""
-        text = "".join(self._ahead)
+        text = self._block
         if "\0" in text or (not text.isascii() and _LONE.search(text)):
             return False
-        return max(map(len, self._ahead), default=0) < MAX_LINE
+        return len(text) < MAX_LINE
 
-    def skip(self) -> None:
-        """Counts the lines ahead as given out."""
-        self.line += len(self._ahead)
-        self._ahead.clear()
+    def skip(self, count: int) -> None:
+        """Takes the lines ahead, so many, as given out."""
+        self.line += count
+        self._block = ""
 
     def lines(self) -> Iterator[str]:
         """Every line with its ending; a faulty one is told in `faults` and given out too."""
@@ -92,7 +98,7 @@ class Text:
 
     def whole(self) -> str:
         """All of the text; `faults` then holds the first fault."""
-        text = "".join(self._ahead) + self._text.read()
+        text = "".join(self._lines) + self._text.read()
         if not text.isascii() and (bad := _LONE.search(text)):
             self.faults.append((_line(text, bad.start()), self._undecodable(bad.group())))
         elif "\0" in text:
@@ -100,12 +106,16 @@ class Text:
         return text
 
     def _next(self) -> str:
-        return self._ahead.popleft() if self._ahead else next(self._rest, "")
+        if self._block:
+            self._lines.extend(split(self._block))
+            self._block = ""
+        return self._lines.popleft() if self._lines else self._rest()
 
     def _examined(self, number: int, line: str) -> str:
-        if len(line) >= MAX_LINE and not line.endswith(_ENDINGS):
-            while (piece := self._next()) and not piece.endswith(_ENDINGS):
-                pass
+        whole = line.endswith(_ENDINGS)
+        if len(line) > MAX_LINE or (len(line) == MAX_LINE and not whole):
+            while not whole and (piece := self._next()):
+                whole = piece.endswith(_ENDINGS)
             self.faults.append((number, f"a line of more than {MAX_LINE:,} characters"))
             return "\n"
         if bad := _LONE.search(line):
@@ -121,6 +131,11 @@ class Text:
             f"not {self._encoding.upper()} (byte 0x{byte & 0xFF:02x}); "
             f"name the file's encoding with --encoding, such as --encoding {guess}"
         )
+
+
+def split(text: str) -> list[str]:
+    """Its lines with their endings, as a file has them: other separators are text."""
+    return io.StringIO(text, newline="").readlines()
 
 
 def _line(text: str, position: int) -> int:
