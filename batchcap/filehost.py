@@ -36,6 +36,11 @@ from batchcap.transport import USER_AGENT
 _HOPS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NOWHERE = tuple(
+    map(ipaddress.ip_network, ("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10"))
+)
+"""Not in the tables of `ipaddress`: IPv4 in IPv6 of old and local kinds, and site-local."""
+
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _REFUSED = frozenset({400, 401, 403, 404, 410, 412})
 """What hosts say to a link that died: GCS 400 ExpiredToken, CloudFront and others 403
@@ -97,7 +102,7 @@ class FileHosts:
                 return response
             with response:
                 link = _joined(link, target)
-        raise Forbidden(f"the link is redirected more than {_HOPS} times")
+        raise RowError("link_dead", f"the link is redirected more than {_HOPS} times")
 
     def _judge(self, response: Response) -> None:
         if response.status == 200:
@@ -138,7 +143,7 @@ def allowed(address: str, loopback: bool) -> bool:
     ip = _innermost(ipaddress.ip_address(address.partition("%")[0]))
     if ip.is_loopback:
         return loopback
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and not any(ip in one for one in _NOWHERE)
 
 
 def _innermost(ip: _Address) -> _Address:
@@ -154,5 +159,5 @@ def _joined(link: str, target: str) -> str:
     """Where a redirect leads. Signed links arrive as they were given: nothing is encoded again."""
     try:
         return str(URL(link, encoded=True).join(URL(target, encoded=True)))
-    except ValueError:
+    except (ValueError, IndexError):  # yarl's word for "]["
         raise InvalidAddress("redirected to what is no URL") from None

@@ -45,11 +45,18 @@ class Address(NamedTuple):
         if found is None:
             raise InvalidAddress("not an http or https URL")
         scheme, authority, target = found.groups()
+        origin = _origin(scheme.lower(), authority)
         if _UNSENDABLE.search(target):
-            target = quote(target, safe=string.punctuation, errors="surrogateescape")
-        if not target.startswith("/"):
-            target = "/" + target
-        return cls(_origin(scheme.lower(), authority), target)
+            target = _sendable(target)
+        return cls(origin, target if target.startswith("/") else "/" + target)
+
+
+def _sendable(target: str) -> str:
+    """With what no request line may hold escaped, and all else as it was."""
+    try:
+        return quote(target, safe=string.punctuation, errors="surrogateescape")
+    except UnicodeEncodeError:
+        raise InvalidAddress("a URL with half a character") from None
 
 
 @lru_cache(maxsize=256)
@@ -59,7 +66,7 @@ def _origin(scheme: str, authority: str) -> Origin:
     try:
         url = URL(f"{scheme}://{authority}/")
         host, port, named = url.raw_host, url.port, url.host_port_subcomponent
-    except ValueError:
+    except (ValueError, IndexError):  # yarl's word for "]["
         raise InvalidAddress("not an http or https URL") from None
     if not host or not port or not named:
         raise InvalidAddress("a URL without a host")

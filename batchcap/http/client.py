@@ -12,36 +12,31 @@ from types import TracebackType
 from typing import Self
 
 from batchcap.http.address import Address, Origin
-from batchcap.http.connection import Connection, Response
+from batchcap.http.connection import IDLE, Connection, Response
 from batchcap.http.decoding import ACCEPTED
 from batchcap.http.failures import NotSent
 from batchcap.http.names import Guard, Names
 from batchcap.http.patience import Patience, Watch
 
-_IDLE = 30.0
-"""Seconds for which a connection that nobody uses is kept."""
-
-_LINE_END = re.compile(r"[\r\n\0]")
+_LINE_END = re.compile(rb"[\r\n\0]")
 
 
 class Client:
-    """Sends requests with the same headers, each on a connection of its own.
+    """Sends requests with the same headers, each alone on its connection.
 
     How many there may be at once is the caller's affair. `guard` refuses IP addresses.
-    Raises `ValueError` for a header that would end early.
+    Raises `ValueError` for a header that cannot be sent.
     """
 
     def __init__(self, headers: Mapping[str, str], *, guard: Guard | None = None) -> None:
         told = {"Accept-Encoding": ACCEPTED, **headers}
-        for name, value in told.items():
-            if _LINE_END.search(name + value):
-                raise ValueError(f"{name!r} holds a line break")
-        self._headers = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+        self._headers = b"".join(_header(name, value) for name, value in told.items())
         self._names = Names(guard)
         self._watch = Watch()
         self._all: set[Connection] = set()
         self._idle: defaultdict[Origin, list[tuple[Connection, float]]] = defaultdict(list)
         self._secured: ssl.SSLContext | None = None
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -52,6 +47,7 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._closed = True
         for connection in list(self._all):
             connection.fail("the client was closed")
         self._watch.close()
@@ -64,7 +60,7 @@ class Client:
         body: bytes | None = None,
         *,
         patience: Patience,
-        idle: float = _IDLE,
+        idle: float = IDLE,
         sent: Callable[[], None] | None = None,
     ) -> Response:
         """Send once, on a connection that was busy within the last `idle` seconds or a new one.
@@ -73,20 +69,28 @@ class Client:
         `NotSent`, `Lost`, and `Forbidden` where the guard allows no address of the host.
         """
         origin, target = address
-        head = f"{method} {target} HTTP/1.1\r\nHost: {origin.named}\r\n{self._headers}"
+        head = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b" % (
+            method.encode(),
+            target.encode(),
+            origin.named.encode(),
+            self._headers,
+        )
         if body is not None:
-            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            head += b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
         elif method == "POST":
-            head += "Content-Length: 0\r\n"
-        request = f"{head}\r\n".encode() + (body or b"")
+            head += b"Content-Length: 0\r\n"
+        request = head + b"\r\n" + (body or b"")
         connection = self._kept(origin, idle) or await self._opened(origin, patience.connect)
         return await connection.ask(request, patience, sent)
 
     def _kept(self, origin: Origin, idle: float) -> Connection | None:
         """The connection that was busy last: the others may grow old."""
-        kept = self._idle.get(origin)
-        if kept and asyncio.get_running_loop().time() - kept[-1][1] <= idle:
-            return kept.pop()[0]
+        now = asyncio.get_running_loop().time()
+        while (kept := self._idle.get(origin)) and now - kept[-1][1] <= idle:
+            connection, _ = kept.pop()
+            if connection.quiet():
+                return connection
+            connection.fail("the peer spoke unasked, or closed it")
         return None
 
     async def _opened(self, origin: Origin, seconds: float) -> Connection:
@@ -98,16 +102,20 @@ class Client:
 
         try:
             async with asyncio.timeout(seconds):
-                socket = await self._names.connected(origin)
                 secured = self._tls() if origin.scheme == "https" else None
-                host = origin.host if secured else None
+                host = origin.host.rstrip(".") if secured else None
+                socket = await self._names.connected(origin)
                 _, made = await loop.create_connection(
                     connection, sock=socket, ssl=secured, server_hostname=host
                 )
         except TimeoutError:
             raise NotSent(f"not connected within {seconds:.0f} s") from None
-        except (OSError, UnicodeError) as error:
+        except (OSError, UnicodeError, RuntimeError) as error:  # the last: uvloop, of a socket
             raise NotSent(str(error) or type(error).__name__) from None
+        if self._closed:
+            made.fail("the client was closed")
+        if made.failed:  # some peers are quicker than we are
+            raise NotSent("the connection was closed before it was used")
         self._all.add(made)
         return made
 
@@ -119,13 +127,21 @@ class Client:
         return self._secured
 
     def _keep(self, origin: Origin, connection: Connection) -> None:
-        kept, now = self._idle[origin], asyncio.get_running_loop().time()
-        kept.append((connection, now))
-        if now - kept[0][1] > _IDLE:
-            kept[0][0].fail("it idled for too long")
+        self._idle[origin].append((connection, asyncio.get_running_loop().time()))
 
     def _forget(self, origin: Origin, connection: Connection) -> None:
         self._all.discard(connection)
         left = [one for one in self._idle.pop(origin, []) if one[0] is not connection]
         if left:
             self._idle[origin] = left
+
+
+def _header(name: str, value: str) -> bytes:
+    """One header; its value may be a secret, and no error repeats it."""
+    try:
+        line = f"{name}: {value}".encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the header {name!r} holds half a character") from None
+    if _LINE_END.search(line):
+        raise ValueError(f"the header {name!r} holds a line break")
+    return line + b"\r\n"

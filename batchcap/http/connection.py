@@ -7,6 +7,7 @@ whole answer is there, or enough of it that a large file can be written on.
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
@@ -18,11 +19,12 @@ from batchcap.http.patience import Patience, Watch
 if TYPE_CHECKING:
     from types import TracebackType
 
+IDLE = 30.0
+"""Seconds for which a connection that nobody uses is kept."""
+
 _LARGEST_HEAD = 64 * 1024
 _WAKE, _FULL = 64 * 1024, 512 * 1024
 """Bytes of a body that wake who waits for it, and those from which the peer is held up."""
-
-_BODILESS = frozenset({204, 304})
 
 
 class Response:
@@ -51,7 +53,7 @@ class Response:
         self._pieces: list[bytes] = []
         self._size = 0
         self._whole = False
-        self._failure: Lost | None = None
+        self._failure: str | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     def __enter__(self) -> Response:
@@ -88,15 +90,15 @@ class Response:
             self._wake()
         return self._size
 
-    def end(self, failure: Lost | None) -> None:
-        """Nothing more comes: the body is whole, or that is why it is not."""
+    def end(self, failure: str | None) -> None:
+        """Nothing more comes: the body is whole, or why it is not."""
         self._whole, self._failure = failure is None, failure
         self._wake()
 
     async def _more(self) -> None:
         """Wait until there is something new. Who is cancelled here closes the connection."""
         if self._failure is not None:
-            raise self._failure
+            raise Lost(self._failure)
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter
@@ -127,7 +129,8 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._response: Response | None = None
-        self._failed = False
+        self._poll: select.poll | None = None
+        self.failed = False
         self._head = 0
         self._patience = Patience(0.0, 0.0, 0.0, 0.0)
         self._began = self._heard = 0.0
@@ -136,7 +139,7 @@ class Connection(asyncio.Protocol):
     async def ask(
         self, request: bytes, patience: Patience, sent: Callable[[], None] | None
     ) -> Response:
-        """Send a request; returns when the head of its answer, or all of it, has come.
+        """Send a request; returns when all of its answer has come, or 64 kB of it.
 
         `sent` is called when it may be on its way. Raises `Lost`.
         """
@@ -145,7 +148,7 @@ class Connection(asyncio.Protocol):
         response = self._response = Response(self)
         self._head, self._patience = 0, patience
         self._began = self._heard = self._loop.time()
-        self._watch.begin(self)
+        self._watch.follow(self)
         self._transport.write(request)
         if sent is not None:
             sent()
@@ -158,53 +161,64 @@ class Connection(asyncio.Protocol):
             self._held_up = False
             self._heard = self._loop.time()  # the silence was ours
             self._transport.resume_reading()
+            self._watch.follow(self)
+
+    def quiet(self) -> bool:
+        """Whether nothing has come that was not read: bytes unasked for, or the end.
+
+        The loop may not have had the time to tell.
+        """
+        return self._poll is None or not self._poll.poll(0)
 
     def fail(self, words: str) -> None:
         """The connection is of no use any more."""
-        if self._failed:
+        if self.failed:
             return
-        self._failed = True
+        self.failed = True
         response, self._response = self._response, None
         if response is not None:
-            response.end(Lost(words))
-        self._watch.end(self)
+            response.end(words)
+        self._watch.leave(self)
         if self._transport is not None:
             self._transport.abort()
         self._gone(self)
 
     def due(self) -> float:
         """See `patience.Waiting`."""
-        patience, begun = self._patience, self._response is not None and self._response.status
-        ends = self._began + (patience.whole if begun else patience.head)
+        if self._response is None:
+            return self._heard + IDLE
+        patience = self._patience
+        ends = self._began + (patience.whole if self._response.status else patience.head)
         return ends if self._held_up else min(self._heard + patience.silence, ends)
 
     def too_late(self) -> None:
         """See `patience.Waiting`."""
-        self.fail("it took too long")
+        self.fail("it took too long" if self._response else "nobody used it")
 
     # What the transport tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is not one by name
+        if hasattr(select, "poll"):
+            self._poll = select.poll()
+            self._poll.register(transport.get_extra_info("socket"), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
         self._heard = self._loop.time()
+        self._head += len(data)  # until a piece of the body comes
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.fail("the answer is not HTTP")
             return
-        if self._response is not None and not self._response.status:
-            self._head += len(data)
-            if self._head > _LARGEST_HEAD:
-                self.fail("the head of the answer has no end")
+        if self._head > _LARGEST_HEAD:
+            self.fail("the head of the answer has no end")
 
     def eof_received(self) -> None:
         """See `asyncio.Protocol`."""
-        response = self._response
-        if response is not None and response.status and _ends_with_the_connection(response):
+        if self._ends_with_the_connection():
             self._finish(keep=False)
         else:
             self.fail("the connection was closed")
@@ -223,7 +237,7 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """See `httptools`."""
-        if self._response is not None:
+        if self._response is not None and not self._response.status:  # or it is a trailer
             told = value.decode("utf-8", "surrogateescape")
             self._response.headers.setdefault(name.decode("latin-1").lower(), told)
 
@@ -236,13 +250,12 @@ class Connection(asyncio.Protocol):
             self._response.headers.clear()
             return
         self._response.status = status
-        if status in _BODILESS:  # some name the length of what they do not send
-            self._finish(keep=False)
 
     def on_body(self, body: bytes) -> None:
         """See `httptools`."""
         if self._response is None:
             return
+        self._head = 0
         waiting = self._response.take(body)
         if waiting >= _FULL and not self._held_up and self._transport is not None:
             self._held_up = True
@@ -258,14 +271,20 @@ class Connection(asyncio.Protocol):
         assert self._response is not None
         response, self._response = self._response, None
         response.end(None)
-        self._watch.end(self)
         self.flow()
         if keep:
+            self._watch.follow(self)
             self._free(self)
         else:
             self.fail("the peer closes it")
 
+    def _ends_with_the_connection(self) -> bool:
+        """Whether a body has neither a length nor chunks, so that only its end ends it.
 
-def _ends_with_the_connection(response: Response) -> bool:
-    """Whether a body has neither a length nor chunks, so that only this ends it."""
-    return not {"content-length", "transfer-encoding"} & response.headers.keys()
+        Not over TLS, where a cut looks the same to asyncio (RFC 9112, 9.8).
+        """
+        response, transport = self._response, self._transport
+        if response is None or not response.status or transport is None:
+            return False
+        told = {"content-length", "transfer-encoding"} & response.headers.keys()
+        return not told and transport.get_extra_info("sslcontext") is None

@@ -22,21 +22,22 @@ _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 async def decoded(response: Response) -> AsyncIterator[bytes]:
     """The body in pieces, decoded. Raises `Lost` where it is cut, broken or late."""
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding == "identity":
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    if encoding in {"", "identity"}:
         while piece := await response.piece():
             yield piece
         return
     if encoding not in _WINDOWS:
         raise Lost(f"encoded as {encoding[:20]!r}, which was not asked for")
-    decoder = zlib.decompressobj(_WINDOWS[encoding])
+    decoder, begun = zlib.decompressobj(_WINDOWS[encoding]), False
     while piece := await response.piece():
+        begun = True
         while piece:
             if decoder.eof:  # gzip members may follow each other; anything else is broken
                 decoder = zlib.decompressobj(_WINDOWS[encoding])
             yield _unpacked(decoder, piece)
             piece = decoder.unused_data or decoder.unconsumed_tail
-    if not decoder.eof:
+    if begun and not decoder.eof:  # no byte at all is no body, whatever it would be encoded as
         raise Lost("the compressed body was cut")
 
 

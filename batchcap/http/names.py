@@ -27,14 +27,15 @@ class Forbidden(Exception):
 
 
 class Names:
-    """Resolves names in a thread and keeps what the guard allows.
+    """Resolves names in a thread, and connects to what the guard allows.
 
     The system's resolver: c-ares, an alternative, is known for outages.
     """
 
     def __init__(self, guard: Guard | None) -> None:
         self._guard = guard
-        self._asked: dict[tuple[str, int], tuple[float, asyncio.Future[list[AddrInfoType]]]] = {}
+        self._asked: dict[tuple[str, int], tuple[float, asyncio.Task[list[AddrInfoType]]]] = {}
+        self._swept = 0.0
 
     async def connected(self, origin: Origin) -> socket.socket:
         """A socket that is connected to an address of the origin's host.
@@ -48,14 +49,26 @@ class Names:
         return await start_connection(allowed, happy_eyeballs_delay=_HEAD_START, interleave=1)
 
     async def _shared(self, host: str, port: int) -> list[AddrInfoType]:
-        loop, key = asyncio.get_running_loop(), (host, port)
+        now, key = asyncio.get_running_loop().time(), (host, port)
+        self._sweep(now)
         asked, answer = self._asked.get(key, (0.0, None))
-        failed = answer is not None and answer.done() and (answer.cancelled() or answer.exception())
-        if answer is None or failed or loop.time() - asked > _FRESH:
-            answer = loop.create_task(_resolved(host, port))
-            self._asked[key] = loop.time(), answer
+        if answer is None or now - asked > _FRESH or _failed(answer):
+            answer = asyncio.create_task(_resolved(host, port))
+            answer.add_done_callback(_failed)  # looked at, also where nobody waits any more
+            self._asked[key] = now, answer
         await asyncio.wait([answer])  # who is cancelled here does not cancel it for the others
         return answer.result()
+
+    def _sweep(self, now: float) -> None:
+        """Forget what is not fresh: links may lead to any number of hosts."""
+        if now - self._swept > _FRESH:
+            self._swept = now
+            fresh = {key: one for key, one in self._asked.items() if now - one[0] <= _FRESH}
+            self._asked = fresh
+
+
+def _failed(answer: asyncio.Task[list[AddrInfoType]]) -> bool:
+    return answer.done() and (answer.cancelled() or answer.exception() is not None)
 
 
 async def _resolved(host: str, port: int) -> list[AddrInfoType]:

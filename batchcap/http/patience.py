@@ -19,34 +19,34 @@ class Patience(NamedTuple):
 
 
 class Waiting(Protocol):
-    """Somebody who waits for an answer."""
+    """Something that must not stay as it is for ever."""
 
     def due(self) -> float:
         """When it will be too late, on the loop's clock, as things are now."""
         ...
 
     def too_late(self) -> None:
-        """It is."""
+        """Now it is. Watched no more."""
         ...
 
 
 class Watch:
-    """Tells those who wait too long. A timer for each would cost a tenth of a request."""
+    """One timer for all that wait. One for each would cost a tenth of a request."""
 
     def __init__(self) -> None:
         self._waiting: set[Waiting] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._wakes = 0.0
 
-    def begin(self, waiting: Waiting) -> None:
-        """Watch until `end`, or until it was too late."""
+    def follow(self, waiting: Waiting) -> None:
+        """Watch it; to be said again where it may be due earlier than it was."""
         self._waiting.add(waiting)
         due = waiting.due()
         if self._timer is None or due < self._wakes:
             self._wake(due)
 
-    def end(self, waiting: Waiting) -> None:
-        """It has what it waited for. The timer finds out by itself."""
+    def leave(self, waiting: Waiting) -> None:
+        """Watch it no more. The timer finds out by itself."""
         self._waiting.discard(waiting)
 
     def close(self) -> None:

@@ -379,6 +379,10 @@ async def test_no_message_holds_the_link() -> None:
         ("64:ff9b::127.0.0.1", False),
         ("2002:7f00:1::", False),
         ("2002:a00:1::", False),
+        ("::10.0.0.1", False),
+        ("::ffff:0:10.0.0.1", False),
+        ("64:ff9b:1::a00:1", False),
+        ("fec0::1", False),
     ],
 )
 def test_what_is_public(address: str, public: bool) -> None:

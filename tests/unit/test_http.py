@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import gzip
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,6 +28,7 @@ from batchcap.http import (
     Lost,
     NotSent,
     Patience,
+    Response,
     decoded,
 )
 from tests.fakes import clock, on_virtual_time, raw_serving, request_head
@@ -344,20 +350,321 @@ async def test_the_guard_judges_what_a_name_resolves_to() -> None:
     assert not peer.connections
 
 
-async def test_a_burst_asks_for_a_name_once() -> None:
-    asked: list[str] = []
+def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> list[str]:
+    """Let every name lead to `addresses`, a second later; gives the names that were asked for."""
+    names: list[str] = []
 
-    def guard(address: str) -> bool:
-        asked.append(address)
-        return True
+    async def resolved(host: str, port: int) -> Any:
+        names.append(host)
+        await asyncio.sleep(1)
+        if not addresses:
+            raise OSError("no such name")
+        kind = socket.SOCK_STREAM
+        return [(socket.AF_INET, kind, 6, "", (ip, port or at)) for ip, at in addresses]
 
-    peer = Peer(*[EMPTY] * 20)
-    async with raw_serving(peer) as url, client(guard=guard) as made:
-        named = url.replace("127.0.0.1", "localhost")
+    monkeypatch.setattr("batchcap.http.names._resolved", resolved)
+    return names
+
+
+async def test_who_closes_before_the_request_is_sent_got_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On uvloop, and where TLS 1.2 ends its handshake with it, the close comes first."""
+    loop = asyncio.get_running_loop()
+    create = loop.create_connection
+
+    async def late(*given: Any, **options: Any) -> Any:
+        made = await create(*given, **options)
+        await asyncio.sleep(1)
+        return made
+
+    async def closes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(sized(b"busy"))
+
+    monkeypatch.setattr(loop, "create_connection", late)
+    sent: list[None] = []
+    async with raw_serving(closes) as url, client() as made:
+        with pytest.raises(NotSent), anyio.fail_after(1000):
+            await get(made, url, sent=lambda: sent.append(None))
+    assert not sent
+
+
+async def test_silence_counts_again_once_a_slow_reader_goes_on() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n" + b"x" * 9_000_000)
+        await asyncio.sleep(10_000)
+
+    async with raw_serving(talk) as url, client() as made:
+        with await made.request("GET", Address.of(url), patience=PATIENT) as response:
+            await asyncio.sleep(100)
+            started = clock()
+            with pytest.raises(Lost, match="took too long"):
+                while await response.piece():
+                    pass
+            assert clock() - started == pytest.approx(30, abs=0.1)
+
+
+async def test_an_answer_that_ends_while_it_is_held_up_leaves_its_connection_usable() -> None:
+    peer = Peer(sized(b"x" * 700_000), sized(b"next"))
+    async with raw_serving(peer) as url, client() as made:
+        with await made.request("GET", Address.of(url), patience=PATIENT) as response:
+            await asyncio.sleep(1)
+            while await response.piece():
+                pass
+        assert await get(made, url) == (200, b"next")
+    assert peer.connections == 1
+
+
+@pytest.mark.parametrize("unasked", [sized(b"foreign"), b""], ids=["an answer", "a close"])
+async def test_what_waits_unread_on_a_kept_connection_is_noticed_before_it_is_used(
+    unasked: bytes,
+) -> None:
+    ends: list[socket.socket] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends.append(writer.get_extra_info("socket"))
+        while True:
+            await request_head(reader)
+            writer.write(sized(b"own"))
+
+    async with raw_serving(talk) as url, client() as made:
+        assert await get(made, url) == (200, b"own")
+        with socket.socket(fileno=os.dup(ends[0].fileno())) as end:  # no turn of the loop between
+            if unasked:
+                end.send(unasked)
+            else:
+                end.shutdown(socket.SHUT_WR)
+        assert await get(made, url) == (200, b"own")
+    assert len(ends) == 2
+
+
+async def test_connections_that_nobody_uses_are_closed_wherever_they_lead() -> None:
+    closed: list[float] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_head(reader)
+        writer.write(EMPTY)
+        await reader.read()
+        closed.append(clock())
+
+    async with raw_serving(talk) as url, client() as made:
         async with anyio.create_task_group() as group:
-            for _ in range(20):
-                group.start_soon(get, made, named)
-    assert len(peer.requests) == 20
+            for _ in range(5):
+                group.start_soon(get, made, url)
+        await asyncio.sleep(100)
+        assert len(closed) == 5
+
+
+async def test_a_client_that_is_closed_opens_nothing_any_more() -> None:
+    peer = Peer(EMPTY)
+    async with raw_serving(peer) as url:
+        async with client() as made:
+            asked = asyncio.create_task(get(made, url))
+            await asyncio.sleep(0)
+        with pytest.raises(NotSent):
+            await asked
+    assert not peer.requests
+
+
+async def test_a_name_that_fails_when_nobody_waits_any_more_is_no_noise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fails(host: str, port: int) -> Any:
+        await asyncio.sleep(1)
+        raise OSError("no such name")
+
+    monkeypatch.setattr("batchcap.http.names._resolved", fails)
+    said: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    async with client() as made:
+        with anyio.move_on_after(0.5):
+            await get(made, "http://files.example/")
+        await asyncio.sleep(1)
+    del made
+    gc.collect()
+    assert not said
+
+
+async def test_trailers_are_no_headers_and_have_an_end() -> None:
+    trailer = CHUNKED + b"5\r\nhello\r\n0\r\nContent-Encoding: gzip\r\nRetry-After: 9\r\n\r\n"
+    assert await asked(Peer(trailer)) == [(200, b"hello")]
+    endless = CHUNKED + b"5\r\nhello\r\n0\r\n" + b"X-Y: %b\r\n" % (b"z" * 1000) * 999
+    with pytest.raises(Lost, match="no end"):
+        await asked(Peer(endless))
+
+
+async def test_a_head_without_end_is_given_up_and_early_hints_leave_no_header() -> None:
+    with pytest.raises(Lost, match="no end"):
+        await asked(Peer(b"HTTP/1.1 200 OK\r\n" + b"X-Y: %b\r\n" % (b"z" * 1000) * 100))
+    hints = b"HTTP/1.1 103 Early Hints\r\nContent-Encoding: gzip\r\n\r\n"
+    assert await asked(Peer(hints + sized(b"hello"))) == [(200, b"hello")]
+
+
+@pytest.mark.parametrize("status", [200, 304, 404])
+async def test_a_body_of_no_bytes_is_whole_in_any_encoding(status: int) -> None:
+    head = b"HTTP/1.1 %d X\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n" % status
+    assert await asked(Peer(head)) == [(status, b"")]
+
+
+async def test_a_failure_leaves_nothing_to_the_collector_of_cycles() -> None:
+    async with raw_serving(Peer(*[b""] * 9, closes=True)) as url, client() as made:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(5):
+                with pytest.raises(Lost):
+                    await get(made, url)
+            await asyncio.sleep(1)
+            assert not [one for one in gc.get_objects() if isinstance(one, Response)]
+        finally:
+            gc.enable()
+
+
+@pytest.mark.parametrize("head", [b"", sized(b"x" * 900_000)[:200_000]], ids=["head", "body"])
+async def test_who_is_cancelled_leaves_no_connection_behind(head: bytes) -> None:
+    ended: list[bool] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_head(reader)
+        writer.write(head)
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        ended.append(True)
+
+    async with raw_serving(talk) as url, client() as made:
+        with anyio.move_on_after(5):
+            await get(made, url)
+        await asyncio.sleep(0.1)
+        assert ended
+
+
+async def test_of_a_header_that_was_sent_twice_the_first_counts() -> None:
+    head = b"HTTP/1.1 429 X\r\nRetry-After: 7\r\nretry-after: 9\r\nContent-Length: 0\r\n\r\n"
+    async with raw_serving(Peer(head)) as url, client() as made:
+        with await made.request("GET", Address.of(url), patience=PATIENT) as response:
+            assert response.headers["retry-after"] == "7"
+
+
+async def test_a_request_on_a_kept_connection_has_its_whole_time() -> None:
+    async with raw_serving(Peer(EMPTY, b"")) as url, client() as made:
+        await get(made, url)
+        await asyncio.sleep(25)
+        started = clock()
+        with pytest.raises(Lost, match="took too long"):
+            await get(made, url)
+        assert clock() - started == pytest.approx(30, abs=0.1)
+
+
+async def test_the_connection_that_was_busy_last_is_taken_first() -> None:
+    asked: list[int] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await request_head(reader)
+            asked.append(id(writer))
+            await asyncio.sleep(len(asked))
+            writer.write(EMPTY)
+
+    async with raw_serving(talk) as url, client() as made:
+        async with anyio.create_task_group() as group:
+            group.start_soon(get, made, url)
+            group.start_soon(get, made, url)
+        await get(made, url)
+    assert len(set(asked)) == 2
+    assert asked[2] == asked[1]
+
+
+async def test_a_name_that_did_not_resolve_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    peer = Peer(EMPTY)
+    async with raw_serving(peer) as url, client() as made:
+        with monkeypatch.context() as outage:
+            resolving(outage)
+            with pytest.raises(NotSent):
+                await get(made, url.replace("127.0.0.1", "files.example"))
+        resolving(monkeypatch, ("127.0.0.1", 0))
+        assert await get(made, url.replace("127.0.0.1", "files.example")) == (200, b"")
+
+
+@pytest.mark.parametrize("url", ["http://][..@/", "http://h/\ud800"])
+def test_no_address_either(url: str) -> None:
+    with pytest.raises(InvalidAddress):
+        Address.of(url)
+
+
+async def test_a_name_is_asked_for_once_and_who_is_cancelled_takes_nothing_from_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    peer = Peer(*[EMPTY] * 6)
+    async with raw_serving(peer) as url, client() as made:
+        names = resolving(monkeypatch, ("127.0.0.1", 0))
+        named = url.replace("127.0.0.1", "files.example")
+        tasks = [asyncio.create_task(get(made, named)) for _ in range(6)]
+        await asyncio.sleep(0.5)
+        for task in tasks[:3]:
+            task.cancel()
+        said = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(one) for one in said[:3]] == [asyncio.CancelledError] * 3
+        assert said[3:] == [(200, b"")] * 3
+        assert names == ["files.example"]
+        await asyncio.sleep(60)
+        await get(made, named)
+        assert names == ["files.example"] * 2
+
+
+async def test_the_guard_judges_each_address_and_only_allowed_ones_are_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    peer = Peer(EMPTY)
+    async with raw_serving(peer) as url, client(guard=lambda ip: ip != "127.0.0.1") as made:
+        resolving(monkeypatch, ("127.0.0.2", 0), ("127.0.0.1", 0))
+        with pytest.raises(NotSent):  # nobody listens at 127.0.0.2
+            await get(made, url.replace("127.0.0.1", "files.example"))
+    assert not peer.connections
+
+
+async def test_an_address_that_does_not_answer_costs_a_quarter_of_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_head(reader)
+        writer.write(EMPTY)
+        writer.close()
+
+    with socket.create_server(("127.0.0.2", 0), backlog=0) as dead:
+        port = dead.getsockname()[1]
+        fills = [socket.socket() for _ in range(4)]
+        for one in fills:
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.2", port))
+        server = await asyncio.start_server(talk, "127.0.0.1", port)
+        try:
+            async with client() as made:
+                resolving(monkeypatch, ("127.0.0.2", 0), ("127.0.0.1", 0))
+                started = clock()
+                assert await get(made, f"http://files.example:{port}/") == (200, b"")
+                assert clock() - started == pytest.approx(1.25, abs=0.1)
+        finally:
+            server.close()
+            for one in fills:
+                one.close()
+
+
+async def test_gzip_members_follow_each_other_and_a_bomb_comes_in_pieces() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+    members = gzip.compress(b"one") + gzip.compress(b"two")
+    assert await asked(Peer(head % len(members) + members)) == [(200, b"onetwo")]
+    cut = members[:-1]
+    with pytest.raises(Lost, match="cut"):
+        await asked(Peer(head % len(cut) + cut))
+    bomb = gzip.compress(bytes(50_000_000), 1)
+    async with raw_serving(Peer(head % len(bomb) + bomb)) as url, client() as made:
+        with await made.request("GET", Address.of(url), patience=PATIENT) as response:
+            sizes = [len(piece) async for piece in decoded(response)]
+    assert sum(sizes) == 50_000_000
+    assert max(sizes) <= 256 * 1024
 
 
 @asynccontextmanager
@@ -391,6 +698,20 @@ async def test_a_peer_that_is_not_who_it_says_gets_nothing(
             with pytest.raises(NotSent, match="certificate"):
                 await get(made, url)
             assert not peer.requests
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_over_tls_a_body_does_not_end_with_the_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cut looks the same there."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    peer = Peer(LAST["ended by the connection"], closes=True)
+    async with secured(authority, "localhost", peer) as url, client() as made:
+        with pytest.raises(Lost):
+            await get(made, url)
 
 
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=5), st.data())
