@@ -90,9 +90,7 @@ def _script(name: str, *flags: str) -> Callable[[Assignment], Sequence[str]]:
     return command
 
 
-def _program(
-    build: Callable[[Workload, str, Path, Path], Sequence[str]],
-) -> Callable[[Assignment], Sequence[str]]:
+def _program(build: programs.Build) -> Callable[[Assignment], Sequence[str]]:
     """A program that is given links, where no API is asked."""
 
     def command(work: Assignment) -> Sequence[str]:
@@ -149,6 +147,12 @@ CHECKING: tuple[Contender, ...] = (
 
 DOWNLOADING: tuple[Contender, ...] = (
     Contender(
+        "client",
+        "batchcap's HTTP client alone: uvloop, 64 workers; no check, no sync",
+        _program(programs.scripted("client_download")),
+        ("uvloop",),
+    ),
+    Contender(
         "curl-parallel",
         "curl --parallel, 64 at once; no check, no sync",
         _program(programs.curl_parallel),
@@ -157,7 +161,7 @@ DOWNLOADING: tuple[Contender, ...] = (
     Contender(
         "aiohttp",
         "aiohttp at its best: uvloop, 64 workers, a thread that writes; no check, no sync",
-        _program(programs.aiohttp_download),
+        _program(programs.scripted("aiohttp_download")),
         ("uvloop",),
     ),
     Contender(

@@ -6,11 +6,14 @@ Each function writes its program's input and returns the command.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.texts import FILES
 from benchmarks.workload import Workload
+
+Build = Callable[[Workload, str, Path, Path], Sequence[str]]
+"""From workload, origin, output folder and the contender's own folder to its command."""
 
 
 def curl_parallel(workload: Workload, origin: str, out: Path, folder: Path) -> Sequence[str]:
@@ -40,13 +43,17 @@ def xargs_curl(workload: Workload, origin: str, out: Path, folder: Path) -> Sequ
     return ["xargs", "-a", str(links), "-P64", "-L1", "curl", "-sS", "--fail"]
 
 
-def aiohttp_download(workload: Workload, origin: str, out: Path, folder: Path) -> Sequence[str]:
-    """`aiohttp_download.py`."""
-    links = folder / "aiohttp.txt"
-    with links.open("w") as file:
-        for link, path in _links(workload, origin, out):
-            file.write(f"{link} {path}\n")
-    return [sys.executable, "-m", "benchmarks.contenders.aiohttp_download", str(links)]
+def scripted(name: str) -> Build:
+    """A Python script of this folder: each line of its input is a link and a path."""
+
+    def build(workload: Workload, origin: str, out: Path, folder: Path) -> Sequence[str]:
+        links = folder / f"{name}.txt"
+        with links.open("w") as file:
+            for link, path in _links(workload, origin, out):
+                file.write(f"{link} {path}\n")
+        return [sys.executable, "-m", f"benchmarks.contenders.{name}", str(links)]
+
+    return build
 
 
 def _links(workload: Workload, origin: str, out: Path) -> Iterator[tuple[str, Path]]:
