@@ -5,6 +5,7 @@ The only file that knows every class.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -129,7 +130,7 @@ class Run:
             executor = stack.enter_context(ThreadPoolExecutor(4)) if self._threads else None
             store = CaptionStore(self._settings.out, executor)
             stack.push_async_callback(store.drain)
-            downloads = anyio.Semaphore(self._settings.downloads, fast_acquire=True)
+            downloads = asyncio.Semaphore(self._settings.downloads)
             lanes = [
                 await self._lane(stack, PROVIDERS[name], store, downloads)
                 for name in self._providers
@@ -157,7 +158,7 @@ class Run:
         stack: AsyncExitStack,
         entry: Entry,
         store: CaptionStore,
-        downloads: anyio.Semaphore,
+        downloads: asyncio.Semaphore,
     ) -> Lane:
         mine, stop = self._providers[entry.name], self._stops[entry.name]
         observer, now = self._observer, self._now

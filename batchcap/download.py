@@ -8,6 +8,7 @@ hop for many at once (`store`); large ones are streamed through aiofiles.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
@@ -46,7 +47,7 @@ class CaptionDownloader:
         store: CaptionStore,
         hosts: FileHosts,
         *,
-        slots: anyio.Semaphore,
+        slots: asyncio.Semaphore,
         largest: int,
         stop: Stop,
         circuit: Circuit,
@@ -56,7 +57,7 @@ class CaptionDownloader:
         self._largest, self._stop = largest, stop
         self._backoff = backoff or Backoff()
         self._circuit = circuit
-        self._held = anyio.Semaphore(_HELD, fast_acquire=True)
+        self._held = asyncio.Semaphore(_HELD)
 
     async def adopt(self, path: str, since: float) -> Caption | None:
         """See `interfaces.Downloader.adopt`."""

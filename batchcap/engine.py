@@ -355,7 +355,7 @@ class Carrier:
         watch = self._lane.poller.watch(job.id, kind, age, timeout)
         while True:
             job = await self._lane.poller.wait(watch)
-            young = _clock() - watch.since < self._provider.missing_grace
+            young = self._lane.poller.age(watch) < self._provider.missing_grace
             if job.state is JobState.ENDED or (job.state is JobState.MISSING and not young):
                 job = await self._provider.look(self._row, watch.job_id)
             early = job.state is JobState.MISSING and young
@@ -378,10 +378,11 @@ class Carrier:
     async def _fetched(self, job: Job) -> Caption:
         """From link to file, by as many fresh links as it takes."""
         dead: list[str] = []
-        doubts, waits, since = 0, 0, _clock()
+        doubts, waits, since = 0, 0, 0.0
         while True:
             link = await self._provider.link(self._row, job, dead)
             if link is None:
+                since = since or _clock()
                 if _clock() - since >= self._provider.link_grace and dead:
                     raise RowError("link_dead", "no link is left that works", retryable=True)
                 if _clock() - since >= self._provider.link_grace:

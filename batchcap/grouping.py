@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from functools import cached_property
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -44,7 +45,7 @@ class Group(Generic[T, R]):
 
         An item once handed over is done even where the caller is cancelled.
         """
-        done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[R] = self._loop.create_future()
         self._add(item, done)
         return await done
 
@@ -57,10 +58,15 @@ class Group(Generic[T, R]):
         while self._running is not None:
             await asyncio.wait([self._running])
 
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """Asked for once: before Python 3.12 that is a call of the system."""
+        return asyncio.get_running_loop()
+
     def _add(self, item: T, done: asyncio.Future[R] | None) -> None:
         self._items.append((item, done))
         if self._running is None:
-            self._running = asyncio.get_running_loop().create_task(self._run())
+            self._running = self._loop.create_task(self._run())
 
     async def _run(self) -> None:
         try:
@@ -79,8 +85,7 @@ class Group(Generic[T, R]):
             if self._executor is None:
                 results = self._work(items)
             else:
-                loop = asyncio.get_running_loop()
-                results = await loop.run_in_executor(self._executor, self._work, items)
+                results = await self._loop.run_in_executor(self._executor, self._work, items)
         except Exception as error:
             results = [error] * len(items)
         for (_, done), result in zip(batch, results, strict=True):

@@ -24,6 +24,7 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable
+from functools import cached_property
 
 import anyio
 from aiolimiter import AsyncLimiter
@@ -245,6 +246,7 @@ class Bucket:
         moment = self._memory.recall(key)
         return self._clock() + float(moment) - self._now() if moment else -math.inf
 
-    @staticmethod
-    def _clock() -> float:
-        return asyncio.get_running_loop().time()
+    @cached_property
+    def _clock(self) -> Callable[[], float]:
+        """The loop's clock, asked for once: before Python 3.12 that is a call of the system."""
+        return asyncio.get_running_loop().time

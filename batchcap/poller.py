@@ -13,6 +13,8 @@ import asyncio
 import contextlib
 import math
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import cached_property
 
 from batchcap.asking import Terms, Verdict, Watch, decide
 from batchcap.durations import Durations
@@ -79,7 +81,7 @@ class Poller:
         `age` None: nobody knows; its time starts now. Time in which the provider could
         not be asked does not count. For `kind` see `durations`.
         """
-        since = _clock() - (age or 0.0)
+        since = self._clock() - (age or 0.0)
         return Watch(job_id, kind, since, since + timeout - self._deaf, dated=age is not None)
 
     async def wait(self, watch: Watch) -> Job:
@@ -88,14 +90,18 @@ class Poller:
         Called again for the same watch, it goes on watching. Raises `Stopped`.
         """
         if watch.told or hasattr(watch, "news"):  # its row looked, and it runs
-            watch.asked = _clock()
+            watch.asked = self._clock()
         self._found += watch.told
         if (job := self._early.pop(watch.job_id, None)) is not None:
             watch.told = True
             return job
         watch.news = self._stop.future()
         watch.waiting = True
-        if not self._watches or not watch.dated or watch.gap(_clock()) >= self._provider.first_look:
+        if (
+            not self._watches
+            or not watch.dated
+            or watch.gap(self._clock()) >= self._provider.first_look
+        ):
             self._sooner.set()
         self._watches.setdefault(watch.job_id, []).append(watch)
         try:
@@ -104,9 +110,13 @@ class Poller:
             watch.waiting = False
             self._forget(watch)
 
+    def age(self, watch: Watch) -> float:
+        """Seconds since its job began, as far as that is known."""
+        return self._clock() - watch.since
+
     def overdue(self, watch: Watch) -> bool:
         """Whether a job had its time, less what the provider was out of reach."""
-        return _clock() >= watch.deadline + self._deaf
+        return self._clock() >= watch.deadline + self._deaf
 
     def ended(self, watch: Watch, job: Job) -> None:
         """Learn from a job that came to its end, as the provider describes it.
@@ -115,13 +125,13 @@ class Poller:
         """
         took = job.took
         if took is None and watch.asked is not None:
-            took = (_clock() + watch.asked) / 2 - watch.since
+            took = (self._clock() + watch.asked) / 2 - watch.since
         if took is not None and job.state in {JobState.COMPLETED, JobState.ERRORED}:
             self.durations.learn(watch.kind, took)
 
     def hear(self, job: Job) -> None:
         """An event told of a job, in any order and as often as it likes."""
-        self._heard_at = _clock()
+        self._heard_at = self._clock()
         if job.id is None:
             return
         if job.state is JobState.RUNNING:
@@ -139,7 +149,7 @@ class Poller:
         """Ask until cancelled. Raises `FatalError` where the provider refuses us."""
         try:
             while True:
-                batch, began = await self._next_batch(), _clock()
+                batch, began = await self._next_batch(), self._clock()
                 self._settled = 0
                 requests = await self._asked(batch)
                 self._end_doubt()
@@ -158,14 +168,14 @@ class Poller:
                 return verdict.batch
             self._sooner.clear()
             with contextlib.suppress(TimeoutError):
-                wait = verdict.again - _clock() if self._watches else None
+                wait = verdict.again - self._clock() if self._watches else None
                 await asyncio.wait_for(self._sooner.wait(), wait)
                 await asyncio.sleep(_LINGER)
 
     def _decided(self) -> Verdict:
         watches = (watch for watches in self._watches.values() for watch in watches)
         waiting = (watch for watch in watches if not watch.news.done())
-        verdict = decide(waiting, _clock(), self._terms())
+        verdict = decide(waiting, self._clock(), self._terms())
         if verdict.silent:
             self._doubted, self._unheard = self._unheard, 1.0
             self._heard = 0
@@ -199,10 +209,10 @@ class Poller:
 
     async def _asked(self, batch: list[Watch]) -> int:
         """Ask until the provider answers; what it was out of reach counts for no job."""
-        began, failures = _clock(), 0
+        began, failures = self._clock(), 0
         job_ids = list(dict.fromkeys(watch.job_id for watch in batch))
         while True:
-            asked_at = _clock()
+            asked_at = self._clock()
             try:
                 requests = await self._provider.poll(job_ids, self._settle)
             except Unavailable as error:
@@ -213,7 +223,7 @@ class Poller:
                 self._refused(batch, error)
                 return 1
             else:
-                took = _clock() - began
+                took = self._clock() - began
                 self._deaf += took if failures or took > _LONGEST_IDLE else 0.0
                 for watch in batch:
                     if not watch.news.done():
@@ -260,7 +270,7 @@ class Poller:
 
     def _tell_stuck(self, batch: list[Watch]) -> None:
         """A job that takes far longer than all others do is worth a word, once."""
-        now = _clock()
+        now = self._clock()
         for watch in batch:
             age = now - watch.since
             usual = self.durations.law(watch.kind).nearly_all
@@ -278,7 +288,7 @@ class Poller:
         """Leave the quota to others until asking in vain had no more than its share of it."""
         rate = self._provider.read_rate
         share = requests / (rate * _SHARE) if rate else 0.0
-        await self._stop.sleep(began + max(share, _APART) - _clock())
+        await self._stop.sleep(began + max(share, _APART) - self._clock())
 
     def _forget(self, watch: Watch) -> None:
         watches = self._watches[watch.job_id]
@@ -286,6 +296,7 @@ class Poller:
         if not watches:
             del self._watches[watch.job_id]
 
-
-def _clock() -> float:
-    return asyncio.get_running_loop().time()
+    @cached_property
+    def _clock(self) -> Callable[[], float]:
+        """The loop's clock, asked for once: before Python 3.12 that is a call of the system."""
+        return asyncio.get_running_loop().time

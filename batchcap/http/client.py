@@ -37,8 +37,10 @@ class Client:
         self._idle: defaultdict[Origin, list[tuple[Connection, float]]] = defaultdict(list)
         self._secured: ssl.SSLContext | None = None
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop
 
     async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
         return self
 
     async def __aexit__(
@@ -85,7 +87,7 @@ class Client:
 
     def _kept(self, origin: Origin, idle: float) -> Connection | None:
         """The connection that was busy last: the others may grow old."""
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         while (kept := self._idle.get(origin)) and now - kept[-1][1] <= idle:
             connection, _ = kept.pop()
             if connection.quiet():
@@ -94,8 +96,6 @@ class Client:
         return None
 
     async def _opened(self, origin: Origin, seconds: float) -> Connection:
-        loop = asyncio.get_running_loop()
-
         def connection() -> Connection:
             free, gone = partial(self._keep, origin), partial(self._forget, origin)
             return Connection(self._watch, free, gone)
@@ -105,7 +105,7 @@ class Client:
                 secured = self._tls() if origin.scheme == "https" else None
                 host = origin.host.rstrip(".") if secured else None
                 socket = await self._names.connected(origin)
-                _, made = await loop.create_connection(
+                _, made = await self._loop.create_connection(
                     connection, sock=socket, ssl=secured, server_hostname=host
                 )
         except TimeoutError:
@@ -127,7 +127,7 @@ class Client:
         return self._secured
 
     def _keep(self, origin: Origin, connection: Connection) -> None:
-        self._idle[origin].append((connection, asyncio.get_running_loop().time()))
+        self._idle[origin].append((connection, self._loop.time()))
 
     def _forget(self, origin: Origin, connection: Connection) -> None:
         self._all.discard(connection)

@@ -99,7 +99,7 @@ class Response:
         """Wait until there is something new. Who is cancelled here closes the connection."""
         if self._failure is not None:
             raise Lost(self._failure)
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._connection.loop.create_future()
         try:
             await self._waiter
         except BaseException:
@@ -125,7 +125,7 @@ class Connection(asyncio.Protocol):
         gone: Callable[[Connection], None],
     ) -> None:
         self._watch, self._free, self._gone = watch, free, gone
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._response: Response | None = None
@@ -147,7 +147,7 @@ class Connection(asyncio.Protocol):
         assert self._response is None
         response = self._response = Response(self)
         self._head, self._patience = 0, patience
-        self._began = self._heard = self._loop.time()
+        self._began = self._heard = self.loop.time()
         self._watch.follow(self)
         self._transport.write(request)
         if sent is not None:
@@ -159,7 +159,7 @@ class Connection(asyncio.Protocol):
         """Let the peer send on."""
         if self._held_up and self._transport is not None:
             self._held_up = False
-            self._heard = self._loop.time()  # the silence was ours
+            self._heard = self.loop.time()  # the silence was ours
             self._transport.resume_reading()
             self._watch.follow(self)
 
@@ -206,7 +206,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        self._heard = self._loop.time()
+        self._heard = self.loop.time()
         self._head += len(data)  # until a piece of the body comes
         try:
             self._parser.feed_data(data)

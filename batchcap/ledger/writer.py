@@ -39,7 +39,7 @@ ORDER BY r.number LIMIT ?3
 _INTEND = """
 INSERT INTO creates (row, nth, intent_at)
 VALUES (?1, ifnull((SELECT max(nth) FROM creates WHERE row = ?1 AND job_id IS NOT NULL), 0) + 1, ?2)
-ON CONFLICT DO UPDATE SET intent_at = excluded.intent_at
+ON CONFLICT (row, nth) DO UPDATE SET intent_at = excluded.intent_at
 """
 _LAST = "row = ?1 AND nth = (SELECT max(nth) FROM creates WHERE row = ?1)"
 _CREATED = f"UPDATE creates SET job_id = ?2 WHERE {_LAST}"  # noqa: S608  # a constant
