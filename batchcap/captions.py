@@ -99,10 +99,10 @@ class Check:
     def _scan(self, block: bytes) -> None:
         """Counts the cues of complete lines; `block` begins with the end of the line before."""
         # Times of one length compare as bytes; _walk is exact where this is in doubt.
-        arrows = block.count(_ARROW)
         timings = _PLAIN_TIMING.findall(block)
         ordered = all(starmap(lt, timings))
-        if len(timings) != arrows:
+        arrows = block.count(b">")  # in half the time: where it is enough, there are no others
+        if len(timings) != arrows and len(timings) != (arrows := block.count(_ARROW)):
             timings = _TIMING.findall(block)
             ordered = all(len(start) == len(end) and start < end for start, end in timings)
         if not ordered or len(timings) != arrows or len(block) > MAX_LINE:

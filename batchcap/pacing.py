@@ -175,9 +175,15 @@ class Bucket:
             await self._opening()
             if self._floor is not None:
                 await self._floor.acquire()
-            await self._connections.acquire()
+            await self._connected()
             if self._closed_for() > 0 or not self._give():
                 self._connections.release()
+
+    async def _connected(self) -> None:
+        try:
+            self._connections.acquire_nowait()  # costs a tenth of waiting for it
+        except anyio.WouldBlock:
+            await self._connections.acquire()
 
     def _give(self) -> bool:
         """Hand the turn to the first in line; False where nobody waits any more."""

@@ -71,7 +71,8 @@ class Api:
         self._buckets = {"GET": read, "POST": write}
         self._stop, self._observer, self._now = stop, observer, now
         self._backoff = backoff or Backoff()
-        self._where = Address.of(self.base_url).origin.named
+        self._address = Address.of(self.base_url)
+        self._where = self._address.origin.named
         self._circuit = Circuit(self._where, stop, observer)
         self._client = Client(told)
 
@@ -181,7 +182,7 @@ class Api:
     async def _exchange(self, method: str, path: str, body: Json | None) -> Answer:
         response = await self._client.request(
             method,
-            Address.of(self.base_url + path),
+            self._address.below(path),
             None if body is None else orjson.dumps(body),
             patience=_PATIENCE[method],
             idle=_IDLE[method],

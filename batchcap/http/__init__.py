@@ -4,7 +4,7 @@ Requests ride on kept connections, one at a time; llhttp (`httptools`) reads the
 answers. A client of our own for two reasons. Recovery hangs on one question that
 general clients do not answer: did the request leave? Here `NotSent` says that it
 surely did not, nothing is ever repeated unasked, and a create chooses a connection
-that was busy a moment ago. And it costs a third of the CPU (benchmarks/README.md).
+that was busy a moment ago. And it costs less than half of the CPU (benchmarks/README.md).
 
 Not here: redirects, cookies, proxies, credentials. Who needs one of them does it above.
 """

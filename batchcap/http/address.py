@@ -45,14 +45,19 @@ class Address(NamedTuple):
         if found is None:
             raise InvalidAddress("not an http or https URL")
         scheme, authority, target = found.groups()
+        target = _sendable(target)
         origin = _origin(scheme.lower(), authority)
-        if _UNSENDABLE.search(target):
-            target = _sendable(target)
         return cls(origin, target if target.startswith("/") else "/" + target)
+
+    def below(self, path: str) -> Address:
+        """The address of a path (and query) below this one's; it starts with "/"."""
+        return Address(self.origin, self.target.rstrip("/") + _sendable(path))
 
 
 def _sendable(target: str) -> str:
     """With what no request line may hold escaped, and all else as it was."""
+    if not _UNSENDABLE.search(target):
+        return target
     try:
         return quote(target, safe=string.punctuation, errors="surrogateescape")
     except UnicodeEncodeError:
