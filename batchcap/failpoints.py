@@ -35,11 +35,6 @@ def arm(at: int | None) -> None:
     _Crash.reached = itertools.count(1)
 
 
-def armed() -> bool:
-    """Whether a crash is due."""
-    return _Crash.at is not None
-
-
 def reach(boundary: str) -> None:
     """Say that a boundary was reached. Called from any thread."""
     if _Crash.at is None:

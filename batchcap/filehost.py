@@ -12,7 +12,6 @@ import ipaddress
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
-from types import TracebackType
 from typing import Self
 
 from yarl import URL
@@ -61,16 +60,10 @@ class FileHosts:
         self._client = Client({"User-Agent": USER_AGENT}, guard=partial(allowed, loopback=loopback))
 
     async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._client.__aexit__(kind, error, trace)
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
 
     @asynccontextmanager
     async def open(self, link: str) -> AsyncIterator[AsyncIterator[bytes]]:

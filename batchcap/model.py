@@ -9,9 +9,11 @@ outcome  how a row ended
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import orjson
 
 Json = dict[str, Any]
 
@@ -51,6 +53,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     params: Json = {}
     meta: Json = {}
     origin: str = ""
+
+    @classmethod
+    def of(cls, values: Sequence[Any]) -> Row:
+        """A row of its fields in their order, `params` and `meta` as JSON: as it is kept."""
+        fields = dict(zip(cls.__struct_fields__, values, strict=True))
+        loaded = {name: orjson.loads(fields[name]) for name in ("params", "meta")}
+        return cls(**{**fields, **loaded})
 
 
 class InvalidRow(msgspec.Struct, frozen=True, kw_only=True):

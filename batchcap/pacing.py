@@ -181,7 +181,7 @@ class Bucket:
 
     async def _connected(self) -> None:
         try:
-            self._connections.acquire_nowait()  # costs a tenth of waiting for it
+            self._connections.acquire_nowait()  # waiting looks at tasks and scopes first
         except anyio.WouldBlock:
             await self._connections.acquire()
 

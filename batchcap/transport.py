@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlencode
 
@@ -77,16 +76,10 @@ class Api:
         self._client = Client(told)
 
     async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._client.__aexit__(kind, error, trace)
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
 
     @property
     def read_rate(self) -> float | None:

@@ -120,12 +120,12 @@ class Connection(asyncio.Protocol):
 
     def __init__(
         self,
+        loop: asyncio.AbstractEventLoop,
         watch: Watch,
         free: Callable[[Connection], None],
         gone: Callable[[Connection], None],
     ) -> None:
-        self._watch, self._free, self._gone = watch, free, gone
-        self.loop = asyncio.get_running_loop()
+        self.loop, self._watch, self._free, self._gone = loop, watch, free, gone
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._response: Response | None = None
@@ -162,6 +162,10 @@ class Connection(asyncio.Protocol):
             self._heard = self.loop.time()  # the silence was ours
             self._transport.resume_reading()
             self._watch.follow(self)
+
+    def idled(self) -> float:
+        """Seconds since it was busy."""
+        return self.loop.time() - self._heard
 
     def quiet(self) -> bool:
         """Whether nothing has come that was not read: bytes unasked for, or the end.

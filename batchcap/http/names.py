@@ -74,15 +74,10 @@ def _failed(answer: asyncio.Task[list[AddrInfoType]]) -> bool:
 async def _resolved(host: str, port: int) -> list[AddrInfoType]:
     if _is_address(host):  # needs no thread, and no AI_ADDRCONFIG that would hide loopback
         flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-        return _tcp(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags))
-    loop = asyncio.get_running_loop()
-    flags = socket.AI_ADDRCONFIG
-    return _tcp(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags))
-
-
-def _tcp(found: list[Any]) -> list[AddrInfoType]:
-    if not found:
-        raise OSError("the name has no address")
+        found: list[Any] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    else:
+        loop, flags = asyncio.get_running_loop(), socket.AI_ADDRCONFIG
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
     return found
 
 

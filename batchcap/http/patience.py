@@ -31,7 +31,7 @@ class Waiting(Protocol):
 
 
 class Watch:
-    """One timer for all that wait. One for each would cost a tenth of a request."""
+    """One timer for all that wait, instead of one that each would set and cancel."""
 
     def __init__(self) -> None:
         self._waiting: set[Waiting] = set()

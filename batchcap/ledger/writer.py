@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import orjson
 
 from batchcap.failpoints import reach
 from batchcap.grouping import Group
@@ -196,19 +195,6 @@ class _Page(tuple[str, int, int]):
 
 
 def _work(found: Sequence[Any]) -> Work:
-    number, key, provider, source_id, language, target, path = found[:7]
-    params, meta, origin, intent, job, former, delivered = found[7:]
-    row = Row(
-        number=number,
-        key=key,
-        provider=provider,
-        source_id=source_id,
-        language=language,
-        target=target,
-        path=path,
-        params=orjson.loads(params),
-        meta=orjson.loads(meta),
-        origin=origin,
-    )
+    *values, intent, job, former, delivered = found
     jobs = tuple(former.split("\n")) if former else ()
-    return Work(row, Facts(intent, job, jobs, delivered=bool(delivered)))
+    return Work(Row.of(values), Facts(intent, job, jobs, delivered=bool(delivered)))

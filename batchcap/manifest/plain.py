@@ -67,19 +67,7 @@ class Alike:
         self._patterns = patterns
 
     def __iter__(self) -> Iterator[Row]:
-        for values in self.values(0):
-            _, key, provider, source_id, language, target, path, params, meta, origin = values
-            yield Row(
-                key=key,
-                provider=provider,
-                source_id=source_id,
-                language=language,
-                target=target,
-                path=path,
-                params=orjson.loads(params),
-                meta=orjson.loads(meta),
-                origin=origin,
-            )
+        return (Row.of((0, *values[1:])) for values in self.values(0))
 
     def values(self, first: int) -> list[Values]:
         """Their fields, as `Values`, numbered from `first` on."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from batchcap.answers import Answer
 from batchcap.model import Json
@@ -18,17 +17,6 @@ class WorldApi(Api):
     def __init__(self, world: World, *args: Any, latency: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._world, self._latency = world, latency
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return None
 
     async def _exchange(self, method: str, path: str, body: Json | None) -> Answer:
         await asyncio.sleep(self._latency)

@@ -22,25 +22,26 @@ _PATIENCE = Patience(connect=10.0, silence=30.0, head=60.0, whole=1800.0)
 
 async def run(lines: Iterator[str]) -> None:
     """Every link to its path."""
-    async with Client({"User-Agent": "batchcap"}) as client:
+    client = Client({"User-Agent": "batchcap"})
 
-        async def fetched(link: str) -> bytes:
-            with await client.request("GET", Address.of(link), patience=_PATIENCE) as answer:
-                if answer.status != 200:
-                    raise SystemExit(f"{link} answered {answer.status}")
-                pieces = []
-                while piece := await answer.piece():
-                    pieces.append(piece)
-            return b"".join(pieces)
+    async def fetched(link: str) -> bytes:
+        with await client.request("GET", Address.of(link), patience=_PATIENCE) as answer:
+            if answer.status != 200:
+                raise SystemExit(f"{link} answered {answer.status}")
+            pieces = []
+            while piece := await answer.piece():
+                pieces.append(piece)
+        return b"".join(pieces)
 
-        async def worker() -> None:
-            for line in lines:
-                link, path = line.split(" ")
-                data = await fetched(link)
-                with open(path, "wb", buffering=0) as file:  # noqa: ASYNC230, PTH123  # as curl
-                    file.write(data)
+    async def worker() -> None:
+        for line in lines:
+            link, path = line.split(" ")
+            data = await fetched(link)
+            with open(path, "wb", buffering=0) as file:  # noqa: ASYNC230, PTH123  # as curl
+                file.write(data)
 
-        await asyncio.gather(*(worker() for _ in range(64)))
+    await asyncio.gather(*(worker() for _ in range(64)))
+    await client.close()
 
 
 if __name__ == "__main__":

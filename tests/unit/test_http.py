@@ -59,8 +59,11 @@ class Peer:
 
 @asynccontextmanager
 async def client(**options: Any) -> AsyncIterator[Client]:
-    async with Client({"User-Agent": "test"}, **options) as made:
+    made = Client({"User-Agent": "test"}, **options)
+    try:
         yield made
+    finally:
+        await made.close()
 
 
 async def get(made: Client, url: str, **options: Any) -> tuple[int, bytes]:
