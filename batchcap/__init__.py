@@ -22,7 +22,10 @@ The map of the house. A row travels through it in one direction:
 `filehost`            streams what a link leads to, without credentials
 `download`            from link to verified caption
 `captions`            what a whole WebVTT file is
-`store`               files under their final names, many with one sync
+`store`               captions into the output folder, many with one sync
+`folders`             what that does to the disk
+`commits`             statements in one transaction
+`sidecar`             the process beside the loop's that does both
 `grouping`            work that is cheaper by the batch
 `stopping`            an orderly stop
 `hearing`             events settle jobs, where there is an endpoint or an inbox

@@ -9,8 +9,8 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 from anyio.abc import TaskGroup
@@ -34,11 +34,13 @@ from batchcap.settings import (
     require,
     secrets,
 )
+from batchcap.sidecar.executor import sidecar
 from batchcap.stopping import Stop
 from batchcap.store import CaptionStore
 from batchcap.transport import Api
 from batchcap.webhooks.signing import require_secrets
 
+_NONE = (None, None)
 _OPEN = "run.open"
 """What the ledger remembers of a run that has not come to its end: when it began."""
 
@@ -93,7 +95,10 @@ class Reach:
 
 
 class Run:
-    """One run over an open ledger. `threads` off: everything in the loop (virtual time)."""
+    """One run over an open ledger; its files are placed in the `sidecar`, where there is one.
+
+    Without, everything is done in the loop (virtual time).
+    """
 
     def __init__(
         self,
@@ -104,13 +109,13 @@ class Run:
         now: Callable[[], float],
         stop: Stop,
         *,
-        threads: bool,
+        sidecar: Executor | None,
         hearing: Hearing,
     ) -> None:
         self._settings, self._ledger = settings, ledger
         self._hearing = hearing
         self._providers, self._observer, self._now = providers, observer, now
-        self._threads = threads
+        self._sidecar = sidecar
         self._stops = {name: stop.child() for name in providers}
         self._fatal: list[FatalError] = []
         self._reach = Reach(settings, ledger, providers, observer, now, self._stops)
@@ -127,8 +132,8 @@ class Run:
 
     async def _carry_all(self, group: TaskGroup, died_at: float | None) -> None:
         async with AsyncExitStack() as stack:
-            executor = stack.enter_context(ThreadPoolExecutor(4)) if self._threads else None
-            store = CaptionStore(self._settings.out, executor)
+            executor = stack.enter_context(ThreadPoolExecutor(4)) if self._sidecar else None
+            store = CaptionStore(self._settings.out, executor, sidecar=self._sidecar)
             stack.push_async_callback(store.drain)
             downloads = asyncio.Semaphore(self._settings.downloads)
             lanes = [
@@ -279,7 +284,9 @@ async def work(  # noqa: PLR0913  # the choices of a run, given by name
 ) -> list[FatalError]:
     """Work on the rows of an open ledger until all have ended, or the run has to stop.
 
-    With `repairs`, only on those that were done once.
+    With `repairs`, only on those that were done once. Without `threads`, nothing is
+    done beside the loop (virtual time); with them, files and ledger are written by a
+    process of their own.
 
     `announce` is told where webhooks are received, where they are.
 
@@ -287,11 +294,14 @@ async def work(  # noqa: PLR0913  # the choices of a run, given by name
 
     Raises `UsageError` and `FatalError` for what is found before anything is started.
     """
-    with ExitStack() as stack:
-        writer = stack.enter_context(ThreadPoolExecutor(1, "ledger")) if threads else None
-        ledger = SqliteLedger(connection, settings.out, executor=writer, now=now, repairs=repairs)
-        names = [name for name in PROVIDERS if name in waiting(connection, repairs=repairs)]
-        providers = providers_in_use(names, environment, settings, sandbox=sandbox)
+    names = [name for name in PROVIDERS if name in waiting(connection, repairs=repairs)]
+    providers = providers_in_use(names, environment, settings, sandbox=sandbox)
+    async with AsyncExitStack() as stack:
+        reader = stack.enter_context(ThreadPoolExecutor(1, "ledger")) if threads else None
+        commits, files = await stack.enter_async_context(sidecar(2)) if threads and names else _NONE
+        ledger = SqliteLedger(
+            connection, settings.out, executor=reader, now=now, repairs=repairs, sidecar=commits
+        )
         hearing = Hearing(
             settings.listening,
             webhooks_of(providers),
@@ -312,7 +322,7 @@ async def work(  # noqa: PLR0913  # the choices of a run, given by name
                 observer,
                 now,
                 stop or Stop(),
-                threads=threads,
+                sidecar=files,
                 hearing=hearing,
             )
             fatal = await run.work(float(died_at) if died_at else None)

@@ -20,7 +20,7 @@ import anyio
 from batchcap import captions
 from batchcap.circuit import Circuit
 from batchcap.errors import BadCaption, LinkExpired, Unavailable
-from batchcap.filehost import FileHosts
+from batchcap.filehost import Body, FileHosts
 from batchcap.model import Caption
 from batchcap.retry import Backoff
 from batchcap.stopping import Stop
@@ -32,8 +32,8 @@ _SMALL = 256 * 1024
 """Bytes up to which a file is held in memory as a whole."""
 
 _HELD = 128
-"""Small files that may be held at once: more than are fetched at once, since the disk
-takes many together. At the worst these are 32 MB."""
+"""Small files that may be held at once, in the air or on the way to the disk: more than
+are fetched at once, since the disk takes many together. At the worst these are 32 MB."""
 
 _COARSE = 2.0
 """Seconds by which a file's time may lag behind the clock."""
@@ -91,42 +91,51 @@ class CaptionDownloader:
                 return caption
 
     async def _once(self, link: str, path: str) -> Caption:
-        async with self._held:
-            got = await self._got(link, path)
-            if isinstance(got, Caption):
-                return got
+        got = await self._got(link, path)
+        if isinstance(got, Caption):
+            return got
+        try:
             caption = described(got)
             await self._store.place(path, got)
-            return caption
+        finally:
+            self._held.release()
+        return caption
 
     async def _got(self, link: str, path: str) -> bytes | Caption:
-        """A small file as it is, in memory; a large one is on disk."""
-        async with self._slots:
-            self._stop.check()
-            async with self._hosts.open(link) as pieces:
-                head, size = [], 0
-                async for piece in pieces:
-                    head.append(piece)
-                    size += len(piece)
-                    if size > min(_SMALL, self._largest):
-                        return await self._large(b"".join(head), pieces, path)
-        return b"".join(head)
+        """A small file as it is, in memory, counted by `_held`; a large one is on disk."""
+        small = False
+        async with self._slots:  # the disk is seldom behind: this is where to wait
+            await self._held.acquire()
+            try:
+                self._stop.check()
+                async with self._hosts.open(link) as body:
+                    head, size = [], 0
+                    while piece := await body():
+                        head.append(piece)
+                        size += len(piece)
+                        if size > min(_SMALL, self._largest):
+                            return await self._large(b"".join(head), body, path)
+                small = True
+                return b"".join(head)
+            finally:
+                if not small:
+                    self._held.release()
 
-    async def _large(self, head: bytes, pieces: AsyncIterator[bytes], path: str) -> Caption:
+    async def _large(self, head: bytes, body: Body, path: str) -> Caption:
         try:
-            caption = await self._stream(head, pieces, path)
+            caption = await self._stream(head, body, path)
             await self._store.place(path, None)
         finally:
             self._store.discard(path)
         return caption
 
-    async def _stream(self, head: bytes, pieces: AsyncIterator[bytes], path: str) -> Caption:
+    async def _stream(self, head: bytes, body: Body, path: str) -> Caption:
         check, digest, size = captions.Check(), hashlib.sha256(), 0
         part, opener = self._store.part(path), self._store.opener(path)
         opened = aiofiles.open(part, "wb", opener=opener, executor=self._store.executor)
         file = await _on_disk(part, opened)
         try:
-            async for piece in _with_head(head, pieces):
+            async for piece in _with_head(head, body):
                 size += len(piece)
                 if size > self._largest:
                     raise BadCaption(f"larger than {self._largest} bytes (--max-caption)")
@@ -153,7 +162,7 @@ async def _on_disk(part: Path, step: Awaitable[T]) -> T:
     return result
 
 
-async def _with_head(head: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _with_head(head: bytes, body: Body) -> AsyncIterator[bytes]:
     yield head
-    async for piece in pieces:
+    while piece := await body():
         yield piece

@@ -20,6 +20,7 @@ from batchcap.errors import LinkExpired, RowError, Unavailable
 from batchcap.events import Paused, RequestSent, Throttled
 from batchcap.http import (
     Address,
+    Body,
     Client,
     Forbidden,
     HttpFailure,
@@ -31,6 +32,8 @@ from batchcap.http import (
 from batchcap.interfaces import Observer
 from batchcap.retry import retry_after
 from batchcap.transport import USER_AGENT
+
+__all__ = ["Body", "FileHosts", "allowed"]
 
 _HOPS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -66,8 +69,8 @@ class FileHosts:
         await self._client.close()
 
     @asynccontextmanager
-    async def open(self, link: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The decoded body behind a link, piece by piece.
+    async def open(self, link: str) -> AsyncIterator[Body]:
+        """The decoded body behind a link.
 
         Raises `LinkExpired` where the host refuses it, `Unavailable` where another
         try may help (a body that was cut is found here too), and `RowError`

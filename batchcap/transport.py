@@ -218,8 +218,8 @@ class Api:
 
 
 async def _whole(response: Response) -> bytes:
-    pieces, size = [], 0
-    async for piece in decoded(response):
+    body, pieces, size = decoded(response), [], 0
+    while piece := await body():
         pieces.append(piece)
         size += len(piece)
         if size > _LARGEST_ANSWER:

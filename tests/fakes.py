@@ -22,6 +22,7 @@ from aiohttp import web
 
 from batchcap.errors import RowSkipped
 from batchcap.events import Event
+from batchcap.http import Body
 from batchcap.interfaces import Leaving, Report
 from batchcap.model import Caption, Create, Facts, Job, JobState, Outcome, Row, RowState, Work
 from batchcap.pacing import Bucket
@@ -171,6 +172,12 @@ async def request_head(reader: asyncio.StreamReader) -> bytes:
         if name.lower() == b"content-length":
             head += await reader.readexactly(int(value))
     return head
+
+
+async def pieces(body: Body) -> AsyncIterator[bytes]:
+    """A body as it comes."""
+    while piece := await body():
+        yield piece
 
 
 @contextmanager

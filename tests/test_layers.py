@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent / "batchcap"
 
 LAYERS = [
     {"model", "errors", "events", "failpoints"},
+    {"folders", "commits", "sidecar"},
     {"interfaces", "stopping", "retry", "grouping", "pacing", "virtual", "circuit"}
     | {"durations", "asking", "http"},
     {"engine", "poller"},

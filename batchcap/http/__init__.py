@@ -12,13 +12,14 @@ Not here: redirects, cookies, proxies, credentials. Who needs one of them does i
 from batchcap.http.address import Address, InvalidAddress
 from batchcap.http.client import Client
 from batchcap.http.connection import Response
-from batchcap.http.decoding import decoded
+from batchcap.http.decoding import Body, decoded
 from batchcap.http.failures import HttpFailure, Lost, NotSent
 from batchcap.http.names import Forbidden
 from batchcap.http.patience import Patience
 
 __all__ = [
     "Address",
+    "Body",
     "Client",
     "Forbidden",
     "HttpFailure",

@@ -18,6 +18,7 @@ from batchcap.ledger.disk import check_disk
 from batchcap.ledger.schema import folder, refuse_links
 
 _MOMENT = 0.1
+_PATIENCE = 60.0
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -29,7 +30,10 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 class Lock:
-    """Held while a run owns the output folder.
+    """Held while a run owns the output folder, and longer than that by its `sidecar`.
+
+    A run that was killed may have a sidecar that still writes what it has in hand:
+    the lock's descriptor is inherited, so that whoever comes next waits for its end.
 
     Entering raises `FatalError` that names the holder where there is one.
     """
@@ -39,7 +43,7 @@ class Lock:
 
     def __enter__(self) -> Self:
         self._file = _opened(self._out)
-        if not (_try(self._file) or _again(self._file)):
+        if not (_try(self._file) or _freed(self._file)):
             holder = _read(self._file)
             self._file.close()
             raise FatalError(
@@ -87,14 +91,38 @@ def _opened(out: Path) -> TextIOWrapper:
 
 
 def _unlinked(path: str, flags: int) -> int:
-    """Opens a file, and not what a link under its name leads to."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    """Opens a file, and not what a link under its name leads to; inherited by a sidecar."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    os.set_inheritable(descriptor, True)
+    return descriptor
 
 
-def _again(file: TextIOWrapper) -> bool:
-    """`status` holds the lock for a moment to see whether somebody else does."""
-    time.sleep(_MOMENT)
-    return _try(file)
+def _freed(file: TextIOWrapper) -> bool:
+    """Whether the lock comes free by itself.
+
+    `status` holds it for a moment to see whether somebody else does, and the sidecar
+    of a run that was killed until it has done what it had in hand.
+    """
+    until = time.monotonic() + _PATIENCE
+    while True:
+        time.sleep(_MOMENT)
+        if _try(file):
+            return True
+        if time.monotonic() > until or not _dead(_read(file)):
+            return False
+
+
+def _dead(holder: Holder | None) -> bool:
+    """Whether the holder surely is no more."""
+    if holder is None or holder.host != socket.gethostname():
+        return False
+    try:
+        os.kill(holder.pid, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
 
 
 def _try(file: TextIOWrapper, kind: int = fcntl.LOCK_EX) -> bool:

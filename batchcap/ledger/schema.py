@@ -10,6 +10,7 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
+from batchcap import commits
 from batchcap.errors import FatalError, UsageError
 
 VERSION = 2
@@ -138,8 +139,7 @@ def opened(out: Path, path: Path, *, durable: bool = True) -> sqlite3.Connection
     refuse_links(folder(out), path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        return _prepared(connection, durable=durable)
+        return _prepared(commits.opened(path), durable=durable)
     except OSError as error:
         raise FatalError(
             f"cannot make {folder(out)}: {error.strerror or error}",
@@ -193,9 +193,9 @@ def _nothing_here(out: Path) -> UsageError:
 
 
 def _prepared(connection: sqlite3.Connection, *, durable: bool) -> sqlite3.Connection:
-    connection.execute("PRAGMA busy_timeout = 5000")
     connection.execute(f"PRAGMA journal_mode = {'WAL' if durable else 'DELETE'}")
-    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+    if not durable:
+        connection.execute("PRAGMA synchronous = OFF")
     match connection.execute("PRAGMA user_version").fetchone()[0]:
         case 0:
             _change(connection, f"{_TABLES} {_SEEN} {_INDEXES}")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 
-from batchcap.failpoints import reach
+from batchcap.commits import Kinds, Statement, commit, commit_to
 from batchcap.grouping import Group
-from batchcap.ledger.schema import damaged
+from batchcap.ledger.schema import damaged, file
 from batchcap.model import Facts, Job, JobState, Outcome, Row, Work
 
 # A job that errored or was cancelled is no fact of its row any more; one that
@@ -58,7 +60,7 @@ _NOTED = "INSERT OR REPLACE INTO memory VALUES (?, ?)"
 
 # In the order of a row's life. A commit goes through them kind by kind, which is cheaper
 # than one by one; what begins anew (a further intent) was waited for before.
-_KINDS = {
+_KINDS: Kinds = {
     _INTEND: "intent committed",
     _CREATED: "job committed",
     _WITHDRAWN: None,
@@ -66,19 +68,17 @@ _KINDS = {
     _ENDED: "outcome committed",
     _NOTED: None,
 }
-"""Every kind of statement, and the boundary that it is to commit one."""
 
 _FINAL = {JobState.COMPLETED, JobState.ERRORED, JobState.CANCELLED, JobState.MISSING}
 
-Statement = tuple[str, tuple[Any, ...]]
-
 
 class SqliteLedger:
-    """The engine's `Ledger` and `Memory` on one connection.
+    """The engine's `Ledger` and `Memory`, many facts to a commit.
 
-    With an executor (of one thread) commits run beside the loop; without, once a
-    turn of the loop, in it. `now` gives unix seconds. With `repairs`, only rows that
-    were done once are handed out.
+    Commits are made in the `sidecar` where there is one, otherwise by `executor` (of one
+    thread), without either in the loop (virtual time); what is read, by `executor` or in
+    the loop. `now` gives unix seconds. With `repairs`, only rows that were done once
+    are handed out.
     """
 
     def __init__(
@@ -89,17 +89,27 @@ class SqliteLedger:
         executor: Executor | None,
         now: Callable[[], float],
         repairs: bool = False,
+        sidecar: Executor | None = None,
     ) -> None:
         self.connection = connection
         self._repairs = repairs
         self._out = out
         self._now = now
-        self._lines: Group[Statement | _Page, list[Work]] = Group(self._work, executor)
+        self._executor = executor
+        work = partial(commit_to, file(out)) if sidecar else partial(commit, connection)
+        self._lines: Group[Statement, None] = Group(partial(work, _KINDS), sidecar or executor)
         self._memory = dict(connection.execute("SELECT key, value FROM memory"))
 
     async def pending(self, provider: str, after: int, limit: int) -> list[Work]:
         """See `interfaces.Ledger`."""
-        return await self._lines.do(_Page(provider, after, limit))
+        page = (provider, after, limit, self._repairs)
+        try:
+            if self._executor is None:
+                return self._page(page)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor, self._page, page)
+        except sqlite3.Error as error:
+            raise damaged(self._out, error) from None
 
     async def intend(self, row: Row) -> None:
         """See `interfaces.Ledger`."""
@@ -149,49 +159,13 @@ class SqliteLedger:
         await self._lines.drain()
 
     async def _do(self, sql: str, *values: object) -> None:
-        await self._lines.do((sql, values))
-
-    def _work(self, batch: Sequence[Statement | _Page]) -> list[list[Work] | Exception]:
-        """All statements in one transaction, then the pages. Runs in the writer's thread."""
         try:
-            writes = [one for one in batch if not isinstance(one, _Page)]
-            if writes:
-                self._commit(writes)
-            return [self._page(one) if isinstance(one, _Page) else [] for one in batch]
+            await self._lines.do((sql, values))
         except sqlite3.Error as error:
             raise damaged(self._out, error) from None
 
-    def _commit(self, writes: list[Statement]) -> None:
-        kinds: dict[str, list[tuple[Any, ...]]] = {sql: [] for sql in _KINDS}
-        for sql, values in writes:
-            kinds[sql].append(values)
-        self.connection.execute("BEGIN IMMEDIATE")
-        try:
-            for sql, many in kinds.items():
-                if many:
-                    self.connection.executemany(sql, many)
-            self.connection.execute("COMMIT")
-            for sql, boundary in _KINDS.items():
-                if boundary:
-                    for _ in kinds[sql]:
-                        reach(boundary)
-        except BaseException:
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
-            raise
-
-    def _page(self, page: _Page) -> list[Work]:
-        found = self.connection.execute(_PENDING, (*page, self._repairs))
-        return [_work(one) for one in found]
-
-
-class _Page(tuple[str, int, int]):
-    """A page of pending rows to read: provider, after, limit."""
-
-    __slots__ = ()
-
-    def __new__(cls, provider: str, after: int, limit: int) -> _Page:
-        return super().__new__(cls, (provider, after, limit))
+    def _page(self, page: tuple[str, int, int, bool]) -> list[Work]:
+        return [_work(one) for one in self.connection.execute(_PENDING, page)]
 
 
 def _work(found: Sequence[Any]) -> Work:

@@ -14,7 +14,7 @@ from batchcap.interfaces import Provider
 from batchcap.model import Create, Job, JobState, Row
 from batchcap.providers import PROVIDERS
 from batchcap.sandbox import Sandbox, SandboxOptions
-from tests.fakes import now
+from tests.fakes import now, pieces
 from tests.world import desk, heygen_row, mux_row
 
 pytestmark = [
@@ -75,9 +75,9 @@ async def test_a_job_is_followed_to_a_link_that_holds_a_caption(name: str) -> No
         assert link is not None
         async with (
             FileHosts(loopback=True, observer=here.observe, now=now) as hosts,
-            hosts.open(link) as pieces,
+            hosts.open(link) as opened,
         ):
-            body = b"".join([piece async for piece in pieces])
+            body = b"".join([piece async for piece in pieces(opened)])
         assert body.startswith(b"WEBVTT")
         assert not here.warnings
 
@@ -231,8 +231,8 @@ async def test_an_expired_link_is_told_apart_and_a_fresh_one_is_had(name: str) -
             fresh = await here.provider.link(mine, again, {old.link})
             assert fresh is not None
             assert fresh != old.link
-            async with hosts.open(fresh) as pieces:
-                assert (await anext(pieces)).startswith(b"WEBVTT")
+            async with hosts.open(fresh) as body:
+                assert (await body()).startswith(b"WEBVTT")
 
 
 @pytest.mark.parametrize("odd", ["a/../b", "..", ".", "a b", "ä", "a?b=c", "a#b", "%2e%2e"])

@@ -13,7 +13,7 @@ from aiohttp import web
 from batchcap.errors import LinkExpired, RowError, Unavailable
 from batchcap.events import RequestSent
 from batchcap.filehost import FileHosts, allowed
-from tests.fakes import VTT, Recorder, clock, now, raw_serving, request_head, serving
+from tests.fakes import VTT, Recorder, clock, now, pieces, raw_serving, request_head, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -28,8 +28,8 @@ async def hosts(
 
 
 async def fetch(made: FileHosts, link: str) -> bytes:
-    async with made.open(link) as pieces:
-        return b"".join([piece async for piece in pieces])
+    async with made.open(link) as body:
+        return b"".join([piece async for piece in pieces(body)])
 
 
 async def file(_request: web.Request) -> web.Response:

@@ -31,7 +31,7 @@ from batchcap.http import (
     Response,
     decoded,
 )
-from tests.fakes import clock, on_virtual_time, raw_serving, request_head
+from tests.fakes import clock, on_virtual_time, pieces, raw_serving, request_head
 
 pytestmark = pytest.mark.anyio
 
@@ -69,7 +69,7 @@ async def client(**options: Any) -> AsyncIterator[Client]:
 async def get(made: Client, url: str, **options: Any) -> tuple[int, bytes]:
     told = {"patience": PATIENT, **options}
     with await made.request("GET", Address.of(url), **told) as response:
-        return response.status, b"".join([piece async for piece in decoded(response)])
+        return response.status, b"".join([piece async for piece in pieces(decoded(response))])
 
 
 async def asked(peer: Peer, times: int = 1) -> list[tuple[int, bytes]]:
@@ -665,7 +665,7 @@ async def test_gzip_members_follow_each_other_and_a_bomb_comes_in_pieces() -> No
     bomb = gzip.compress(bytes(50_000_000), 1)
     async with raw_serving(Peer(head % len(bomb) + bomb)) as url, client() as made:
         with await made.request("GET", Address.of(url), patience=PATIENT) as response:
-            sizes = [len(piece) async for piece in decoded(response)]
+            sizes = [len(piece) async for piece in pieces(decoded(response))]
     assert sum(sizes) == 50_000_000
     assert max(sizes) <= 256 * 1024
 
