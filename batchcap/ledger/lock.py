@@ -43,6 +43,7 @@ class Lock:
 
     def __enter__(self) -> Self:
         self._file = _opened(self._out)
+        os.set_inheritable(self._file.fileno(), True)
         if not (_try(self._file) or _freed(self._file)):
             holder = _read(self._file)
             self._file.close()
@@ -91,10 +92,8 @@ def _opened(out: Path) -> TextIOWrapper:
 
 
 def _unlinked(path: str, flags: int) -> int:
-    """Opens a file, and not what a link under its name leads to; inherited by a sidecar."""
-    descriptor = os.open(path, flags | os.O_NOFOLLOW, 0o666)
-    os.set_inheritable(descriptor, True)
-    return descriptor
+    """Opens a file, and not what a link under its name leads to."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _freed(file: TextIOWrapper) -> bool:

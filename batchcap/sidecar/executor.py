@@ -68,6 +68,8 @@ class Channel(asyncio.Protocol, Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Nothing is sent any more; what was sent is done. Waits for nobody."""
+        self._gone = True
+        self._outbound = Outbound(mapped(-1))  # the memory goes
         self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -111,6 +113,9 @@ def _started(threads: int) -> tuple[subprocess.Popen[bytes], list[tuple[socket.s
             close_fds=False,  # what is inheritable is for it: these, and the lock of the run
         )
     except OSError as error:
+        for here, _, memory in pairs:
+            here.close()
+            mapped(memory).release()
         raise FatalError(
             f"cannot start the process that writes the files: {error.strerror or error}",
             hint="Are there too many processes, or is memory short? Then: batchcap resume",

@@ -6,9 +6,10 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ from batchcap.model import (
     Row,
     RowState,
 )
+from batchcap.sidecar.executor import sidecar
 from tests.fakes import CAPTION, EPOCH, clock, now, row
 
 pytestmark = pytest.mark.anyio
@@ -62,9 +64,15 @@ pytestmark = pytest.mark.anyio
 Manifest = list[Row | InvalidRow]
 
 
-@pytest.fixture(params=["inline", "threaded"])
-def executor(request: pytest.FixtureRequest) -> Iterator[Executor | None]:
-    if request.param == "inline":
+@pytest.fixture(params=["inline", "threaded", "sidecar"])
+def way(request: pytest.FixtureRequest) -> str:
+    """Where the work is done."""
+    return str(request.param)
+
+
+@pytest.fixture
+def executor(way: str) -> Iterator[Executor | None]:
+    if way == "inline":
         yield None
         return
     with ThreadPoolExecutor(1) as pool:
@@ -78,8 +86,17 @@ def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.fixture
-def ledger(connection: sqlite3.Connection, tmp_path: Path, executor: Executor | None) -> Any:
-    return SqliteLedger(connection, tmp_path, executor=executor, now=now)
+async def ledger(
+    way: str,
+    connection: sqlite3.Connection,
+    tmp_path: Path,
+    executor: Executor | None,
+) -> AsyncIterator[SqliteLedger]:
+    async with AsyncExitStack() as stack:
+        apart = None
+        if way == "sidecar":
+            (apart,) = await stack.enter_async_context(sidecar(1))
+        yield SqliteLedger(connection, tmp_path, executor=executor, now=now, sidecar=apart)
 
 
 def imported(connection: sqlite3.Connection, given: Manifest, name: str = "m.csv") -> Intake:
@@ -1014,6 +1031,13 @@ HOLD = (
     "    print('held', flush=True); sys.stdin.read()\n"
 )
 
+SIDECAR = (
+    "import subprocess, sys; from pathlib import Path; from batchcap.ledger import Lock\n"
+    "with Lock(Path(sys.argv[1])):\n"
+    "    child = subprocess.Popen(['sleep', '1'], stdout=subprocess.DEVNULL, close_fds=False)\n"
+    "    print('held', flush=True); child.wait()\n"
+)
+
 
 @pytest.fixture
 def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
@@ -1079,6 +1103,19 @@ class TestLock:
         assert Lock.holder(tmp_path) is None
         with Lock(tmp_path):
             pass
+
+    def test_a_killed_holders_sidecar_has_it_to_its_end(self, tmp_path: Path) -> None:
+        with subprocess.Popen(
+            [sys.executable, "-c", SIDECAR, tmp_path], stdout=subprocess.PIPE, text=True
+        ) as killed:
+            assert killed.stdout is not None
+            assert killed.stdout.readline() == "held\n"
+            killed.kill()
+            killed.wait()
+            assert Lock.holder(tmp_path) is not None
+            before = time.monotonic()
+            with Lock(tmp_path):
+                assert time.monotonic() - before > 0.3
 
     def test_a_lock_file_of_rubbish_is_no_obstacle(self, tmp_path: Path) -> None:
         folder(tmp_path).mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -9,10 +10,12 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
 import time
 import urllib.request
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,6 +97,55 @@ def test_a_file_that_was_renamed_before_the_kill_is_not_fetched_again(
     assert shell.run("resume", *QUICK).returncode == 0
     assert journal(sandbox)["requests"]["downloads"] == before
     assert shell.results()[0]["state"] == "done"
+
+
+def sidecar_of(process: subprocess.Popen[str]) -> int:
+    """The process that writes for a run, once there is one."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while True:
+        for child in map(int, children.read_text().split()):
+            with contextlib.suppress(OSError):
+                if b"batchcap.sidecar" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    return child
+        assert process.poll() is None
+        time.sleep(0.01)
+
+
+def test_a_run_whose_writing_process_is_killed_stops_and_is_resumed(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    clean(sandbox, job_seconds=0.5)
+    arguments = ["run", manifest(shell, "lone", films=100, videos=100), "-o", "lone", *QUICK]
+    process = shell.start(*arguments)
+    writing = sidecar_of(process)
+    files = shell.folder / "lone"
+    while not list(files.rglob("*.vtt")):
+        time.sleep(0.01)
+    os.kill(writing, signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "error: the process that writes the files and the ledger is gone" in said
+    assert "Traceback" not in said
+    assert shell.run(*arguments).returncode == 0
+    assert {one["state"] for one in shell.results("lone")} == {"done"}
+    check(shell, sandbox, "lone", "lone")
+
+
+def test_a_signal_to_the_whole_group_stops_in_order(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    clean(sandbox, job_seconds=0.5)
+    arguments = ["run", manifest(shell, "group", films=100, videos=100), "-o", "group", *QUICK]
+    process = shell.start(*arguments)
+    writing = sidecar_of(process)
+    for pid in (writing, process.pid):
+        os.kill(pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, said
+    with pytest.raises(ProcessLookupError):
+        os.kill(writing, 0)
+    assert shell.run(*arguments).returncode == 0
+    check(shell, sandbox, "group", "group")
 
 
 def storm(shell: Shell, sandbox: Mapping[str, str], kills: int, seed: int) -> None:
