@@ -11,3 +11,8 @@ __main__  the process
 It holds the run's lock (`ledger.lock`) too: a run that was killed has ended when
 what its sidecar had in hand is on disk, and not before.
 """
+
+from signal import SIGHUP, SIGINT, SIGTERM
+
+SIGNALS = {SIGHUP, SIGINT, SIGTERM}
+"""The run's business: it blocks them while it starts the sidecar, which ignores them."""

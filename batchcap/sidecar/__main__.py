@@ -3,8 +3,7 @@
 A thread for each socket; all are told as descriptors.
 
 Imports little, so that it is there at once. It ends with its parent: when the
-other ends of the sockets are closed, and what had arrived is done. Signals are
-the parent's business.
+other ends of the sockets are closed, and what had arrived is done.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from batchcap import failpoints
+from batchcap.sidecar import SIGNALS
 from batchcap.sidecar.frames import Inbound, Outbound, mapped
 
 _PIECE = 1024 * 1024
@@ -25,8 +25,9 @@ _PIECE = 1024 * 1024
 
 def main() -> None:
     """Serve the sockets until all of them are closed."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     counted, *channels = map(int, sys.argv[1:])
     failpoints.join(counted)
     for peer, memory in zip(channels[::2], channels[1::2], strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import anyio
 
 from batchcap import failpoints
 from batchcap.errors import FatalError
+from batchcap.sidecar import SIGNALS
 from batchcap.sidecar.frames import Inbound, Outbound, mapped, shared_memory
 
 P = ParamSpec("P")
@@ -104,6 +106,7 @@ def _started(threads: int) -> tuple[subprocess.Popen[bytes], list[tuple[socket.s
     for descriptor in told:
         if descriptor >= 0:
             os.set_inheritable(descriptor, True)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until it ignores them
     try:
         process = subprocess.Popen(  # noqa: S603  # ourselves
             [sys.executable, "-m", "batchcap.sidecar", *map(str, told)],
@@ -121,6 +124,7 @@ def _started(threads: int) -> tuple[subprocess.Popen[bytes], list[tuple[socket.s
             hint="Are there too many processes, or is memory short? Then: batchcap resume",
         ) from None
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for _, there, _ in pairs:
             there.close()
     return process, [(here, memory) for here, _, memory in pairs]

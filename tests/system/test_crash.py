@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import json
@@ -10,17 +9,15 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
 import time
 import urllib.request
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.system.conftest import Shell
+from tests.system.conftest import Shell, sidecar_of
 from tests.system.test_command import journal
 
 RATES = ["--rate", "mux.write=none", "--rate", "mux.read=none", "--rate", "heygen=none"]
@@ -97,18 +94,6 @@ def test_a_file_that_was_renamed_before_the_kill_is_not_fetched_again(
     assert shell.run("resume", *QUICK).returncode == 0
     assert journal(sandbox)["requests"]["downloads"] == before
     assert shell.results()[0]["state"] == "done"
-
-
-def sidecar_of(process: subprocess.Popen[str]) -> int:
-    """The process that writes for a run, once there is one."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while True:
-        for child in map(int, children.read_text().split()):
-            with contextlib.suppress(OSError):
-                if b"batchcap.sidecar" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    return child
-        assert process.poll() is None
-        time.sleep(0.01)
 
 
 def test_a_run_whose_writing_process_is_killed_stops_and_is_resumed(

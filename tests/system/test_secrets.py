@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from batchcap.sandbox import FAULTS
-from tests.system.conftest import COMMAND, Shell
+from tests.system.conftest import COMMAND, Shell, sidecar_of
 from tests.system.test_command import journal
 
 TOKEN, SECRET, KEY = "tid-hunter2hunter2", "tsec-correct-horse", "hkey-battery-staple"
@@ -106,6 +108,7 @@ def killed_in_the_middle(shell: Shell, *arguments: str) -> dict[str, bytes]:
         assert process.poll() is None
         time.sleep(0.02)
     places = {"process list": Path(f"/proc/{process.pid}/cmdline").read_bytes()}
+    os.kill(sidecar_of(process), signal.SIGKILL)  # or it would tidy the ledger up
     process.kill()
     out, err = process.communicate(timeout=30)
     assert process.returncode == -9
