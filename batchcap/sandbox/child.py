@@ -18,6 +18,9 @@ import anyio.abc
 import orjson
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+_PROGRAM = "import sys; sys.path[:] = {}; from batchcap.cli import main; sys.exit(main())"
+"""With `-m`, a user's own `queue.py` in the working folder would be taken for Python's."""
+
 _STARTS_WITHIN = 30.0
 _STOPS_WITHIN = 10.0
 
@@ -32,8 +35,8 @@ async def sandbox_process(state: Path, *arguments: str) -> AsyncIterator[Mapping
 
     Raises `ChildFailedError` where it does not start.
     """
-    command = [sys.executable, "-m", "batchcap", "sandbox", "--json", "--until-stdin-closes"]
-    command += ["--state", str(state), *arguments]
+    command = [sys.executable, "-c", _PROGRAM.format(sys.path)]
+    command += ["sandbox", "--json", "--until-stdin-closes", "--state", str(state), *arguments]
     process = await anyio.open_process(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None, start_new_session=True
     )

@@ -6,7 +6,7 @@ of the CPU of a caption. A process of its own has its own lock.
 
 executor  the run's side: a process, and an `Executor` for each of its threads
 frames    what the two say to each other
-__main__  the process
+process   the other side
 
 It holds the run's lock (`ledger.lock`) too: a run that was killed has ended when
 what its sidecar had in hand is on disk, and not before.

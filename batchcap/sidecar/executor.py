@@ -24,6 +24,9 @@ from batchcap.sidecar.frames import Inbound, Outbound, mapped, shared_memory
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_PROGRAM = "import sys; sys.path[:] = {}; from batchcap.sidecar.process import main; main()"
+"""With `-m`, a user's own `socket.py` in the working folder would be taken for Python's."""
+
 
 @asynccontextmanager
 async def sidecar(threads: int) -> AsyncIterator[list[Channel]]:
@@ -109,7 +112,7 @@ def _started(threads: int) -> tuple[subprocess.Popen[bytes], list[tuple[socket.s
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until it ignores them
     try:
         process = subprocess.Popen(  # noqa: S603  # ourselves
-            [sys.executable, "-m", "batchcap.sidecar", *map(str, told)],
+            [sys.executable, "-c", _PROGRAM.format(sys.path), *map(str, told)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             start_new_session=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -100,3 +101,21 @@ def test_no_room_for_the_import_is_told_without_a_traceback(shell: Shell) -> Non
     assert ran.returncode == 3, ran.stderr
     assert "Traceback" not in ran.stderr
     assert "hint: " in ran.stderr
+
+
+def test_a_folder_with_files_named_like_pythons_own_is_worked_in(shell: Shell) -> None:
+    for module in ("socket", "pickle", "queue", "signal", "batchcap"):
+        (shell.folder / f"{module}.py").write_text("raise SystemExit('the wrong one')\n")
+    name = shell.manifest("video_translate_id\none\n")
+    command = Path(sys.executable).with_name("batchcap")
+    ran = subprocess.run(
+        [command, "run", name, "--sandbox"],
+        cwd=shell.folder,
+        env=shell.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert [one["state"] for one in shell.results()] == ["done"]

@@ -1,6 +1,6 @@
-"""`python -m batchcap.sidecar FAILPOINTS SOCKET MEMORY ...`: does what comes in.
+"""The process itself: does what comes in, a thread a socket.
 
-A thread for each socket; all are told as descriptors.
+Descriptors are told as arguments: FAILPOINTS SOCKET MEMORY SOCKET MEMORY ...
 
 Imports little, so that it is there at once. It ends with its parent: when the
 other ends of the sockets are closed, and what had arrived is done.
@@ -48,7 +48,3 @@ def _result(function: Callable[..., Any], arguments: Sequence[Any]) -> tuple[boo
         return True, function(*arguments)
     except Exception as error:
         return False, error
-
-
-if __name__ == "__main__":
-    main()
