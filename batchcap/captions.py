@@ -104,8 +104,7 @@ class Check:
 
     def _scan(self, block: bytes) -> None:
         """Counts the cues of complete lines; `block` begins with the end of the line before."""
-        if self._uncounted:
-            self._line()
+        self._line()
         cues = _plain(block)
         if cues is None or len(block) > MAX_LINE:
             cues = self._any(block)

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from batchcap.errors import RowError
+
 
 class Data:
     """Bytes that travel beside the pickle; in the other process, their length and their sum."""
@@ -35,3 +37,16 @@ def lingering(path: str) -> None:
     """Something that takes longer than the parent lives."""
     time.sleep(0.5)
     Path(path).write_text("done")
+
+
+def refused(code: str, message: str) -> None:
+    raise RowError(code, message)
+
+
+class Unknown:
+    """Cannot be made again on the other side."""
+
+    def __call__(self) -> None: ...
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return eval, ("nothing_of_this_name",)

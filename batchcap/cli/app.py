@@ -38,6 +38,7 @@ for verb in (run, resume, status, report, verify, audit, listen, sandbox):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status of the contract."""
+    _fill_standard()
     failpoints.arm(crash_at(os.environ))
     try:
         words = [STDIN if word == "-" else word for word in argv or sys.argv[1:]]
@@ -54,6 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return FAILED
     return result if isinstance(result, int) else DONE
+
+
+def _fill_standard() -> None:
+    """Nothing of ours takes the place of a standard stream that is closed (`<&-`)."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _stopped(error: BatchcapError | sqlite3.Error) -> int:

@@ -18,7 +18,10 @@ from batchcap.ledger.disk import check_disk
 from batchcap.ledger.schema import folder, refuse_links
 
 _MOMENT = 0.1
+_GRACE = 0.5
+"""Seconds that nobody is refused in: not everybody sees at once that a killed run is dead."""
 _PATIENCE = 60.0
+"""Seconds for the sidecar of a run that is dead."""
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -102,12 +105,13 @@ def _freed(file: TextIOWrapper) -> bool:
     `status` holds it for a moment to see whether somebody else does, and the sidecar
     of a run that was killed until it has done what it had in hand.
     """
-    until = time.monotonic() + _PATIENCE
+    began = time.monotonic()
     while True:
         time.sleep(_MOMENT)
         if _try(file):
             return True
-        if time.monotonic() > until or not _dead(_read(file)):
+        waited = time.monotonic() - began
+        if waited > (_PATIENCE if _dead(_read(file)) else _GRACE):
             return False
 
 

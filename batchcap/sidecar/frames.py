@@ -7,7 +7,6 @@ this program, and nobody else has the sockets.
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import pickle
@@ -26,7 +25,10 @@ def shared_memory() -> int:
     """The descriptor of memory to be shared with a child; -1 where the system has none."""
     if not hasattr(os, "memfd_create"):
         return -1
-    memory = os.memfd_create("batchcap")
+    try:
+        memory = os.memfd_create("batchcap")
+    except OSError:  # a kernel or a sandbox without it
+        return -1
     try:
         os.truncate(memory, _SHARED)
     except OSError:  # RLIMIT_FSIZE
@@ -36,11 +38,8 @@ def shared_memory() -> int:
 
 
 def mapped(memory: int) -> memoryview:
-    """The memory behind a descriptor, which is closed; empty for -1."""
-    if memory < 0:
-        return memoryview(b"")
-    with contextlib.closing(os.fdopen(memory, "r+b", buffering=0)) as file:
-        return memoryview(mmap.mmap(file.fileno(), _SHARED))
+    """The memory behind a descriptor, which is not needed any more then; empty for -1."""
+    return memoryview(mmap.mmap(memory, _SHARED) if memory >= 0 else b"")
 
 
 class Outbound:
@@ -59,7 +58,7 @@ class Outbound:
         told = pickle.dumps(message, 5, buffer_callback=buffers.append)
         data = [buffer.raw() for buffer in buffers]
         sizes = [one.nbytes for one in data]
-        through = free and sum(sizes) <= len(self._shared)
+        through = free and 0 < sum(sizes) <= len(self._shared)
         if through:
             begin = 0
             for size, one in zip(sizes, data, strict=True):

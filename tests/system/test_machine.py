@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.conftest import Shell
+from tests.system.conftest import Shell, sidecar_of
 
 LIFTED = ["--rate", "mux.write=none", "--rate", "mux.read=none", "--rate", "heygen=none"]
 
@@ -119,3 +120,23 @@ def test_a_folder_with_files_named_like_pythons_own_is_worked_in(shell: Shell) -
     )
     assert ran.returncode == 0, ran.stderr
     assert [one["state"] for one in shell.results()] == ["done"]
+
+
+def test_a_closed_standard_input_does_not_take_the_locks_place(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    name = shell.manifest("video_translate_id\n" + "".join(f"video-{n}\n" for n in range(300)))
+    command = [sys.executable, "-m", "batchcap", "run", name, "--rate", "heygen=100/s"]
+    process = subprocess.Popen(
+        ["sh", "-c", 'exec "$@" <&-', "sh", *command],
+        cwd=shell.folder,
+        env=shell.environment,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    held = os.path.realpath(shell.folder / "captions/.batchcap/lock")
+    open_there = Path(f"/proc/{sidecar_of(process)}/fd")
+    assert held in {os.path.realpath(one) for one in open_there.iterdir()}
+    process.kill()
+    process.wait()
+    assert shell.run("resume").returncode == 0

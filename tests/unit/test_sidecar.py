@@ -17,12 +17,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from batchcap.errors import FatalError
 from batchcap.sidecar.executor import Channel, sidecar
 from batchcap.sidecar.frames import Inbound, Outbound, mapped, shared_memory
-from tests.errands import Data, failing, measured, paused
+from tests.errands import Data, Unknown, failing, lingering, measured, paused, refused
 
 pytestmark = pytest.mark.anyio
 
@@ -145,6 +147,55 @@ async def test_it_is_gone_and_nothing_is_open_when_the_context_is_left() -> None
     assert len(set(counts)) == 1
 
 
+async def test_a_start_that_is_cancelled_leaves_nothing() -> None:
+    with anyio.fail_after(20):
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            async with sidecar(2):
+                await anyio.lowlevel.checkpoint()
+                pytest.fail("was not cancelled")
+        assert scope.cancelled_caught
+
+
+async def test_what_cannot_be_said_of_an_error_is_told_by_its_words() -> None:
+    async with one() as channel:
+        with pytest.raises(RuntimeError, match="RowError"):
+            await done(channel, refused, "code", "message")
+        assert await done(channel, abs, -1) == 1
+
+
+async def test_half_a_sidecar_is_none() -> None:
+    async with sidecar(2) as (whole, broken):
+        waiting = asyncio.ensure_future(done(whole, paused, 60))
+        with pytest.raises(FatalError, match="is gone"):
+            await done(broken, Unknown())
+        with pytest.raises(FatalError, match="is gone"):
+            await waiting
+
+
+async def test_what_had_arrived_is_done_though_nobody_waits(tmp_path: Path) -> None:
+    paths = [tmp_path / "first", tmp_path / "second"]
+    async with one() as channel:
+        for path in paths:
+            channel.submit(lingering, str(path))
+        await asyncio.sleep(0.2)
+    assert [path.read_text() for path in paths] == ["done", "done"]
+
+
+@pytest.mark.parametrize("more", range(8))
+async def test_too_few_descriptors_are_told(more: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(2)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + more, hard))
+    try:
+        with pytest.raises(FatalError, match="cannot start the process that writes"):
+            async with sidecar(2):
+                pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 async def test_one_that_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(FatalError, match="cannot start the process that writes"):
@@ -197,8 +248,8 @@ async def test_after_its_parent_was_killed_it_does_what_it_has_in_hand_and_ends(
 @pytest.mark.parametrize("free", [True, False])
 def test_messages_come_out_as_they_went_in_however_they_are_cut(free: bool) -> None:
     memory = shared_memory()
-    theirs = mapped(os.dup(memory))
-    outbound, inbound = Outbound(mapped(memory)), Inbound(theirs)
+    outbound, inbound = Outbound(mapped(memory)), Inbound(mapped(memory))
+    os.close(memory)
     given = [("a", Data(b"first" * 100)), ("b", 2), ("c", Data(b""), Data(b"x"))]
     found: list[Any] = []
     for message in given:
