@@ -5,7 +5,6 @@ The only file that knows every class.
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -35,6 +34,7 @@ from batchcap.settings import (
     secrets,
 )
 from batchcap.sidecar.executor import sidecar
+from batchcap.slots import Slots
 from batchcap.stopping import Stop
 from batchcap.store import CaptionStore
 from batchcap.transport import Api
@@ -135,7 +135,7 @@ class Run:
             executor = stack.enter_context(ThreadPoolExecutor(4)) if self._sidecar else None
             store = CaptionStore(self._settings.out, executor, sidecar=self._sidecar)
             stack.push_async_callback(store.drain)
-            downloads = asyncio.Semaphore(self._settings.downloads)
+            downloads = Slots(self._settings.downloads)
             lanes = [
                 await self._lane(stack, PROVIDERS[name], store, downloads)
                 for name in self._providers
@@ -163,7 +163,7 @@ class Run:
         stack: AsyncExitStack,
         entry: Entry,
         store: CaptionStore,
-        downloads: asyncio.Semaphore,
+        downloads: Slots,
     ) -> Lane:
         mine, stop = self._providers[entry.name], self._stops[entry.name]
         observer, now = self._observer, self._now

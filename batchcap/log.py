@@ -116,7 +116,9 @@ def _level(seconds: float) -> int:
 
 
 def observers(*each: Observer) -> Observer:
-    """One observer that tells several, in order."""
+    """One observer that tells several, in order; the log, where it is written."""
+    if not LOG.isEnabledFor(logging.ERROR):
+        each = tuple(one for one in each if one is not logged)
 
     def tell(event: Event) -> None:
         for one in each:

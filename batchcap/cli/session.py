@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_TALK = {LaneStopped, Warned, Paused}
+
 _YOUNG = 50_000
 """Objects made and not freed, after which the collector looks at the young ones."""
 
@@ -130,6 +132,8 @@ class Session:
 
     def _talk(self, event: Event) -> None:
         """What a person must see at once, beside the progress display."""
+        if type(event) not in _TALK:
+            return
         if isinstance(event, LaneStopped):
             print(f"error: {printable(event.message)}", file=sys.stderr)
             print(f"hint: {printable(event.hint)}", file=sys.stderr)
