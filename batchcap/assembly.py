@@ -297,10 +297,9 @@ async def work(  # noqa: PLR0913  # the choices of a run, given by name
     names = [name for name in PROVIDERS if name in waiting(connection, repairs=repairs)]
     providers = providers_in_use(names, environment, settings, sandbox=sandbox)
     async with AsyncExitStack() as stack:
-        reader = stack.enter_context(ThreadPoolExecutor(1, "ledger")) if threads else None
         commits, files = await stack.enter_async_context(sidecar(2)) if threads and names else _NONE
         ledger = SqliteLedger(
-            connection, settings.out, executor=reader, now=now, repairs=repairs, sidecar=commits
+            connection, settings.out, executor=None, now=now, repairs=repairs, sidecar=commits
         )
         hearing = Hearing(
             settings.listening,

@@ -1,4 +1,4 @@
-"""Statements in one transaction: what a commit does to the ledger's file.
+"""What commits and queries do to the ledger's file.
 
 Nothing here knows the loop, or what the statements say. It may run in a thread or
 in a `sidecar`, which starts the sooner the less is imported.
@@ -7,7 +7,7 @@ in a `sidecar`, which starts the sooner the less is imported.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ Kinds = Mapping[str, str | None]
 the boundary (`failpoints`) that it is to commit one."""
 
 Statement = tuple[str, tuple[Any, ...]]
+Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
 
 def opened(path: Path | str) -> sqlite3.Connection:
@@ -56,6 +57,16 @@ def commit(
 def commit_to(path: Path, kinds: Kinds, statements: Sequence[Statement]) -> list[None]:
     """The same on this process's own connection to the file. Raises `sqlite3.Error`."""
     return commit(_kept(path), kinds, statements)
+
+
+def query(connection: sqlite3.Connection, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The rows of a query. Raises `sqlite3.Error`."""
+    return connection.execute(sql, values).fetchall()
+
+
+def query_of(path: Path, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The same on this process's own connection to the file. Raises `sqlite3.Error`."""
+    return query(_kept(path), sql, values)
 
 
 _kept = cache(opened)

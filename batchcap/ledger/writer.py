@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 
-from batchcap.commits import Kinds, Statement, commit, commit_to
+from batchcap.commits import Kinds, Query, Statement, commit, commit_to, query, query_of
 from batchcap.grouping import Group
 from batchcap.ledger.schema import damaged, file
 from batchcap.model import Facts, Job, JobState, Outcome, Row, Work
@@ -75,10 +75,9 @@ _FINAL = {JobState.COMPLETED, JobState.ERRORED, JobState.CANCELLED, JobState.MIS
 class SqliteLedger:
     """The engine's `Ledger` and `Memory`, many facts to a commit.
 
-    Commits are made in the `sidecar` where there is one, otherwise by `executor` (of one
-    thread), without either in the loop (virtual time); what is read, by `executor` or in
-    the loop. `now` gives unix seconds. With `repairs`, only rows that were done once
-    are handed out.
+    Commits and queries are made in the `sidecar` where there is one, otherwise by `executor`
+    (of one thread), without either in the loop (virtual time). `now` gives unix seconds.
+    With `repairs`, only rows that were done once are handed out.
     """
 
     def __init__(
@@ -95,9 +94,13 @@ class SqliteLedger:
         self._repairs = repairs
         self._out = out
         self._now = now
-        self._executor = executor
-        work = partial(commit_to, file(out)) if sidecar else partial(commit, connection)
-        self._lines: Group[Statement, None] = Group(partial(work, _KINDS), sidecar or executor)
+        self._executor = sidecar or executor
+        if sidecar:
+            work = partial(commit_to, file(out), _KINDS)
+            self._query: Query = partial(query_of, file(out))
+        else:
+            work, self._query = partial(commit, connection, _KINDS), partial(query, connection)
+        self._lines: Group[Statement, None] = Group(work, self._executor)
         self._memory = dict(connection.execute("SELECT key, value FROM memory"))
 
     async def pending(self, provider: str, after: int, limit: int) -> list[Work]:
@@ -105,11 +108,13 @@ class SqliteLedger:
         page = (provider, after, limit, self._repairs)
         try:
             if self._executor is None:
-                return self._page(page)
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._executor, self._page, page)
+                found = self._query(_PENDING, page)
+            else:
+                loop = asyncio.get_running_loop()
+                found = await loop.run_in_executor(self._executor, self._query, _PENDING, page)
         except sqlite3.Error as error:
             raise damaged(self._out, error) from None
+        return [_work(one) for one in found]
 
     async def intend(self, row: Row) -> None:
         """See `interfaces.Ledger`."""
@@ -163,9 +168,6 @@ class SqliteLedger:
             await self._lines.do((sql, values))
         except sqlite3.Error as error:
             raise damaged(self._out, error) from None
-
-    def _page(self, page: tuple[str, int, int, bool]) -> list[Work]:
-        return [_work(one) for one in self.connection.execute(_PENDING, page)]
 
 
 def _work(found: Sequence[Any]) -> Work:
