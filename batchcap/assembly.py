@@ -298,9 +298,7 @@ async def work(  # noqa: PLR0913  # the choices of a run, given by name
     providers = providers_in_use(names, environment, settings, sandbox=sandbox)
     async with AsyncExitStack() as stack:
         commits, files = await stack.enter_async_context(sidecar(2)) if threads and names else _NONE
-        ledger = SqliteLedger(
-            connection, settings.out, executor=None, now=now, repairs=repairs, sidecar=commits
-        )
+        ledger = SqliteLedger(connection, settings.out, now=now, repairs=repairs, sidecar=commits)
         hearing = Hearing(
             settings.listening,
             webhooks_of(providers),

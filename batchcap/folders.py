@@ -33,7 +33,7 @@ from batchcap.failpoints import reach
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _OPEN_AT_ONCE = 16
-"""Part files that are open together (`descriptors` leaves room for them)."""
+"""Part files that are open together: few, whatever the system allows."""
 _ADVICE = getattr(os, "POSIX_FADV_DONTNEED", None)
 """Linux starts to write what will not be read soon; elsewhere `fsync` does all of it."""
 

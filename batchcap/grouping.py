@@ -1,7 +1,7 @@
 """Work that is cheaper by the batch: a sync of the disk serves all who wait.
 
 Whoever comes while a batch is under way shares the next one. The work runs in a
-thread, or inline once a turn of the loop where there must be none (virtual
+thread or another process, or inline once a turn of the loop where there must be none (virtual
 time); callers cannot tell the difference.
 """
 
@@ -17,8 +17,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _LINGER = 0.002
-"""Seconds for which a batch waits for company: waking a thread costs more than most of
-what is done there for one item."""
+"""Seconds for which a batch waits for company: waking a thread or a process costs more
+than most of what is done there for one item."""
 _COMPANY = 32
 """Items that are company enough: beyond that, waiting costs more than it saves."""
 

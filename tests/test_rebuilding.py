@@ -41,7 +41,7 @@ async def rebuilt(out: Path, rows: list[Row], provider: Any) -> tuple[Rebuilt, d
     with replaced(out) as connection:
         take_in(connection, [("m.csv", rows)], skip_invalid=False)
         doubt(connection, now())
-        ledger = SqliteLedger(connection, out, executor=None, now=now)
+        ledger = SqliteLedger(connection, out, now=now)
         await look_up(ledger, {"mux": provider}, now() + 60, now, found)
         take_files(connection, out, found)
     with closing(connect(out, create=False)) as connection:

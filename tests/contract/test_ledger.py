@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -64,39 +63,21 @@ pytestmark = pytest.mark.anyio
 Manifest = list[Row | InvalidRow]
 
 
-@pytest.fixture(params=["inline", "threaded", "sidecar"])
-def way(request: pytest.FixtureRequest) -> str:
-    """Where the work is done."""
-    return str(request.param)
-
-
-@pytest.fixture
-def executor(way: str) -> Iterator[Executor | None]:
-    if way == "inline":
-        yield None
-        return
-    with ThreadPoolExecutor(1) as pool:
-        yield pool
-
-
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     with closing(connect(tmp_path, create=True)) as opened:
         yield opened
 
 
-@pytest.fixture
+@pytest.fixture(params=["inline", "sidecar"])
 async def ledger(
-    way: str,
-    connection: sqlite3.Connection,
-    tmp_path: Path,
-    executor: Executor | None,
+    request: pytest.FixtureRequest, connection: sqlite3.Connection, tmp_path: Path
 ) -> AsyncIterator[SqliteLedger]:
     async with AsyncExitStack() as stack:
         apart = None
-        if way == "sidecar":
+        if request.param == "sidecar":
             (apart,) = await stack.enter_async_context(sidecar(1))
-        yield SqliteLedger(connection, tmp_path, executor=executor, now=now, sidecar=apart)
+        yield SqliteLedger(connection, tmp_path, now=now, sidecar=apart)
 
 
 def imported(connection: sqlite3.Connection, given: Manifest, name: str = "m.csv") -> Intake:
@@ -504,7 +485,7 @@ class TestMemory:
             ("pause.x", "2"),
             ("rate.y", "5.0"),
         ]
-        later = SqliteLedger(connection, tmp_path, executor=None, now=now)
+        later = SqliteLedger(connection, tmp_path, now=now)
         assert (later.recall("pause.x"), later.recall("rate.y")) == ("2", "5.0")
 
     async def test_a_note_is_durable_with_the_next_write(
@@ -1142,6 +1123,6 @@ async def test_inline_the_clock_does_not_move_for_a_write(
     connection: sqlite3.Connection, tmp_path: Path
 ) -> None:
     imported(connection, many(1))
-    ledger, started = SqliteLedger(connection, tmp_path, executor=None, now=now), clock()
+    ledger, started = SqliteLedger(connection, tmp_path, now=now), clock()
     await ledger.intend(await first(ledger))
     assert clock() - started < 1e-3

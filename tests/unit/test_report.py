@@ -55,7 +55,7 @@ async def filled(connection: Connection, out: Path) -> None:
         row(4, provider="heygen", language=None, params={}),
     ]
     take_in(connection, [("m.csv", rows)], skip_invalid=True)
-    ledger = SqliteLedger(connection, out, executor=None, now=lambda: EPOCH)
+    ledger = SqliteLedger(connection, out, now=lambda: EPOCH)
     works = await ledger.pending("mux", 0, 10)
     first, second = (work.row for work in works)
     await ledger.intend(first)
