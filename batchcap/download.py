@@ -108,7 +108,7 @@ class CaptionDownloader:
             await self._held.acquire()
             try:
                 self._stop.check()
-                async with self._hosts.open(link) as body:
+                with await self._hosts.open(link) as body:
                     head, size = [], 0
                     while piece := await body():
                         head.append(piece)

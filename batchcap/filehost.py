@@ -9,10 +9,9 @@ by the addresses that they resolve to, at the moment of connecting.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from yarl import URL
 
@@ -33,6 +32,9 @@ from batchcap.interfaces import Observer
 from batchcap.retry import retry_after
 from batchcap.transport import USER_AGENT
 
+if TYPE_CHECKING:
+    from types import TracebackType
+
 __all__ = ["Body", "FileHosts", "allowed"]
 
 _HOPS = 5
@@ -49,6 +51,31 @@ _REFUSED = frozenset({400, 401, 403, 404, 410, 412})
 or 404; stream.mux.com 404 or 412 while a new track is not ready."""
 
 _PATIENCE = Patience(connect=10.0, silence=30.0, head=60.0, whole=1800.0)
+
+
+class Opened:
+    """A file on its way: a `with` gives its body and is done with it at the end.
+
+    What fails while it is read is raised as `Unavailable`.
+    """
+
+    __slots__ = ("_body", "_response")
+
+    def __init__(self, response: Response, body: Body) -> None:
+        self._response, self._body = response, body
+
+    def __enter__(self) -> Body:
+        return self._body
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._response.__exit__(kind, error, trace)
+        if isinstance(error, HttpFailure):
+            raise _failed(error) from None
 
 
 class FileHosts:
@@ -68,24 +95,22 @@ class FileHosts:
     async def __aexit__(self, *_: object) -> None:
         await self._client.close()
 
-    @asynccontextmanager
-    async def open(self, link: str) -> AsyncIterator[Body]:
-        """The decoded body behind a link.
+    async def open(self, link: str) -> Opened:
+        """What is behind a link.
 
         Raises `LinkExpired` where the host refuses it, `Unavailable` where another
-        try may help (a body that was cut is found here too), and `RowError`
-        "link_dead" where the link leads to a place that is not allowed.
+        try may help, and `RowError` "link_dead" where the link leads to a place that is
+        not allowed.
         """
         try:
-            with await self._follow(link) as response:
-                self._judge(response)
-                yield decoded(response)
+            response = await self._follow(link)
+            return Opened(response, self._body(response))
         except Forbidden as error:
             raise RowError("link_dead", str(error)) from None
         except InvalidAddress as error:
             raise RowError("link_dead", f"the link is {error}") from None
         except HttpFailure as error:
-            raise Unavailable(f"the file host failed: {error}") from None
+            raise _failed(error) from None
 
     async def _follow(self, link: str) -> Response:
         for _ in range(_HOPS + 1):
@@ -99,6 +124,15 @@ class FileHosts:
             with response:
                 link = _joined(link, target)
         raise RowError("link_dead", f"the link is redirected more than {_HOPS} times")
+
+    def _body(self, response: Response) -> Body:
+        """What the host sends; where that is no file, the response is done with."""
+        try:
+            self._judge(response)
+            return decoded(response)
+        except BaseException:
+            with response:
+                raise
 
     def _judge(self, response: Response) -> None:
         if response.status == 200:
@@ -122,6 +156,10 @@ class FileHosts:
         if not _may_be_asked(host, self._loopback):
             raise Forbidden(f"the link leads to {host}, which is not a public address")
         return address
+
+
+def _failed(error: HttpFailure) -> Unavailable:
+    return Unavailable(f"the file host failed: {error}")
 
 
 @lru_cache(maxsize=256)

@@ -49,7 +49,8 @@ class Response:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.status, self.headers = 0, dict[str, str]()
+        self.status = 0
+        self.headers: dict[str, str] = {}
         self._pieces: list[bytes] = []
         self._size = 0
         self._whole = False
@@ -126,6 +127,9 @@ class Connection(asyncio.Protocol):
         gone: Callable[[Connection], None],
     ) -> None:
         self.loop, self._watch, self._free, self._gone = loop, watch, free, gone
+        self._told: dict[bytes, bytes] = {}
+        self.on_header = self._told.setdefault
+        """See `httptools`. Called for each header, and for trailers: it knows no Python."""
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._response: Response | None = None
@@ -236,24 +240,20 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """See `httptools`."""
+        self._told.clear()
         if self._response is None:  # or it would pass for the answer to the next request
             self.fail("the peer spoke unasked")
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """See `httptools`."""
-        if self._response is not None and not self._response.status:  # or it is a trailer
-            told = value.decode("utf-8", "surrogateescape")
-            self._response.headers.setdefault(name.decode("latin-1").lower(), told)
-
     def on_headers_complete(self) -> None:
         """See `httptools`."""
-        if self._response is None:
-            return
         status = self._parser.get_status_code()
-        if status < 200:  # 103 Early Hints and its like: the answer is still to come
-            self._response.headers.clear()
+        if self._response is None or status < 200:  # 103 Early Hints: the answer is to come
             return
         self._response.status = status
+        self._response.headers = {  # of one that was sent twice, the first comes last
+            name.decode("latin-1").lower(): value.decode("utf-8", "surrogateescape")
+            for name, value in reversed(self._told.items())
+        }
 
     def on_body(self, body: bytes) -> None:
         """See `httptools`."""

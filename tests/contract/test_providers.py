@@ -73,11 +73,9 @@ async def test_a_job_is_followed_to_a_link_that_holds_a_caption(name: str) -> No
         assert job.state is JobState.COMPLETED
         link = await here.provider.link(mine, job, ())
         assert link is not None
-        async with (
-            FileHosts(loopback=True, observer=here.observe, now=now) as hosts,
-            hosts.open(link) as opened,
-        ):
-            body = b"".join([piece async for piece in pieces(opened)])
+        async with FileHosts(loopback=True, observer=here.observe, now=now) as hosts:
+            with await hosts.open(link) as opened:
+                body = b"".join([piece async for piece in pieces(opened)])
         assert body.startswith(b"WEBVTT")
         assert not here.warnings
 
@@ -225,13 +223,12 @@ async def test_an_expired_link_is_told_apart_and_a_fresh_one_is_had(name: str) -
         async with FileHosts(loopback=True, observer=here.observe, now=now) as hosts:
             assert old.link is not None
             with pytest.raises(LinkExpired):
-                async with hosts.open(old.link):
-                    pass
+                await hosts.open(old.link)
             again = await looked(here.provider, mine, job)
             fresh = await here.provider.link(mine, again, {old.link})
             assert fresh is not None
             assert fresh != old.link
-            async with hosts.open(fresh) as body:
+            with await hosts.open(fresh) as body:
                 assert (await body()).startswith(b"WEBVTT")
 
 

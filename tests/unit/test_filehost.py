@@ -28,7 +28,7 @@ async def hosts(
 
 
 async def fetch(made: FileHosts, link: str) -> bytes:
-    async with made.open(link) as body:
+    with await made.open(link) as body:
         return b"".join([piece async for piece in pieces(body)])
 
 
