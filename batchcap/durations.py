@@ -9,6 +9,7 @@ no forecast: length in a language, language, provider, a guess.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import msgspec
 import orjson
@@ -109,8 +110,7 @@ class Durations:
     def learn(self, kind: tuple[str, ...], seconds: float) -> None:
         """A job of this kind took so long."""
         value = math.log(min(max(seconds, _SHORTEST), _LONGEST))
-        for depth in range(len(kind) + 1):
-            name = "/".join(kind[:depth])
+        for name in _path(kind):
             if name in self._seen or len(self._seen) < _KINDS:
                 self._seen.setdefault(name, _Seen()).add(value)
         self._laws.clear()
@@ -122,8 +122,8 @@ class Durations:
         """What to expect of a job of this kind."""
         if kind not in self._laws:
             mean, variance = _GUESS
-            for depth in range(len(kind) + 1):
-                seen = self._seen.get("/".join(kind[:depth]))
+            for name in _path(kind):
+                seen = self._seen.get(name)
                 if seen is not None:
                     mean, variance = seen.blended(mean, variance)
             self._laws[kind] = Law(mean, math.sqrt(max(variance, _LEAST_SIGMA**2)))
@@ -135,6 +135,12 @@ class Durations:
             self._unsaved = 0
             kept = {name: [one.count, one.mean, one.spread] for name, one in self._seen.items()}
             self._memory.note(self._key, orjson.dumps(kept).decode())
+
+
+@lru_cache(maxsize=_KINDS)
+def _path(kind: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of a kind and of all that are more general, which come first."""
+    return tuple("/".join(kind[:depth]) for depth in range(len(kind) + 1))
 
 
 def _recalled(text: str | None) -> dict[str, _Seen]:

@@ -16,10 +16,10 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-_LINGER = 0.002
+_LINGER = 0.005
 """Seconds for which a batch waits for company: waking a thread or a process costs more
 than most of what is done there for one item."""
-_COMPANY = 32
+_COMPANY = 64
 """Items that are company enough: beyond that, waiting costs more than it saves."""
 
 

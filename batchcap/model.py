@@ -57,9 +57,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, values: Sequence[Any]) -> Row:
         """A row of its fields in their order, `params` and `meta` as JSON: as it is kept."""
-        fields = dict(zip(cls.__struct_fields__, values, strict=True))
-        loaded = {name: orjson.loads(fields[name]) for name in ("params", "meta")}
-        return cls(**{**fields, **loaded})
+        *known, params, meta, origin = values
+        fields = (*known, orjson.loads(params), orjson.loads(meta), origin)
+        return cls(**dict(zip(cls.__struct_fields__, fields, strict=True)))
 
 
 class InvalidRow(msgspec.Struct, frozen=True, kw_only=True):

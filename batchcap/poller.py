@@ -126,7 +126,7 @@ class Poller:
         took = job.took
         if took is None and watch.asked is not None:
             took = (self._clock() + watch.asked) / 2 - watch.since
-        if took is not None and job.state in {JobState.COMPLETED, JobState.ERRORED}:
+        if took is not None and job.state in (JobState.COMPLETED, JobState.ERRORED):
             self.durations.learn(watch.kind, took)
 
     def hear(self, job: Job) -> None:

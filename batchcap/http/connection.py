@@ -152,7 +152,6 @@ class Connection(asyncio.Protocol):
         response = self._response = Response(self)
         self._head, self._patience = 0, patience
         self._began = self._heard = self.loop.time()
-        self._watch.follow(self)
         self._transport.write(request)
         if sent is not None:
             sent()
@@ -165,7 +164,6 @@ class Connection(asyncio.Protocol):
             self._held_up = False
             self._heard = self.loop.time()  # the silence was ours
             self._transport.resume_reading()
-            self._watch.follow(self)
 
     def idled(self) -> float:
         """Seconds since it was busy."""
@@ -208,6 +206,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is not one by name
+        self._heard = self.loop.time()
+        self._watch.follow(self)
         if hasattr(select, "poll"):
             self._poll = select.poll()
             self._poll.register(transport.get_extra_info("socket"), select.POLLIN)
@@ -277,7 +277,6 @@ class Connection(asyncio.Protocol):
         response.end(None)
         self.flow()
         if keep:
-            self._watch.follow(self)
             self._free(self)
         else:
             self.fail("the peer closes it")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple, Protocol
 
-_EARLY = 2e-3
-"""Seconds by which a timer may be early: uvloop's clock counts milliseconds."""
+_EVERY = 0.25
+"""Seconds from one look to the next; nothing that is waited for is shorter, and a timer of
+its own for each request costs more than the look."""
 
 
 class Patience(NamedTuple):
@@ -26,24 +27,22 @@ class Waiting(Protocol):
         ...
 
     def too_late(self) -> None:
-        """Now it is. Watched no more."""
+        """Now it is."""
         ...
 
 
 class Watch:
-    """One timer for all that wait, instead of one that each would set and cancel."""
+    """One timer for all that wait; whoever is late hears of it within `_EVERY` seconds."""
 
     def __init__(self) -> None:
         self._waiting: set[Waiting] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._wakes = 0.0
 
     def follow(self, waiting: Waiting) -> None:
-        """Watch it; to be said again where it may be due earlier than it was."""
+        """Watch it until it leaves."""
         self._waiting.add(waiting)
-        due = waiting.due()
-        if self._timer is None or due < self._wakes:
-            self._wake(due)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_EVERY, self._look)
 
     def leave(self, waiting: Waiting) -> None:
         """Watch it no more. The timer finds out by itself."""
@@ -56,17 +55,9 @@ class Watch:
             self._timer.cancel()
             self._timer = None
 
-    def _wake(self, when: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._wakes = when
-        self._timer = asyncio.get_running_loop().call_at(when, self._look)
-
     def _look(self) -> None:
-        self._timer = None
-        now = asyncio.get_running_loop().time() + _EARLY
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         for waiting in [one for one in self._waiting if one.due() <= now]:
-            self._waiting.discard(waiting)
             waiting.too_late()
-        if self._waiting:
-            self._wake(min(one.due() for one in self._waiting))
+        self._timer = loop.call_later(_EVERY, self._look) if self._waiting else None

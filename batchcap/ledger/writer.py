@@ -69,7 +69,7 @@ _KINDS: Kinds = {
     _NOTED: None,
 }
 
-_FINAL = {JobState.COMPLETED, JobState.ERRORED, JobState.CANCELLED, JobState.MISSING}
+_FINAL = (JobState.COMPLETED, JobState.ERRORED, JobState.CANCELLED, JobState.MISSING)
 
 
 class SqliteLedger:
