@@ -56,6 +56,15 @@ def until(true: Callable[[], Any]) -> None:
         time.sleep(0.05)
 
 
+def knows(shell: Shell, jobs: int) -> bool:
+    """Whether so many jobs are in the ledger."""
+    ledger = shell.folder / "captions/.batchcap/ledger.sqlite"
+    with suppress(sqlite3.Error), closing(sqlite3.connect(ledger)) as connection:
+        found = connection.execute("SELECT count(*) FROM creates WHERE job_id NOT NULL")
+        return bool(found.fetchone()[0] >= jobs)
+    return False
+
+
 def free_port() -> int:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         port: int = server.getsockname()[1]
@@ -245,17 +254,9 @@ def test_a_demo_that_was_killed_goes_on_by_the_same_command(shell: Shell) -> Non
     name = mixed(shell, 60)
     command = ["run", name, "--sandbox", "--listen", f"127.0.0.1:{free_port()}", "--settle=1s"]
     paced = [*command, "--rate=mux.write=30/s", *UNLIMITED[1:]]
-    ledger = shell.folder / "captions/.batchcap/ledger.sqlite"
-
-    def begun(jobs: int) -> bool:
-        with suppress(sqlite3.Error), closing(sqlite3.connect(ledger)) as connection:
-            found = connection.execute("SELECT count(*) FROM creates WHERE job_id NOT NULL")
-            return bool(found.fetchone()[0] >= jobs)
-        return False
-
     for jobs in (10, 30):
         with running(shell, *paced) as run:
-            until(partial(begun, jobs))
+            until(partial(knows, shell, jobs))
             run.process.kill()
             assert run.ended() == -signal.SIGKILL
     ran = shell.run(*command, "--json")
@@ -360,7 +361,7 @@ def test_a_run_that_starts_after_the_events_came_uses_them(here: Shell) -> None:
     with listening(here) as listener:
         send_to(here.environment, listener.said["webhooks"])
         with running(here, "run", name, *rates) as run:
-            until(lambda: len(journal(here.environment)["creates"]) == 30)
+            until(partial(knows, here, 30))
             run.process.kill()
         until(inbox_of(listener, job_ids=30))
         assert listener.stop()[0] == 0
