@@ -156,6 +156,21 @@ async def test_auto_falls_back_to_v2_once_and_remembers(tmp_path: Path) -> None:
     assert set(ran.states().values()) == set(again.states().values()) == {"done"}
 
 
+async def test_v2_asks_in_vain_with_a_tenth_of_the_quota(tmp_path: Path) -> None:
+    """So that a caption which is there does not wait behind a hundred that are not."""
+    rows = [heygen_row(f"video-{n}") for n in range(100)]
+    options = SandboxOptions(heygen_running=1.0, heygen_finish_seconds=3600)
+    async with Sandbox(options) as sandbox:
+        rates, learned = {"heygen": 5.0}, frozenset[str]()
+        ran = await run_rows(sandbox, tmp_path, rows, heygen_api="v2", rates=rates, learned=learned)
+        journal = sandbox.journal
+    assert set(ran.states().values()) == {"done"}
+    times = [entry.time for entry in journal.requests]
+    first_look, at_the_end, settled = 2, 1, 1
+    vain = len(times) - len(rows) * (first_look + at_the_end + settled)
+    assert vain <= 0.1 * 5 * (times[-1] - times[0])
+
+
 @pytest.mark.parametrize("gone", ["gone404", "gone410"])
 @pytest.mark.parametrize("body", ["json", "html"])
 async def test_a_retired_route_is_no_missing_video(tmp_path: Path, gone: str, body: str) -> None:

@@ -89,7 +89,7 @@ class HeyGen:
             self._observer(Warned("heygen: v3 does not answer here, going on with v2"))
             self._version, self._deciding = "v2", False
             return await self.poll(job_ids, report)
-        if self._version == "v3" or requests:
+        if self._version == "v3":  # v2 may not have been asked anything
             self._decided()
         return requests
 

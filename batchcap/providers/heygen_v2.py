@@ -7,6 +7,7 @@ documented, so anything but a link is followed by the state.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from batchcap.answers import Answer, text
@@ -18,6 +19,8 @@ from batchcap.providers.heygen_words import RouteGone, Words, check, refused, to
 from batchcap.transport import Api, segment
 
 _ROOT = "/v2/video_translate"
+_AT_ONCE = 8
+"""Questions that are asked together."""
 
 
 class V2:
@@ -30,14 +33,22 @@ class V2:
         self._route_checked = False
 
     def cost(self, count: int) -> int:
-        """Each row's own look."""
+        """v2 knows no bulk question."""
         return count
 
     async def poll(self, job_ids: Sequence[str], report: Report) -> int:
-        """v2 knows no bulk question: every due row looks for itself."""
+        """Asks about those that were seen running, one by one.
+
+        The rows of all others look for themselves: their captions may be there already.
+        """
         for job_id in job_ids:
-            report(Job(id=job_id, state=JobState.ENDED))
-        return 0
+            if job_id not in self._running:
+                report(Job(id=job_id, state=JobState.ENDED))
+        known = [job_id for job_id in job_ids if job_id in self._running]
+        for start in range(0, len(known), _AT_ONCE):
+            together = known[start : start + _AT_ONCE]
+            await asyncio.gather(*(self._again(job_id, report) for job_id in together))
+        return len(job_ids)
 
     async def look(self, job_id: str) -> Job:
         """The link where there is one, else the state.
@@ -47,7 +58,7 @@ class V2:
         """
         if job_id not in self._running and (link := await self._caption(job_id)):
             return Job(id=job_id, state=JobState.COMPLETED, link=link)
-        job = await self._status(job_id)
+        job = await self._status(job_id, Priority.FINISH)
         if job.state is JobState.RUNNING:
             self._running.add(job_id)
         elif job_id in self._running:
@@ -55,6 +66,16 @@ class V2:
             if job.state is JobState.COMPLETED:
                 return Job(id=job_id, state=job.state, link=await self._caption(job_id))
         return job
+
+    async def _again(self, job_id: str, report: Report) -> None:
+        """Whether it still runs; how it ended is for its row to find out."""
+        try:
+            job = await self._status(job_id, Priority.POLL)
+        except RowError:
+            job = Job(id=job_id, state=JobState.ENDED)
+        if job.state is not JobState.RUNNING:
+            self._running.discard(job_id)
+            report(Job(id=job_id, state=JobState.ENDED))
 
     async def _caption(self, job_id: str) -> str | None:
         query = {"video_translate_id": job_id, "caption_type": "vtt"}
@@ -65,8 +86,8 @@ class V2:
             return None
         return text(answer.data().get("caption_url")) or None
 
-    async def _status(self, job_id: str) -> Job:
-        answer = await self._api.get(f"{_ROOT}/{segment(job_id)}", priority=Priority.FINISH)
+    async def _status(self, job_id: str, priority: Priority) -> Job:
+        answer = await self._api.get(f"{_ROOT}/{segment(job_id)}", priority=priority)
         check(answer)
         if answer.status == 404:
             await self._check_route(answer)
