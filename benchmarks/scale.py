@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks import contenders, machine, plot, table
+from benchmarks.measuring import own_peak
 from benchmarks.options import PROVIDERS, Workplace, add_places, add_revision, workplace
 from benchmarks.publishing import as_json
 from benchmarks.revisions import unpacked
@@ -117,7 +118,7 @@ def _cells(results: Sequence[Result]) -> Iterator[str]:
     for one in results:
         yield f"{one.items / median(sample.wall for sample in one.samples):,.0f}"
     for one in results:
-        yield f"{median(sample.peak for sample in one.samples) / 1e6:,.0f}"
+        yield table.megabytes(median(sample.peak for sample in one.samples), own_peak())
 
 
 def _write(

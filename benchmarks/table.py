@@ -43,6 +43,11 @@ def markdown(table: Table) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def megabytes(peak: float, floor: int) -> str:
+    """A peak of memory, both in bytes; not above `floor` it cannot be told."""
+    return f"{peak / 1e6:,.0f}" if peak > floor else f"≤ {floor / 1e6:,.0f}"
+
+
 def _row(result: Result, first: Result, floor: int) -> Sequence[str]:
     cpu, walls = result.cpu(), [one.wall for one in result.samples]
     marginal = result.marginal()
@@ -59,7 +64,7 @@ def _row(result: Result, first: Result, floor: int) -> Sequence[str]:
         f"{result.items / median(walls):,.0f}",
         f"{median(walls):,.2f}",
         f"{min(walls):,.2f}–{max(walls):,.2f}",
-        f"{peak / 1e6:,.0f}" if peak > floor else f"≤ {floor / 1e6:,.0f}",
+        megabytes(peak, floor),
         f"{result.requests():.3f}",
         f"{result.server_share():.0%}",
     )
