@@ -54,9 +54,9 @@ _PATIENCE = Patience(connect=10.0, silence=30.0, head=60.0, whole=1800.0)
 
 
 class Opened:
-    """A file on its way: a `with` gives its body and is done with it at the end.
+    """A file on its way: a `with` gives its decoded body and is done with it at the end.
 
-    What fails while it is read is raised as `Unavailable`.
+    What fails while it is read, a body that was cut too, is raised as `Unavailable`.
     """
 
     __slots__ = ("_body", "_response")

@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
         self.loop, self._watch, self._free, self._gone = loop, watch, free, gone
         self._told: dict[bytes, bytes] = {}
         self.on_header = self._told.setdefault
-        """See `httptools`. Called for each header, and for trailers: it knows no Python."""
+        """See `httptools`. Called for each header, and each trailer; no Python in between."""
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._response: Response | None = None
