@@ -30,7 +30,7 @@ _TIMING = re.compile(rb"\n[ \t]*(%b)[ \t]*-->[ \t]*(%b)(?=[ \t\n])" % (_TIME, _T
 _AROUND_ARROW = re.compile(rb"-->.{14}(?<=\n(.{29})[ \t\n]|.{31})", re.DOTALL)
 """What may be a timing as nearly every file writes all of them, or b"" where an arrow is in
 something else; what is in it is looked at in all of them together (`_plain`), which takes
-half the time. Arrows at either end of the text are not seen (`_UNSEEN` bytes)."""
+two thirds of the time. Arrows at either end of the text are not seen (`_UNSEEN` bytes)."""
 
 _UNSEEN = 16
 

@@ -40,6 +40,7 @@ class V2:
         """Asks about those that were seen running, one by one.
 
         The rows of all others look for themselves: their captions may be there already.
+        What is returned counts a request for each of them too.
         """
         for job_id in job_ids:
             if job_id not in self._running:
