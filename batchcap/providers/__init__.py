@@ -1,13 +1,14 @@
 """The providers, in an explicit table.
 
-A third one is one file here that fills an `Entry`, and one line in `PROVIDERS`;
+A third one is one folder here that fills an `Entry`, and one line in `PROVIDERS`;
 `tests/contract/test_providers.py` then runs against it too.
 """
 
 from __future__ import annotations
 
-from batchcap.providers import heygen, mux
-from batchcap.providers.entry import Entry, Parts
+from batchcap.providers.heygen import provider as heygen
+from batchcap.providers.mux import provider as mux
+from batchcap.providers.registry import Entry, Parts
 
 PROVIDERS: dict[str, Entry] = {
     "mux": mux.ENTRY,

@@ -14,8 +14,8 @@ from aiohttp import web
 
 from batchcap.interfaces import Provider
 from batchcap.model import Job, JobState
-from batchcap.providers.heygen_v3 import V3
-from batchcap.providers.heygen_words import Words
+from batchcap.providers.heygen.schema import Words
+from batchcap.providers.heygen.v3 import V3
 from batchcap.sandbox import Sandbox, SandboxOptions, heygen_ids
 from batchcap.stopping import Stop
 from batchcap.transport import Api

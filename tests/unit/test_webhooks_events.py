@@ -11,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchcap.model import Job, JobState
-from batchcap.providers import heygen_webhooks, mux_webhooks
+from batchcap.providers.heygen import webhooks as heygen_webhooks
+from batchcap.providers.mux import webhooks as mux_webhooks
 from batchcap.webhooks.notice import Notice
 from tests.senders import (
     LINK,

@@ -15,7 +15,7 @@ import orjson
 
 from batchcap.answers import as_object, text
 from batchcap.model import Job, JobState
-from batchcap.providers.heygen_words import NAME
+from batchcap.providers.heygen.schema import NAME
 from batchcap.webhooks.notice import LONGEST_ID, Notice, Webhook
 from batchcap.webhooks.signing import header, signed
 

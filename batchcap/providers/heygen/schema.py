@@ -11,7 +11,7 @@ from batchcap.errors import RowError
 from batchcap.events import Warned
 from batchcap.interfaces import Observer
 from batchcap.model import Failure, Job, JobState, Json
-from batchcap.providers.refusals import check_access, rejected
+from batchcap.providers.http_errors import check_access, rejected
 
 NAME = "heygen"
 CREDENTIALS = ("HEYGEN_API_KEY",)

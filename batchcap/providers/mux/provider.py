@@ -17,12 +17,10 @@ from batchcap.errors import FatalError, RowError, RowSkipped, Unavailable
 from batchcap.interfaces import Leaving, Report
 from batchcap.model import Create, Facts, Job, JobState, Json, Record, Row
 from batchcap.pacing import Priority
-from batchcap.providers.entry import Entry, Parts
-from batchcap.providers.mux_assets import Asset, Assets
-from batchcap.providers.mux_history import History, same_work
-from batchcap.providers.mux_signing import PlaybackSigner
-from batchcap.providers.mux_webhooks import WEBHOOK
-from batchcap.providers.mux_words import (
+from batchcap.providers.http_errors import check_access, rejected
+from batchcap.providers.mux.assets import Asset, Assets
+from batchcap.providers.mux.job_history import History, same_work
+from batchcap.providers.mux.schema import (
     GOOD,
     Words,
     body,
@@ -33,7 +31,9 @@ from batchcap.providers.mux_words import (
     tag,
     tagged,
 )
-from batchcap.providers.refusals import check_access, rejected
+from batchcap.providers.mux.signing import PlaybackSigner
+from batchcap.providers.mux.webhooks import WEBHOOK
+from batchcap.providers.registry import Entry, Parts
 from batchcap.transport import segment
 
 ROBOTS = "/robots/v0"

@@ -15,7 +15,7 @@ from batchcap.errors import RowError
 from batchcap.interfaces import Report
 from batchcap.model import Job, JobState
 from batchcap.pacing import Priority
-from batchcap.providers.heygen_words import RouteGone, Words, check, refused, told_error
+from batchcap.providers.heygen.schema import RouteGone, Words, check, refused, told_error
 from batchcap.transport import Api, segment
 
 _ROOT = "/v2/video_translate"

@@ -16,7 +16,7 @@ from batchcap.errors import RowError
 from batchcap.interfaces import Report
 from batchcap.model import Failure, Job, JobState
 from batchcap.pacing import Priority
-from batchcap.providers.heygen_words import RouteGone, Words, check
+from batchcap.providers.heygen.schema import RouteGone, Words, check
 from batchcap.transport import Api, segment
 
 _ROOT = "/v3/video-translations"

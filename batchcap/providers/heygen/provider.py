@@ -15,11 +15,11 @@ from batchcap.errors import FatalError
 from batchcap.events import Warned
 from batchcap.interfaces import Leaving, Report
 from batchcap.model import Create, Facts, Job, JobState, Row
-from batchcap.providers.entry import Entry, Parts
-from batchcap.providers.heygen_v2 import V2
-from batchcap.providers.heygen_v3 import V3
-from batchcap.providers.heygen_webhooks import WEBHOOK
-from batchcap.providers.heygen_words import CREDENTIALS, NAME, RouteGone, Words
+from batchcap.providers.heygen.schema import CREDENTIALS, NAME, RouteGone, Words
+from batchcap.providers.heygen.v2 import V2
+from batchcap.providers.heygen.v3 import V3
+from batchcap.providers.heygen.webhooks import WEBHOOK
+from batchcap.providers.registry import Entry, Parts
 
 _REMEMBERED = "heygen.api"
 

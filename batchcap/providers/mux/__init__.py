@@ -1,0 +1,9 @@
+"""Mux Robots v0: translate-captions jobs, one for each row.
+
+provider.py     the `Provider`: create, find, poll, link
+schema.py       the fields of jobs and creates, and what they mean
+assets.py       the tracks and playback ids of an asset, read once for many rows
+job_history.py  the jobs that an asset has had
+signing.py      tokens for signed playback ids
+webhooks.py     signatures and events
+"""
