@@ -20,7 +20,7 @@ from batchcap.engine import Engine, Lane, Policy
 from batchcap.errors import FatalError, UsageError
 from batchcap.filehost import FileHosts
 from batchcap.hearing import Announce, Hearing, webhooks_of
-from batchcap.interfaces import Memory, Observer, Provider
+from batchcap.interfaces import KeyValueStore, Observer, Provider
 from batchcap.ledger import SqliteLedger, waiting
 from batchcap.pacing import Bucket
 from batchcap.poller import Poller
@@ -54,7 +54,7 @@ class Reach:
     def __init__(
         self,
         settings: Settings,
-        memory: Memory,
+        memory: KeyValueStore,
         providers: Mapping[str, ProviderSettings],
         observer: Observer,
         now: Callable[[], float],
@@ -187,12 +187,12 @@ class Run:
         )
 
 
-def claim_origins(ledger: Memory, providers: Mapping[str, ProviderSettings]) -> None:
+def claim_origins(ledger: KeyValueStore, providers: Mapping[str, ProviderSettings]) -> None:
     """A ledger belongs to one origin per provider; raise `UsageError` for another one."""
     for name, mine in providers.items():
-        _check_origin(name, ledger.recall(f"origin.{name}"), mine.origin)
+        _check_origin(name, ledger.get(f"origin.{name}"), mine.origin)
     for name, mine in providers.items():
-        ledger.note(f"origin.{name}", mine.origin)
+        ledger.set(f"origin.{name}", mine.origin)
 
 
 def check_beforehand(
@@ -243,7 +243,7 @@ def providers_in_use(
 @asynccontextmanager
 async def asking(
     settings: Settings,
-    memory: Memory,
+    memory: KeyValueStore,
     names: list[str],
     environment: Mapping[str, str],
     observer: Observer,
@@ -309,8 +309,8 @@ async def work(  # noqa: PLR0913  # the choices of a run, given by name
             now=now,
         )
         claim_origins(ledger, providers)
-        died_at = ledger.recall(_OPEN) or None
-        ledger.note(_OPEN, died_at or repr(now()))
+        died_at = ledger.get(_OPEN) or None
+        ledger.set(_OPEN, died_at or repr(now()))
         try:
             run = Run(
                 settings,
@@ -323,7 +323,7 @@ async def work(  # noqa: PLR0913  # the choices of a run, given by name
                 hearing=hearing,
             )
             fatal = await run.work(float(died_at) if died_at else None)
-            ledger.note(_OPEN, "")
+            ledger.set(_OPEN, "")
             return fatal
         finally:
             with anyio.CancelScope(shield=True):

@@ -14,7 +14,7 @@ from functools import lru_cache
 import msgspec
 import orjson
 
-from batchcap.interfaces import Memory
+from batchcap.interfaces import KeyValueStore
 
 _GUESS = (math.log(60.0), 1.0)
 """Mean and variance of the logarithm where nothing was learned: a minute, give or take."""
@@ -101,9 +101,9 @@ class Durations:
     learned is in the ledger's memory as `durations.PROVIDER`.
     """
 
-    def __init__(self, provider: str, memory: Memory) -> None:
+    def __init__(self, provider: str, memory: KeyValueStore) -> None:
         self._key, self._memory = f"durations.{provider}", memory
-        self._seen = _recalled(memory.recall(self._key))
+        self._seen = _recalled(memory.get(self._key))
         self._laws: dict[tuple[str, ...], Law] = {}
         self._unsaved = 0
 
@@ -134,7 +134,7 @@ class Durations:
         if self._unsaved:
             self._unsaved = 0
             kept = {name: [one.count, one.mean, one.spread] for name, one in self._seen.items()}
-            self._memory.note(self._key, orjson.dumps(kept).decode())
+            self._memory.set(self._key, orjson.dumps(kept).decode())
 
 
 @lru_cache(maxsize=_KINDS)

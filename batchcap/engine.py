@@ -157,7 +157,7 @@ class Engine:
         self._observer(RowStarted(work.row))
         carrier = Carrier(self._ledger, lane, self._policy, self._observer, self._now, work.row)
         outcome = await carrier.outcome(self._dated(work.facts), started)
-        await self._ledger.ended(work.row, outcome)
+        await self._ledger.record_outcome(work.row, outcome)
         self._observer(RowEnded(work.row, outcome))
 
     def _dated(self, facts: Facts) -> Facts:
@@ -271,7 +271,7 @@ class Carrier:
             worth = job.state is JobState.ERRORED and failure.retryable
             if again == self._policy.retry_jobs or not worth or self._delivered:
                 break
-            await self._ledger.job_ended(self._row, job)
+            await self._ledger.record_job_ended(self._row, job)
             facts = Facts(former=(*facts.former, job.id or ""))
         raise RowError(failure.code, failure.message, retryable=failure.retryable)
 
@@ -316,14 +316,14 @@ class Carrier:
             job = await self._provider.submit(self._row, create, self._leaving)
         except (Stopped, RowError, RowSkipped, Unavailable, FatalError) as error:
             if not (isinstance(error, RowError) and error.code == "outcome_unknown"):
-                await self._ledger.withdrawn(self._row)
+                await self._ledger.discard_intent(self._row)
             raise
         self._began = self._now()
         await self._adopted(job)
         return job
 
     async def _leaving(self) -> None:
-        await self._ledger.intend(self._row)
+        await self._ledger.record_intent(self._row)
 
     async def _found(self, facts: Facts) -> Job | None:
         """Look for what became of a create, once it cannot arrive any more."""
@@ -332,7 +332,7 @@ class Carrier:
         await self._lane.stop.sleep(since - self._now())
         job = await self._provider.find(self._row, facts, since)
         if job is None:
-            await self._ledger.withdrawn(self._row)
+            await self._ledger.discard_intent(self._row)
         else:
             await self._adopted(job)
         return job
@@ -340,9 +340,9 @@ class Carrier:
     async def _adopted(self, job: Job) -> None:
         """The create made this job; or none, where the caption exists without it."""
         if job.id is None:
-            await self._ledger.withdrawn(self._row)
+            await self._ledger.discard_intent(self._row)
         else:
-            await self._ledger.created(self._row, job.id)
+            await self._ledger.record_job(self._row, job.id)
             self._observer(JobCreated(self._row, job.id))
 
     async def _followed(self, job: Job) -> Job:

@@ -150,34 +150,34 @@ class Ledger(Protocol):
         """The provider's rows beyond number `after` that have not ended, in manifest order."""
         ...
 
-    async def intend(self, row: Row) -> None:
+    async def record_intent(self, row: Row) -> None:
         """A create is about to leave (again, where the last one surely did not arrive)."""
         ...
 
-    async def created(self, row: Row, job_id: str) -> None:
+    async def record_job(self, row: Row, job_id: str) -> None:
         """The create was accepted."""
         ...
 
-    async def withdrawn(self, row: Row) -> None:
+    async def discard_intent(self, row: Row) -> None:
         """The create was surely not accepted; the intent is void."""
         ...
 
-    async def job_ended(self, row: Row, job: Job) -> None:
+    async def record_job_ended(self, row: Row, job: Job) -> None:
         """The row's job ended without a caption; a further create is no duplicate."""
         ...
 
-    async def ended(self, row: Row, outcome: Outcome) -> None:
+    async def record_outcome(self, row: Row, outcome: Outcome) -> None:
         """The row ended; it stays so."""
         ...
 
 
-class Memory(Protocol):
+class KeyValueStore(Protocol):
     """Small facts that outlive a run: a pause, a learned rate, an API version."""
 
-    def recall(self, key: str) -> str | None:
-        """The value noted last, or None."""
+    def get(self, key: str) -> str | None:
+        """Return the value set last, or None."""
         ...
 
-    def note(self, key: str, value: str) -> None:
+    def set(self, key: str, value: str) -> None:
         """Keep a value; durable with the ledger's next commit, which starts now."""
         ...

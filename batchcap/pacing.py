@@ -30,7 +30,7 @@ import anyio
 from aiolimiter import AsyncLimiter
 
 from batchcap.events import Paused, Throttled
-from batchcap.interfaces import Memory, Observer
+from batchcap.interfaces import KeyValueStore, Observer
 from batchcap.stopping import Stop
 
 _SLACK = 0.02
@@ -74,7 +74,7 @@ class Bucket:
         *,
         connections: anyio.Semaphore,
         stop: Stop,
-        memory: Memory,
+        memory: KeyValueStore,
         observer: Observer,
         now: Callable[[], float],
         learns: bool = False,
@@ -89,7 +89,7 @@ class Bucket:
         self._order = itertools.count()
         self._wanted = asyncio.Event()
         self._changed_at = self._clock()
-        learned = memory.recall(f"rate.{name}") if rate is not None else None
+        learned = memory.get(f"rate.{name}") if rate is not None else None
         self._share = share
         self._set_rate(min(float(learned), self._ceiling) * share if learned else rate)
         self._paused_until = max(
@@ -125,7 +125,7 @@ class Bucket:
         until = self._clock() + seconds
         if until > self._paused_until:
             self._paused_until = until
-            self._memory.note(f"pause.{self.name}", repr(self._now() + seconds))
+            self._memory.set(f"pause.{self.name}", repr(self._now() + seconds))
             self._observer(Paused(self.name, seconds))
 
     def throttled(self, seconds: float) -> None:
@@ -151,7 +151,7 @@ class Bucket:
         """Note the last send, so that a run that starts at once does not exceed the limit."""
         if self.rate is not None and self._sent:
             sent = self._now() - (self._clock() - self._sent[-1])
-            self._memory.note(f"sent.{self.name}", repr(sent))
+            self._memory.set(f"sent.{self.name}", repr(sent))
 
     @property
     def waiting(self) -> int:
@@ -233,7 +233,7 @@ class Bucket:
         slowest = min(_SLOWEST, self._ceiling)
         whole = min(max(rate / self._share, slowest), self._ceiling)
         self._set_rate(whole * self._share)
-        self._memory.note(f"rate.{self.name}", "" if whole == self._given else repr(whole))
+        self._memory.set(f"rate.{self.name}", "" if whole == self._given else repr(whole))
 
     def _set_rate(self, rate: float | None) -> None:
         """The log goes on, so that a new rate starts no burst."""
@@ -249,7 +249,7 @@ class Bucket:
 
     def _recalled(self, key: str) -> float:
         """A moment that an earlier run noted, on this loop's clock; long ago where it did not."""
-        moment = self._memory.recall(key)
+        moment = self._memory.get(key)
         return self._clock() + float(moment) - self._now() if moment else -math.inf
 
     @cached_property

@@ -20,7 +20,7 @@ from batchcap.asking import Terms, Verdict, Watch, decide
 from batchcap.durations import Durations
 from batchcap.errors import RowError, Unavailable
 from batchcap.events import Warned
-from batchcap.interfaces import Memory, Observer, Polled
+from batchcap.interfaces import KeyValueStore, Observer, Polled
 from batchcap.model import Job, JobState
 from batchcap.retry import Backoff
 from batchcap.stopping import Stop
@@ -55,7 +55,9 @@ so many seconds."""
 class Poller:
     """Follows the jobs of one provider for all its rows."""
 
-    def __init__(self, provider: Polled, stop: Stop, observer: Observer, memory: Memory) -> None:
+    def __init__(
+        self, provider: Polled, stop: Stop, observer: Observer, memory: KeyValueStore
+    ) -> None:
         self._provider, self._stop, self._observer = provider, stop, observer
         self.durations = Durations(provider.name, memory)
         self._watches: dict[str, list[Watch]] = {}

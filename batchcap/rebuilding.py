@@ -71,12 +71,12 @@ async def _look_up(
         rebuilt.unasked += 1
         return
     if job is None or job.id is None:
-        await ledger.withdrawn(work.row)
+        await ledger.discard_intent(work.row)
         return
     rebuilt.jobs += 1
-    await ledger.created(work.row, job.id)
+    await ledger.record_job(work.row, job.id)
     if job.state is JobState.COMPLETED:
-        await ledger.job_ended(work.row, job)
+        await ledger.record_job_ended(work.row, job)
 
 
 def take_files(connection: sqlite3.Connection, out: Path, rebuilt: Rebuilt) -> None:

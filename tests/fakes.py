@@ -53,15 +53,15 @@ def on_virtual_time(main: Coroutine[Any, Any, T]) -> T:
 
 
 class Notes:
-    """A `Memory` in memory."""
+    """A `KeyValueStore` in memory."""
 
     def __init__(self) -> None:
         self.kept: dict[str, str] = {}
 
-    def recall(self, key: str) -> str | None:
+    def get(self, key: str) -> str | None:
         return self.kept.get(key)
 
-    def note(self, key: str, value: str) -> None:
+    def set(self, key: str, value: str) -> None:
         self.kept[key] = value
 
 
@@ -352,24 +352,24 @@ class FakeLedger:
         ]
         return found[:limit]
 
-    async def intend(self, row: Row) -> None:
+    async def record_intent(self, row: Row) -> None:
         await self._write("intend", row)
         self.facts[row.number] = Facts(now())
 
-    async def created(self, row: Row, job_id: str) -> None:
+    async def record_job(self, row: Row, job_id: str) -> None:
         await self._write("created", row)
         self.facts[row.number] = Facts(self.facts[row.number].intent_at, job_id)
 
-    async def withdrawn(self, row: Row) -> None:
+    async def discard_intent(self, row: Row) -> None:
         await self._write("withdrawn", row)
         self.facts.pop(row.number, None)
 
-    async def job_ended(self, row: Row, job: Job) -> None:
+    async def record_job_ended(self, row: Row, job: Job) -> None:
         await self._write("job_ended", row)
         self.ended_jobs.append(job)
         self.facts.pop(row.number, None)
 
-    async def ended(self, row: Row, outcome: Outcome) -> None:
+    async def record_outcome(self, row: Row, outcome: Outcome) -> None:
         await self._write("ended", row)
         self.outcomes[row.number] = outcome
 

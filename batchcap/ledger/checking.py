@@ -46,16 +46,16 @@ class Delivered(msgspec.Struct, frozen=True):
 
 
 class Recollection:
-    """A `Memory` that knows what the ledger remembers and leaves the ledger as it is."""
+    """A `KeyValueStore` that knows what the ledger remembers and leaves the ledger as it is."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._memory = dict(connection.execute("SELECT key, value FROM memory"))
 
-    def recall(self, key: str) -> str | None:
-        """See `interfaces.Memory`."""
+    def get(self, key: str) -> str | None:
+        """See `interfaces.KeyValueStore`."""
         return self._memory.get(key)
 
-    def note(self, key: str, value: str) -> None:
+    def set(self, key: str, value: str) -> None:
         """Keep a value as long as this object lives."""
         self._memory[key] = value
 

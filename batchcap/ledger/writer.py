@@ -73,7 +73,7 @@ _FINAL = (JobState.COMPLETED, JobState.ERRORED, JobState.CANCELLED, JobState.MIS
 
 
 class SqliteLedger:
-    """The engine's `Ledger` and `Memory`, many facts to a commit.
+    """The engine's `Ledger` and `KeyValueStore`, many facts to a commit.
 
     Commits and queries are made in the `sidecar` where there is one, otherwise in the loop
     (virtual time). `now` gives unix seconds. With `repairs`, only rows that were done once
@@ -115,24 +115,24 @@ class SqliteLedger:
             raise damaged(self._out, error) from None
         return [_work(one) for one in found]
 
-    async def intend(self, row: Row) -> None:
+    async def record_intent(self, row: Row) -> None:
         """See `interfaces.Ledger`."""
         await self._do(_INTEND, row.number, self._now())
 
-    async def created(self, row: Row, job_id: str) -> None:
+    async def record_job(self, row: Row, job_id: str) -> None:
         """See `interfaces.Ledger`."""
         await self._do(_CREATED, row.number, job_id)
 
-    async def withdrawn(self, row: Row) -> None:
+    async def discard_intent(self, row: Row) -> None:
         """See `interfaces.Ledger`. Also where the caller is being cancelled."""
         with anyio.CancelScope(shield=True):
             await self._do(_WITHDRAWN, row.number)
 
-    async def job_ended(self, row: Row, job: Job) -> None:
+    async def record_job_ended(self, row: Row, job: Job) -> None:
         """See `interfaces.Ledger`."""
         await self._do(_JOB_ENDED, row.number, job.state.value, job.units, job.id)
 
-    async def ended(self, row: Row, outcome: Outcome) -> None:
+    async def record_outcome(self, row: Row, outcome: Outcome) -> None:
         """See `interfaces.Ledger`."""
         job, caption, failure = outcome.job, outcome.caption, outcome.failure
         if job is not None and job.id is not None and job.state in _FINAL:
@@ -148,12 +148,12 @@ class SqliteLedger:
             row.number,
         )
 
-    def recall(self, key: str) -> str | None:
-        """See `interfaces.Memory`."""
+    def get(self, key: str) -> str | None:
+        """See `interfaces.KeyValueStore`."""
         return self._memory.get(key)
 
-    def note(self, key: str, value: str) -> None:
-        """See `interfaces.Memory`."""
+    def set(self, key: str, value: str) -> None:
+        """See `interfaces.KeyValueStore`."""
         if self._memory.get(key) != value:
             self._memory[key] = value
             self._lines.put((_NOTED, (key, value)))

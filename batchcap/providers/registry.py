@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from batchcap.interfaces import Memory, Observer, Provider
+from batchcap.interfaces import KeyValueStore, Observer, Provider
 from batchcap.settings import ProviderSettings
 from batchcap.transport import Api
 from batchcap.webhooks.notice import Webhook
@@ -17,7 +17,7 @@ class Parts(msgspec.Struct, frozen=True):
 
     api: Api
     settings: ProviderSettings
-    memory: Memory
+    memory: KeyValueStore
     observer: Observer
     now: Callable[[], float]
 

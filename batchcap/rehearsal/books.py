@@ -11,17 +11,17 @@ _CAPTION = Caption(bytes=0, sha256="", cues=1)
 
 
 class Notebook:
-    """A `Memory` that lasts as long as the rehearsal."""
+    """A `KeyValueStore` that lasts as long as the rehearsal."""
 
     def __init__(self) -> None:
         self._kept: dict[str, str] = {}
 
-    def recall(self, key: str) -> str | None:
-        """See `interfaces.Memory`."""
+    def get(self, key: str) -> str | None:
+        """See `interfaces.KeyValueStore`."""
         return self._kept.get(key)
 
-    def note(self, key: str, value: str) -> None:
-        """See `interfaces.Memory`."""
+    def set(self, key: str, value: str) -> None:
+        """See `interfaces.KeyValueStore`."""
         self._kept[key] = value
 
 
@@ -44,19 +44,19 @@ class Books:
         numbers = range(after + 1, min(after + limit, self._count) + 1)
         return [Work(self._row(number), Facts()) for number in numbers]
 
-    async def intend(self, row: Row) -> None:
+    async def record_intent(self, row: Row) -> None:
         """See `interfaces.Ledger`."""
 
-    async def created(self, row: Row, job_id: str) -> None:
+    async def record_job(self, row: Row, job_id: str) -> None:
         """See `interfaces.Ledger`."""
 
-    async def withdrawn(self, row: Row) -> None:
+    async def discard_intent(self, row: Row) -> None:
         """See `interfaces.Ledger`."""
 
-    async def job_ended(self, row: Row, job: Job) -> None:
+    async def record_job_ended(self, row: Row, job: Job) -> None:
         """See `interfaces.Ledger`."""
 
-    async def ended(self, row: Row, outcome: Outcome) -> None:
+    async def record_outcome(self, row: Row, outcome: Outcome) -> None:
         """See `interfaces.Ledger`."""
         self.last = asyncio.get_running_loop().time()
         self.states[outcome.state] = self.states.get(outcome.state, 0) + 1

@@ -1,4 +1,4 @@
-"""What every ledger must keep: one suite for the `Ledger` and `Memory` sockets, on real SQLite."""
+"""What every ledger must keep: one suite for `Ledger` and `KeyValueStore`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from batchcap import manifest
 from batchcap.errors import FatalError, UsageError
-from batchcap.interfaces import Ledger, Memory
+from batchcap.interfaces import KeyValueStore, Ledger
 from batchcap.ledger import (
     Intake,
     Lock,
@@ -124,7 +124,7 @@ class TestLedger:
 
     async def test_it_satisfies_the_protocols(self, ledger: SqliteLedger) -> None:
         as_ledger: Ledger = ledger
-        as_memory: Memory = ledger
+        as_memory: KeyValueStore = ledger
         assert isinstance(as_ledger, SqliteLedger)
         assert isinstance(as_memory, SqliteLedger)
 
@@ -157,7 +157,7 @@ class TestLedger:
         self, ledger: SqliteLedger, connection: sqlite3.Connection
     ) -> None:
         imported(connection, [row(1), row(2, provider="other"), row(3)])
-        await ledger.ended(await first(ledger), outcome())
+        await ledger.record_outcome(await first(ledger), outcome())
         assert [work.row.source_id for work in await ledger.pending("fake", 0, 9)] == ["source3"]
         assert waiting(connection) == {"fake", "other"}
 
@@ -165,7 +165,7 @@ class TestLedger:
         self, ledger: SqliteLedger, connection: sqlite3.Connection, tmp_path: Path
     ) -> None:
         imported(connection, many(1))
-        await ledger.intend(await first(ledger))
+        await ledger.record_intent(await first(ledger))
         assert seen(tmp_path, CREATES) == [(1, 1, None, None, 0)]
         found = await facts(ledger)
         assert found.job_id is None
@@ -176,9 +176,9 @@ class TestLedger:
     ) -> None:
         imported(connection, many(1))
         mine = await first(ledger)
-        await ledger.intend(mine)
+        await ledger.record_intent(mine)
         await asyncio.sleep(100)
-        await ledger.intend(mine)
+        await ledger.record_intent(mine)
         assert seen(tmp_path, CREATES) == [(1, 1, None, None, 0)]
         assert (await facts(ledger)).intent_at == pytest.approx(now(), abs=0.1)
 
@@ -187,8 +187,8 @@ class TestLedger:
     ) -> None:
         imported(connection, many(1))
         mine = await first(ledger)
-        await ledger.intend(mine)
-        await ledger.created(mine, "job-1")
+        await ledger.record_intent(mine)
+        await ledger.record_job(mine, "job-1")
         assert seen(tmp_path, CREATES) == [(1, 1, "job-1", None, 0)]
         assert (await facts(ledger)).job_id == "job-1"
 
@@ -196,7 +196,7 @@ class TestLedger:
         self, ledger: SqliteLedger, connection: sqlite3.Connection, tmp_path: Path
     ) -> None:
         imported(connection, many(1))
-        await ledger.ended(await first(ledger), outcome())
+        await ledger.record_outcome(await first(ledger), outcome())
         sql = "SELECT state, bytes, sha256, cues, finished_at FROM rows"
         kept = ("done", CAPTION.bytes, CAPTION.sha256, CAPTION.cues, EPOCH + 1)
         assert seen(tmp_path, sql) == [kept]
@@ -208,9 +208,9 @@ class TestLedger:
         works = await ledger.pending("fake", 0, 300)
 
         async def live(mine: Row) -> None:
-            await ledger.intend(mine)
-            await ledger.created(mine, f"job-{mine.number}")
-            await ledger.ended(mine, outcome())
+            await ledger.record_intent(mine)
+            await ledger.record_job(mine, f"job-{mine.number}")
+            await ledger.record_outcome(mine, outcome())
 
         await asyncio.gather(*(live(work.row) for work in works))
         assert seen(tmp_path, "SELECT count(*) FROM rows WHERE state = 'done'") == [(300,)]
@@ -222,8 +222,8 @@ class TestLedger:
     ) -> None:
         imported(connection, many(1))
         mine = await first(ledger)
-        await ledger.intend(mine)
-        await ledger.withdrawn(mine)
+        await ledger.record_intent(mine)
+        await ledger.discard_intent(mine)
         assert seen(tmp_path, CREATES) == []
         assert await facts(ledger) == Facts()
 
@@ -232,9 +232,9 @@ class TestLedger:
     ) -> None:
         imported(connection, many(1))
         mine = await first(ledger)
-        await ledger.intend(mine)
-        await ledger.created(mine, "paid")
-        await ledger.withdrawn(mine)
+        await ledger.record_intent(mine)
+        await ledger.record_job(mine, "paid")
+        await ledger.discard_intent(mine)
         assert (await facts(ledger)).job_id == "paid"
 
     async def test_an_intent_is_withdrawn_also_where_the_caller_is_cancelled(
@@ -242,10 +242,10 @@ class TestLedger:
     ) -> None:
         imported(connection, many(1))
         mine = await first(ledger)
-        await ledger.intend(mine)
+        await ledger.record_intent(mine)
         with anyio.CancelScope() as scope:
             scope.cancel()
-            await ledger.withdrawn(mine)
+            await ledger.discard_intent(mine)
         assert seen(tmp_path, CREATES) == []
 
     async def test_an_intent_whose_caller_is_cancelled_can_be_withdrawn_in_the_same_breath(
@@ -253,11 +253,11 @@ class TestLedger:
     ) -> None:
         imported(connection, many(2))
         one, two = (work.row for work in await ledger.pending("fake", 0, 2))
-        await ledger.intend(two)
-        leaving = asyncio.ensure_future(ledger.intend(one))
+        await ledger.record_intent(two)
+        leaving = asyncio.ensure_future(ledger.record_intent(one))
         await asyncio.sleep(0)
         leaving.cancel()
-        await asyncio.gather(ledger.withdrawn(two), ledger.withdrawn(one))
+        await asyncio.gather(ledger.discard_intent(two), ledger.discard_intent(one))
         assert seen(tmp_path, CREATES) == []
 
     async def test_an_intent_after_two_jobs_is_number_three_however_often_it_is_sent(
@@ -266,10 +266,10 @@ class TestLedger:
         imported(connection, many(1))
         mine = await first(ledger)
         for job in ("job-1", "job-2"):
-            await ledger.intend(mine)
-            await ledger.created(mine, job)
-            await ledger.job_ended(mine, Job(id=job, state=JobState.ERRORED))
-        await asyncio.gather(ledger.intend(mine), ledger.intend(mine))
+            await ledger.record_intent(mine)
+            await ledger.record_job(mine, job)
+            await ledger.record_job_ended(mine, Job(id=job, state=JobState.ERRORED))
+        await asyncio.gather(ledger.record_intent(mine), ledger.record_intent(mine))
         found = seen(tmp_path, "SELECT nth, job_id FROM creates ORDER BY nth")
         assert found == [(1, "job-1"), (2, "job-2"), (3, None)]
 
@@ -279,15 +279,15 @@ class TestLedger:
         imported(connection, many(4))
         one, two, three, four = (work.row for work in await ledger.pending("fake", 0, 4))
         for mine in (two, three, four):
-            await ledger.intend(mine)
-        await ledger.created(three, "job-3")
+            await ledger.record_intent(mine)
+        await ledger.record_job(three, "job-3")
         done = Job(id="job-3", state=JobState.COMPLETED, units=3)
-        ledger.note("k", "v")
+        ledger.set("k", "v")
         await asyncio.gather(
-            ledger.ended(three, outcome(job=done)),
-            ledger.created(two, "job-2"),
-            ledger.withdrawn(four),
-            ledger.intend(one),
+            ledger.record_outcome(three, outcome(job=done)),
+            ledger.record_job(two, "job-2"),
+            ledger.discard_intent(four),
+            ledger.record_intent(one),
         )
         expected = [
             (1, 1, None, None, 0),
@@ -303,14 +303,14 @@ class TestLedger:
     ) -> None:
         imported(connection, many(1))
         mine = await first(ledger)
-        await ledger.intend(mine)
-        await ledger.created(mine, "job-1")
-        await ledger.job_ended(mine, Job(id="job-1", state=JobState.ERRORED, units=2))
+        await ledger.record_intent(mine)
+        await ledger.record_job(mine, "job-1")
+        await ledger.record_job_ended(mine, Job(id="job-1", state=JobState.ERRORED, units=2))
         assert await facts(ledger) == Facts(former=("job-1",))
-        await ledger.intend(mine)
+        await ledger.record_intent(mine)
         assert (await facts(ledger)).job_id is None
         assert (await facts(ledger)).intent_at is not None
-        await ledger.created(mine, "job-2")
+        await ledger.record_job(mine, "job-2")
         assert (await facts(ledger)).job_id == "job-2"
         expected = [(1, 1, "job-1", "errored", 2), (1, 2, "job-2", None, 0)]
         assert seen(tmp_path, CREATES) == expected
@@ -320,11 +320,11 @@ class TestLedger:
     ) -> None:
         imported(connection, many(1))
         mine = await first(ledger)
-        await ledger.intend(mine)
-        await ledger.created(mine, "job-1")
-        await ledger.job_ended(mine, Job(id="job-1", state=JobState.ERRORED))
-        await ledger.intend(mine)
-        await ledger.withdrawn(mine)
+        await ledger.record_intent(mine)
+        await ledger.record_job(mine, "job-1")
+        await ledger.record_job_ended(mine, Job(id="job-1", state=JobState.ERRORED))
+        await ledger.record_intent(mine)
+        await ledger.discard_intent(mine)
         assert seen(tmp_path, CREATES) == [(1, 1, "job-1", "errored", 0)]
         assert await facts(ledger) == Facts(former=("job-1",))
 
@@ -333,10 +333,10 @@ class TestLedger:
     ) -> None:
         imported(connection, many(1))
         mine = await first(ledger)
-        await ledger.intend(mine)
-        await ledger.created(mine, "job-1")
+        await ledger.record_intent(mine)
+        await ledger.record_job(mine, "job-1")
         job = Job(id="job-1", state=JobState.COMPLETED, units=3)
-        await ledger.ended(mine, outcome(job=job))
+        await ledger.record_outcome(mine, outcome(job=job))
         assert seen(tmp_path, CREATES) == [(1, 1, "job-1", "completed", 3)]
         assert totals(connection).units_consumed == 3
 
@@ -345,9 +345,11 @@ class TestLedger:
     ) -> None:
         imported(connection, many(1))
         mine = await first(ledger)
-        await ledger.intend(mine)
-        await ledger.created(mine, "slow")
-        await ledger.ended(mine, failed("job_timeout", Job(id="slow", state=JobState.RUNNING)))
+        await ledger.record_intent(mine)
+        await ledger.record_job(mine, "slow")
+        await ledger.record_outcome(
+            mine, failed("job_timeout", Job(id="slow", state=JobState.RUNNING))
+        )
         assert put_back(connection, None) == 1
         assert (await facts(ledger)).job_id == "slow"
 
@@ -357,9 +359,11 @@ class TestLedger:
     ) -> None:
         imported(connection, many(1))
         mine = await first(ledger)
-        await ledger.intend(mine)
-        await ledger.created(mine, "paid")
-        await ledger.ended(mine, failed(code, Job(id="paid", state=JobState.COMPLETED, units=9)))
+        await ledger.record_intent(mine)
+        await ledger.record_job(mine, "paid")
+        await ledger.record_outcome(
+            mine, failed(code, Job(id="paid", state=JobState.COMPLETED, units=9))
+        )
         put_back(connection, None)
         assert (await facts(ledger)).job_id == "paid"
 
@@ -368,9 +372,11 @@ class TestLedger:
     ) -> None:
         imported(connection, many(1))
         mine = await first(ledger)
-        await ledger.intend(mine)
-        await ledger.created(mine, "gone")
-        await ledger.ended(mine, failed("not_found", Job(id="gone", state=JobState.MISSING)))
+        await ledger.record_intent(mine)
+        await ledger.record_job(mine, "gone")
+        await ledger.record_outcome(
+            mine, failed("not_found", Job(id="gone", state=JobState.MISSING))
+        )
         put_back(connection, None)
         found = await facts(ledger)
         assert found.intent_at is not None
@@ -381,12 +387,14 @@ class TestLedger:
     ) -> None:
         imported(connection, many(1))
         mine = await first(ledger)
-        await ledger.intend(mine)
-        await ledger.created(mine, "paid")
+        await ledger.record_intent(mine)
+        await ledger.record_job(mine, "paid")
         done = Job(id="paid", state=JobState.COMPLETED, units=7)
-        await ledger.ended(mine, failed("link_dead", done))
+        await ledger.record_outcome(mine, failed("link_dead", done))
         put_back(connection, None)
-        await ledger.ended(mine, failed("not_found", Job(id="paid", state=JobState.MISSING)))
+        await ledger.record_outcome(
+            mine, failed("not_found", Job(id="paid", state=JobState.MISSING))
+        )
         put_back(connection, None)
         found = await facts(ledger)
         assert (found.job_id, found.delivered) == ("paid", True)
@@ -398,9 +406,9 @@ class TestLedger:
     ) -> None:
         imported(connection, many(1))
         mine = await first(ledger)
-        await ledger.intend(mine)
-        await ledger.created(mine, "bad")
-        await ledger.ended(mine, failed("job_failed", Job(id="bad", state=state)))
+        await ledger.record_intent(mine)
+        await ledger.record_job(mine, "bad")
+        await ledger.record_outcome(mine, failed("job_failed", Job(id="bad", state=state)))
         put_back(connection, None)
         assert await facts(ledger) == Facts(former=("bad",))
 
@@ -409,8 +417,8 @@ class TestLedger:
     ) -> None:
         imported(connection, many(1))
         mine = await first(ledger)
-        await ledger.intend(mine)
-        await ledger.ended(mine, failed("outcome_unknown"))
+        await ledger.record_intent(mine)
+        await ledger.record_outcome(mine, failed("outcome_unknown"))
         put_back(connection, None)
         assert (await facts(ledger)).intent_at is not None
 
@@ -427,7 +435,7 @@ class TestLedger:
             failed("unavailable"),
         ]
         for work, end in zip(works, ends, strict=True):
-            await ledger.ended(work.row, end)
+            await ledger.record_outcome(work.row, end)
         assert failed_codes(connection) == ["not_found", "unavailable"]
         assert put_back(connection, "unavailable") == 2
         assert put_back(connection, "no_such") == 0
@@ -440,7 +448,7 @@ class TestLedger:
         self, ledger: SqliteLedger, connection: sqlite3.Connection
     ) -> None:
         imported(connection, many(1))
-        await ledger.ended(await first(ledger), failed("unavailable"))
+        await ledger.record_outcome(await first(ledger), failed("unavailable"))
         put_back(connection, None)
         (result,) = results(connection)
         assert (result["state"], result["error"], result["finished_at"]) == ("pending", None, None)
@@ -452,9 +460,9 @@ class TestLedger:
         mine = await first(ledger)
         connection.execute("ALTER TABLE creates RENAME TO hidden")
         with pytest.raises(FatalError, match="cannot be used"):
-            await ledger.intend(mine)
+            await ledger.record_intent(mine)
         connection.execute("ALTER TABLE hidden RENAME TO creates")
-        await ledger.intend(mine)
+        await ledger.record_intent(mine)
         assert (await facts(ledger)).intent_at is not None
 
     async def test_a_message_that_cannot_be_kept_spoils_no_later_write(
@@ -464,8 +472,8 @@ class TestLedger:
         imported(connection, many(2))
         one, two = (work.row for work in await ledger.pending("fake", 0, 2))
         odd = outcome(RowState.FAILED, failure=Failure("rejected", "request \udcff"))
-        await asyncio.gather(ledger.ended(one, odd), return_exceptions=True)
-        await ledger.ended(two, outcome())
+        await asyncio.gather(ledger.record_outcome(one, odd), return_exceptions=True)
+        await ledger.record_outcome(two, outcome())
         assert totals(connection).done == 1
 
 
@@ -475,26 +483,26 @@ class TestMemory:
     async def test_what_was_noted_is_recalled_at_once_and_by_the_next_run(
         self, ledger: SqliteLedger, connection: sqlite3.Connection, tmp_path: Path
     ) -> None:
-        assert ledger.recall("pause.x") is None
-        ledger.note("pause.x", "1")
-        ledger.note("pause.x", "2")
-        ledger.note("rate.y", "5.0")
-        assert ledger.recall("pause.x") == "2"
+        assert ledger.get("pause.x") is None
+        ledger.set("pause.x", "1")
+        ledger.set("pause.x", "2")
+        ledger.set("rate.y", "5.0")
+        assert ledger.get("pause.x") == "2"
         await ledger.drain()
         assert sorted(seen(tmp_path, "SELECT key, value FROM memory")) == [
             ("pause.x", "2"),
             ("rate.y", "5.0"),
         ]
         later = SqliteLedger(connection, tmp_path, now=now)
-        assert (later.recall("pause.x"), later.recall("rate.y")) == ("2", "5.0")
+        assert (later.get("pause.x"), later.get("rate.y")) == ("2", "5.0")
 
     async def test_a_note_is_durable_with_the_next_write(
         self, ledger: SqliteLedger, connection: sqlite3.Connection, tmp_path: Path
     ) -> None:
         imported(connection, many(1))
         mine = await first(ledger)
-        ledger.note("k", "v")
-        await ledger.intend(mine)
+        ledger.set("k", "v")
+        await ledger.record_intent(mine)
         assert seen(tmp_path, "SELECT value FROM memory") == [("v",)]
 
 
@@ -770,7 +778,7 @@ class TestReading:
             failed("not_found"),
         ]
         for work, end in zip(works, ends, strict=False):
-            await ledger.ended(work.row, end)
+            await ledger.record_outcome(work.row, end)
         found = totals(connection)
         counts = (found.total, found.done, found.failed, found.skipped, found.invalid)
         assert counts == (7, 2, 1, 1, 1)
@@ -790,7 +798,7 @@ class TestReading:
         self, ledger: SqliteLedger, connection: sqlite3.Connection, tmp_path: Path
     ) -> None:
         imported(connection, many(3))
-        await ledger.ended(await first(ledger), outcome())
+        await ledger.record_outcome(await first(ledger), outcome())
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("UPDATE rows SET state = 'done'")
         with closing(read_only(tmp_path)) as reader:
@@ -928,12 +936,12 @@ class TestFile:
     ) -> None:
         imported(connection, many(1))
         mine = await first(ledger)
-        await ledger.intend(mine)
-        await ledger.created(mine, "j")
+        await ledger.record_intent(mine)
+        await ledger.record_job(mine, "j")
         link = "https://cdn.example/x?Signature=hunter2"
         job = Job(id="j", state=JobState.COMPLETED, link=link, track="t")
-        await ledger.job_ended(mine, job)
-        await ledger.ended(mine, outcome(job=job))
+        await ledger.record_job_ended(mine, job)
+        await ledger.record_outcome(mine, outcome(job=job))
         await ledger.drain()
         assert "hunter2" not in "\n".join(connection.iterdump())
         for path in folder(tmp_path).iterdir():
@@ -1124,5 +1132,5 @@ async def test_inline_the_clock_does_not_move_for_a_write(
 ) -> None:
     imported(connection, many(1))
     ledger, started = SqliteLedger(connection, tmp_path, now=now), clock()
-    await ledger.intend(await first(ledger))
+    await ledger.record_intent(await first(ledger))
     assert clock() - started < 1e-3

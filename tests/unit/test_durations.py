@@ -184,7 +184,7 @@ def usable(made: Durations) -> None:
 @pytest.mark.parametrize("garbage", GARBAGE)
 def test_garbage_in_the_memory_is_as_good_as_nothing(garbage: str) -> None:
     notes = Notes()
-    notes.note(KEY, garbage)
+    notes.set(KEY, garbage)
     made = Durations("mux", notes)
     usable(made)
     assert median(made) == pytest.approx(60.0)
@@ -203,7 +203,7 @@ SEEN = st.dictionaries(
 @given(JSON | SEEN)
 def test_whatever_the_memory_holds_there_is_a_forecast(kept: object) -> None:
     notes = Notes()
-    notes.note(KEY, orjson.dumps(kept).decode())
+    notes.set(KEY, orjson.dumps(kept).decode())
     made = Durations("mux", notes)
     usable(made)
     for seconds in (1.0, 100.0):

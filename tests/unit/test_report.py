@@ -58,8 +58,8 @@ async def filled(connection: Connection, out: Path) -> None:
     ledger = SqliteLedger(connection, out, now=lambda: EPOCH)
     works = await ledger.pending("mux", 0, 10)
     first, second = (work.row for work in works)
-    await ledger.intend(first)
-    await ledger.created(first, "job-1")
+    await ledger.record_intent(first)
+    await ledger.record_job(first, "job-1")
     job = Job(id="job-1", state=JobState.COMPLETED, units=3)
     done = Outcome(
         state=RowState.DONE,
@@ -68,12 +68,12 @@ async def filled(connection: Connection, out: Path) -> None:
         caption=Caption(10, "ab", 2),
         job=job,
     )
-    await ledger.ended(first, done)
+    await ledger.record_outcome(first, done)
     failure = Failure("job_failed", "no speech", retryable=True)
     failed = Outcome(
         state=RowState.FAILED, started_at=EPOCH, finished_at=EPOCH + 2, failure=failure
     )
-    await ledger.ended(second, failed)
+    await ledger.record_outcome(second, failed)
 
 
 async def test_results_hold_one_object_a_task_in_manifest_order(

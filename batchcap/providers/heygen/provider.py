@@ -50,8 +50,8 @@ class HeyGen:
         }
         chosen = parts.settings.heygen_api
         self._auto = chosen == "auto"
-        self._deciding = chosen == "auto" and parts.memory.recall(_REMEMBERED) is None
-        self._version = (parts.memory.recall(_REMEMBERED) or "v3") if chosen == "auto" else chosen
+        self._deciding = chosen == "auto" and parts.memory.get(_REMEMBERED) is None
+        self._version = (parts.memory.get(_REMEMBERED) or "v3") if chosen == "auto" else chosen
 
     @property
     def read_rate(self) -> float | None:
@@ -110,7 +110,7 @@ class HeyGen:
         """Remember what answered, so that no later run has to ask."""
         self._deciding = False
         if self._auto:
-            self._memory.note(_REMEMBERED, self._version)
+            self._memory.set(_REMEMBERED, self._version)
 
     def _retired(self, answer: Answer) -> FatalError:
         other = "v2" if self._version == "v3" else "v3"
