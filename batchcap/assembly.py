@@ -24,7 +24,7 @@ from batchcap.interfaces import KeyValueStore, Observer, Provider
 from batchcap.ledger import SqliteLedger, waiting
 from batchcap.pacing import Bucket
 from batchcap.poller import Poller
-from batchcap.providers import PROVIDERS, Entry, Parts
+from batchcap.providers import PROVIDERS, ProviderContext, ProviderSpec
 from batchcap.settings import (
     ProviderSettings,
     Settings,
@@ -66,17 +66,17 @@ class Reach:
         self._connections = anyio.Semaphore(settings.connections, fast_acquire=True)
         self.buckets: dict[str, Bucket] = {}
 
-    async def provider(self, stack: AsyncExitStack, entry: Entry) -> Provider:
+    async def provider(self, stack: AsyncExitStack, spec: ProviderSpec) -> Provider:
         """A provider, open until the stack is left."""
-        mine, stop = self._providers[entry.name], self._stops[entry.name]
+        mine, stop = self._providers[spec.name], self._stops[spec.name]
         observer, now = self._observer, self._now
-        read, write = (self._bucket(name, stop) for name in (entry.read, entry.write))
-        headers = entry.headers(mine.secrets)
+        read, write = (self._bucket(name, stop) for name in (spec.read, spec.write))
+        headers = spec.headers(mine.secrets)
         api = Api(
             mine.base_url, headers, read=read, write=write, stop=stop, observer=observer, now=now
         )
         await stack.enter_async_context(api)
-        return entry.build(Parts(api, mine, self._memory, observer, now))
+        return spec.build(ProviderContext(api, mine, self._memory, observer, now))
 
     def _bucket(self, name: str, stop: Stop) -> Bucket:
         if name not in self.buckets:
@@ -161,13 +161,13 @@ class Run:
     async def _lane(
         self,
         stack: AsyncExitStack,
-        entry: Entry,
+        spec: ProviderSpec,
         store: CaptionStore,
         downloads: Slots,
     ) -> Lane:
-        mine, stop = self._providers[entry.name], self._stops[entry.name]
+        mine, stop = self._providers[spec.name], self._stops[spec.name]
         observer, now = self._observer, self._now
-        provider = await self._reach.provider(stack, entry)
+        provider = await self._reach.provider(stack, spec)
         hosts = FileHosts(loopback=mine.loopback, observer=observer, now=now)
         await stack.enter_async_context(hosts)
         largest = self._settings.max_caption
@@ -180,10 +180,10 @@ class Run:
                 slots=downloads,
                 largest=largest,
                 stop=stop,
-                circuit=Circuit(f"{entry.name}'s file hosts", stop, observer),
+                circuit=Circuit(f"{spec.name}'s file hosts", stop, observer),
             ),
             stop=stop,
-            window=self._settings.windows[entry.name],
+            window=self._settings.windows[spec.name],
         )
 
 
@@ -207,8 +207,8 @@ def check_beforehand(
     around = {} if sandbox else environment
     there = waiting(connection)
     providers = {
-        name: provider_settings(around, entry.base_url, settings, sandbox=sandbox)
-        for name, entry in PROVIDERS.items()
+        name: provider_settings(around, spec.base_url, settings, sandbox=sandbox)
+        for name, spec in PROVIDERS.items()
         if name in there
     }
     for name, mine in providers.items():
@@ -234,9 +234,9 @@ def providers_in_use(
     """Settings for the providers that have rows to work on, credentials checked."""
     found = {}
     for name in names:
-        entry = PROVIDERS[name]
-        found[name] = provider_settings(environment, entry.base_url, settings, sandbox=sandbox)
-        require(name, entry.credentials, found[name].secrets)
+        spec = PROVIDERS[name]
+        found[name] = provider_settings(environment, spec.base_url, settings, sandbox=sandbox)
+        require(name, spec.credentials, found[name].secrets)
     return found
 
 

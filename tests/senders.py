@@ -24,7 +24,7 @@ LINK = "https://files.example/captions.vtt?signature=abc"
 
 
 def webhooks() -> list[Webhook]:
-    return [entry.webhook for entry in PROVIDERS.values() if entry.webhook is not None]
+    return [spec.webhook for spec in PROVIDERS.values() if spec.webhook is not None]
 
 
 def mux_job(job_id: str = "rjob_1", word: str = "completed", **fields: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from batchcap.errors import BatchcapError
 from batchcap.interfaces import Leaving
 from batchcap.manifest import ManifestOptions, read
 from batchcap.model import Create, Facts, InvalidRow, Job, JobState, Row
-from batchcap.providers import PROVIDERS, Parts
+from batchcap.providers import PROVIDERS, ProviderContext
 from batchcap.settings import ProviderSettings, Secrets
 from batchcap.transport import Api
 from tests.fakes import Notes, Recorder, now, on_virtual_time
@@ -249,7 +249,9 @@ GOOD: list[Any] = [
 
 async def talked(name: str, canned: Canned) -> None:
     """Ask a provider everything that the engine asks, and let it refuse in our own words."""
-    provider = PROVIDERS[name].build(Parts(cast(Api, canned), PLAIN, Notes(), Recorder(), now))
+    provider = PROVIDERS[name].build(
+        ProviderContext(cast(Api, canned), PLAIN, Notes(), Recorder(), now)
+    )
     reported: list[Job] = []
 
     async def submitted(row: Row) -> object:

@@ -20,7 +20,7 @@ from batchcap.log import observers
 from batchcap.manifest import ManifestOptions, read
 from batchcap.model import Row
 from batchcap.pacing import Bucket
-from batchcap.providers import PROVIDERS, Parts
+from batchcap.providers import PROVIDERS, ProviderContext
 from batchcap.sandbox import Sandbox
 from batchcap.settings import LIFTED, Listening, Settings, provider_settings
 from batchcap.stopping import Stop
@@ -82,19 +82,19 @@ async def desk(
     **changes: Any,
 ) -> AsyncIterator[Desk]:
     """A provider of the table on a running sandbox, at lifted limits."""
-    here, entry, stop = Desk(), PROVIDERS[name], Stop()
+    here, spec, stop = Desk(), PROVIDERS[name], Stop()
     around = {**sandbox.environment(), **(environment or {})}
     settings = lifted(Path("captions"), **changes)
-    mine = provider_settings(around, entry.base_url, settings, sandbox=True)
+    mine = provider_settings(around, spec.base_url, settings, sandbox=True)
     tools: Any = {"stop": stop, "observer": here.observe, "now": now}
     bucket = Bucket(name, None, connections=anyio.Semaphore(64), memory=here.notes, **tools)
-    headers = entry.headers(mine.secrets)
+    headers = spec.headers(mine.secrets)
     async with (
         anyio.create_task_group() as group,
         Api(mine.base_url, headers, read=bucket, write=bucket, **tools) as api,
     ):
         group.start_soon(bucket.dispatch)
-        here.provider = entry.build(Parts(api, mine, here.notes, here.observe, now))
+        here.provider = spec.build(ProviderContext(api, mine, here.notes, here.observe, now))
         yield here
         group.cancel_scope.cancel()
 

@@ -90,7 +90,7 @@ def _served(known: Mapping[str, str], where: Listening) -> list[Webhook]:
     """Every provider that can be served: those whose secret is set, or all there are."""
     from batchcap.providers import PROVIDERS
 
-    there = [entry.webhook for entry in PROVIDERS.values() if entry.webhook is not None]
+    there = [spec.webhook for spec in PROVIDERS.values() if spec.webhook is not None]
     signed = [webhook for webhook in there if webhook.secret in known]
     return there if where.insecure or not signed else signed
 

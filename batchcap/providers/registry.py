@@ -12,7 +12,7 @@ from batchcap.transport import Api
 from batchcap.webhooks.notice import Webhook
 
 
-class Parts(msgspec.Struct, frozen=True):
+class ProviderContext(msgspec.Struct, frozen=True):
     """What a provider is built from. `now` gives unix seconds."""
 
     api: Api
@@ -22,7 +22,7 @@ class Parts(msgspec.Struct, frozen=True):
     now: Callable[[], float]
 
 
-class Entry(msgspec.Struct, frozen=True):
+class ProviderSpec(msgspec.Struct, frozen=True):
     """One provider.
 
     `credentials` are the environment variables without which it cannot be used;
@@ -37,5 +37,5 @@ class Entry(msgspec.Struct, frozen=True):
     read: str
     write: str
     headers: Callable[[Mapping[str, str]], Mapping[str, str]]
-    build: Callable[[Parts], Provider]
+    build: Callable[[ProviderContext], Provider]
     webhook: Webhook | None = None

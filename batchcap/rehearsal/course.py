@@ -15,7 +15,7 @@ from batchcap.interfaces import Observer, Provider
 from batchcap.model import Row
 from batchcap.pacing import Bucket
 from batchcap.poller import Poller
-from batchcap.providers import PROVIDERS, Parts
+from batchcap.providers import PROVIDERS, ProviderContext
 from batchcap.rehearsal.books import Books, Notebook, Sink
 from batchcap.rehearsal.wire import WorldApi
 from batchcap.rehearsal.world import HeyGenWorld, JobLengths, MuxWorld, World
@@ -126,10 +126,10 @@ class _Rehearsal:
         return self._forecast(books, began)
 
     async def _provider(self, stack: AsyncExitStack) -> Provider:
-        course, entry = self._course, PROVIDERS[self._course.provider]
+        course, spec = self._course, PROVIDERS[self._course.provider]
         self._stop, self._observer = Stop(), _observer(self._tally)
         connections = anyio.Semaphore(course.connections, fast_acquire=True)
-        for name in {entry.read, entry.write}:
+        for name in {spec.read, spec.write}:
             self._buckets[name] = Bucket(
                 name,
                 course.rates[name],
@@ -143,15 +143,15 @@ class _Rehearsal:
             self._world,
             "https://world.invalid",
             {},
-            read=self._buckets[entry.read],
-            write=self._buckets[entry.write],
+            read=self._buckets[spec.read],
+            write=self._buckets[spec.write],
             stop=self._stop,
             observer=self._observer,
             now=_now,
             latency=course.latency / 2,
         )
         await stack.enter_async_context(api)
-        return entry.build(Parts(api, _SETTINGS, self._memory, self._observer, _now))
+        return spec.build(ProviderContext(api, _SETTINGS, self._memory, self._observer, _now))
 
     def _forecast(self, books: Books, began: float) -> Forecast:
         world = self._world

@@ -1,4 +1,4 @@
-"""One suite for every entry of `PROVIDERS`, against the sandbox over real HTTP.
+"""One suite for every spec of `PROVIDERS`, against the sandbox over real HTTP.
 
 A third provider adds its words to `IDS` and runs.
 """
@@ -190,14 +190,14 @@ async def test_an_id_that_does_not_exist_is_told(name: str) -> None:
 
 
 async def test_wrong_credentials_name_the_provider_and_the_variables(name: str) -> None:
-    entry = PROVIDERS[name]
-    wrong = dict.fromkeys(entry.credentials, "wrong")
+    spec = PROVIDERS[name]
+    wrong = dict.fromkeys(spec.credentials, "wrong")
     async with Sandbox(SandboxOptions()) as sandbox, desk(sandbox, name, wrong) as here:
         with pytest.raises(FatalError) as caught:
             job = await started(here.provider, row(name, "good"))
             await looked(here.provider, row(name, "good"), job)
         assert caught.value.provider == name
-        assert all(variable in caught.value.hint for variable in entry.credentials)
+        assert all(variable in caught.value.hint for variable in spec.credentials)
         assert "wrong" not in caught.value.message
 
 

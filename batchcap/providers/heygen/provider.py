@@ -19,7 +19,7 @@ from batchcap.providers.heygen.schema import CREDENTIALS, NAME, RouteGone, Words
 from batchcap.providers.heygen.v2 import V2
 from batchcap.providers.heygen.v3 import V3
 from batchcap.providers.heygen.webhooks import WEBHOOK
-from batchcap.providers.registry import Entry, Parts
+from batchcap.providers.registry import ProviderContext, ProviderSpec
 
 _REMEMBERED = "heygen.api"
 
@@ -39,19 +39,19 @@ class HeyGen:
     link_grace = 90.0
     missing_grace = 0.0
 
-    def __init__(self, parts: Parts) -> None:
-        self._api = parts.api
-        self._memory = parts.memory
-        self._observer = parts.observer
-        words = Words(parts.observer)
+    def __init__(self, context: ProviderContext) -> None:
+        self._api = context.api
+        self._memory = context.memory
+        self._observer = context.observer
+        words = Words(context.observer)
         self._dialects: dict[str, _Dialect] = {
-            "v3": V3(parts.api, words),
-            "v2": V2(parts.api, words),
+            "v3": V3(context.api, words),
+            "v2": V2(context.api, words),
         }
-        chosen = parts.settings.heygen_api
+        chosen = context.settings.heygen_api
         self._auto = chosen == "auto"
-        self._deciding = chosen == "auto" and parts.memory.get(_REMEMBERED) is None
-        self._version = (parts.memory.get(_REMEMBERED) or "v3") if chosen == "auto" else chosen
+        self._deciding = chosen == "auto" and context.memory.get(_REMEMBERED) is None
+        self._version = (context.memory.get(_REMEMBERED) or "v3") if chosen == "auto" else chosen
 
     @property
     def read_rate(self) -> float | None:
@@ -125,7 +125,7 @@ def _headers(secrets: Mapping[str, str]) -> Mapping[str, str]:
     return {"X-Api-Key": secrets[CREDENTIALS[0]]}
 
 
-ENTRY = Entry(
+SPEC = ProviderSpec(
     name=NAME,
     credentials=CREDENTIALS,
     base_url=("HEYGEN_API_BASE", "https://api.heygen.com"),

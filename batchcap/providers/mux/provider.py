@@ -33,7 +33,7 @@ from batchcap.providers.mux.schema import (
 )
 from batchcap.providers.mux.signing import PlaybackSigner
 from batchcap.providers.mux.webhooks import WEBHOOK
-from batchcap.providers.registry import Entry, Parts
+from batchcap.providers.registry import ProviderContext, ProviderSpec
 from batchcap.transport import segment
 
 ROBOTS = "/robots/v0"
@@ -62,16 +62,16 @@ class Mux:
     link_grace = 30.0
     missing_grace = 60.0
 
-    def __init__(self, parts: Parts) -> None:
-        self._api = parts.api
-        self._stream = parts.settings.stream_url.rstrip("/")
-        self._on_existing = parts.settings.on_existing
+    def __init__(self, context: ProviderContext) -> None:
+        self._api = context.api
+        self._stream = context.settings.stream_url.rstrip("/")
+        self._on_existing = context.settings.on_existing
         self._assets = Assets(self._read_asset)
-        self._now = parts.now
-        self._history = History(self._jobs_of, self._detail, parts.now)
-        self._signer = PlaybackSigner(parts.settings.secrets, parts.now)
+        self._now = context.now
+        self._history = History(self._jobs_of, self._detail, context.now)
+        self._signer = PlaybackSigner(context.settings.secrets, context.now)
         self._sweep_pages = len(_ACTIVE)
-        self._words = Words(parts.observer)
+        self._words = Words(context.observer)
 
     @property
     def read_rate(self) -> float | None:
@@ -389,7 +389,7 @@ def _headers(secrets: Mapping[str, str]) -> Mapping[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
 
 
-ENTRY = Entry(
+SPEC = ProviderSpec(
     name=Mux.name,
     credentials=CREDENTIALS,
     base_url=("MUX_BASE_URL", "https://api.mux.com"),
