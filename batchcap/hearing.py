@@ -12,8 +12,8 @@ from batchcap.interfaces import Observer
 from batchcap.poller import Poller
 from batchcap.providers import PROVIDERS
 from batchcap.settings import Listening
-from batchcap.webhooks.notice import Notice, Webhook
-from batchcap.webhooks.reading import InboxReader
+from batchcap.webhooks.event import Notice, Webhook
+from batchcap.webhooks.inbox_reader import InboxReader
 from batchcap.webhooks.signing import require_secrets
 
 Announce = Callable[[Mapping[str, str]], Awaitable[None]]

@@ -15,7 +15,7 @@ import orjson
 
 from batchcap.providers import PROVIDERS
 from batchcap.settings import Listening
-from batchcap.webhooks.notice import Deliver, Notice, Webhook
+from batchcap.webhooks.event import Deliver, Notice, Webhook
 from batchcap.webhooks.receiver import Receiver
 from tests.fakes import Recorder, now
 

@@ -17,8 +17,8 @@ from batchcap.ledger import connect
 from batchcap.model import Row
 from batchcap.report import RESULTS, write_results
 from batchcap.sandbox import DELIVERY_FAULTS, FAULTS, Sandbox, SandboxOptions, captions
-from batchcap.sandbox.jobs import Job
-from batchcap.sandbox.videos import language_of
+from batchcap.sandbox.heygen.videos import language_of
+from batchcap.sandbox.mux.jobs import Job
 from tests.world import HERE, Ran, heygen_row, mux_row, run_rows, telling
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,7 @@ from batchcap import assembly
 from batchcap.ledger import connect, put_wrong_back, results, take_in, totals
 from batchcap.model import Row
 from batchcap.sandbox import Sandbox, SandboxOptions
-from batchcap.sandbox.assets import asset
+from batchcap.sandbox.mux.assets import asset
 from batchcap.tally import Tally
 from batchcap.verification import Fault, Verdict, check_files, check_folder, check_tasks
 from tests.fakes import now

@@ -14,7 +14,7 @@ import pytest
 from batchcap.errors import UsageError
 from batchcap.ledger import connect, take_in
 from batchcap.sandbox import Sandbox, SandboxOptions, heygen_ids
-from batchcap.sandbox.assets import asset
+from batchcap.sandbox.mux.assets import asset
 from tests.fakes import now
 from tests.world import heygen_row, mux_row, rows_of, run_rows
 

@@ -25,7 +25,7 @@ from batchcap.events import Warned, WebhookReceived
 from batchcap.model import Row
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.sandbox.captions import text as caption
-from batchcap.sandbox.videos import ending, language_of
+from batchcap.sandbox.heygen.videos import ending, language_of
 from batchcap.stopping import Stop
 from batchcap.webhooks.inbox import Inbox, file
 from tests.fakes import VTT, Recorder, clock, now, serving

@@ -18,7 +18,7 @@ from batchcap.events import Event, Warned
 
 if TYPE_CHECKING:
     from batchcap.settings import Listening
-    from batchcap.webhooks.notice import Webhook
+    from batchcap.webhooks.event import Webhook
     from batchcap.webhooks.receiver import Counts, Receiver
 
 _LINE_EVERY = 60.0

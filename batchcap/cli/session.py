@@ -177,7 +177,7 @@ class Session:
 
 async def _sent_here(environment: Mapping[str, str], endpoints: Mapping[str, str]) -> None:
     """Have the simulators send their webhooks to the run's endpoints."""
-    from batchcap.sandbox.child import ChildFailedError, send_webhooks
+    from batchcap.sandbox.child_process import ChildFailedError, send_webhooks
 
     try:
         await send_webhooks(environment, endpoints)
@@ -192,7 +192,7 @@ async def surroundings(out: Path, *, sandbox: bool) -> AsyncIterator[Mapping[str
     if not sandbox:
         yield os.environ
         return
-    from batchcap.sandbox.child import ChildFailedError, sandbox_process
+    from batchcap.sandbox.child_process import ChildFailedError, sandbox_process
 
     try:
         async with sandbox_process(folder(out) / "sandbox.sqlite") as environment:

@@ -9,7 +9,7 @@ import msgspec
 from batchcap.interfaces import KeyValueStore, Observer, Provider
 from batchcap.settings import ProviderSettings
 from batchcap.transport import Api
-from batchcap.webhooks.notice import Webhook
+from batchcap.webhooks.event import Webhook
 
 
 class ProviderContext(msgspec.Struct, frozen=True):

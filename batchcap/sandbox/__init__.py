@@ -22,13 +22,13 @@ video changes) -> `notices` (what to tell) -> `webhooks` (faults, attempts) -> `
 (body and signature).
 """
 
-from batchcap.sandbox.assets import mux_ids
-from batchcap.sandbox.journal import Journal
+from batchcap.sandbox.heygen.videos import heygen_ids
+from batchcap.sandbox.id_keywords import FILE_WORDS, HEYGEN_WORDS, MUX_WORDS
+from batchcap.sandbox.mux.assets import mux_ids
 from batchcap.sandbox.options import DELIVERY_FAULTS, FAULTS, SandboxOptions, parse_faults
+from batchcap.sandbox.request_log import Journal
+from batchcap.sandbox.serve import serve
 from batchcap.sandbox.server import Sandbox
-from batchcap.sandbox.serving import serve
-from batchcap.sandbox.videos import heygen_ids
-from batchcap.sandbox.words import FILE_WORDS, HEYGEN_WORDS, MUX_WORDS
 
 __all__ = [
     "DELIVERY_FAULTS",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from batchcap.sandbox import chance
+from batchcap.sandbox import random_draws
 
 _CUE_BYTES = 84
 """About what a cue takes in English, times included."""
@@ -143,7 +143,7 @@ LANGUAGES: tuple[str, ...] = tuple(_LINES)
 
 def text(identifier: str, language: str, size: int = 4096) -> bytes:
     """The WebVTT captions of an id in a language, about `size` bytes were it English."""
-    variant = chance.pick(_VARIANTS, "captions", identifier)
+    variant = random_draws.pick(_VARIANTS, "captions", identifier)
     opening = f"WEBVTT\n\n1\n{_span(0)}\n[{language}] {identifier}\n\n"
     return opening.encode() + _body(language, max(1, size // _CUE_BYTES), variant)
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
-from batchcap.sandbox.answers import Answer, Call, as_json
-from batchcap.sandbox.journal import Journal
-from batchcap.sandbox.scene import Scene
-from batchcap.sandbox.videos import ended
+from batchcap.sandbox.heygen.videos import ended
+from batchcap.sandbox.http_types import Answer, Call, as_json
+from batchcap.sandbox.request_log import Journal
+from batchcap.sandbox.world import Scene
 
 
 class _Advance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
-from batchcap.sandbox import chance
+from batchcap.sandbox import random_draws
 
 _API = ("throttle", "server_error", "html_error", "empty_error", "reset", "cut_body", "slow_body")
 _FETCH = ("server_error", "html_error", "empty_error", "reset", "cut_body", "slow_body", "not_vtt")
@@ -53,7 +53,7 @@ class Faults:
             return None
         for fault in HITTABLE.get(kind, ()):
             hit = self._shares.get(fault, 0.0)
-            if hit and chance.share(self._seed, fault, *asked, self._asked[asked]) < hit:
+            if hit and random_draws.share(self._seed, fault, *asked, self._asked[asked]) < hit:
                 return fault
         return None
 
@@ -62,4 +62,4 @@ class Faults:
         hit = self._shares.get(fault, 0.0)
         if not hit or attempt >= self._streak:
             return False
-        return chance.share(self._seed, fault, key, attempt) < hit
+        return random_draws.share(self._seed, fault, key, attempt) < hit

@@ -15,7 +15,7 @@ from time import gmtime, strftime, strptime
 from typing import Literal
 from urllib.parse import parse_qs, quote
 
-from batchcap.sandbox.jobs import Job
+from batchcap.sandbox.mux.jobs import Job
 
 Verdict = Literal["good", "expired", "forged", "malformed"]
 

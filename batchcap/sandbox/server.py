@@ -12,23 +12,24 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from batchcap.sandbox import delivery
-from batchcap.sandbox.answers import Answer, Call, Route, as_html
-from batchcap.sandbox.chance import pick
+from batchcap.sandbox import http_delivery
 from batchcap.sandbox.clock import Clock
 from batchcap.sandbox.control import Control
-from batchcap.sandbox.envelopes import Notice
-from batchcap.sandbox.files import Files2, Storage
-from batchcap.sandbox.heygen import HeyGen
-from batchcap.sandbox.jobs import JobBook
-from batchcap.sandbox.journal import Journal, Leak
-from batchcap.sandbox.mux import Mux
-from batchcap.sandbox.notices import HeyGenNotices, MuxNotices
+from batchcap.sandbox.heygen.cdn_host import Files2
+from batchcap.sandbox.heygen.heygen_api import HeyGen
+from batchcap.sandbox.http_types import Answer, Call, Route, as_html
+from batchcap.sandbox.mux.jobs import JobBook
+from batchcap.sandbox.mux.mux_host import Mux
+from batchcap.sandbox.mux.storage_host import Storage
+from batchcap.sandbox.mux.stream_host import Stream
 from batchcap.sandbox.options import SandboxOptions
-from batchcap.sandbox.scene import Host, Scene
-from batchcap.sandbox.state import State
-from batchcap.sandbox.stream import Stream
-from batchcap.sandbox.webhooks import Webhooks
+from batchcap.sandbox.random_draws import pick
+from batchcap.sandbox.request_log import Journal, Leak
+from batchcap.sandbox.state_file import State
+from batchcap.sandbox.webhooks.delivery import Webhooks
+from batchcap.sandbox.webhooks.job_events import HeyGenNotices, MuxNotices
+from batchcap.sandbox.webhooks.payloads import Notice
+from batchcap.sandbox.world import Host, Scene
 
 _FLUSH_AFTER = 0.2
 """Loop seconds between a request and the save of what it changed."""
@@ -194,7 +195,7 @@ class Sandbox:
     ) -> web.StreamResponse:
         known = segment == "sandbox"
         answer = self._control.answer(call) if known else as_html(404, "404 Not Found")
-        return delivery.whole(answer, self._scene.clock.date())
+        return http_delivery.whole(answer, self._scene.clock.date())
 
     async def _call(self, request: web.BaseRequest) -> Call:
         raw = request.raw_path
@@ -236,14 +237,14 @@ class Sandbox:
         self, request: web.BaseRequest, answer: Answer, fault: str, *, dropped: bool
     ) -> web.StreamResponse:
         if dropped:
-            return await delivery.dropped(request)
+            return await http_delivery.dropped(request)
         date = self._scene.clock.date()
         if fault == "cut_body":
-            return await delivery.cut(request, answer, date)
+            return await http_delivery.cut(request, answer, date)
         if fault == "slow_body":
             seconds = self._scene.options.slow_body_seconds
-            return await delivery.slow(request, answer, date, seconds)
-        return delivery.whole(answer, date)
+            return await http_delivery.slow(request, answer, date, seconds)
+        return http_delivery.whole(answer, date)
 
     def _restored(self) -> float | None:
         if self._path is None:

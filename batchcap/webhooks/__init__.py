@@ -1,11 +1,11 @@
 """What providers tell by themselves: their webhooks, received.
 
-notice    what an event says of a job, and what is known of each provider's webhooks
+event     what an event says of a job, and what is known of each provider's webhooks
 signing   whether somebody who has the secret sent it
 receiver  the endpoint: bounded, acknowledged at once, told to whoever listens
-recent    which events came already
+dedup     which events came already
 inbox     keeps events for all runs on this machine (`batchcap listen`)
-reading   a run reads that inbox
+inbox_reader  a run reads that inbox
 
 An event only ever saves a question. Whatever is lost, late, doubled or forged, the poller
 asks all the same, and the ledger is written by the same hand.

@@ -22,7 +22,7 @@ from typing import Self
 from batchcap.errors import FatalError
 from batchcap.grouping import Group
 from batchcap.ledger.disk import check_disk
-from batchcap.webhooks.notice import LONGEST_ID, Notice
+from batchcap.webhooks.event import LONGEST_ID, Notice
 
 VERSION = 1
 

@@ -25,8 +25,8 @@ from batchcap.errors import BatchcapError, FatalError
 from batchcap.events import Warned, WebhookReceived, WebhookRefused
 from batchcap.interfaces import Observer
 from batchcap.settings import Listening
-from batchcap.webhooks.notice import Deliver, Notice, Webhook
-from batchcap.webhooks.recent import Recent
+from batchcap.webhooks.dedup import Recent
+from batchcap.webhooks.event import Deliver, Notice, Webhook
 from batchcap.webhooks.signing import require_secrets
 
 _LARGEST = 1 << 20

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from batchcap.errors import UsageError
 from batchcap.settings import Listening
-from batchcap.webhooks.notice import Webhook
+from batchcap.webhooks.event import Webhook
 
 _LONGEST = 2048
 """Characters of a header that holds signatures; a longer one is nobody's."""

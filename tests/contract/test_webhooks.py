@@ -15,7 +15,7 @@ import pytest
 from batchcap.model import Create, JobState, Row
 from batchcap.providers import PROVIDERS
 from batchcap.sandbox import Sandbox, SandboxOptions
-from batchcap.webhooks.notice import Webhook
+from batchcap.webhooks.event import Webhook
 from tests.fakes import now
 from tests.senders import EVENTS, SECRETS, SIGNERS, receiving
 from tests.world import Desk, desk, heygen_row, mux_row

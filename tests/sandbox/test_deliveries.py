@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from batchcap.sandbox import Sandbox, SandboxOptions
-from batchcap.sandbox.webhooks import waits
+from batchcap.sandbox.webhooks.delivery import waits
 from tests.sandbox.client import EPOCH, Client, asking
 from tests.sandbox.receiver import Receiver, receiving, rightly_signed, told
 

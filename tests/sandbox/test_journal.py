@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from batchcap.sandbox.answers import Answer, Call, Route
-from batchcap.sandbox.jobs import Job
-from batchcap.sandbox.journal import Journal
+from batchcap.sandbox.http_types import Answer, Call, Route
+from batchcap.sandbox.mux.jobs import Job
+from batchcap.sandbox.request_log import Journal
 from tests.sandbox.client import asking
 
 pytestmark = pytest.mark.anyio

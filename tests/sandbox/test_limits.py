@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from batchcap.sandbox import SandboxOptions
-from batchcap.sandbox.limits import Bucket
+from batchcap.sandbox.rate_limits import Bucket
 from tests.sandbox.client import asking
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from batchcap.sandbox import SandboxOptions
-from batchcap.sandbox.jobs import Fate, Job, Order
+from batchcap.sandbox.mux.jobs import Fate, Job, Order
 from tests.sandbox.client import EPOCH, asking
 from tests.sandbox.receiver import Arrival, rightly_signed, signature, told
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batchcap.model import Job, JobState
 from batchcap.providers.heygen import webhooks as heygen_webhooks
 from batchcap.providers.mux import webhooks as mux_webhooks
-from batchcap.webhooks.notice import Notice
+from batchcap.webhooks.event import Notice
 from tests.senders import (
     LINK,
     SECRETS,

@@ -16,9 +16,9 @@ import pytest
 from batchcap.errors import FatalError
 from batchcap.events import Warned
 from batchcap.model import Job, JobState
+from batchcap.webhooks.event import Notice
 from batchcap.webhooks.inbox import Inbox, file
-from batchcap.webhooks.notice import Notice
-from batchcap.webhooks.reading import InboxReader
+from batchcap.webhooks.inbox_reader import InboxReader
 from tests.fakes import Recorder, no_room, now
 from tests.senders import LINK
 

@@ -16,9 +16,9 @@ from batchcap.errors import FatalError, UsageError
 from batchcap.events import Warned, WebhookReceived, WebhookRefused
 from batchcap.model import JobState
 from batchcap.settings import Listening
-from batchcap.webhooks.notice import Notice
+from batchcap.webhooks.dedup import Recent
+from batchcap.webhooks.event import Notice
 from batchcap.webhooks.receiver import Receiver
-from batchcap.webhooks.recent import Recent
 from batchcap.webhooks.signing import require_secrets
 from tests.fakes import Recorder, clock, now
 from tests.senders import (

@@ -16,7 +16,7 @@ import orjson
 from batchcap.answers import as_object, text
 from batchcap.model import Job, JobState
 from batchcap.providers.heygen.schema import NAME
-from batchcap.webhooks.notice import LONGEST_ID, Notice, Webhook
+from batchcap.webhooks.event import LONGEST_ID, Notice, Webhook
 from batchcap.webhooks.signing import header, signed
 
 _HEADERS = ("heygen-signature", "signature", "x-heygen-signature")

@@ -14,7 +14,7 @@ import orjson
 from batchcap.answers import as_object, text
 from batchcap.model import Job, JobState, Json
 from batchcap.providers.mux.schema import Words, sound
-from batchcap.webhooks.notice import Notice, Webhook
+from batchcap.webhooks.event import Notice, Webhook
 from batchcap.webhooks.signing import header, signed
 
 _NAME = "mux"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from batchcap.sandbox.jobs import Job
+from batchcap.sandbox.mux.jobs import Job
 
 _SCHEMA = """
 create table if not exists jobs (number integer primary key, id text unique, body blob);

@@ -17,8 +17,8 @@ from batchcap.errors import FatalError
 from batchcap.events import Warned
 from batchcap.interfaces import Observer
 from batchcap.model import Job, JobState
+from batchcap.webhooks.event import Notice
 from batchcap.webhooks.inbox import file, readable
-from batchcap.webhooks.notice import Notice
 
 _EVERY = 1.0
 """Seconds between two looks for what is new. One takes some 10 us."""

@@ -14,11 +14,11 @@ from typing import Any
 
 import aiohttp
 
-from batchcap.sandbox import chance
-from batchcap.sandbox.agenda import Agenda
-from batchcap.sandbox.envelopes import Notice, sealed, stranger, tried
-from batchcap.sandbox.journal import Journal
-from batchcap.sandbox.scene import Scene
+from batchcap.sandbox import random_draws
+from batchcap.sandbox.request_log import Journal
+from batchcap.sandbox.webhooks.payloads import Notice, sealed, stranger, tried
+from batchcap.sandbox.webhooks.scheduler import Agenda
+from batchcap.sandbox.world import Scene
 
 _TIMEOUT = 5.0
 """Loop seconds that the receiver has for its answer."""
@@ -69,7 +69,7 @@ class Webhooks:
             due = notice.last + options.webhook_delay + behind
         self._plan(notice, due)
         if self._hit("webhook_duplicate", notice.id):
-            gap = options.webhook_retry * chance.pick(2, options.seed, "again", notice.id)
+            gap = options.webhook_retry * random_draws.pick(2, options.seed, "again", notice.id)
             self._plan(notice, due + gap)
 
     def heard(self, identifier: str) -> None:

@@ -14,11 +14,11 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from batchcap.sandbox.answers import Answer, Call, Route, as_json
-from batchcap.sandbox.assets import Track, asset_of
-from batchcap.sandbox.files import vtt
-from batchcap.sandbox.limits import Bucket
-from batchcap.sandbox.scene import Scene
+from batchcap.sandbox.caption_files import vtt
+from batchcap.sandbox.http_types import Answer, Call, Route, as_json
+from batchcap.sandbox.mux.assets import Track, asset_of
+from batchcap.sandbox.rate_limits import Bucket
+from batchcap.sandbox.world import Scene
 
 _BAD_REQUEST = as_json(400, {"code": 3, "message": "Invalid parameter"})
 _NOT_FOUND = as_json(404, {"code": 5, "message": "Not Found"})

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from batchcap.sandbox import chance
-from batchcap.sandbox.assets import Asset, Track, asset
+from batchcap.sandbox import random_draws
+from batchcap.sandbox.mux.assets import Asset, Track, asset
 
 ACTIVE = ("pending", "processing")
 TERMINAL = ("completed", "errored", "cancelled")
@@ -121,7 +121,7 @@ class Job(msgspec.Struct):
     @property
     def track_id(self) -> str:
         """The id of the track that it uploads."""
-        return f"track_{chance.name(20, 'uploaded', self.id)}"
+        return f"track_{random_draws.name(20, 'uploaded', self.id)}"
 
 
 class JobBook:

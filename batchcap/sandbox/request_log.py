@@ -6,8 +6,8 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from batchcap.sandbox.answers import Call, Route
-from batchcap.sandbox.jobs import TERMINAL, Job
+from batchcap.sandbox.http_types import Call, Route
+from batchcap.sandbox.mux.jobs import TERMINAL, Job
 
 
 class Entry(NamedTuple):

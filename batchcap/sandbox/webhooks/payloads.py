@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 import orjson
 
-from batchcap.sandbox import chance
+from batchcap.sandbox import random_draws
 from batchcap.sandbox.options import SandboxOptions
 
 Provider = Literal["mux", "heygen"]
@@ -38,7 +38,7 @@ class Notice(msgspec.Struct, frozen=True):
 
 def event_id(*parts: object) -> str:
     """The id of a Mux event, always the same for the same parts."""
-    return str(UUID(hex=chance.name(32, "event", *parts)))
+    return str(UUID(hex=random_draws.name(32, "event", *parts)))
 
 
 def mux_event(
@@ -68,7 +68,7 @@ def heygen_event(kind: str, video_id: str, **fields: str | None) -> dict[str, An
 def stranger(notice: Notice, seed: int) -> Notice:
     """An event of something in the same account that the receiver never asked for."""
     identifier = event_id(seed, "foreign", notice.id)
-    job = chance.pick(2, seed, "stranger", notice.id) == 0
+    job = random_draws.pick(2, seed, "stranger", notice.id) == 0
     if notice.provider == "mux":
         body = _foreign_mux(identifier, notice.when, job=job)
     else:
@@ -77,7 +77,7 @@ def stranger(notice: Notice, seed: int) -> Notice:
 
 
 def _foreign_mux(identifier: str, when: float, *, job: bool) -> dict[str, Any]:
-    name = chance.name(24, "foreign", identifier)
+    name = random_draws.name(24, "foreign", identifier)
     if not job:
         asset = {"id": name, "status": "ready", "duration": 61.0}
         return mux_event(identifier, "video.asset.ready", when, ("asset", name), asset)
@@ -96,7 +96,7 @@ def _foreign_mux(identifier: str, when: float, *, job: bool) -> dict[str, Any]:
 
 
 def _foreign_heygen(identifier: str, *, job: bool) -> dict[str, Any]:
-    name = chance.name(32, "foreign", identifier)
+    name = random_draws.name(32, "foreign", identifier)
     if job:
         return heygen_event("video_translate.success", name, url=None, output_language="fr")
     return {"event_type": "avatar_video.success", "event_data": {"video_id": name, "url": None}}

@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import web
 
-from batchcap.sandbox.answers import Answer
+from batchcap.sandbox.http_types import Answer
 
 _SIPS = 8
 """Into how many pieces a slow body is cut."""

@@ -7,8 +7,8 @@ from functools import lru_cache
 
 import msgspec
 
-from batchcap.sandbox import chance
-from batchcap.sandbox.words import sound, tags, words
+from batchcap.sandbox import random_draws
+from batchcap.sandbox.id_keywords import sound, tags, words
 
 SOURCE = "en"
 """The language that assets are spoken in."""
@@ -64,7 +64,7 @@ class Asset(msgspec.Struct, frozen=True):
 
 def mux_ids(count: int) -> Iterator[str]:
     """The first ids of the sandbox's own Mux account, the same in every run."""
-    return (f"asset-{number:05}-{chance.name(8, 'asset', number)}" for number in range(count))
+    return (f"asset-{number:05}-{random_draws.name(8, 'asset', number)}" for number in range(count))
 
 
 @lru_cache(maxsize=8)
@@ -80,7 +80,7 @@ def asset(identifier: str) -> Asset | None:
         return None
     return Asset(
         id=identifier,
-        duration=round(30 + 600 * chance.share("duration", identifier), 3),
+        duration=round(30 + 600 * random_draws.share("duration", identifier), 3),
         playback=_playback(identifier),
         tracks=_tracks(identifier),
     )
@@ -131,5 +131,5 @@ def _sources(identifier: str) -> list[Track]:
 
 
 def _track(identifier: str, language: str, name: str, source: str, status: str = "ready") -> Track:
-    unique = chance.name(20, "track", identifier, language, source)
+    unique = random_draws.name(20, "track", identifier, language, source)
     return Track(f"track_{unique}", language, name, source, status)

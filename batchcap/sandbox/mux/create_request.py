@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from batchcap.sandbox.answers import Answer, as_json
-from batchcap.sandbox.jobs import Order
+from batchcap.sandbox.http_types import Answer, as_json
+from batchcap.sandbox.mux.jobs import Order
 
 WORKFLOW = "translate-captions"
 

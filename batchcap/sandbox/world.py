@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from typing import Protocol
 
-from batchcap.sandbox.answers import Answer, Call, Route
 from batchcap.sandbox.clock import Clock
 from batchcap.sandbox.faults import Faults
-from batchcap.sandbox.jobs import JobBook
-from batchcap.sandbox.limits import Bucket, Limits
+from batchcap.sandbox.http_types import Answer, Call, Route
 from batchcap.sandbox.links import Links
+from batchcap.sandbox.mux.jobs import JobBook
 from batchcap.sandbox.options import SandboxOptions
+from batchcap.sandbox.rate_limits import Bucket, Limits
 
 
 class Watcher(Protocol):

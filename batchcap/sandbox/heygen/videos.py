@@ -8,10 +8,10 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 from urllib.parse import quote
 
-from batchcap.sandbox import chance
+from batchcap.sandbox import random_draws
 from batchcap.sandbox.captions import LANGUAGES
-from batchcap.sandbox.scene import Scene
-from batchcap.sandbox.words import sound, words
+from batchcap.sandbox.id_keywords import sound, words
+from batchcap.sandbox.world import Scene
 
 Caption = Literal["link", "null", "empty"]
 State = Literal["pending", "running", "odd", "completed", "failed"]
@@ -44,7 +44,7 @@ def heygen_ids(count: int) -> Iterator[str]:
     """The first ids of the sandbox's own HeyGen account, the same in every run."""
     for number in range(count):
         language = LANGUAGES[1 + number % (len(LANGUAGES) - 1)]
-        yield f"{chance.name(32, 'video', number)}-{language}"
+        yield f"{random_draws.name(32, 'video', number)}-{language}"
 
 
 @lru_cache(maxsize=8)
@@ -58,7 +58,7 @@ def language_of(video_id: str) -> str:
     found = _SUFFIX.search(video_id)
     if found:
         return found[1]
-    return LANGUAGES[1 + chance.pick(len(LANGUAGES) - 1, "language", video_id)]
+    return LANGUAGES[1 + random_draws.pick(len(LANGUAGES) - 1, "language", video_id)]
 
 
 def exists(scene: Scene, video_id: str) -> bool:
@@ -124,10 +124,10 @@ def _waits(scene: Scene, video_id: str) -> _Waits | None:
         return _Waits("odd", options.odd_state_seconds)
     if "slow" in words(video_id):
         return _Waits("running", options.heygen_finish_seconds)
-    drawn = chance.share(options.seed, "running", video_id)
+    drawn = random_draws.share(options.seed, "running", video_id)
     if drawn >= options.heygen_running:
         return None
-    length = chance.share(options.seed, "finish", video_id) * options.heygen_finish_seconds
+    length = random_draws.share(options.seed, "finish", video_id) * options.heygen_finish_seconds
     return _Waits("running", length)
 
 

@@ -13,13 +13,13 @@ from functools import partial
 from math import inf, nextafter
 from typing import Any
 
-from batchcap.sandbox import chance
-from batchcap.sandbox.agenda import Agenda
-from batchcap.sandbox.envelopes import Notice, event_id, heygen_event, mux_event
-from batchcap.sandbox.jobs import Job
-from batchcap.sandbox.robots import Robots
-from batchcap.sandbox.scene import Scene
-from batchcap.sandbox.videos import FAILURE, ending, language_of, video_link
+from batchcap.sandbox import random_draws
+from batchcap.sandbox.heygen.videos import FAILURE, ending, language_of, video_link
+from batchcap.sandbox.mux.jobs import Job
+from batchcap.sandbox.mux.robots_api import Robots
+from batchcap.sandbox.webhooks.payloads import Notice, event_id, heygen_event, mux_event
+from batchcap.sandbox.webhooks.scheduler import Agenda
+from batchcap.sandbox.world import Scene
 
 Tell = Callable[[Notice], None]
 
@@ -85,7 +85,7 @@ class MuxNotices:
             document.pop("outputs", None)
         nested = options.webhook_nested
         if nested == "mixed":
-            nested = chance.pick(2, options.seed, "nested", identifier) == 0
+            nested = random_draws.pick(2, options.seed, "nested", identifier) == 0
         return {kind: document} if nested else document
 
 

@@ -6,14 +6,14 @@ import heapq
 from typing import Any
 from urllib.parse import parse_qs
 
-from batchcap.sandbox import chance
-from batchcap.sandbox.answers import Answer, Call, as_json
-from batchcap.sandbox.assets import Asset, account, asset
-from batchcap.sandbox.fates import draw
-from batchcap.sandbox.jobs import ACTIVE, TERMINAL, Job, JobBook, Order, clashes, replaceable
-from batchcap.sandbox.orders import WORKFLOW, Refusal, error, parse
-from batchcap.sandbox.scene import Scene
-from batchcap.sandbox.words import sound, words
+from batchcap.sandbox import random_draws
+from batchcap.sandbox.http_types import Answer, Call, as_json
+from batchcap.sandbox.id_keywords import sound, words
+from batchcap.sandbox.mux.assets import Asset, account, asset
+from batchcap.sandbox.mux.create_request import WORKFLOW, Refusal, error, parse
+from batchcap.sandbox.mux.job_outcomes import draw
+from batchcap.sandbox.mux.jobs import ACTIVE, TERMINAL, Job, JobBook, Order, clashes, replaceable
+from batchcap.sandbox.world import Scene
 
 _HOME = "/robots/v0/jobs"
 
@@ -131,7 +131,7 @@ class Robots:
         attempt = len(self._scene.jobs.equal(order))
         options = self._scene.options
         job = Job(
-            id=f"rjob_{chance.name(24, options.seed, 'job', order.key, attempt)}",
+            id=f"rjob_{random_draws.name(24, options.seed, 'job', order.key, attempt)}",
             order=order,
             fate=draw(order, attempt, options, self._scene.faults),
             created=now,

@@ -6,12 +6,12 @@ from base64 import b64encode
 from math import ceil
 from urllib.parse import parse_qs
 
-from batchcap.sandbox import orders
-from batchcap.sandbox.answers import Answer, Call, Route, as_json, gone
-from batchcap.sandbox.assets import account
-from batchcap.sandbox.limits import Bucket
-from batchcap.sandbox.robots import Robots
-from batchcap.sandbox.scene import Scene
+from batchcap.sandbox.http_types import Answer, Call, Route, as_json, gone
+from batchcap.sandbox.mux import create_request
+from batchcap.sandbox.mux.assets import account
+from batchcap.sandbox.mux.robots_api import Robots
+from batchcap.sandbox.rate_limits import Bucket
+from batchcap.sandbox.world import Scene
 
 
 class Mux:
@@ -82,12 +82,12 @@ class Mux:
     def _robots_route(self, call: Call) -> Route:
         self.robots.land(call.now)
         match (call.method, *call.parts[3:]):
-            case ("POST", orders.WORKFLOW):
-                key = orders.about(call.body)
+            case ("POST", create_request.WORKFLOW):
+                key = create_request.about(call.body)
                 return Route("mux.create", key, "mux.write", "create", self.robots.create)
             case ("POST", job_id, "cancel"):
                 return Route("mux.cancel", job_id, "mux.write", "read", self.robots.cancel)
-            case ("GET", orders.WORKFLOW, job_id):
+            case ("GET", create_request.WORKFLOW, job_id):
                 return Route("mux.job", job_id, "mux.read", "read", self.robots.get)
             case ("GET",):
                 return Route("mux.jobs", call.query, "mux.read", "read", self.robots.page)
@@ -137,5 +137,5 @@ def _bucket(call: Call) -> str:
 
 def _error(robot: bool, status: int, kind: str, message: str) -> Answer:
     if robot:
-        return orders.error(status, kind, message)
+        return create_request.error(status, kind, message)
     return as_json(status, {"error": {"type": kind, "messages": [message]}})

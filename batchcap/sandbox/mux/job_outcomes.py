@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from batchcap.sandbox import chance
-from batchcap.sandbox.assets import asset
+from batchcap.sandbox import random_draws
 from batchcap.sandbox.faults import Faults
-from batchcap.sandbox.jobs import Fate, Order
+from batchcap.sandbox.id_keywords import words
+from batchcap.sandbox.mux.assets import asset
+from batchcap.sandbox.mux.jobs import Fate, Order
 from batchcap.sandbox.options import SandboxOptions
-from batchcap.sandbox.words import words
 
 _TRANSIENT: dict[str, object] = {
     "type": "processing_error",
@@ -65,7 +65,7 @@ def _has_link(order: Order, options: SandboxOptions) -> bool:
 
 
 def _length(options: SandboxOptions, key: str, attempt: int) -> float:
-    return chance.lognormal(
+    return random_draws.lognormal(
         options.job_seconds,
         options.job_sigma,
         options.job_seconds_max,

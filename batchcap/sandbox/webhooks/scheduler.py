@@ -7,7 +7,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 
-from batchcap.sandbox.scene import Scene
+from batchcap.sandbox.world import Scene
 
 Action = Callable[[], None]
 

@@ -12,12 +12,9 @@ from math import ceil
 from typing import Any
 from urllib.parse import parse_qs
 
-from batchcap.sandbox import chance
-from batchcap.sandbox.answers import Answer, Call, Route, as_json, gone
+from batchcap.sandbox import random_draws
 from batchcap.sandbox.captions import LANGUAGES
-from batchcap.sandbox.limits import Bucket
-from batchcap.sandbox.scene import Scene
-from batchcap.sandbox.videos import (
+from batchcap.sandbox.heygen.videos import (
     FAILURE,
     ODD,
     Look,
@@ -28,7 +25,10 @@ from batchcap.sandbox.videos import (
     look,
     video_link,
 )
-from batchcap.sandbox.words import words
+from batchcap.sandbox.http_types import Answer, Call, Route, as_json, gone
+from batchcap.sandbox.id_keywords import words
+from batchcap.sandbox.rate_limits import Bucket
+from batchcap.sandbox.world import Scene
 
 DETAIL: Mapping[State, str] = {
     "pending": "pending",
@@ -80,7 +80,7 @@ class HeyGen:
 
     def dressed(self, answer: Answer, bucket: Bucket | None) -> Answer:
         """With an X-Request-Id."""
-        identifier = chance.name(32, self._scene.options.seed, next(self._scene.serial))
+        identifier = random_draws.name(32, self._scene.options.seed, next(self._scene.serial))
         return answer._replace(headers=(*answer.headers, ("X-Request-Id", identifier)))
 
     def broken(self, route: Route, status: int) -> Answer:
@@ -155,7 +155,9 @@ class HeyGen:
         if not token.isdecimal():
             return _invalid("token", "token is not valid")
         # Not the order asked for: nothing promises it.
-        ids.sort(key=lambda video_id: chance.share(self._scene.options.seed, "order", video_id))
+        ids.sort(
+            key=lambda video_id: random_draws.share(self._scene.options.seed, "order", video_id)
+        )
         last = int(token) + self._scene.options.statuses_page
         rows = [self._status(video_id, call.now) for video_id in ids[int(token) : last]]
         return as_json(200, _page(rows, last, len(ids)))
@@ -234,7 +236,7 @@ class HeyGen:
             "status": DETAIL[seen.state],
             "input_language": "en",
             "output_language": language_of(video_id),
-            "duration": round(30 + 600 * chance.share("duration", video_id), 1),
+            "duration": round(30 + 600 * random_draws.share("duration", video_id), 1),
             "created_at": 1760000000,
             "callback_id": None,
             "translate_audio_only": False,

@@ -1,0 +1,1 @@
+"""The webhooks that the sandbox sends for both providers."""
