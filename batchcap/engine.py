@@ -24,6 +24,7 @@ from batchcap.errors import (
     BadCaption,
     FatalError,
     LinkExpired,
+    NotAccepted,
     RowError,
     RowSkipped,
     Stopped,
@@ -33,10 +34,10 @@ from batchcap.events import JobCreated, LaneStopped, RowEnded, RowStarted
 from batchcap.interfaces import Downloader, Ledger, Observer, Provider
 from batchcap.model import (
     Caption,
-    Create,
     Facts,
     Failure,
     Job,
+    JobRequest,
     JobState,
     Outcome,
     Row,
@@ -310,10 +311,10 @@ class Carrier:
             raise RowError("not_found", "the provider has neither a job nor a track for it")
         return job
 
-    async def _created(self, create: Create) -> Job:
-        self._seconds = create.seconds
+    async def _created(self, request: JobRequest) -> Job:
+        self._seconds = request.seconds
         try:
-            job = await self._provider.submit(self._row, create, self._leaving)
+            job = await self._send(request)
         except (Stopped, RowError, RowSkipped, Unavailable, FatalError) as error:
             if not (isinstance(error, RowError) and error.code == "outcome_unknown"):
                 await self._ledger.discard_intent(self._row)
@@ -322,8 +323,17 @@ class Carrier:
         await self._adopted(job)
         return job
 
-    async def _leaving(self) -> None:
-        await self._ledger.record_intent(self._row)
+    async def _send(self, request: JobRequest) -> Job:
+        """One POST, and another one as long as the provider surely did not accept it."""
+        failures = 0
+        while True:
+            try:
+                async with self._provider.send_slot(failures) as slot:  # the quota is there
+                    await self._ledger.record_intent(self._row)  # durable before anything leaves
+                    return await slot.create(request)
+            except NotAccepted as error:
+                failures = error.failures
+                await self._lane.stop.sleep(error.delay)
 
     async def _found(self, facts: Facts) -> Job | None:
         """Look for what became of a create, once it cannot arrive any more."""

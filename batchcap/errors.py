@@ -78,6 +78,19 @@ class Unavailable(TransientError):
         self.retry_after = retry_after
 
 
+class NotAccepted(TransientError):
+    """A create surely did not arrive, or was turned away for now; it may be sent again.
+
+    `failures` is the number of its attempts so far that count, `delay` the seconds to wait
+    before the next one. Pauses of the provider's quota come on top, when its turn is awaited.
+    """
+
+    def __init__(self, message: str, *, failures: int, delay: float) -> None:
+        super().__init__(message)
+        self.failures = failures
+        self.delay = delay
+
+
 class LinkExpired(TransientError):
     """The file host does not honour this link (any more); a fresh one may do."""
 

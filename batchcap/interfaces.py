@@ -7,17 +7,15 @@ every implementation.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Callable, Container, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
 
 from batchcap.events import Event
-from batchcap.model import Caption, Create, Facts, Job, Outcome, Record, Row, Work
+from batchcap.model import Caption, Facts, Job, JobRequest, Outcome, Record, Row, Work
 
 Observer = Callable[[Event], None]
 """Told what happened, in the order in which it happened. Must not raise or wait."""
-
-Leaving = Callable[[], Awaitable[None]]
-"""Makes the intent of a create durable. What it was awaited for may be sent."""
 
 Report = Callable[[Job], None]
 """Where a poll hands over each job as soon as something is known of it."""
@@ -57,6 +55,22 @@ class Polled(Protocol):
         ...
 
 
+class SendSlot(Protocol):
+    """Room for one create at a provider."""
+
+    async def create(self, request: JobRequest) -> Job:
+        """Create the job: one POST.
+
+        The job is a completed one without an id if the caption turned out to exist already.
+
+        Raises:
+            NotAccepted: Nothing was created; it may be sent again, in another slot.
+            Ambiguous: Nobody knows what became of it.
+            RowSkipped: The caption exists already, and the user does not want that one.
+        """
+        ...
+
+
 class Provider(Polled, Protocol):
     """One provider's API, in the engine's words.
 
@@ -71,7 +85,7 @@ class Provider(Polled, Protocol):
     missing_grace: float
     """Seconds after a create for which an unknown job id is believed to be a delay."""
 
-    async def prepare(self, row: Row) -> Create | Job:
+    async def prepare(self, row: Row) -> JobRequest | Job:
         """What has to be created for a row, or the job that is there already.
 
         A completed job without an id is a caption that exists already. Raises
@@ -79,12 +93,10 @@ class Provider(Polled, Protocol):
         """
         ...
 
-    async def submit(self, row: Row, create: Create, leaving: Leaving) -> Job:
-        """Create the job: one POST, never repeated once it may have arrived.
+    def send_slot(self, failures: int = 0) -> AbstractAsyncContextManager[SendSlot]:
+        """Room for one create: entering waits for the quota, a connection and the end of an outage.
 
-        Awaits `leaving` when the quota is there and just before the request leaves.
-        Raises `Ambiguous` where nobody knows what became of it. Answers as
-        `prepare` does where the caption turned out to exist already.
+        `failures` is how often this create failed before (`NotAccepted.failures`).
         """
         ...
 

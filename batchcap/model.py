@@ -151,12 +151,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     units: int = 0
 
 
-class Create(msgspec.Struct, frozen=True):
-    """A job that has to be created: the request body, ready to send.
+class JobRequest(msgspec.Struct, frozen=True):
+    """A job that has to be created for a row: the request body, ready to send.
 
-    `seconds` is the length of its source, where known.
+    `seconds` is the length of its source if that is known.
     """
 
+    row: Row
     body: Json
     seconds: float | None = None
 

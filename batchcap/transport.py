@@ -1,7 +1,8 @@
 """One provider's API over HTTP: pace, send, classify, repeat what is safe.
 
-A GET is repeated until it is answered (`Backoff`, 6 attempts); a POST only where
-it surely did not arrive. A POST that may have arrived raises `Ambiguous`, and it
+A GET is repeated until it is answered (`Backoff`, 6 attempts). A POST leaves from a
+slot (`Api.send_slot`), once for each slot: `NotAccepted` if it surely did not arrive,
+`Ambiguous` if it may have. It
 rides on a connection that idled for at most some seconds: one that the peer just
 closes would make the outcome ambiguous for nothing.
 """
@@ -10,7 +11,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Self
 from urllib.parse import quote, urlencode
 
@@ -19,10 +22,10 @@ import orjson
 from batchcap import __version__, failpoints
 from batchcap.answers import Answer, clean
 from batchcap.circuit import Circuit
-from batchcap.errors import Ambiguous, Unavailable
+from batchcap.errors import Ambiguous, NotAccepted, Unavailable
 from batchcap.events import RequestSent
 from batchcap.http import Address, Client, Lost, NotSent, Patience, Response, decoded
-from batchcap.interfaces import Leaving, Observer
+from batchcap.interfaces import Observer
 from batchcap.model import Json
 from batchcap.pacing import Bucket, Priority
 from batchcap.retry import Backoff, http_date, retry_after
@@ -94,58 +97,86 @@ class Api:
     async def get(
         self, path: str, query: Mapping[str, str] | None = None, *, priority: Priority
     ) -> Answer:
-        """Ask; repeated where that is worth it."""
-        return await self._repeat("GET", path + _query(query), None, priority)
-
-    async def post(
-        self,
-        path: str,
-        body: Json | None = None,
-        *,
-        priority: Priority,
-        leaving: Leaving | None = None,
-    ) -> Answer:
-        """Send once, after `leaving`. Raises `Ambiguous` where it may have arrived unanswered."""
-        return await self._repeat("POST", path, body, priority, leaving)
-
-    async def _repeat(
-        self,
-        method: str,
-        path: str,
-        body: Json | None,
-        priority: Priority,
-        leaving: Leaving | None = None,
-    ) -> Answer:
+        """Send a GET; it is repeated until it is answered or the attempts are used up."""
         failures = 0
-        patient = priority is Priority.START
         while True:
             try:
-                return await self._once(method, path, body, priority, leaving)
+                bucket = await self._turn("GET", priority)
+                try:
+                    answer = await self._sent("GET", path + _query(query), None)
+                finally:
+                    bucket.release()
+                return self._judged("GET", answer)
             except Unavailable as error:
-                excused = priority is not Priority.POLL and self._circuit.excuses(patient=patient)
-                failures += not (error.retry_after or excused)
-                delay = error.retry_after or self._backoff.delay(max(failures, 1))
-                if isinstance(error, _Throttled):
-                    self._buckets[method].throttled(delay)
-                if failures >= self._backoff.attempts:
-                    raise
-                if not error.retry_after and not isinstance(error, _Throttled):
-                    await self._stop.sleep(delay)
+                failures, delay = self._failed("GET", error, failures, priority)
+                await self._stop.sleep(delay)
 
-    async def _once(
-        self,
-        method: str,
-        path: str,
-        body: Json | None,
-        priority: Priority,
-        leaving: Leaving | None,
-    ) -> Answer:
-        bucket = self._buckets[method]
-        await self._turn(bucket, priority)
+    @asynccontextmanager
+    async def send_slot(
+        self, priority: Priority = Priority.START, failures: int = 0
+    ) -> AsyncIterator[SendSlot]:
+        """Wait for the quota, a connection and the end of an outage; then one POST may leave.
+
+        `failures` is how often this POST failed before, see `NotAccepted`.
+
+        Raises:
+            Stopped: The run is stopped first.
+        """
+        bucket = await self._turn("POST", priority)
+        slot = SendSlot(bucket, partial(self._post, priority, failures))
         try:
-            if leaving is not None:
-                await leaving()
-            self._observer(RequestSent(bucket.name))
+            yield slot
+        finally:
+            slot.release()
+
+    async def _post(self, priority: Priority, failures: int, path: str, body: Json) -> Answer:
+        try:
+            return self._judged("POST", await self._sent("POST", path, body))
+        except Unavailable as error:
+            failures, delay = self._failed("POST", error, failures, priority)
+            raise NotAccepted(error.message, failures=failures, delay=delay) from None
+
+    def _failed(
+        self, method: str, error: Unavailable, failures: int, priority: Priority
+    ) -> tuple[int, float]:
+        """Count a failure; return the count and the seconds to wait before the next attempt.
+
+        A pause that the provider asked for and an outage are no failure of this request.
+        After a 429 the whole bucket waits, so this request has no wait of its own.
+
+        Raises:
+            Unavailable: The attempts are used up.
+        """
+        patient = priority is Priority.START
+        excused = priority is not Priority.POLL and self._circuit.excuses(patient=patient)
+        failures += not (error.retry_after or excused)
+        delay = error.retry_after or self._backoff.delay(max(failures, 1))
+        throttled = isinstance(error, _Throttled)
+        if throttled:
+            self._buckets[method].throttled(delay)
+        if failures >= self._backoff.attempts:
+            raise error
+        return failures, 0.0 if throttled or error.retry_after else delay
+
+    async def _turn(self, method: str, priority: Priority) -> Bucket:
+        """Wait for the quota; the caller releases the bucket that is returned.
+
+        A request that gets its turn in an outage gives it back and waits for the end.
+        """
+        bucket, goes = self._buckets[method], priority is Priority.POLL
+        while True:
+            if self._circuit.open and not goes:
+                goes = await self._circuit.enter(patient=priority is Priority.START)
+            await bucket.turn(priority)
+            if goes or not self._circuit.open:
+                return bucket
+            bucket.release()
+
+    async def _sent(self, method: str, path: str, body: Json | None) -> Answer:
+        """One request and its answer, whatever its status."""
+        bucket = self._buckets[method]
+        self._observer(RequestSent(bucket.name))
+        try:
             answer = await self._exchange(method, path, body)
         except NotSent as error:
             self._circuit.failed()
@@ -154,23 +185,10 @@ class Api:
             self._circuit.failed()
             lost = f"{method} {path.partition('?')[0]} got no answer: {clean(str(error))}"
             raise (Unavailable if method == "GET" else Ambiguous)(lost) from None
-        finally:
-            bucket.release()
         if method == "POST":
             failpoints.reach("answer read")
         self._limits(bucket, answer.headers)
-        return self._judged(method, answer)
-
-    async def _turn(self, bucket: Bucket, priority: Priority) -> None:
-        """Wait for the quota; who got it in an outage gives it back and waits for the end."""
-        goes = priority is Priority.POLL
-        while True:
-            if self._circuit.open and not goes:
-                goes = await self._circuit.enter(patient=priority is Priority.START)
-            await bucket.turn(priority)
-            if goes or not self._circuit.open:
-                return
-            bucket.release()
+        return answer
 
     async def _exchange(self, method: str, path: str, body: Json | None) -> Answer:
         response = await self._client.request(
@@ -215,6 +233,34 @@ class Api:
                 reset = max(0.0, reset - self._now())
             limit = _number(headers.get("x-ratelimit-limit"))
             bucket.observe(limit, _number(headers.get("x-ratelimit-remaining")), reset)
+
+
+class SendSlot:
+    """Room for one POST: its turn in the bucket and a connection."""
+
+    def __init__(self, bucket: Bucket, post: Callable[[str, Json], Awaitable[Answer]]) -> None:
+        self._bucket: Bucket | None = bucket
+        self._post = post
+
+    async def post(self, path: str, body: Json) -> Answer:
+        """Send the one POST that there is room for, and give the room back.
+
+        Raises:
+            NotAccepted: The provider surely did not act on it: no connection, or a 429.
+                It may be sent again, in another slot.
+            Unavailable: As `NotAccepted`, but the attempts are used up.
+            Ambiguous: It may have arrived.
+        """
+        try:
+            return await self._post(path, body)
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Give the room back, unless that is done."""
+        if self._bucket is not None:
+            self._bucket.release()
+            self._bucket = None
 
 
 async def _whole(response: Response) -> bytes:

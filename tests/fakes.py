@@ -20,13 +20,15 @@ from typing import Any, TypeVar
 import anyio
 from aiohttp import web
 
-from batchcap.errors import RowSkipped
+from batchcap.answers import Answer
+from batchcap.errors import NotAccepted, RowSkipped
 from batchcap.events import Event
 from batchcap.http import Body
-from batchcap.interfaces import Leaving, Report
-from batchcap.model import Caption, Create, Facts, Job, JobState, Outcome, Row, RowState, Work
+from batchcap.interfaces import Provider, Report
+from batchcap.model import Caption, Facts, Job, JobRequest, JobState, Outcome, Row, RowState, Work
 from batchcap.pacing import Bucket
 from batchcap.stopping import Stop
+from batchcap.transport import Api
 from batchcap.virtual import VirtualLoop
 
 T = TypeVar("T")
@@ -233,6 +235,7 @@ class FakeProvider:
         self.finds: list[tuple[str, float]] = []
         self.found: dict[str, Job | Exception] = {}
         self.creates: list[str] = []
+        self.attempts: list[int] = []
         self.polls: list[list[str]] = []
         self.looks: list[str] = []
         self.poll_fault: Exception | None = None
@@ -245,11 +248,11 @@ class FakeProvider:
         """A job that an earlier run made."""
         self.jobs[job_id] = (source_id, began, 0)
 
-    async def prepare(self, row: Row) -> Create | Job:
+    async def prepare(self, row: Row) -> JobRequest | Job:
         found = self.prepared.get(row.source_id)
         if isinstance(found, Exception):
             raise found
-        return found or Create({"asset": row.source_id})
+        return found or JobRequest(row, {"asset": row.source_id})
 
     async def find(self, row: Row, facts: Facts, since: float) -> Job | None:
         self.finds.append((row.source_id, now()))
@@ -259,21 +262,26 @@ class FakeProvider:
             raise found
         return found
 
-    async def submit(self, row: Row, create: Create, leaving: Leaving) -> Job:
+    @asynccontextmanager
+    async def send_slot(self, failures: int = 0) -> AsyncIterator[FakeProvider]:
+        self.attempts.append(failures)
         if self.before_submit is not None:
             await self.before_submit()
-        await leaving()
+        yield self
+
+    async def create(self, request: JobRequest) -> Job:
+        source_id = request.row.source_id
         if self.in_the_air is not None:
             await self.in_the_air()
-        self.creates.append(row.source_id)
-        if self.submits[row.source_id]:
-            answer = self.submits[row.source_id].pop(0)
+        self.creates.append(source_id)
+        if self.submits[source_id]:
+            answer = self.submits[source_id].pop(0)
             if isinstance(answer, Exception):
                 raise answer
             return answer
-        nth = self.creates.count(row.source_id)
-        job_id = f"job-{row.source_id}-{nth}"
-        self.jobs[job_id] = (row.source_id, clock(), nth - 1)
+        nth = self.creates.count(source_id)
+        job_id = f"job-{source_id}-{nth}"
+        self.jobs[job_id] = (source_id, clock(), nth - 1)
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         return Job(id=job_id, state=JobState.RUNNING)
@@ -385,6 +393,31 @@ class FakeLedger:
     def code(self, number: int) -> str:
         failure = self.outcomes[number].failure
         return failure.code if failure is not None else ""
+
+
+async def started(provider: Provider, row: Row) -> Job:
+    """The job of a row: the one that exists, or a new one."""
+    prepared, failures = await provider.prepare(row), 0
+    while isinstance(prepared, JobRequest):
+        try:
+            async with provider.send_slot(failures) as slot:
+                return await slot.create(prepared)
+        except NotAccepted as error:
+            failures = error.failures
+            await asyncio.sleep(error.delay)
+    return prepared
+
+
+async def sent(api: Api, path: str, body: Any) -> Answer:
+    """The answer to a POST, which is repeated as long as it is surely not accepted."""
+    failures = 0
+    while True:
+        try:
+            async with api.send_slot(failures=failures) as slot:
+                return await slot.post(path, body)
+        except NotAccepted as error:
+            failures = error.failures
+            await asyncio.sleep(error.delay)
 
 
 SKIPPED = RowSkipped("there already")

@@ -10,11 +10,10 @@ import pytest
 
 from batchcap.errors import Unavailable
 from batchcap.model import Row
-from batchcap.pacing import Priority
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.stopping import Stop
 from batchcap.transport import Api
-from tests.fakes import Recorder, bucket, now
+from tests.fakes import Recorder, bucket, now, sent
 from tests.world import heygen_row, mux_row, run_rows
 
 pytestmark = pytest.mark.anyio
@@ -86,4 +85,4 @@ async def test_a_name_that_does_not_resolve_is_a_request_that_never_left() -> No
     )
     async with api:
         with pytest.raises(Unavailable, match="no connection to nowhere"):
-            await api.post("/x", {}, priority=Priority.START)
+            await sent(api, "/x", {})

@@ -7,7 +7,8 @@ here, a hundred thousand with `pytest -m nightly`.
 from __future__ import annotations
 
 import random
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,13 +19,12 @@ from hypothesis import strategies as st
 
 from batchcap.answers import Answer
 from batchcap.errors import BatchcapError
-from batchcap.interfaces import Leaving
 from batchcap.manifest import ManifestOptions, read
-from batchcap.model import Create, Facts, InvalidRow, Job, JobState, Row
+from batchcap.model import Facts, InvalidRow, Job, JobState, Row
 from batchcap.providers import PROVIDERS, ProviderContext
 from batchcap.settings import ProviderSettings, Secrets
 from batchcap.transport import Api
-from tests.fakes import Notes, Recorder, now, on_virtual_time
+from tests.fakes import Notes, Recorder, now, on_virtual_time, started
 from tests.world import heygen_row, mux_row
 
 MANIFESTS = Path(__file__).parent.parent / "manifests"
@@ -192,9 +192,11 @@ class Canned:
     async def get(self, *_: object, **__: object) -> Answer:
         return self.answer
 
-    async def post(
-        self, *_: object, leaving: Leaving | None = None, **__: object
-    ) -> Answer:  # fmt: skip
+    @asynccontextmanager
+    async def send_slot(self, **_: object) -> AsyncIterator[Canned]:
+        yield self
+
+    async def post(self, *_: object) -> Answer:
         return self.answer
 
 
@@ -254,10 +256,6 @@ async def talked(name: str, canned: Canned) -> None:
     )
     reported: list[Job] = []
 
-    async def submitted(row: Row) -> object:
-        prepared = await provider.prepare(row)
-        return isinstance(prepared, Create) and await provider.submit(row, prepared, leaving)
-
     async def linked(row: Row) -> object:
         job = await provider.look(row, "j1")
         assert_job(job)
@@ -267,7 +265,7 @@ async def talked(name: str, canned: Canned) -> None:
     for row in ROWS[name]:
         facts = Facts(intent_at=now())
         asks: list[Coroutine[Any, Any, object]] = [
-            submitted(row),
+            started(provider, row),
             linked(row),
             provider.find(row, facts, now()),
             provider.poll(["j1"], reported.append),
@@ -296,10 +294,6 @@ def assert_job(job: Job) -> None:
     assert 0 <= job.units < 2**63
     if job.failure is not None:
         assert job.failure.message.isprintable()
-
-
-async def leaving() -> None:
-    """An intent that nobody needs afterwards."""
 
 
 WRONG: list[Any] = [

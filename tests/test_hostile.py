@@ -42,6 +42,7 @@ from tests.fakes import (
     now,
     raw_serving,
     request_head,
+    sent,
     serving,
 )
 from tests.world import Ran, heygen_row, lifted, mux_row, run_rows
@@ -310,7 +311,7 @@ async def test_a_flood_from_the_api_is_cut_off(method: str, flood: Any) -> None:
             if method == "get":
                 await api.get("/x", priority=Priority.FINISH)
             else:
-                await api.post("/x", {}, priority=Priority.START)
+                await sent(api, "/x", {})
     assert len(caught.value.message) < 500
     assert caught.value.message.isprintable()
     assert "http:" not in caught.value.message
@@ -349,7 +350,7 @@ async def test_an_answer_that_drips_ends_by_the_deadline(
             if method == "get":
                 await api.get("/x", priority=Priority.FINISH)
             else:
-                await api.post("/x", {}, priority=Priority.START)
+                await sent(api, "/x", {})
         assert clock() - began <= most
 
 

@@ -11,10 +11,10 @@ import pytest
 from batchcap.errors import FatalError, LinkExpired, RowError
 from batchcap.filehost import FileHosts
 from batchcap.interfaces import Provider
-from batchcap.model import Create, Job, JobState, Row
+from batchcap.model import Job, JobRequest, JobState, Row
 from batchcap.providers import PROVIDERS
 from batchcap.sandbox import Sandbox, SandboxOptions
-from tests.fakes import now, pieces
+from tests.fakes import now, pieces, started
 from tests.world import desk, heygen_row, mux_row
 
 pytestmark = [
@@ -46,17 +46,6 @@ IDS = {
 
 def row(name: str, kind: str) -> Row:
     return ROWS[name](f"id-{IDS[name][kind]}-1")
-
-
-async def started(provider: Provider, row: Row) -> Job:
-    prepared = await provider.prepare(row)
-    if not isinstance(prepared, Create):
-        return prepared
-    return await provider.submit(row, prepared, leaving)
-
-
-async def leaving() -> None:
-    """An intent that nobody needs afterwards."""
 
 
 async def looked(provider: Provider, row: Row, job: Job) -> Job:
@@ -210,7 +199,7 @@ async def test_what_passes_is_waited_out(name: str, fault: str) -> None:
         mine = row(name, "stuck")
         await here.provider.poll([f"p-{n}" for n in range(5)], lambda job: None)
         prepared = await here.provider.prepare(mine)
-        assert isinstance(prepared, Create | Job)
+        assert isinstance(prepared, JobRequest | Job)
 
 
 async def test_an_expired_link_is_told_apart_and_a_fresh_one_is_had(name: str) -> None:

@@ -9,14 +9,13 @@ import json
 import random
 
 import anyio
-import anyio.lowlevel
 import pytest
 
-from batchcap.model import Create, JobState, Row
+from batchcap.model import JobState, Row
 from batchcap.providers import PROVIDERS
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.webhooks.event import Webhook
-from tests.fakes import now
+from tests.fakes import now, started
 from tests.senders import EVENTS, SECRETS, SIGNERS, receiving
 from tests.world import Desk, desk, heygen_row, mux_row
 
@@ -117,17 +116,14 @@ async def test_the_sandbox_s_events_are_taken_and_tell_how_its_jobs_ended(name: 
     async with Sandbox(options) as sandbox, receiving(clock=sandbox.now) as post:
         sandbox.change(**{f"{name}_webhook_url": post.receiver.endpoints()[name]})
         async with desk(sandbox, name) as here:
-            ids = [await started(here, rows(f"slow-{n}")) for n in range(20)]
+            ids = [await running(here, rows(f"slow-{n}")) for n in range(20)]
             await anyio.sleep(120)
     ended = {one.job.id for one in post.notices if one.job.state is not JobState.RUNNING}
     assert set(ids) <= ended
     assert post.receiver.counts.refused == post.receiver.counts.turned_away == 0
 
 
-async def started(here: Desk, row: Row) -> str | None:
-    prepared = await here.provider.prepare(row)
-    if isinstance(prepared, Create):
-        prepared = await here.provider.submit(row, prepared, anyio.lowlevel.checkpoint)
-    job = await here.provider.look(row, prepared.id or "")
+async def running(here: Desk, row: Row) -> str | None:
+    job = await here.provider.look(row, (await started(here.provider, row)).id or "")
     assert job.state is JobState.RUNNING
     return job.id

@@ -14,6 +14,7 @@ from batchcap.errors import (
     BadCaption,
     FatalError,
     LinkExpired,
+    NotAccepted,
     RowError,
     Stopped,
     Unavailable,
@@ -203,6 +204,23 @@ async def test_a_refused_row_is_lost_alone(
     assert world.failure() == Failure(code, str(fault), retryable)
     assert [world.ledger.state(number) for number in (2, 3)] == [RowState.DONE] * 2
     assert 1 not in world.ledger.facts
+
+
+async def test_engine_create_not_accepted_is_sent_again_with_a_fresh_intent() -> None:
+    world, started = World(), clock()
+    world.provider.submits["source1"] = [NotAccepted("429", failures=1, delay=500.0)]
+    intents: list[float] = []
+
+    async def look() -> None:
+        intents.append(world.ledger.facts[1].intent_at or 0.0)
+
+    world.provider.in_the_air = look
+    await world.run()
+    assert world.provider.creates == ["source1"] * 2
+    assert world.provider.attempts == [0, 1]
+    assert intents[1] - intents[0] == pytest.approx(500, abs=1)
+    assert clock() - started >= 500
+    assert world.ledger.state(1) is RowState.DONE
 
 
 async def test_a_create_without_an_answer_is_looked_up_and_adopted() -> None:

@@ -30,6 +30,7 @@ from tests.fakes import (
     now,
     raw_serving,
     request_head,
+    sent,
     serving,
 )
 
@@ -94,7 +95,7 @@ class Desk:
         return await self.api.get(path, query, priority=Priority.POLL)
 
     async def post(self, path: str = "/x", body: Any = None) -> Answer:
-        return await self.api.post(path, body, priority=Priority.START)
+        return await sent(self.api, path, body or {})
 
 
 @asynccontextmanager

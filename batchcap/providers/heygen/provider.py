@@ -8,13 +8,14 @@ falls back to v2, and remembers the answer in the ledger.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from batchcap.answers import Answer
 from batchcap.errors import FatalError
 from batchcap.events import Warned
-from batchcap.interfaces import Leaving, Report
-from batchcap.model import Create, Facts, Job, JobState, Row
+from batchcap.interfaces import Report, SendSlot
+from batchcap.model import Facts, Job, JobRequest, JobState, Row
 from batchcap.providers.heygen.schema import CREDENTIALS, NAME, RouteGone, Words
 from batchcap.providers.heygen.v2 import V2
 from batchcap.providers.heygen.v3 import V3
@@ -67,11 +68,11 @@ class HeyGen:
         """See `interfaces.Polled`."""
         return self._dialects[self._version].cost(count)
 
-    async def prepare(self, row: Row) -> Create | Job:
+    async def prepare(self, row: Row) -> JobRequest | Job:
         """See `interfaces.Provider`. The translation is the job, and it exists."""
         return Job(id=row.source_id, state=JobState.RUNNING)
 
-    async def submit(self, row: Row, create: Create, leaving: Leaving) -> Job:
+    def send_slot(self, failures: int = 0) -> AbstractAsyncContextManager[SendSlot]:
         """Never called: `prepare` finds that nothing has to be created."""
         raise NotImplementedError("nothing is ever created at HeyGen")
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from urllib.parse import quote
 
 from batchcap.answers import Answer, as_object, text, whole
-from batchcap.errors import FatalError, RowError, RowSkipped, Unavailable
-from batchcap.interfaces import Leaving, Report
-from batchcap.model import Create, Facts, Job, JobState, Json, Record, Row
+from batchcap.errors import FatalError, NotAccepted, RowError, RowSkipped, Unavailable
+from batchcap.interfaces import Report, SendSlot
+from batchcap.model import Facts, Job, JobRequest, JobState, Json, Record, Row
 from batchcap.pacing import Priority
 from batchcap.providers.http_errors import check_access, rejected
 from batchcap.providers.mux.assets import Asset, Assets
@@ -34,6 +36,7 @@ from batchcap.providers.mux.schema import (
 from batchcap.providers.mux.signing import PlaybackSigner
 from batchcap.providers.mux.webhooks import WEBHOOK
 from batchcap.providers.registry import ProviderContext, ProviderSpec
+from batchcap.transport import SendSlot as PostSlot
 from batchcap.transport import segment
 
 ROBOTS = "/robots/v0"
@@ -72,6 +75,7 @@ class Mux:
         self._signer = PlaybackSigner(context.settings.secrets, context.now)
         self._sweep_pages = len(_ACTIVE)
         self._words = Words(context.observer)
+        self._dead_twins: set[str | None] = set()
 
     @property
     def read_rate(self) -> float | None:
@@ -87,7 +91,7 @@ class Mux:
         """See `interfaces.Polled`. One by one, or the pages of two lists."""
         return min(count, max(self._sweep_pages, len(_ACTIVE) - 1 + math.ceil(count / _PAGE)))
 
-    async def prepare(self, row: Row) -> Create | Job:
+    async def prepare(self, row: Row) -> JobRequest | Job:
         """See `interfaces.Provider`. Reads the asset only where the row names no track."""
         track_id, seconds = row.params.get("track_id"), None
         if track_id is None:
@@ -96,23 +100,38 @@ class Mux:
                 return found
             track_id = asset.source_track(row.params.get("from_language"))
             seconds = asset.seconds
-        return Create(body(row, track_id), seconds)
+        return JobRequest(row, body(row, track_id), seconds)
 
-    async def submit(self, row: Row, create: Create, leaving: Leaving) -> Job:
-        """See `interfaces.Provider`. `POST /robots/v0/jobs/translate-captions`, 202."""
-        answer = await self._post(create, leaving)
+    @asynccontextmanager
+    async def send_slot(self, failures: int = 0) -> AsyncIterator[SendSlot]:
+        """See `interfaces.Provider`."""
+        async with self._api.send_slot(failures=failures) as slot:
+            yield _CreateSlot(partial(self._create, slot, failures))
+
+    async def _create(self, slot: PostSlot, failures: int, request: JobRequest) -> Job:
+        """`POST /robots/v0/jobs/translate-captions`: 202."""
+        answer = await slot.post(_TRANSLATE, request.body)
+        self._check(answer)
         if answer.status == 409:
-            twin = await self._twin(row, create)
-            if twin is not None and twin.state in GOOD:
-                return twin
-            if twin is not None:  # it ended without a caption: it should not be in the way
-                answer = await self._post(create, leaving)
-            if answer.status == 409:
-                which = f"; job {twin.id} is {twin.state.value}" if twin else ""
-                raise RowError("rejected", f"{answer.problem()}{which}")
+            return await self._existing_job(request, answer, failures)
         if answer.status in {404, 405, 410}:
             await self._check_route()
-        return self._accepted(answer) if answer.ok else await self._explained(row, create, answer)
+        return self._accepted(answer) if answer.ok else await self._explained(request, answer)
+
+    async def _existing_job(self, request: JobRequest, answer: Answer, failures: int) -> Job:
+        """409: Mux has a job for this already (since 2026-09-23).
+
+        One that ended without a caption should not be in the way: once for each, the
+        create is sent again.
+        """
+        twin = await self._twin(request)
+        if twin is not None and twin.state in GOOD:
+            return twin
+        if twin is not None and twin.id not in self._dead_twins:
+            self._dead_twins.add(twin.id)
+            raise NotAccepted(str(answer.problem()), failures=failures, delay=0.0)
+        which = f"; job {twin.id} is {twin.state.value}" if twin else ""
+        raise RowError("rejected", f"{answer.problem()}{which}")
 
     async def find(self, row: Row, facts: Facts, since: float) -> Job | None:
         """See `interfaces.Provider`.
@@ -187,16 +206,6 @@ class Mux:
         asset = await self._assets.get(row.source_id)
         return self._track_url(asset, job.track)
 
-    async def cancel(self, job_id: str) -> Job:
-        """Ask Mux to cancel a job; one that ended already stays as it is (409)."""
-        answer = await self._api.post(f"{_JOBS}/{segment(job_id)}/cancel", priority=Priority.FINISH)
-        self._check(answer)
-        if answer.ok:
-            return self._words.job(answer.data())
-        if answer.status in {404, 409}:
-            return await self._described(job_id, Priority.FINISH)
-        raise rejected(answer)
-
     def _track_url(self, asset: Asset, track_id: str) -> str:
         track = f"text/{quote(track_id, safe='')}.vtt"
         for playback_id in asset.playback.get("public", ()):
@@ -207,16 +216,9 @@ class Mux:
         policies = ", ".join(asset.playback) or "none"
         raise RowError("link_dead", f"asset {asset.id} has no usable playback id ({policies})")
 
-    async def _post(self, create: Create, leaving: Leaving) -> Answer:
-        answer = await self._api.post(
-            _TRANSLATE, create.body, priority=Priority.START, leaving=leaving
-        )
-        self._check(answer)
-        return answer
-
-    async def _twin(self, row: Row, create: Create) -> Job | None:
-        """409: Mux has a job for this already (since 2026-09-23). The best one of them."""
-        track_id = create.body["parameters"]["track_id"]
+    async def _twin(self, request: JobRequest) -> Job | None:
+        """The best of the jobs that do the same work."""
+        row, track_id = request.row, request.body["parameters"]["track_id"]
         jobs = await self._history.jobs(row.source_id, self._now())
         twins = [
             self._words.job(job)
@@ -271,14 +273,15 @@ class Mux:
         answer = await self._get(f"{_TRANSLATE}/{segment(job_id)}")
         return answer.data() if answer.ok else None
 
-    async def _explained(self, row: Row, create: Create, answer: Answer) -> Job:
+    async def _explained(self, request: JobRequest, answer: Answer) -> Job:
         """A 422 says in words what the asset says in facts: read the asset."""
         if answer.status != 422:
             raise rejected(answer)
+        row = request.row
         asset = await self._assets.get(row.source_id, fresh=True)
         if not asset.playback:
             raise RowError("rejected", f"asset {asset.id} has no playback id")
-        source_id = create.body["parameters"]["track_id"]
+        source_id = request.body["parameters"]["track_id"]
         source = asset.track(source_id)
         if source is None:
             raise RowError("track_not_found", f"asset {asset.id} has no text track {source_id}")
@@ -369,6 +372,17 @@ class Mux:
                 "to be accepted for its environment in the dashboard; then: batchcap resume",
                 provider=self.name,
             )
+
+
+class _CreateSlot:
+    """Room for one create. Satisfies `interfaces.SendSlot`."""
+
+    def __init__(self, create: Callable[[JobRequest], Awaitable[Job]]) -> None:
+        self._create = create
+
+    async def create(self, request: JobRequest) -> Job:
+        """See `interfaces.SendSlot`."""
+        return await self._create(request)
 
 
 class _EndlessError(Unavailable):
