@@ -12,7 +12,7 @@ from batchcap.interfaces import Observer
 from batchcap.poller import Poller
 from batchcap.providers import PROVIDERS
 from batchcap.settings import Listening
-from batchcap.webhooks.event import Notice, Webhook
+from batchcap.webhooks.event import Webhook, WebhookEvent
 from batchcap.webhooks.inbox_reader import InboxReader
 from batchcap.webhooks.signing import require_secrets
 
@@ -48,7 +48,7 @@ class Hearing:
     ) -> None:
         """Hear until stack and group are left. Raises `FatalError` where it cannot bind."""
 
-        def deliver(notice: Notice) -> None:
+        def deliver(notice: WebhookEvent) -> None:
             if notice.provider in pollers:
                 pollers[notice.provider].hear(notice.job)
 

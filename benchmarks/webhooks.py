@@ -81,7 +81,7 @@ async def run(rows: int, lost: float | None, given: argparse.Namespace) -> Outco
                 threads=False,
                 announce=announce,
             )
-        made = sandbox.journal.document(_now())["creates"]
+        made = sandbox.request_log.document(_now())["creates"]
         ended = {job["job_id"]: job["ended"] for job in made}
     outcome.late = sorted(at - ended[job_id] for job_id, at in outcome.finished.items())
     return outcome

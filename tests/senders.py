@@ -15,7 +15,7 @@ import orjson
 
 from batchcap.providers import PROVIDERS
 from batchcap.settings import Listening
-from batchcap.webhooks.event import Deliver, Notice, Webhook
+from batchcap.webhooks.event import EventHandler, Webhook, WebhookEvent
 from batchcap.webhooks.receiver import Receiver
 from tests.fakes import Recorder, now
 
@@ -90,7 +90,7 @@ class Post:
 
     def __init__(self, receiver: Receiver, recorder: Recorder) -> None:
         self.receiver, self.recorder = receiver, recorder
-        self.notices: list[Notice] = []
+        self.notices: list[WebhookEvent] = []
 
     async def send(
         self, name: str, event: Any, headers: dict[str, str] | None = None, **options: Any
@@ -116,7 +116,7 @@ class Post:
 
 @asynccontextmanager
 async def receiving(
-    deliver: Deliver | None = None,
+    deliver: EventHandler | None = None,
     which: Sequence[Webhook] | None = None,
     secrets: dict[str, str] | None = None,
     clock: Callable[[], float] = now,
@@ -127,7 +127,7 @@ async def receiving(
     recorder = Recorder()
     post: Post
 
-    def keep(notice: Notice) -> Any:
+    def keep(notice: WebhookEvent) -> Any:
         post.notices.append(notice)
         return deliver(notice) if deliver else None
 

@@ -48,7 +48,7 @@ async def test_a_wall_clock_that_steps_in_the_middle_changes_nothing(
         ran = await run_rows(
             sandbox, tmp_path, rows(), clock=clock, rates=RATES, learned=frozenset()
         )
-        captions = [job.order.asset_id for job in sandbox.journal.creates]
+        captions = [job.request.asset_id for job in sandbox.request_log.creates]
     assert set(ran.states().values()) == {"done"}
     assert len(captions) == len(set(captions)) == 60
 
@@ -66,7 +66,7 @@ async def test_a_minute_without_a_connection_costs_no_row(tmp_path: Path) -> Non
 
         group.start_soon(go_away)
         ran = await run_rows(sandbox, tmp_path, rows(), rates=RATES, learned=frozenset())
-        made = {job.id: job.order.asset_id for job in sandbox.journal.creates}
+        made = {job.id: job.request.asset_id for job in sandbox.request_log.creates}
     assert set(ran.states().values()) == {"done"}
     assert len(made) == len(set(made.values())) == 60
 

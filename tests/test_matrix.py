@@ -58,12 +58,12 @@ def implied(sandbox: Sandbox, row: Row) -> str:
     """How a row has to end, from what the server knows and did."""
     if row.provider == "heygen":
         return seen_by_files(sandbox, f"{row.source_id}.vtt")
-    jobs = sandbox.journal.creates_for(row.source_id, row.target)
+    jobs = sandbox.request_log.creates_for(row.source_id, row.target)
     assert jobs, f"{row.key}: nothing was created"
     last = jobs[-1]
-    if last.fate.ends is None:
+    if last.outcome.ends_after is None:
         return "job_timeout"
-    match last.fate.outcome:
+    match last.outcome.status:
         case "errored":
             return "job_failed"
         case "cancelled":
@@ -75,7 +75,7 @@ def seen_by_files(sandbox: Sandbox, *names: str) -> str:
     """Whether the hosts of one caption served HTML in its place too often."""
     doubts = sum(
         entry.fault == "not_vtt" and not set(names).isdisjoint(entry.key.split("/"))
-        for entry in sandbox.journal.requests
+        for entry in sandbox.request_log.requests
     )
     return "bad_caption" if doubts >= DOUBTS else "done"
 
@@ -95,7 +95,7 @@ def assert_sound(sandbox: Sandbox, out: Path, rows: list[Row], ran: Ran) -> None
     assert ran.fatal == []
     assert ran.states() == {row.key: implied(sandbox, row) for row in rows}
     for row in rows:
-        assert_made_once(sandbox.journal.creates_for(row.source_id, row.target))
+        assert_made_once(sandbox.request_log.creates_for(row.source_id, row.target))
         one, file = ran.by_key[row.key], out / row.path
         assert file.exists() == (one["state"] == "done"), row.key
         if one["state"] == "done":
@@ -104,13 +104,15 @@ def assert_sound(sandbox: Sandbox, out: Path, rows: list[Row], ran: Ran) -> None
             assert one["sha256"] == hashlib.sha256(data).hexdigest()
             assert one["bytes"] == len(data)
     assert_known_to_the_ledger(sandbox, ran)
-    assert sandbox.journal.leaks == []
+    assert sandbox.request_log.leaks == []
     assert not [path for path in out.rglob("*") if path.name.endswith(".part")]
     assert_results_tell_of_every_row(out, rows)
 
 
 def assert_known_to_the_ledger(sandbox: Sandbox, ran: Ran) -> None:
-    last = {(job.order.asset_id, job.order.language): job.id for job in sandbox.journal.creates}
+    last = {
+        (job.request.asset_id, job.request.language): job.id for job in sandbox.request_log.creates
+    }
     assert set(last.values()) <= {one["job_id"] for one in ran.results}
 
 
@@ -125,17 +127,19 @@ def assert_results_tell_of_every_row(out: Path, rows: list[Row]) -> None:
 def hits(sandbox: Sandbox, fault: str) -> int:
     """How often a fault struck: at a request, or at a job or video."""
     fates = {
-        "job_error": lambda job: job.fate.outcome == "errored",
-        "job_cancelled": lambda job: job.fate.outcome == "cancelled",
-        "job_stuck": lambda job: job.fate.ends is None,
-        "missing_link": lambda job: not job.fate.link,
-        "not_found_after_create": lambda job: job.fate.hidden > 0,
+        "job_error": lambda job: job.outcome.status == "errored",
+        "job_cancelled": lambda job: job.outcome.status == "cancelled",
+        "job_stuck": lambda job: job.outcome.ends_after is None,
+        "missing_link": lambda job: not job.outcome.has_link,
+        "not_found_after_create": lambda job: job.outcome.hidden_seconds > 0,
     }
     if fault in fates:
-        return sum(map(fates[fault], sandbox.journal.creates))
+        return sum(map(fates[fault], sandbox.request_log.creates))
     if fault == "late_link":
-        return sum(sandbox.journal.count("heygen.v3.video", key=row.source_id) > 1 for row in ROWS)
-    return sandbox.journal.faults[fault]
+        return sum(
+            sandbox.request_log.count("heygen.v3.video", key=row.source_id) > 1 for row in ROWS
+        )
+    return sandbox.request_log.faults[fault]
 
 
 def listening(sandbox: Sandbox) -> dict[str, Any]:
@@ -175,7 +179,7 @@ async def test_with_all_faults_together_every_row_ends_as_the_server_says(
     async with Sandbox(options) as sandbox:
         heard = listening(sandbox) if listens else {}
         ran = await run_rows(sandbox, tmp_path, rows, heygen_api=version, **heard)
-        assert len(sandbox.journal.faults) > (10 if listens else 6)
+        assert len(sandbox.request_log.faults) > (10 if listens else 6)
         assert_sound(sandbox, tmp_path, rows, ran)
 
 
@@ -187,5 +191,5 @@ async def test_rows_that_ask_for_new_jobs_get_them_only_after_the_old_ones_faile
     faults = {**dict.fromkeys(FAULTS, TOGETHER), "job_error": 0.4}
     async with Sandbox(SandboxOptions(seed=seed, faults=faults, job_seconds_max=60.0)) as sandbox:
         ran = await run_rows(sandbox, tmp_path, rows, retry_jobs=3)
-        assert len(sandbox.journal.creates) > 45
+        assert len(sandbox.request_log.creates) > 45
         assert_sound(sandbox, tmp_path, rows, ran)

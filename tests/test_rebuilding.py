@@ -58,14 +58,14 @@ async def test_files_and_jobs_come_back_and_the_rest_is_made_once(tmp_path: Path
         async with desk(sandbox, "mux") as here:
             found, after = await rebuilt(tmp_path, rows, here.provider)
         assert (found.jobs, found.adopted, found.flawed_files) == (2, 2, 1)
-        assert sandbox.journal.count("mux.create") == 2
+        assert sandbox.request_log.count("mux.create") == 2
         for row in (rows[0], rows[2]):
             same = ("state", "bytes", "sha256", "cues", "job_id")
             assert [after[row.key][one] for one in same] == [before[row.key][one] for one in same]
         assert after[rows[1].key]["state"] == after[rows[3].key]["state"] == "pending"
         again = await run_rows(sandbox, tmp_path)
         assert set(again.states().values()) == {"done"}
-        assert sandbox.journal.count("mux.create") == 3
+        assert sandbox.request_log.count("mux.create") == 3
 
 
 async def test_what_could_not_be_asked_is_looked_up_before_anything_is_sent(
@@ -79,7 +79,7 @@ async def test_what_could_not_be_asked_is_looked_up_before_anything_is_sent(
         assert found.unasked == 1
         assert after[row.key]["state"] == "pending"
         assert (await run_rows(sandbox, tmp_path)).states() == {row.key: "done"}
-        assert len(sandbox.journal.creates) == 1
+        assert len(sandbox.request_log.creates) == 1
 
 
 async def test_the_old_ledger_stays_where_the_manifest_is_refused(tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ def test_100_000_heygen_captions_are_as_good_as_10_000() -> None:
 
 def asked_of(sandbox: Sandbox) -> int:
     """Questions about the states of jobs, and looks."""
-    return sandbox.journal.count("mux.jobs") + sandbox.journal.count("mux.job")
+    return sandbox.request_log.count("mux.jobs") + sandbox.request_log.count("mux.job")
 
 
 async def second_run(out: Path, *, forgets: bool) -> tuple[int, dict[str, list[float]]]:
@@ -249,7 +249,7 @@ async def second_run(out: Path, *, forgets: bool) -> tuple[int, dict[str, list[f
                 (kept,) = connection.execute(query).fetchone()
                 if forgets:
                     connection.execute("DELETE FROM memory WHERE key = 'durations.mux'")
-        assert len(sandbox.journal.creates) == 80
+        assert len(sandbox.request_log.creates) == 80
         return asked_of(sandbox) - before, json.loads(kept)
 
 

@@ -78,13 +78,13 @@ async def test_every_damage_is_told_and_healed_and_nothing_is_created(
     rows += [heygen_row("clip"), mux_row("other-has-es", "es", from_language="en")]
     async with Sandbox(SandboxOptions()) as sandbox:
         await run_rows(sandbox, tmp_path, rows)
-        good, created = contents(tmp_path), len(sandbox.journal.creates)
+        good, created = contents(tmp_path), len(sandbox.request_log.creates)
         assert verified(tmp_path) == {}
         wrong = damage(tmp_path, rows)
         (tmp_path / rows[4].path).write_text("<html></html>")
         assert verified(tmp_path, repair=True) == {**wrong, rows[4].key: "size"}
         assert set((await worked(sandbox, tmp_path, repairs=True)).values()) == {"done"}
-        assert len(sandbox.journal.creates) == created
+        assert len(sandbox.request_log.creates) == created
     assert verified(tmp_path) == {}
     assert contents(tmp_path) == good
 
@@ -97,14 +97,14 @@ async def test_where_the_job_is_gone_the_track_heals_and_nothing_else(tmp_path: 
     taken = mux_row("old-has-es", "es", track_id=there.tracks[0].id)
     async with Sandbox(SandboxOptions()) as sandbox:
         await run_rows(sandbox, tmp_path, [kept, lost, taken])
-        created = sandbox.journal.count("mux.create")
+        created = sandbox.request_log.count("mux.create")
         await anyio.sleep(PURGED)
         for row in (kept, lost, taken):
             (tmp_path / row.path).unlink()
         assert len(verified(tmp_path, repair=True)) == 3
         states = await worked(sandbox, tmp_path, repairs=True, retry_jobs=3)
         assert states == {kept.key: "done", lost.key: "not_found", taken.key: "done"}
-        assert sandbox.journal.count("mux.create") == created
+        assert sandbox.request_log.count("mux.create") == created
 
 
 async def test_a_repair_leaves_rows_that_are_pending_alone(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ async def test_a_repair_leaves_rows_that_are_pending_alone(tmp_path: Path) -> No
         verified(tmp_path, repair=True)
         states = await worked(sandbox, tmp_path, repairs=True)
         assert states == {done.key: "done", pending.key: "pending"}
-        assert len(sandbox.journal.creates) == 1
+        assert len(sandbox.request_log.creates) == 1
 
 
 async def test_resume_after_an_interrupted_repair_creates_nothing_either(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ async def test_resume_after_an_interrupted_repair_creates_nothing_either(tmp_pat
             put_wrong_back(connection, [1])
             connection.execute("UPDATE rows SET source_id = 'film'")  # without that track
         assert await worked(sandbox, tmp_path, repairs=False) == {row.key: "not_found"}
-        assert sandbox.journal.creates == []
+        assert sandbox.request_log.creates == []
 
 
 async def test_a_wrong_file_is_not_adopted_after_a_run_that_died(tmp_path: Path) -> None:

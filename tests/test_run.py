@@ -78,7 +78,7 @@ async def test_every_kind_of_asset_ends_as_it_should(tmp_path: Path, with_track:
         ran = await run_rows(sandbox, tmp_path, rows)
     ends = {key.split(":")[1][3:-2]: state for key, state in ran.states().items()}
     assert ends == MUX_ENDS
-    assert not sandbox.journal.leaks
+    assert not sandbox.request_log.leaks
 
 
 @pytest.mark.parametrize("version", ["v3", "v2"])
@@ -88,7 +88,7 @@ async def test_every_kind_of_translation_ends_as_it_should(tmp_path: Path, versi
         ran = await run_rows(sandbox, tmp_path, rows, heygen_api=version)
     ends = {key.split(":")[1][3:-2]: state for key, state in ran.states().items()}
     assert ends == HEYGEN_ENDS
-    assert not sandbox.journal.leaks
+    assert not sandbox.request_log.leaks
 
 
 async def test_files_are_what_the_server_says(tmp_path: Path) -> None:
@@ -109,14 +109,14 @@ async def test_no_second_holds_more_than_the_limit_and_the_limit_is_used(tmp_pat
     rates = {"mux.write": 1.0, "mux.read": 5.0, "heygen": 5.0}
     async with Sandbox(limits) as sandbox:
         ran = await run_rows(sandbox, tmp_path, [*rows, *videos], rates=rates, learned=frozenset())
-        journal = sandbox.journal
+        request_log = sandbox.request_log
     assert set(ran.states().values()) == {"done"}
-    assert journal.throttled == 0
+    assert request_log.throttled == 0
     assert ran.tally.throttled == 0
-    assert journal.worst_second("mux.write") == 1
-    assert journal.worst_second("mux.read") <= 5
-    assert journal.worst_second("heygen") <= 5
-    creates = [entry.time for entry in journal.requests if entry.bucket == "mux.write"]
+    assert request_log.worst_second("mux.write") == 1
+    assert request_log.worst_second("mux.read") <= 5
+    assert request_log.worst_second("heygen") <= 5
+    creates = [entry.time for entry in request_log.requests if entry.bucket == "mux.write"]
     assert len(creates) == 600
     assert (len(creates) - 1) / (creates[-1] - creates[0]) >= 0.98
 
@@ -125,7 +125,7 @@ async def test_the_source_track_is_had_with_one_request_for_all_languages(tmp_pa
     rows = [mux_row("film", tag, from_language="en") for tag in ("es", "ja", "pt-BR", "de", "fr")]
     async with Sandbox(SandboxOptions()) as sandbox:
         ran = await run_rows(sandbox, tmp_path, rows)
-        assert sandbox.journal.count("mux.asset") == 1
+        assert sandbox.request_log.count("mux.asset") == 1
     assert set(ran.states().values()) == {"done"}
 
 
@@ -142,17 +142,17 @@ async def test_a_track_that_exists_is_treated_as_the_user_chose(
             sandbox, tmp_path, [mux_row("film-has-es", **params)], on_existing=choice
         )
         assert list(ran.states().values()) == [state]
-        assert sandbox.journal.creates == []
+        assert sandbox.request_log.creates == []
     assert (tmp_path / "mux/film-has-es.es.vtt").exists() == (state == "done")
 
 
 async def test_auto_falls_back_to_v2_once_and_remembers(tmp_path: Path) -> None:
     async with Sandbox(SandboxOptions(heygen_v3="gone404")) as sandbox:
         ran = await run_rows(sandbox, tmp_path, [heygen_row("one")])
-        asked = sandbox.journal.count("heygen.v3.gone")
+        asked = sandbox.request_log.count("heygen.v3.gone")
         again = await run_rows(sandbox, tmp_path, [heygen_row("one"), heygen_row("two")])
         assert asked == 1
-        assert sandbox.journal.count("heygen.v3.gone") == 1
+        assert sandbox.request_log.count("heygen.v3.gone") == 1
     assert set(ran.states().values()) == set(again.states().values()) == {"done"}
 
 
@@ -163,9 +163,9 @@ async def test_v2_asks_in_vain_with_a_tenth_of_the_quota(tmp_path: Path) -> None
     async with Sandbox(options) as sandbox:
         rates, learned = {"heygen": 5.0}, frozenset[str]()
         ran = await run_rows(sandbox, tmp_path, rows, heygen_api="v2", rates=rates, learned=learned)
-        journal = sandbox.journal
+        request_log = sandbox.request_log
     assert set(ran.states().values()) == {"done"}
-    times = [entry.time for entry in journal.requests]
+    times = [entry.time for entry in request_log.requests]
     first_look, at_the_end, settled = 2, 1, 1
     vain = len(times) - len(rows) * (first_look + at_the_end + settled)
     assert vain <= 0.1 * 5 * (times[-1] - times[0])
@@ -203,11 +203,13 @@ async def test_a_create_whose_answer_is_lost_is_made_once(
     options = SandboxOptions(faults={fault: 0.3}, duplicates=duplicates, job_seconds_max=60)  # type: ignore[arg-type]  # literals by parametrize
     async with Sandbox(options) as sandbox:
         ran = await run_rows(sandbox, tmp_path, rows)
-        captions = [(job.order.asset_id, job.order.language) for job in sandbox.journal.creates]
-        assert sandbox.journal.faults[fault] > 5
+        captions = [
+            (job.request.asset_id, job.request.language) for job in sandbox.request_log.creates
+        ]
+        assert sandbox.request_log.faults[fault] > 5
     assert set(ran.states().values()) == {"done"}
     assert len(captions) == len(set(captions)) == 80
-    assert {one["job_id"] for one in ran.results} == {job.id for job in sandbox.journal.creates}
+    assert {one["job_id"] for one in ran.results} == {job.id for job in sandbox.request_log.creates}
 
 
 async def test_the_list_is_walked_where_it_is_cheaper(tmp_path: Path) -> None:
@@ -231,7 +233,7 @@ async def test_links_that_expired_while_waiting_are_asked_for_afresh(tmp_path: P
     rows += [mux_row(f"film-{n}", track_id=f"film-{n}-en") for n in range(50)]
     async with Sandbox(SandboxOptions(faults={"expired_link": 0.5})) as sandbox:
         ran = await run_rows(sandbox, tmp_path, rows)
-        assert sandbox.journal.faults["expired_link"] > 10
+        assert sandbox.request_log.faults["expired_link"] > 10
     assert set(ran.states().values()) == {"done"}
 
 
@@ -255,9 +257,9 @@ async def test_mux_hands_on_every_parameter_and_the_users_passthrough(tmp_path: 
     )
     async with Sandbox(SandboxOptions()) as sandbox:
         ran = await run_rows(sandbox, tmp_path, [row])
-        (job,) = sandbox.journal.creates
+        (job,) = sandbox.request_log.creates
     assert list(ran.states().values()) == ["done"]
-    sent = json.loads(job.order.passthrough or "")
+    sent = json.loads(job.request.passthrough or "")
     assert sent["passthrough"] == "mine"
     assert sent["batchcap"]
 
@@ -268,7 +270,7 @@ async def test_a_duplicate_job_is_shared(tmp_path: Path) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(run_rows, sandbox, tmp_path / "a", [row])
             group.start_soon(run_rows, sandbox, tmp_path / "b", [row])
-        assert len(sandbox.journal.creates) == 1
+        assert len(sandbox.request_log.creates) == 1
     for folder in "ab":
         assert (tmp_path / folder / row.path).exists()
 
@@ -279,12 +281,12 @@ async def test_a_pause_that_runs_is_kept_by_the_next_run(tmp_path: Path) -> None
         loop = asyncio.get_running_loop()
         with anyio.move_on_after(30):
             await run_rows(sandbox, tmp_path, [heygen_row(f"v-{n}") for n in range(30)])
-        assert sandbox.journal.throttled
-        asked = len(sandbox.journal.requests)
-        throttled_at = max(e.time for e in sandbox.journal.requests if e.status == 429)
+        assert sandbox.request_log.throttled
+        asked = len(sandbox.request_log.requests)
+        throttled_at = max(e.time for e in sandbox.request_log.requests if e.status == 429)
         sandbox.change(heygen_rate=None)
         await run_rows(sandbox, tmp_path, [])
-        first = sandbox.journal.requests[asked]
+        first = sandbox.request_log.requests[asked]
     assert first.time >= throttled_at + 599
     assert loop.time() >= first.time
 
@@ -309,11 +311,11 @@ async def test_an_outage_is_waited_out_and_the_other_provider_does_not_notice(
             ran = await run_rows(
                 sandbox, tmp_path, [*films, *videos], others, rates=rates, learned=frozenset()
             )
-        creates = [entry for entry in sandbox.journal.requests if entry.bucket == "mux.write"]
-        asked = [entry.time for entry in healthy.journal.requests if entry.bucket == "heygen"]
-        captions = {job.order.asset_id for job in sandbox.journal.creates}
+        creates = [entry for entry in sandbox.request_log.requests if entry.bucket == "mux.write"]
+        asked = [entry.time for entry in healthy.request_log.requests if entry.bucket == "heygen"]
+        captions = {job.request.asset_id for job in sandbox.request_log.creates}
     assert set(ran.states().values()) == {"done"}
-    assert len(captions) == len(sandbox.journal.creates) == 120
+    assert len(captions) == len(sandbox.request_log.creates) == 120
     assert len(creates) < 160
     assert asked[-1] - asked[0] < 60
 
@@ -332,9 +334,9 @@ async def test_many_lost_creates_of_one_asset_need_one_look(tmp_path: Path) -> N
     options = SandboxOptions(faults={"lost_create": 1.0}, duplicates="allow")
     async with Sandbox(options) as sandbox:
         ran = await run_rows(sandbox, tmp_path, rows)
-        assert sandbox.journal.faults["lost_create"] == len(tags)
-        assert len(sandbox.journal.creates) == len(tags)
-        listed = [e for e in sandbox.journal.requests if "asset_id=film" in e.key]
+        assert sandbox.request_log.faults["lost_create"] == len(tags)
+        assert len(sandbox.request_log.creates) == len(tags)
+        listed = [e for e in sandbox.request_log.requests if "asset_id=film" in e.key]
     assert set(ran.states().values()) == {"done"}
     assert len(listed) == 1
 
@@ -344,7 +346,7 @@ async def test_a_duplicate_that_ended_badly_is_named(tmp_path: Path) -> None:
     async with Sandbox(SandboxOptions(duplicates="refuse_any")) as sandbox:
         first = await run_rows(sandbox, tmp_path / "a", [row])
         again = await run_rows(sandbox, tmp_path / "b", [row])
-        assert len(sandbox.journal.creates) == 2
+        assert len(sandbox.request_log.creates) == 2
     assert set(first.states().values()) == set(again.states().values()) == {"job_failed"}
 
 
@@ -359,7 +361,7 @@ async def test_an_intent_older_than_jobs_are_kept_is_told_by_the_track_or_not_at
         connection.execute("INSERT INTO creates (row, nth, intent_at) VALUES (?, ?, ?)", month)
     async with Sandbox(SandboxOptions()) as sandbox:
         ran = await run_rows(sandbox, tmp_path)
-        assert sandbox.journal.count("mux.create") == 0
+        assert sandbox.request_log.count("mux.create") == 0
     assert list(ran.states().values()) == [end]
 
 

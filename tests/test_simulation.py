@@ -91,14 +91,14 @@ async def live(sandbox: Sandbox, out: Path, rows: list[Row], seconds: float) -> 
 def safe(sandbox: Sandbox, out: Path, ended: dict[str, Any], deaths: list[float]) -> None:
     """Nothing wrong has happened so far. `ended` collects the rows that have ended."""
     paid: Counter[tuple[str, str]] = Counter()
-    for job in sandbox.journal.creates:
+    for job in sandbox.request_log.creates:
         if job.status(sandbox.now()) not in {"errored", "cancelled"}:
-            paid[job.order.asset_id, job.order.language] += 1
+            paid[job.request.asset_id, job.request.language] += 1
     assert not [caption for caption, count in paid.items() if count > 1], paid
     for bucket, limit in RATES.items():
-        assert sandbox.journal.worst_second(bucket) <= limit
+        assert sandbox.request_log.worst_second(bucket) <= limit
         assert not inside_a_pause(sandbox, bucket, deaths)
-    assert not sandbox.journal.leaks
+    assert not sandbox.request_log.leaks
     with closing(connect(out, create=False)) as connection:
         for one in results(connection):
             before = ended.get(one["key"])
@@ -114,7 +114,7 @@ def inside_a_pause(sandbox: Sandbox, bucket: str, deaths: list[float]) -> list[f
     """Requests that came while a Retry-After ran that somebody had lived to read."""
     options, until, since = sandbox.options, 0.0, 0.0
     inside = []
-    for entry in (one for one in sandbox.journal.requests if one.bucket == bucket):
+    for entry in (one for one in sandbox.request_log.requests if one.bucket == bucket):
         if since < entry.time < until - 0.01:
             inside.append(entry.time)
         answered = entry.time + options.answer_seconds + 0.01
@@ -130,7 +130,7 @@ def complete(sandbox: Sandbox, out: Path, rows: list[Row]) -> None:
         found = list(results(connection))
         known = {job for (job,) in connection.execute("SELECT job_id FROM creates")}
     assert [one["key"] for one in found] == [row.key for row in rows]
-    assert {job.id for job in sandbox.journal.creates} <= known
+    assert {job.id for job in sandbox.request_log.creates} <= known
     assert not [one for one in found if one["state"] not in {"done", "failed"}]
     files = {str(path.relative_to(out)) for path in out.rglob("*.vtt")}
     assert files == {one["path"] for one in found if one["state"] == "done"}

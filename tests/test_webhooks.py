@@ -27,7 +27,7 @@ from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.sandbox.captions import text as caption
 from batchcap.sandbox.heygen.videos import ending, language_of
 from batchcap.stopping import Stop
-from batchcap.webhooks.inbox import Inbox, file
+from batchcap.webhooks.inbox import Inbox, inbox_path
 from tests.fakes import VTT, Recorder, clock, now, serving
 from tests.senders import SECRETS, heygen_event, heygen_headers, mux_event, mux_headers, mux_job
 from tests.senders import receiving as endpoint
@@ -79,18 +79,18 @@ async def listened(sandbox: Sandbox, out: Path, rows: list[Row], **changes: Any)
 
 def asked(sandbox: Sandbox) -> int:
     """Requests of Mux that are no creates."""
-    return sum(one.bucket == "mux.read" for one in sandbox.journal.requests)
+    return sum(one.bucket == "mux.read" for one in sandbox.request_log.requests)
 
 
 def looks(sandbox: Sandbox, provider: str = "mux") -> list[int]:
     """How often each job, or translation, was looked at by itself."""
     route = {"mux": "mux.job", "heygen": "heygen.v3.video"}[provider]
-    return list(Counter(e.key for e in sandbox.journal.requests if e.route == route).values())
+    return list(Counter(e.key for e in sandbox.request_log.requests if e.route == route).values())
 
 
 def late(sandbox: Sandbox, ran: Ran) -> list[float]:
     """Seconds from each job's end to its row's, sorted."""
-    made = sandbox.journal.document(now())["creates"]
+    made = sandbox.request_log.document(now())["creates"]
     ended = {job["job_id"]: job["ended"] for job in made}
     # The ledger's times are shown in whole milliseconds.
     return sorted(round(_finished(one) - ended[one["job_id"]], 1) for one in ran.results)
@@ -104,13 +104,13 @@ def assert_done(sandbox: Sandbox, out: Path, ran: Ran) -> None:
     """Every row has its caption, byte by byte, and nobody paid for one twice."""
     assert ran.fatal == []
     assert set(ran.states().values()) == {"done"}, Counter(ran.states().values())
-    paid = [(job.order.asset_id, job.order.language) for job in sandbox.journal.creates]
+    paid = [(job.request.asset_id, job.request.language) for job in sandbox.request_log.creates]
     assert len(paid) == len(set(paid))
     for one in ran.results:
         language = one["language"] or language_of(one["source_id"])
         served = caption(one["source_id"], language, sandbox.options.caption_bytes)
         assert (out / one["path"]).read_bytes() == served
-    assert sandbox.journal.leaks == []
+    assert sandbox.request_log.leaks == []
 
 
 async def post(url: str, event: Any, headers: Mapping[str, str] | None = None) -> int:
@@ -144,9 +144,9 @@ async def meddled(
 
 async def created(sandbox: Sandbox, count: int = 1) -> list[str]:
     """The ids of so many jobs, once there are as many."""
-    while len(sandbox.journal.creates) < count:  # noqa: ASYNC110  # the sandbox tells nobody
+    while len(sandbox.request_log.creates) < count:  # noqa: ASYNC110  # the sandbox tells nobody
         await anyio.sleep(0.2)
-    return [job.id for job in sandbox.journal.creates]
+    return [job.id for job in sandbox.request_log.creates]
 
 
 # What events save
@@ -193,7 +193,7 @@ async def test_a_caption_of_which_the_event_names_the_track_alone_is_fetched_the
     async with Sandbox(paced(**QUICK, faults={"missing_link": 1.0})) as sandbox:
         ran = await listened(sandbox, tmp_path, films(10))
         assert_done(sandbox, tmp_path, ran)
-        assert sandbox.journal.count("stream.track") >= 10
+        assert sandbox.request_log.count("stream.track") >= 10
 
 
 async def test_how_a_job_failed_is_told_by_its_event(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ async def test_a_new_job_after_a_failed_one_is_heard_of_as_well(tmp_path: Path) 
     async with Sandbox(paced(**QUICK)) as sandbox:
         ran = await listened(sandbox, tmp_path, rows, retry_jobs=1)
         assert asked(sandbox) == 0
-        assert [len(sandbox.journal.creates_for(film, "es")) for film in films] == [2] * 10
+        assert [len(sandbox.request_log.creates_for(film, "es")) for film in films] == [2] * 10
     assert set(ran.states().values()) == {"done"}
 
 
@@ -378,7 +378,7 @@ async def test_what_no_event_told_of_is_found_by_asking(tmp_path: Path, lost: fl
         ran = await listened(sandbox, tmp_path, films(200))
         assert_done(sandbox, tmp_path, ran)
         waited = late(sandbox, ran)
-    assert sandbox.journal.faults["webhook_lost"] > 20
+    assert sandbox.request_log.faults["webhook_lost"] > 20
     assert waited[int((1 - lost) * 200) - 20] < 1
     assert waited[-1] < CATCHING_UP
 
@@ -423,8 +423,8 @@ async def test_a_run_that_was_stopped_goes_on_at_another_endpoint(tmp_path: Path
             await anyio.sleep(60)  # events find nobody
         ran = await listened(sandbox, tmp_path, films(300))
         assert_done(sandbox, tmp_path, ran)
-        assert len(sandbox.journal.creates) == 300
-        assert sandbox.journal.webhooks["mux", "retried"] > 20
+        assert len(sandbox.request_log.creates) == 300
+        assert sandbox.request_log.webhooks["mux", "retried"] > 20
 
 
 # Events in disorder
@@ -440,7 +440,7 @@ async def test_disorder_costs_neither_a_question_nor_a_caption(tmp_path: Path, f
         ran = await listened(sandbox, tmp_path, films(70), observer=heard)
         assert_done(sandbox, tmp_path, ran)
         assert asked(sandbox) == 0
-        assert sandbox.journal.faults[fault] >= 70
+        assert sandbox.request_log.faults[fault] >= 70
     refused = ran.tally.webhooks_refused["mux"]
     assert refused >= 2 * 70 if fault == "webhook_bad_signature" else not refused
     told = [event.message for event in heard.of(Warned)]
@@ -462,7 +462,7 @@ async def test_a_completed_event_before_the_pending_one_is_the_last_word(tmp_pat
         async def meddle(endpoints: Mapping[str, str]) -> None:
             job_id = (await created(sandbox))[0]
             await anyio.sleep(31)
-            link = sandbox.url + sandbox._scene.links.storage(sandbox.journal.creates[0], 86400)
+            link = sandbox.url + sandbox._scene.links.storage(sandbox.request_log.creates[0], 86400)
             for word in ("completed", "processing", "pending"):
                 outputs = {"outputs": {"temporary_vtt_url": link}} if word == "completed" else {}
                 event = mux_event(word, mux_job(job_id, word, **outputs), id=word)
@@ -505,7 +505,7 @@ async def test_a_dead_link_of_an_event_leads_to_a_fresh_look(tmp_path: Path) -> 
         ran = await listened(sandbox, tmp_path, films(10))
         assert_done(sandbox, tmp_path, ran)
         assert min(looks(sandbox)) >= 1
-        assert sandbox.journal.faults["expired_link"] >= 10
+        assert sandbox.request_log.faults["expired_link"] >= 10
 
 
 async def test_a_signed_event_that_came_too_early_does_not_fail_its_row(tmp_path: Path) -> None:
@@ -625,7 +625,7 @@ def damaged(home: Path) -> None:
 
 
 def of_another_version(home: Path) -> None:
-    with closing(sqlite3.connect(file(home))) as connection:
+    with closing(sqlite3.connect(inbox_path(home))) as connection:
         connection.execute("DROP TABLE notices")
         connection.execute("PRAGMA user_version = 99")
 
@@ -662,10 +662,10 @@ async def test_old_news_of_a_job_that_runs_again_costs_a_look_and_no_more(
     async with Sandbox(paced(**QUICK)) as sandbox:
         async with inbox(tmp_path / "state", sandbox):
             await read_inbox(sandbox, tmp_path / "a", rows, tmp_path / "state")
-        ids = {job.id for job in sandbox.journal.creates}
+        ids = {job.id for job in sandbox.request_log.creates}
     async with Sandbox(paced(**{**QUICK, "job_seconds": 200.0})) as sandbox:
         ran = await read_inbox(sandbox, tmp_path / "b", rows, tmp_path / "state")
-        assert {job.id for job in sandbox.journal.creates} == ids
+        assert {job.id for job in sandbox.request_log.creates} == ids
         assert_done(sandbox, tmp_path / "b", ran)
         assert late(sandbox, ran)[0] >= 0
         assert late(sandbox, ran)[-1] < 65
@@ -682,7 +682,7 @@ async def test_the_receiver_is_there_before_the_first_create_and_gone_after_the_
 
         async def tell(endpoints: Mapping[str, str]) -> None:
             urls.update(endpoints)
-            assert sandbox.journal.requests == []
+            assert sandbox.request_log.requests == []
             await telling(sandbox)(endpoints)
 
         ran = await listened(sandbox, tmp_path, [*films(5), *clips(5)], announce=tell)
@@ -723,7 +723,7 @@ async def test_events_come_to_observers_by_provider(tmp_path: Path) -> None:
     heard = Recorder()
     async with Sandbox(paced(**QUICK)) as sandbox:
         await listened(sandbox, tmp_path, films(3), observer=heard)
-        ids = {job.id for job in sandbox.journal.creates}
+        ids = {job.id for job in sandbox.request_log.creates}
     told = heard.of(WebhookReceived)
     assert Counter(event.provider for event in told) == {"mux": 9}
     assert {event.job_id for event in told} == ids

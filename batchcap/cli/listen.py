@@ -91,7 +91,7 @@ def _served(known: Mapping[str, str], where: Listening) -> list[Webhook]:
     from batchcap.providers import PROVIDERS
 
     there = [spec.webhook for spec in PROVIDERS.values() if spec.webhook is not None]
-    signed = [webhook for webhook in there if webhook.secret in known]
+    signed = [webhook for webhook in there if webhook.secret_variable in known]
     return there if where.insecure or not signed else signed
 
 
@@ -100,9 +100,9 @@ def _announce(receiver: Receiver, folder: Path, *, json: bool) -> None:
     import orjson
 
     from batchcap.log import printable
-    from batchcap.webhooks.inbox import file
+    from batchcap.webhooks.inbox import inbox_path
 
-    endpoints, inbox = receiver.endpoints(), printable(str(file(folder)))
+    endpoints, inbox = receiver.endpoints(), printable(str(inbox_path(folder)))
     if json:
         shown = {"listening": receiver.url, "webhooks": endpoints, "inbox": inbox}
         sys.stdout.write(orjson.dumps(shown).decode() + "\n")

@@ -26,7 +26,7 @@ from batchcap.sandbox.heygen.videos import heygen_ids
 from batchcap.sandbox.id_keywords import FILE_WORDS, HEYGEN_WORDS, MUX_WORDS
 from batchcap.sandbox.mux.assets import mux_ids
 from batchcap.sandbox.options import DELIVERY_FAULTS, FAULTS, SandboxOptions, parse_faults
-from batchcap.sandbox.request_log import Journal
+from batchcap.sandbox.request_log import RequestLog
 from batchcap.sandbox.serve import serve
 from batchcap.sandbox.server import Sandbox
 
@@ -36,7 +36,7 @@ __all__ = [
     "FILE_WORDS",
     "HEYGEN_WORDS",
     "MUX_WORDS",
-    "Journal",
+    "RequestLog",
     "Sandbox",
     "SandboxOptions",
     "heygen_ids",

@@ -1,7 +1,7 @@
 """The sandbox's own routes, for tests and people in another process.
 
 ======  ==================  =====================================================
-GET     /sandbox/journal    `Journal.document`, and when videos ended that ran at first
+GET     /sandbox/request-log    `RequestLog.document`, and when videos ended that ran at first
 GET     /sandbox/options    the options as they are
 POST    /sandbox/options    JSON of the fields to change; answers with all of them
 POST    /sandbox/clock      {"advance": seconds}: put the clock forward
@@ -16,7 +16,7 @@ import msgspec
 
 from batchcap.sandbox.heygen.videos import ended
 from batchcap.sandbox.http_types import Answer, Call, as_json
-from batchcap.sandbox.request_log import Journal
+from batchcap.sandbox.request_log import RequestLog
 from batchcap.sandbox.world import Scene
 
 
@@ -27,9 +27,9 @@ class _Advance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Control:
     """Answers the sandbox's own routes; nothing of it enters the journal."""
 
-    def __init__(self, scene: Scene, journal: Journal) -> None:
+    def __init__(self, scene: Scene, journal: RequestLog) -> None:
         self._scene = scene
-        self._journal = journal
+        self._request_log = journal
 
     def answer(self, call: Call) -> Answer:
         """Any request to `/sandbox`; 400 with the reason for one that makes no sense."""
@@ -40,9 +40,9 @@ class Control:
 
     def _answer(self, call: Call) -> Answer:
         match (call.method, *call.parts):
-            case ("GET", "journal"):
+            case ("GET", "request-log"):
                 videos = {"videos_ended": ended(self._scene, call.now)}
-                return as_json(200, self._journal.document(call.now) | videos)
+                return as_json(200, self._request_log.document(call.now) | videos)
             case ("POST", "options"):
                 fields = msgspec.json.decode(call.body, type=dict[str, Any])
                 self._scene.change(self._scene.options.but(**fields))

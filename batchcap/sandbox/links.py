@@ -39,7 +39,7 @@ class Links:
 
         It expires `lifetime` seconds after the job completed (Mux docs: 7 days).
         """
-        order = job.order
+        order = job.request
         stamp = strftime(_STAMP, gmtime(job.ends))
         path = f"/storage/robots/{job.id}/{quote(order.asset_id, safe='')}/{order.language}.vtt"
         signed = (

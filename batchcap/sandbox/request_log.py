@@ -30,7 +30,7 @@ class Leak(NamedTuple):
     path: str
 
 
-class Journal:
+class RequestLog:
     """Counts every request; keeps the first `keep` of them one by one."""
 
     def __init__(self, jobs: Callable[[], Iterable[Job]], keep: int) -> None:
@@ -118,7 +118,7 @@ class Journal:
         return [
             job
             for job in self._jobs()
-            if (job.order.asset_id, job.order.language) == (asset_id, language)
+            if (job.request.asset_id, job.request.language) == (asset_id, language)
         ]
 
     def document(self, now: float) -> dict[str, Any]:
@@ -151,12 +151,12 @@ def _by_provider(webhooks: Counter[tuple[str, str]]) -> dict[str, dict[str, int]
 def _create(job: Job, now: float) -> dict[str, Any]:
     return {
         "job_id": job.id,
-        "asset_id": job.order.asset_id,
-        "track_id": job.order.track_id,
-        "language": job.order.language,
-        "passthrough": job.order.passthrough,
+        "asset_id": job.request.asset_id,
+        "track_id": job.request.track_id,
+        "language": job.request.language,
+        "passthrough": job.request.passthrough,
         "created": job.created,
         "status": job.status(now),
         "ended": job.updated(now) if job.status(now) in TERMINAL else None,
-        "units": job.fate.units if job.done(now) else 0,
+        "units": job.outcome.units if job.done(now) else 0,
     }

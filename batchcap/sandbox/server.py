@@ -24,7 +24,7 @@ from batchcap.sandbox.mux.storage_host import Storage
 from batchcap.sandbox.mux.stream_host import Stream
 from batchcap.sandbox.options import SandboxOptions
 from batchcap.sandbox.random_draws import pick
-from batchcap.sandbox.request_log import Journal, Leak
+from batchcap.sandbox.request_log import Leak, RequestLog
 from batchcap.sandbox.state_file import State
 from batchcap.sandbox.webhooks.delivery import Webhooks
 from batchcap.sandbox.webhooks.job_events import HeyGenNotices, MuxNotices
@@ -68,9 +68,9 @@ class Sandbox:
         self._flush: asyncio.TimerHandle | None = None
         self._runner: web.ServerRunner | None = None
         self._mux = Mux(self._scene)
-        self.journal = Journal(self._mux.robots.jobs, self._scene.options.keep_requests)
-        self._control = Control(self._scene, self.journal)
-        self._webhooks = Webhooks(self._scene, self.journal)
+        self.request_log = RequestLog(self._mux.robots.jobs, self._scene.options.keep_requests)
+        self._control = Control(self._scene, self.request_log)
+        self._webhooks = Webhooks(self._scene, self.request_log)
         self._mux_notices = MuxNotices(self._scene, self._mux.robots, self._tell)
         self._heygen_notices = HeyGenNotices(self._scene, self._tell)
         self._hosts: Mapping[str, Host] = {
@@ -180,11 +180,11 @@ class Sandbox:
         if host is None:
             return await self._serve_control(request, call, segment)
         route = host.route(call)
-        self.journal.arrived(route.bucket, arrival)
+        self.request_log.arrived(route.bucket, arrival)
         self._watch(request, call, host, route)
         answer, fault = self._answer(host, call, route, arrival)
         dropped = fault in _UNANSWERED
-        self.journal.answered(arrival, call, route, 0 if dropped else answer.status, fault)
+        self.request_log.answered(arrival, call, route, 0 if dropped else answer.status, fault)
         self._save_soon()
         if self._scene.options.answer_seconds:
             await asyncio.sleep(self._scene.options.answer_seconds)
@@ -208,7 +208,7 @@ class Sandbox:
     def _watch(self, request: web.BaseRequest, call: Call, host: Host, route: Route) -> None:
         for header in host.foreign:
             if header in request.headers:
-                self.journal.leaks.append(Leak(route.name, header, call.raw_path))
+                self.request_log.leaks.append(Leak(route.name, header, call.raw_path))
 
     def _answer(self, host: Host, call: Call, route: Route, arrival: float) -> tuple[Answer, str]:
         refused = host.refuse(call)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 
-class Recent:
+class RecentIds:
     """Remembers the `most` ids that were added last."""
 
     def __init__(self, most: int) -> None:

@@ -8,11 +8,11 @@ import msgspec
 
 from batchcap.model import Job, JobState
 
-LONGEST_ID = 255
+MAX_ID_LENGTH = 255
 """Characters of an id; what is longer is none (Mux's API reference, for its jobs)."""
 
 
-class Notice(msgspec.Struct, frozen=True):
+class WebhookEvent(msgspec.Struct, frozen=True):
     """What one event says of one job.
 
     `event_id` is the same in every delivery of an event, and no other event of the
@@ -24,7 +24,7 @@ class Notice(msgspec.Struct, frozen=True):
     event_id: str
     job: Job
 
-    def unconfirmed(self) -> Notice:
+    def as_untrusted(self) -> WebhookEvent:
         """The same as hearsay: that the job ended is worth a look, and nothing else of it."""
         if self.job.state is JobState.RUNNING:
             return self
@@ -32,7 +32,7 @@ class Notice(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, job=hearsay)
 
 
-Deliver = Callable[[Notice], Awaitable[None] | None]
+EventHandler = Callable[[WebhookEvent], Awaitable[None] | None]
 """Takes a notice. Must not wait; where it gives something to await, the provider's
 answer waits for that. Raises `BatchcapError` where the provider has to send it again."""
 
@@ -49,7 +49,7 @@ class Webhook(msgspec.Struct, frozen=True):
     """
 
     provider: str
-    secret: str
-    where: str
+    secret_variable: str
+    setup_hint: str
     verify: Callable[[str, Mapping[str, str], bytes, float], bool]
-    read: Callable[[bytes], Notice | None]
+    read: Callable[[bytes], WebhookEvent | None]

@@ -22,7 +22,7 @@ from typing import Self
 from batchcap.errors import FatalError
 from batchcap.grouping import Group
 from batchcap.ledger.disk import check_disk
-from batchcap.webhooks.event import LONGEST_ID, Notice
+from batchcap.webhooks.event import MAX_ID_LENGTH, WebhookEvent
 
 VERSION = 1
 
@@ -59,7 +59,7 @@ _PRUNED_EVERY = 3600.0
 _Row = tuple[str, str, str, str, str | None, int, float]
 
 
-def file(folder: Path) -> Path:
+def inbox_path(folder: Path) -> Path:
     """The inbox's file."""
     return folder / "inbox.sqlite"
 
@@ -83,7 +83,7 @@ class Inbox:
         with ExitStack() as stack:
             try:
                 stack.enter_context(_held(self._folder))
-                self._connection = stack.enter_context(closing(_opened(file(self._folder))))
+                self._connection = stack.enter_context(closing(_opened(inbox_path(self._folder))))
             except (OSError, sqlite3.Error) as error:
                 raise _unusable(self._folder, error) from None
             self._stack = stack.pop_all()
@@ -97,7 +97,7 @@ class Inbox:
     ) -> None:
         self._stack.close()
 
-    async def keep(self, notice: Notice) -> None:
+    async def keep(self, notice: WebhookEvent) -> None:
         """Keep a notice, or have kept it already; durable on return.
 
         Raises `FatalError` where the disk does not take it.
@@ -130,9 +130,9 @@ class Inbox:
             self._pruned_at = now
 
 
-def _row(notice: Notice, now: float) -> _Row:
+def _row(notice: WebhookEvent, now: float) -> _Row:
     job = notice.job
-    track = job.track if len(job.track or "") <= LONGEST_ID else None
+    track = job.track if len(job.track or "") <= MAX_ID_LENGTH else None
     state = job.state.value
     return notice.provider, notice.event_id, job.id or "", state, track, job.units, now
 
@@ -205,7 +205,7 @@ def readable(connection: sqlite3.Connection) -> bool:
 def _unusable(folder: Path, error: OSError | sqlite3.Error) -> FatalError:
     why = error.strerror if isinstance(error, OSError) and error.strerror else error
     return FatalError(
-        f"the inbox {file(folder)} cannot be used: {why}",
+        f"the inbox {inbox_path(folder)} cannot be used: {why}",
         hint="Make room on the disk or mend the permissions. A damaged inbox can be deleted: "
         "runs then ask the provider instead.",
     )

@@ -17,8 +17,8 @@ from batchcap.errors import FatalError
 from batchcap.events import Warned
 from batchcap.interfaces import Observer
 from batchcap.model import Job, JobState
-from batchcap.webhooks.event import Notice
-from batchcap.webhooks.inbox import file, readable
+from batchcap.webhooks.event import WebhookEvent
+from batchcap.webhooks.inbox import inbox_path, readable
 
 _EVERY = 1.0
 """Seconds between two looks for what is new. One takes some 10 us."""
@@ -53,14 +53,16 @@ class InboxReader:
     """Reads the inbox in `folder`, which need not be there (yet). `now` gives unix seconds."""
 
     def __init__(self, folder: Path, observer: Observer, now: Callable[[], float]) -> None:
-        self._file = file(folder)
+        self._file = inbox_path(folder)
         self._observer, self._now = observer, now
         self._connection: sqlite3.Connection | None = None
         self._read: tuple[int, int] | None = None
         self._after = 0
         self._failures = 0
 
-    async def follow(self, providers: Collection[str], deliver: Callable[[Notice], object]) -> None:
+    async def follow(
+        self, providers: Collection[str], deliver: Callable[[WebhookEvent], object]
+    ) -> None:
         """Tell everything that is kept, oldest first, then what comes; until cancelled.
 
         What comes is told within about a second. Jobs that ended are told as "ended":
@@ -77,7 +79,7 @@ class InboxReader:
         finally:
             self.close()
 
-    def known(self, provider: str, job_ids: Collection[str]) -> list[Notice]:
+    def known(self, provider: str, job_ids: Collection[str]) -> list[WebhookEvent]:
         """What is kept of jobs that ended, oldest first."""
         rows = self._rows(_OF_JOBS, provider=provider, job_ids=_listed(job_ids))
         return [_notice(row) for row in rows]
@@ -88,7 +90,7 @@ class InboxReader:
             self._connection.close()
             self._connection = None
 
-    def _page(self, providers: Collection[str]) -> list[Notice]:
+    def _page(self, providers: Collection[str]) -> list[WebhookEvent]:
         """The next notices; what nobody wants to be told is passed over once."""
         top = self._rows(_LAST)
         if not top:
@@ -139,7 +141,7 @@ def _listed(values: Collection[str]) -> str:
     return orjson.dumps(list(values)).decode()
 
 
-def _notice(row: _Row) -> Notice:
+def _notice(row: _Row) -> WebhookEvent:
     _, provider, event_id, job_id, word, track, units = row
     state = JobState.RUNNING if word == JobState.RUNNING.value else JobState.ENDED
-    return Notice(provider, event_id, Job(id=job_id, state=state, track=track, units=units))
+    return WebhookEvent(provider, event_id, Job(id=job_id, state=state, track=track, units=units))

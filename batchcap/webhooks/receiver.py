@@ -25,8 +25,8 @@ from batchcap.errors import BatchcapError, FatalError
 from batchcap.events import Warned, WebhookReceived, WebhookRefused
 from batchcap.interfaces import Observer
 from batchcap.settings import Listening
-from batchcap.webhooks.dedup import Recent
-from batchcap.webhooks.event import Deliver, Notice, Webhook
+from batchcap.webhooks.dedup import RecentIds
+from batchcap.webhooks.event import EventHandler, Webhook, WebhookEvent
 from batchcap.webhooks.signing import require_secrets
 
 _LARGEST = 1 << 20
@@ -71,7 +71,7 @@ class Counts(msgspec.Struct):
     duplicates: int = 0
     unknown: int = 0
     """Genuine, and about something else than a translation of captions."""
-    turned_away: int = 0
+    rejected: int = 0
     """Too many, too large, too slow, or not kept: the provider sends them again."""
 
 
@@ -91,7 +91,7 @@ class Receiver:
         listening: Listening,
         webhooks: Sequence[Webhook],
         secrets: Mapping[str, str],
-        deliver: Deliver,
+        deliver: EventHandler,
         observer: Observer,
         now: Callable[[], float],
     ) -> None:
@@ -103,7 +103,7 @@ class Receiver:
         self._deliver, self._observer, self._now = deliver, observer, now
         self._routes = {f"/webhooks/{one.provider}": one for one in webhooks}
         self._prefix = urlsplit(listening.public_url or "").path
-        self._known = Recent(_REMEMBERED)
+        self._known = RecentIds(_REMEMBERED)
         self._warned: dict[str, float] = {}
         self._at_work = 0
         self._idle = asyncio.Event()
@@ -183,9 +183,9 @@ class Receiver:
         if request.method != "POST":
             return _answer(405, _POSTS)
         if self._at_work >= _AT_ONCE:
-            return self._turned_away(503)
+            return self._rejected(503)
         if not self._limiter.has_capacity():
-            return self._turned_away(429)
+            return self._rejected(429)
         await self._limiter.acquire()
         self._at_work += 1
         self._idle.clear()
@@ -200,21 +200,21 @@ class Receiver:
         try:
             body = await _body(request)
         except _TooLargeError:
-            return self._turned_away(413)
+            return self._rejected(413)
         except TimeoutError:
-            return self._turned_away(408)
+            return self._rejected(408)
         except (web.RequestPayloadError, ConnectionError):
-            return self._turned_away(400)
-        secret = self._secrets.get(webhook.secret)
+            return self._rejected(400)
+        secret = self._secrets.get(webhook.secret_variable)
         if secret and not webhook.verify(secret, request.headers, body, self._now()):
             return self._refused(webhook)
         notice = webhook.read(body)
         if notice is None:
             self.counts.unknown += 1
             return _answer(200)
-        return await self._told(notice if secret else notice.unconfirmed())
+        return await self._told(notice if secret else notice.as_untrusted())
 
-    async def _told(self, notice: Notice) -> web.StreamResponse:
+    async def _told(self, notice: WebhookEvent) -> web.StreamResponse:
         event = notice.provider, notice.event_id
         if event in self._known:
             self.counts.duplicates += 1
@@ -227,7 +227,7 @@ class Receiver:
         except (BatchcapError, TimeoutError) as error:
             why = error.message if isinstance(error, BatchcapError) else "the disk is too slow"
             self._warn("keeping", f"webhooks are not taken: {why}")
-            return self._turned_away(503)
+            return self._rejected(503)
         self._known.add(event)
         self.counts.received += 1
         self._observer(WebhookReceived(notice.provider, notice.job.id or ""))
@@ -239,13 +239,13 @@ class Receiver:
         self._warn(
             webhook.provider,
             f"{webhook.provider}: a webhook without a good signature was refused "
-            f"({self.counts.refused} so far). Is {webhook.secret} the secret of this endpoint, "
-            "and is this machine's clock right?",
+            f"({self.counts.refused} so far). Is {webhook.secret_variable} the secret of this "
+            "endpoint, and is this machine's clock right?",
         )
         return _answer(401)
 
-    def _turned_away(self, status: int) -> web.StreamResponse:
-        self.counts.turned_away += 1
+    def _rejected(self, status: int) -> web.StreamResponse:
+        self.counts.rejected += 1
         return _answer(status, _AGAIN if status in {429, 503} else _NO_HEADERS)
 
     def _warn(self, kind: str, message: str) -> None:

@@ -14,13 +14,13 @@ _LONGEST = 2048
 """Characters of a header that holds signatures; a longer one is nobody's."""
 
 
-def header(headers: Mapping[str, str], name: str) -> str:
+def get_header(headers: Mapping[str, str], name: str) -> str:
     """A header's value by its name in small letters; "" where it is absent or far too long."""
     found = next((value for key, value in headers.items() if key.lower() == name), "")
     return found if len(found) <= _LONGEST else ""
 
 
-def signed(secret: str, message: bytes, told: Iterable[str]) -> bool:
+def has_signature(secret: str, message: bytes, told: Iterable[str]) -> bool:
     """Whether one of the told signatures is the message's hex HMAC-SHA256.
 
     How long that takes says nothing about the secret.
@@ -34,10 +34,10 @@ def require_secrets(
     webhooks: Sequence[Webhook], secrets: Mapping[str, str], listening: Listening
 ) -> None:
     """Raise `UsageError` that names the variables where a signing secret is missing."""
-    missing = [webhook for webhook in webhooks if webhook.secret not in secrets]
+    missing = [webhook for webhook in webhooks if webhook.secret_variable not in secrets]
     if missing and not listening.insecure:
-        names = " and ".join(webhook.secret for webhook in missing)
-        places = "; ".join(f"{webhook.provider}: {webhook.where}" for webhook in missing)
+        names = " and ".join(webhook.secret_variable for webhook in missing)
+        places = "; ".join(f"{webhook.provider}: {webhook.setup_hint}" for webhook in missing)
         raise UsageError(
             f"webhooks are received with a signing secret only: set {names}",
             hint=f"Where it is found: {places}. To try it on loopback: --insecure-webhooks",

@@ -36,11 +36,11 @@ def strangers(count: int) -> list[str]:
 
 
 def listed(sandbox: Sandbox) -> int:
-    return sandbox.journal.count("heygen.v3.list")
+    return sandbox.request_log.count("heygen.v3.list")
 
 
 def statuses(sandbox: Sandbox) -> int:
-    return sandbox.journal.count("heygen.v3.statuses")
+    return sandbox.request_log.count("heygen.v3.statuses")
 
 
 async def polled(provider: Provider | V3, ids: Iterable[str]) -> tuple[dict[str, Job], int]:

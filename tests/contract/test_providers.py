@@ -142,7 +142,9 @@ async def test_an_ended_job_tells_how_long_it_took_or_nothing(name: str) -> None
         await anyio.sleep(1000)
         job = await looked(here.provider, mine, job)
         if name in TELLS_HOW_LONG:
-            assert job.took == pytest.approx(sandbox.journal.creates[0].fate.ends, abs=1.0)
+            assert job.took == pytest.approx(
+                sandbox.request_log.creates[0].outcome.ends_after, abs=1.0
+            )
         else:
             assert job.took is None
 

@@ -33,8 +33,8 @@ def webhook(name: str) -> Webhook:
 
 async def test_the_table_is_consistent(name: str) -> None:
     assert webhook(name).provider == PROVIDERS[name].name == name
-    assert webhook(name).secret.endswith("_WEBHOOK_SECRET")
-    assert webhook(name).where
+    assert webhook(name).secret_variable.endswith("_WEBHOOK_SECRET")
+    assert webhook(name).setup_hint
 
 
 async def test_a_signed_event_tells_of_its_job_once(name: str) -> None:
@@ -73,7 +73,7 @@ async def test_a_changed_byte_is_noticed(name: str) -> None:
         changed = bytearray(body)
         changed[dice.randrange(len(body))] ^= 1 << dice.randrange(8)
         headers = SIGNERS[name](body, at=now()) if name == "mux" else SIGNERS[name](body)
-        secret = SECRETS[webhook(name).secret]
+        secret = SECRETS[webhook(name).secret_variable]
         assert webhook(name).verify(secret, headers, body, now())
         assert not webhook(name).verify(secret, headers, bytes(changed), now())
 
@@ -120,7 +120,7 @@ async def test_the_sandbox_s_events_are_taken_and_tell_how_its_jobs_ended(name: 
             await anyio.sleep(120)
     ended = {one.job.id for one in post.notices if one.job.state is not JobState.RUNNING}
     assert set(ids) <= ended
-    assert post.receiver.counts.refused == post.receiver.counts.turned_away == 0
+    assert post.receiver.counts.refused == post.receiver.counts.rejected == 0
 
 
 async def running(here: Desk, row: Row) -> str | None:

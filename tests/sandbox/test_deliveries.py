@@ -50,7 +50,7 @@ async def test_an_event_is_sent_until_it_is_taken_at_growing_distances() -> None
     async with told(webhook_retry=3.0, **ENDLESS) as (client, receiver):
         receiver.answers = iter([500, 302, 404, 429])
         await a_film(client)
-        counts = client.sandbox.journal.webhooks
+        counts = client.sandbox.request_log.webhooks
         assert counts == {("mux", "sent"): 5, ("mux", "retried"): 4, ("mux", "accepted"): 1}
     assert gaps(receiver) == pytest.approx([3, 6, 12, 24], abs=0.01)
     assert len(set(ids(receiver))) == 1
@@ -74,7 +74,7 @@ async def test_a_receiver_that_never_takes_it_is_given_up_after_a_day() -> None:
         receiver.answers = itertools.repeat(503)
         await client.heygen("/v3/video-translations/id-slow")
         await asyncio.sleep(10 * 86400)
-        counts = client.sandbox.journal.webhooks
+        counts = client.sandbox.request_log.webhooks
         assert counts["heygen", "given_up"] == 1
         assert counts["heygen", "accepted"] == 0
     assert len(receiver.arrivals) == len(waits(60.0)) + 1
@@ -87,7 +87,7 @@ async def test_a_receiver_that_is_not_there_gets_it_when_it_is() -> None:
         url = receiver.url
     async with asking(mux_webhook_url=url, webhook_retry=10.0) as client:
         await a_film(client, 5)
-        assert client.sandbox.journal.webhooks["mux", "sent"] == 3
+        assert client.sandbox.request_log.webhooks["mux", "sent"] == 3
         async with receiving() as later:
             client.sandbox.change(mux_webhook_url=later.url)
             await asyncio.sleep(100)
@@ -101,10 +101,10 @@ async def test_an_attempt_takes_no_more_than_five_seconds() -> None:
         receiver.seconds = 6.0
         await client.heygen("/v3/video-translations/id-slow")
         await asyncio.sleep(20)
-        assert client.sandbox.journal.webhooks["heygen", "accepted"] == 0
+        assert client.sandbox.request_log.webhooks["heygen", "accepted"] == 0
         receiver.seconds = 4.9
         await asyncio.sleep(1000)
-        assert client.sandbox.journal.webhooks["heygen", "accepted"] == 1
+        assert client.sandbox.request_log.webhooks["heygen", "accepted"] == 1
     assert gaps(receiver)[0] == pytest.approx(15, abs=0.01)
 
 
@@ -123,8 +123,8 @@ async def test_a_lost_event_never_comes() -> None:
         for number in range(20):
             await client.create(f"film-{number}")
         await asyncio.sleep(100_000)
-        lost = client.sandbox.journal.webhooks["mux", "lost"]
-        assert client.sandbox.journal.faults == {"webhook_lost": lost}
+        lost = client.sandbox.request_log.webhooks["mux", "lost"]
+        assert client.sandbox.request_log.faults == {"webhook_lost": lost}
     assert 15 < lost < 45
     assert len(receiver.arrivals) == 60 - lost
 
@@ -171,8 +171,8 @@ async def test_a_bad_signature_is_followed_by_a_good_one_where_it_is_refused() -
     async with told(faults={"webhook_bad_signature": 1.0}) as (client, receiver):
         receiver.strict = True
         await a_film(client)
-        assert client.sandbox.journal.webhooks["mux", "accepted"] == 3
-        assert client.sandbox.journal.faults == {"webhook_bad_signature": 6}
+        assert client.sandbox.request_log.webhooks["mux", "accepted"] == 3
+        assert client.sandbox.request_log.faults == {"webhook_bad_signature": 6}
     signed: dict[str, list[bool]] = {}
     for arrival in receiver.arrivals:
         signed.setdefault(arrival.type, []).append(rightly_signed(arrival))

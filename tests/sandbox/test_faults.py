@@ -69,8 +69,8 @@ ANSWERS: dict[str, tuple[set[int], str]] = {
 async def test_a_fault_answers_as_described_and_passes(fault: str) -> None:
     async with asking(faults={fault: 1.0}) as client:
         replies = [await asked(client) for _ in range(3)]
-        assert client.sandbox.journal.faults == {fault: 2}
-        assert client.sandbox.journal.count("heygen.v3.video", fault=fault) == 2
+        assert client.sandbox.request_log.faults == {fault: 2}
+        assert client.sandbox.request_log.count("heygen.v3.video", fault=fault) == 2
     statuses, kind = ANSWERS[fault]
     assert {reply.status for reply in replies[:2]} <= statuses
     assert replies[0].headers["Content-Type"] == kind
@@ -81,8 +81,8 @@ async def test_a_reset_does_nothing_and_answers_nothing() -> None:
     async with asking(faults={"reset": 1.0}, fault_streak=1) as client:
         with pytest.raises(aiohttp.ClientError):
             await client.create("one")
-        assert client.sandbox.journal.creates == []
-        assert client.sandbox.journal.count("mux.create", status=0) == 1
+        assert client.sandbox.request_log.creates == []
+        assert client.sandbox.request_log.count("mux.create", status=0) == 1
         assert (await client.create("one")).status == 202
 
 
@@ -90,7 +90,7 @@ async def test_a_lost_create_is_there_although_its_answer_is_not() -> None:
     async with asking(faults={"lost_create": 1.0}, fault_streak=1) as client:
         with pytest.raises(aiohttp.ClientError):
             await client.create("one", passthrough="mine")
-        (job,) = client.sandbox.journal.creates_for("one", "es")
+        (job,) = client.sandbox.request_log.creates_for("one", "es")
         assert (await client.job(job.id)).data["passthrough"] == "mine"
         assert (await client.create("one")).status == 409
 
@@ -100,12 +100,12 @@ async def test_a_late_create_lands_later() -> None:
         with pytest.raises(aiohttp.ClientError):
             await client.create("one")
         assert (await client.mux("/robots/v0/jobs?asset_id=one")).data == []
-        assert client.sandbox.journal.creates == []
+        assert client.sandbox.request_log.creates == []
         await asyncio.sleep(11)
-        assert len(client.sandbox.journal.creates) == 1
+        assert len(client.sandbox.request_log.creates) == 1
         (summary,) = (await client.mux("/robots/v0/jobs?asset_id=one")).data
         created = (await client.job(summary["id"])).data["created_at"]
-        assert created == int(client.sandbox.journal.creates[0].created)
+        assert created == int(client.sandbox.request_log.creates[0].created)
 
 
 async def test_a_cut_body_is_shorter_than_promised() -> None:

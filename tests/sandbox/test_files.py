@@ -30,7 +30,7 @@ async def test_a_storage_link_expires_a_week_after_the_job_and_is_not_renewed() 
         assert (await client.fetch(link)).status == 200
         client.sandbox.advance(120)
         expired = await client.fetch(link)
-        job = client.sandbox.journal.creates[0]
+        job = client.sandbox.request_log.creates[0]
         assert (await client.job(job.id)).data["outputs"]["temporary_vtt_url"] == link
     assert expired.status == 400
     assert b"<Code>ExpiredToken</Code>" in expired.body
@@ -93,10 +93,10 @@ async def test_a_credential_that_reaches_a_file_host_is_noted(header: str) -> No
     async with asking(heygen_running=0.0) as client:
         links = [await storage_link(client), await files2_link(client)]
         links.append(client.around["MUX_STREAM_BASE_URL"] + "/public_one/text/x.vtt")
-        assert client.sandbox.journal.leaks == []
+        assert client.sandbox.request_log.leaks == []
         for link in links:
             await client.fetch(link, **{header: "secret"})
-        leaks = client.sandbox.journal.leaks
+        leaks = client.sandbox.request_log.leaks
     assert [leak.route for leak in leaks] == ["storage.file", "files2.file", "stream.track"]
     assert {leak.header for leak in leaks} == {header}
 
@@ -105,5 +105,5 @@ async def test_a_credential_of_the_other_provider_is_noted() -> None:
     async with asking() as client:
         key = client.around["HEYGEN_API_KEY"]
         await client.fetch(client.around["MUX_BASE_URL"] + "/x", **{"X-Api-Key": key})
-        (leak,) = client.sandbox.journal.leaks
+        (leak,) = client.sandbox.request_log.leaks
     assert (leak.route, leak.header) == ("mux.other", "X-Api-Key")

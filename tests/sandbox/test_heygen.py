@@ -202,7 +202,7 @@ async def test_a_retired_version_is_told_apart_from_a_missing_video(
         replies = {"v2": await caption(client, "one"), "v3": await detail(client, "one")}
     assert replies[version].status == status
     assert "error" not in replies[version].json
-    assert client.sandbox.journal.count(f"heygen.{version}.gone", key="one", status=status) == 1
+    assert client.sandbox.request_log.count(f"heygen.{version}.gone", key="one", status=status) == 1
     assert replies["v3" if version == "v2" else "v2"].status == 200
 
 
@@ -215,8 +215,8 @@ async def test_without_credit_everything_is_402() -> None:
 async def test_nothing_is_ever_created_and_a_post_is_counted() -> None:
     async with asking() as client:
         assert (await client.heygen(V3, "POST")).status == 405
-        assert client.sandbox.journal.count("heygen.post") == 1
-        assert client.sandbox.journal.count("heygen.v3.list") == 0
+        assert client.sandbox.request_log.count("heygen.post") == 1
+        assert client.sandbox.request_log.count("heygen.v3.list") == 0
 
 
 async def test_languages_are_listed() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from batchcap.sandbox.http_types import Answer, Call, Route
 from batchcap.sandbox.mux.jobs import Job
-from batchcap.sandbox.request_log import Journal
+from batchcap.sandbox.request_log import RequestLog
 from tests.sandbox.client import asking
 
 pytestmark = pytest.mark.anyio
@@ -19,7 +19,7 @@ def no_jobs() -> list[Job]:
 
 
 def test_the_worst_second_is_half_open() -> None:
-    journal = Journal(no_jobs, keep=0)
+    journal = RequestLog(no_jobs, keep=0)
     for time in (0.0, 0.5, 1.0, 1.25, 1.5, 9.0):
         journal.arrived("mux.read", time)
     assert journal.worst_second("mux.read") == 3
@@ -27,7 +27,7 @@ def test_the_worst_second_is_half_open() -> None:
 
 
 def test_what_was_not_kept_cannot_be_filtered() -> None:
-    journal = Journal(no_jobs, keep=1)
+    journal = RequestLog(no_jobs, keep=1)
     call = Call("GET", "/", (), "", {}, b"", 0.0)
     route = Route("mux.job", "a", "mux.read", "read", lambda _: Answer(200))
     journal.answered(0.0, call, route, 200, "")
@@ -45,12 +45,12 @@ async def test_requests_are_counted_by_route_status_and_key() -> None:
         await client.create("one", "ja")
         await client.job(first)
         await client.job("none")
-        journal = client.sandbox.journal
+        journal = client.sandbox.request_log
         assert journal.count("mux.create") == 3
         assert journal.count("mux.create", status=202) == 2
         assert journal.count("mux.create", status=409, key="one/the-track/es") == 1
         assert journal.count("mux.job", key=first, method="GET") == 1
-        assert [job.order.passthrough for job in journal.creates_for("one", "es")] == ["mine"]
+        assert [job.request.passthrough for job in journal.creates_for("one", "es")] == ["mine"]
         assert [entry.route for entry in journal.requests].count("mux.job") == 2
 
 
@@ -60,7 +60,7 @@ async def test_the_journal_is_there_over_http() -> None:
         await client.heygen("/v3/video-translations/one")
         await asyncio.sleep(60)
         url = client.sandbox.url + "/sandbox"
-        journal = (await client.fetch(f"{url}/journal")).json
+        journal = (await client.fetch(f"{url}/request-log")).json
     assert journal["requests"] == {"mux.write": 1, "heygen": 1}
     assert journal["routes"] == {"mux.create": {"202": 1}, "heygen.v3.video": {"200": 1}}
     assert journal["worst_second"] == {"mux.write": 1, "heygen": 1}

@@ -30,7 +30,7 @@ async def test_mux_has_a_bucket_for_posts_and_one_for_the_rest() -> None:
         over = await client.mux("/video/v1/assets/one")
         await asyncio.sleep(1)
         assert (await client.create("a-9")).status == 202
-        journal = client.sandbox.journal
+        journal = client.sandbox.request_log
     assert [reply.status for reply in posts] == [202, 202, 429, 429]
     assert [reply.status for reply in reads] == [404, 404]
     assert over.status == 429
@@ -71,7 +71,7 @@ async def test_heygen_says_seconds_and_nothing_of_its_rate() -> None:
 async def test_limits_are_lifted_by_default_and_documented_by_name() -> None:
     async with asking() as client:
         replies = [await client.job("none") for _ in range(50)]
-        assert client.sandbox.journal.worst_second("mux.read") == 50
+        assert client.sandbox.request_log.worst_second("mux.read") == 50
     assert {reply.status for reply in replies} == {404}
     documented = SandboxOptions.documented(seed=7)
     assert (documented.mux_write_rate, documented.mux_read_rate, documented.seed) == (1.0, 5.0, 7)

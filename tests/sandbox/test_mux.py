@@ -224,7 +224,7 @@ BODIES: list[Any] = [
 async def test_a_bad_body_is_422(body: Any) -> None:
     async with asking() as client:
         refused(await client.mux(JOBS, "POST", body), 422)
-        assert client.sandbox.journal.creates == []
+        assert client.sandbox.request_log.creates == []
 
 
 async def test_parameters_are_echoed_with_defaults() -> None:

@@ -53,7 +53,7 @@ async def test_jobs_and_clock_go_on_where_they_were(tmp_path: Path) -> None:
         assert again == {**done, "outputs": again["outputs"]}
         assert (await client.job(stuck)).data["status"] == "processing"
         assert (await client.job(gone)).data["status"] == "cancelled"
-        assert len(client.sandbox.journal.creates) == 3
+        assert len(client.sandbox.request_log.creates) == 3
         assert (await client.create("id-stuck")).status == 409
         await asyncio.sleep(28)
         assert (await client.heygen(late)).data["vtt_caption_url"] is None
@@ -75,9 +75,9 @@ async def test_a_create_that_was_still_to_land_lands_after_a_restart(tmp_path: P
             await client.create("one")
 
     async def second(client: Client) -> None:
-        assert client.sandbox.journal.creates == []
+        assert client.sandbox.request_log.creates == []
         await asyncio.sleep(11)
-        assert len(client.sandbox.journal.creates) == 1
+        assert len(client.sandbox.request_log.creates) == 1
 
     options = {"faults": {"late_create": 1.0}, "late_create_seconds": 10.0}
     await life(tmp_path / "s", first, **options)
@@ -144,7 +144,7 @@ def test_a_kill_loses_no_more_than_the_last_moment(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     finish(process)
     process, url = started(state, "stdin")
-    with urllib.request.urlopen(f"{url}/sandbox/journal") as reply:
+    with urllib.request.urlopen(f"{url}/sandbox/request-log") as reply:
         creates = json.load(reply)["creates"]
     assert process.stdin
     process.stdin.close()

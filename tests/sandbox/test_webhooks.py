@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from batchcap.sandbox import SandboxOptions
-from batchcap.sandbox.mux.jobs import Fate, Job, Order
+from batchcap.sandbox.mux.jobs import CreateRequest, Job, JobOutcome
 from tests.sandbox.client import EPOCH, asking
 from tests.sandbox.receiver import Arrival, rightly_signed, signature, told
 
@@ -24,7 +24,7 @@ async def test_each_state_of_a_job_is_told_once_and_in_its_time() -> None:
         created = (await client.create("one", passthrough="mine")).data
         await asyncio.sleep(100)
         job = (await client.job(created["id"])).data
-        (kept,) = client.sandbox.journal.creates
+        (kept,) = client.sandbox.request_log.creates
     assert receiver.words == LIFE
     assert [arrival.type.rpartition(".")[0] for arrival in receiver.arrivals] == [
         "robots.job.translate_captions"
@@ -38,7 +38,9 @@ async def test_each_state_of_a_job_is_told_once_and_in_its_time() -> None:
     assert bodies[0]["created_at"].endswith("Z")
     assert all(body["attempts"] == [] for body in bodies)
     times = [arrival.time - receiver.arrivals[0].time for arrival in receiver.arrivals]
-    assert times == pytest.approx([0, kept.fate.starts, kept.fate.ends], abs=0.001)
+    assert times == pytest.approx(
+        [0, kept.outcome.starts_after, kept.outcome.ends_after], abs=0.001
+    )
 
 
 async def test_an_event_is_signed_over_its_time_and_its_bytes() -> None:
@@ -196,7 +198,7 @@ async def test_every_look_at_a_running_translation_makes_one_event() -> None:
             await client.heygen("/v3/video-translations?limit=100")
             await client.heygen("/v3/video-translations/statuses?video_translation_ids=a,b")
         await asyncio.sleep(100)
-        journal = (await client.fetch(client.sandbox.url + "/sandbox/journal")).json
+        journal = (await client.fetch(client.sandbox.url + "/sandbox/request-log")).json
     ids = [arrival.body["event_data"]["video_translate_id"] for arrival in receiver.arrivals]
     assert len(ids) == len(set(ids)) == 102
     assert journal["videos_ended"].keys() == set(ids)
@@ -217,7 +219,7 @@ async def test_without_a_url_nothing_is_sent() -> None:
         await client.create("one")
         await client.heygen("/v3/video-translations/id-slow")
         await asyncio.sleep(100)
-        journal = (await client.fetch(client.sandbox.url + "/sandbox/journal")).json
+        journal = (await client.fetch(client.sandbox.url + "/sandbox/request-log")).json
     assert journal["webhooks"] == {"mux": {}, "heygen": {}}
 
 
@@ -226,8 +228,8 @@ async def test_the_journal_counts_webhooks_and_knows_when_a_job_ended() -> None:
         await client.create("one")
         await client.create("one-stuck")
         await asyncio.sleep(100)
-        journal = (await client.fetch(client.sandbox.url + "/sandbox/journal")).json
-        job = client.sandbox.journal.creates[0]
+        journal = (await client.fetch(client.sandbox.url + "/sandbox/request-log")).json
+        job = client.sandbox.request_log.creates[0]
     assert journal["webhooks"]["mux"] == {"sent": 5, "accepted": 5}
     assert [create["ended"] for create in journal["creates"]] == [job.ends, None]
 
@@ -265,12 +267,12 @@ def test_loopback_has_many_names(url: str) -> None:
 
 
 FATES: list[dict[str, Any]] = [
-    {"starts": 0.3, "ends": 1.0},
-    {"starts": 0.0, "ends": 1.0, "outcome": "errored"},
-    {"starts": 0.3, "ends": None},
-    {"starts": 0.3, "ends": 4.0, "odd": 4.0},
-    {"starts": 0.3, "ends": 4.0, "odd": 0.1},
-    {"starts": 0.3, "ends": None, "odd": 2.0},
+    {"starts_after": 0.3, "ends_after": 1.0},
+    {"starts_after": 0.0, "ends_after": 1.0, "status": "errored"},
+    {"starts_after": 0.3, "ends_after": None},
+    {"starts_after": 0.3, "ends_after": 4.0, "unknown_status_seconds": 4.0},
+    {"starts_after": 0.3, "ends_after": 4.0, "unknown_status_seconds": 0.1},
+    {"starts_after": 0.3, "ends_after": None, "unknown_status_seconds": 2.0},
 ]
 
 
@@ -280,8 +282,10 @@ def test_the_changes_of_a_job_are_those_of_its_status(
     fate: dict[str, Any], cancelled: float | None
 ) -> None:
     created = EPOCH + 1 / 3
-    order = Order("a", "t", "es", upload=True, track_name="n", replace="fail", parameters={})
-    job = Job("id", order, Fate(**fate), created, 0.5)
+    order = CreateRequest(
+        "a", "t", "es", upload=True, track_name="n", replace="fail", parameters={}
+    )
+    job = Job("id", order, JobOutcome(**fate), created, 0.5)
     job.cancelled = None if cancelled is None else created + cancelled
     changes = job.changes()
     assert changes[0][0] == created

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.system.conftest import Shell
-from tests.system.test_command import journal
+from tests.system.test_command import request_log
 
 MANIFEST = "asset_id,to_language_code,track_id,video_translate_id\nfilm,es;ja,film-en,\n,,,clip\n"
 
@@ -43,10 +43,10 @@ def test_a_caption_paid_twice_is_found_and_only_by_asking(
     create_by_hand(sandbox, "fr")
     assert shell.run("audit").returncode == 0, "no caption of this ledger"
     create_by_hand(sandbox, "ja")
-    before = journal(sandbox)
+    before = request_log(sandbox)
     twice = shell.run("audit", "--json")
     assert twice.returncode == 1
-    after = journal(sandbox)
+    after = request_log(sandbox)
     assert after["requests"]["mux.write"] == before["requests"]["mux.write"]
     assert after["routes"]["mux.jobs"]["200"] == before["routes"]["mux.jobs"]["200"] + 1
     found = json.loads(twice.stdout)

@@ -18,8 +18,8 @@ MIXED = "asset_id,to_language_code,from_language,video_translate_id,title\n" + "
 )
 
 
-def journal(environment: Mapping[str, str]) -> dict[str, Any]:
-    url = environment["MUX_BASE_URL"].removesuffix("/mux") + "/sandbox/journal"
+def request_log(environment: Mapping[str, str]) -> dict[str, Any]:
+    url = environment["MUX_BASE_URL"].removesuffix("/mux") + "/sandbox/request-log"
     with urllib.request.urlopen(url) as answer:
         found: dict[str, Any] = json.load(answer)
     return found
@@ -43,11 +43,11 @@ def test_a_sandbox_run_ends_with_every_caption_on_disk(shell: Shell) -> None:
 def test_the_same_command_again_asks_for_nothing(shell: Shell, sandbox: Mapping[str, str]) -> None:
     name = shell.manifest(MIXED)
     assert shell.run("run", name, "-q", "--rate", "mux.write=none").returncode == 0
-    before = journal(sandbox)
+    before = request_log(sandbox)
     again = shell.run("run", name, "--json")
     assert again.returncode == 0
     assert json.loads(again.stdout)["done"] == 120
-    assert journal(sandbox)["requests"] == before["requests"]
+    assert request_log(sandbox)["requests"] == before["requests"]
 
 
 def test_interrupted_anywhere_it_goes_on_and_nothing_is_created_twice(
@@ -66,7 +66,7 @@ def test_interrupted_anywhere_it_goes_on_and_nothing_is_created_twice(
     ended = shell.run("run", name, *rates, "--json")
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["done"] == 120
-    assert len(journal(sandbox)["creates"]) == 80
+    assert len(request_log(sandbox)["creates"]) == 80
 
 
 def test_a_second_run_says_who_holds_the_ledger(shell: Shell, sandbox: Mapping[str, str]) -> None:
@@ -128,7 +128,7 @@ def test_a_missing_key_is_named_before_anything_is_asked(
     assert ran.returncode == 3
     assert "MUX_TOKEN_SECRET" in ran.stderr
     assert "Traceback" not in ran.stderr
-    assert journal(sandbox)["requests"] == {}
+    assert request_log(sandbox)["requests"] == {}
 
 
 def test_a_ledger_belongs_to_one_origin(shell: Shell, sandbox: Mapping[str, str]) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.system.conftest import Shell, sidecar_of
-from tests.system.test_command import journal
+from tests.system.test_command import request_log
 
 RATES = ["--rate", "mux.write=none", "--rate", "mux.read=none", "--rate", "heygen=none"]
 QUICK = [*RATES, "--settle", "0.3s", "--no-progress"]
@@ -34,7 +34,7 @@ def clean(environment: Mapping[str, str], **options: Any) -> None:
 def check(shell: Shell, environment: Mapping[str, str], out: str, prefix: str) -> None:
     """Every invariant of a run that came to its end, counted at the server."""
     results = shell.results(out)
-    creates = [one for one in journal(environment)["creates"] if prefix in one["asset_id"]]
+    creates = [one for one in request_log(environment)["creates"] if prefix in one["asset_id"]]
     paid = Counter(
         (one["asset_id"], one["language"])
         for one in creates
@@ -90,9 +90,9 @@ def test_a_file_that_was_renamed_before_the_kill_is_not_fetched_again(
     assert shell.run("run", name, *QUICK).returncode == -signal.SIGKILL
     assert (shell.folder / "captions/heygen/one.vtt").exists()
     del shell.environment["BATCHCAP_CRASH_AT"]
-    before = journal(sandbox)["requests"]["downloads"]
+    before = request_log(sandbox)["requests"]["downloads"]
     assert shell.run("resume", *QUICK).returncode == 0
-    assert journal(sandbox)["requests"]["downloads"] == before
+    assert request_log(sandbox)["requests"]["downloads"] == before
     assert shell.results()[0]["state"] == "done"
 
 

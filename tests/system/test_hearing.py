@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from tests.system.conftest import COMMAND, Shell
-from tests.system.test_command import journal
+from tests.system.test_command import request_log
 from tests.system.test_crash import clean as control
 from tests.system.test_listen import Listener, listening
 
@@ -116,7 +116,7 @@ def send_to(sandbox: Mapping[str, str], endpoints: Mapping[str, str]) -> None:
 
 
 def assert_paid_once(sandbox: Mapping[str, str]) -> None:
-    paid = Counter((one["asset_id"], one["language"]) for one in journal(sandbox)["creates"])
+    paid = Counter((one["asset_id"], one["language"]) for one in request_log(sandbox)["creates"])
     assert not [caption for caption, times in paid.items() if times > 1]
 
 
@@ -178,7 +178,7 @@ def test_a_secret_is_asked_for_where_its_provider_has_rows(here: Shell) -> None:
 def test_resume_asks_for_the_secret_too(here: Shell) -> None:
     stuck = here.manifest("asset_id,track_id,to_language_code\nstuck-1,stuck-1-en,es\n")
     with running(here, "run", stuck) as run:
-        until(lambda: journal(here.environment)["creates"])
+        until(lambda: request_log(here.environment)["creates"])
         run.process.send_signal(signal.SIGINT)
         assert run.ended() == 130
     del here.environment["MUX_WEBHOOK_SECRET"]
@@ -197,7 +197,7 @@ def test_a_taken_port_is_told_and_the_run_can_be_resumed(here: Shell) -> None:
         assert f"cannot listen on {address}" in ran.stderr
         assert "hint: " in ran.stderr
         assert "Traceback" not in ran.stderr
-    assert journal(here.environment)["creates"] == []
+    assert request_log(here.environment)["creates"] == []
     again = here.run("resume", "--listen", address, "--json", *UNLIMITED)
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["done"] == 6
@@ -227,7 +227,7 @@ def test_a_run_that_listens_has_its_captions_by_events(here: Shell) -> None:
         assert set(endpoints) == {"mux", "heygen"}
         send_to(here.environment, endpoints)
         assert run.ended() == 0, run.said.read_text()
-    told = journal(here.environment)["webhooks"]
+    told = request_log(here.environment)["webhooks"]
     assert told["mux"]["accepted"] > 60
     assert told["heygen"]["accepted"] > 5
     assert {one["state"] for one in here.results()} == {"done"}
@@ -272,7 +272,7 @@ def test_one_ctrl_c_ends_it_in_time_whoever_hangs_on_its_endpoint(here: Shell) -
     with ExitStack() as stack:
         run = stack.enter_context(running(here, "run", films(here, 5), "--listen", "127.0.0.1:0"))
         port = run.port()
-        until(lambda: len(journal(here.environment)["creates"]) >= 2)
+        until(lambda: len(request_log(here.environment)["creates"]) >= 2)
         head = b"POST /webhooks/mux HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nhalf"
         for number in range(30):
             client = socket.create_connection(("127.0.0.1", port), 10)
@@ -298,7 +298,7 @@ def test_no_secret_and_no_link_is_anywhere(here: Shell) -> None:
         with running(here, "run", name, "--listen", "127.0.0.1:0", *talk) as run:
             endpoints = run.endpoints()
             send_to(here.environment, endpoints)
-            until(lambda: len(journal(here.environment)["creates"]) > 5)
+            until(lambda: len(request_log(here.environment)["creates"]) > 5)
             send_to(here.environment, listener.said["webhooks"])
             assert Listener.ask(_at(run.port()), "POST", "/webhooks/mux", b"{}")[0] == 401
             assert run.ended() == 0, run.said.read_text()
@@ -365,10 +365,10 @@ def test_a_run_that_starts_after_the_events_came_uses_them(here: Shell) -> None:
             run.process.kill()
         until(inbox_of(listener, job_ids=30))
         assert listener.stop()[0] == 0
-    before = journal(here.environment)["requests"].get("mux.read", 0)
+    before = request_log(here.environment)["requests"].get("mux.read", 0)
     ran = here.run("resume", *rates)
     assert ran.returncode == 0, ran.stderr
-    assert journal(here.environment)["requests"]["mux.read"] - before <= 33
+    assert request_log(here.environment)["requests"]["mux.read"] - before <= 33
     assert_paid_once(here.environment)
 
 
@@ -467,7 +467,7 @@ def test_a_flood_of_junk_keeps_no_run_from_its_end(here: Shell) -> None:
             [sys.executable, "-c", FLOOD, str(port), "5000", "5"], stdout=subprocess.PIPE, text=True
         )
         try:
-            until(lambda: len(journal(here.environment)["creates"]) == 40)
+            until(lambda: len(request_log(here.environment)["creates"]) == 40)
             status = Path(f"/proc/{run.process.pid}/status").read_text()
             assert run.ended() == 0, run.said.read_text()
         finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.conftest import Shell
-from tests.system.test_command import journal
+from tests.system.test_command import request_log
 
 RATES = {"mux.write": 40, "mux.read": 60, "heygen": 50}
 
@@ -23,7 +23,7 @@ def test_no_second_holds_more_than_the_limit_over_loopback(
     rates = [word for name, n in RATES.items() for word in ("--rate", f"{name}={n}/s")]
     ran = shell.run("run", shell.manifest("\n".join([header, *lines])), "--json", *rates)
     assert ran.returncode == 0, ran.stderr
-    worst = journal(sandbox)["worst_second"]
+    worst = request_log(sandbox)["worst_second"]
     for bucket, limit in RATES.items():
         assert worst[bucket] <= limit + 2, worst
 

@@ -173,7 +173,7 @@ def test_what_is_refused_and_what_is_left_alone(here: Shell) -> None:
             "refused": 2,
             "duplicates": 0,
             "unknown": 1,
-            "turned_away": 1,
+            "rejected": 1,
         }
         assert listener.kept() == []
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from batchcap.sandbox import FAULTS
 from tests.system.conftest import COMMAND, Shell, sidecar_of
-from tests.system.test_command import journal
+from tests.system.test_command import request_log
 
 TOKEN, SECRET, KEY = "tid-hunter2hunter2", "tsec-correct-horse", "hkey-battery-staple"
 SIGNING = "signing-key-of-the-user"
@@ -104,7 +104,7 @@ def killed_in_the_middle(shell: Shell, *arguments: str) -> dict[str, bytes]:
     """What a run shows that is killed once it has created some jobs."""
     process = shell.start(*arguments)
     deadline = time.monotonic() + 30
-    while len(journal(shell.environment)["creates"]) < 10 and time.monotonic() < deadline:
+    while len(request_log(shell.environment)["creates"]) < 10 and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.02)
     places = {"process list": Path(f"/proc/{process.pid}/cmdline").read_bytes()}
@@ -136,8 +136,8 @@ def test_no_secret_is_anywhere_after_a_verbose_run_with_faults(
     states = {one["source_id"]: one["state"] for one in faulty.results()}
     assert states["film-signed-has-es-1"] == "done"
     assert states["html-1"] == states["failed-1"] == states["film-fails-1"] == "failed"
-    assert journal(faulty.environment)["leaks"] == []
-    assert sum(journal(faulty.environment)["faults"].values()) > 10
+    assert request_log(faulty.environment)["leaks"] == []
+    assert sum(request_log(faulty.environment)["faults"].values()) > 10
     told = faulty.run("status")
     assert_clean({"told": (told.stdout + told.stderr).encode()}, private_key)
 

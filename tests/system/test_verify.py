@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.system.conftest import Shell
-from tests.system.test_command import journal
+from tests.system.test_command import request_log
 
 MANIFEST = "asset_id,to_language_code,from_language,video_translate_id\n" + "".join(
     f"film-{n},es;ja,en,\n,,,clip-{n}\n" for n in range(4)
@@ -41,7 +41,7 @@ def test_what_is_wrong_is_told_fetched_again_and_never_created(
     assert (good.returncode, good.stdout) == (0, "12 of 12 files are good.\n"), good.stderr
     folder = shell.folder / "captions"
     damage(folder)
-    before = journal(sandbox)
+    before = request_log(sandbox)
     told = shell.run("verify")
     assert told.returncode == 1
     lines = told.stdout.splitlines()
@@ -52,11 +52,11 @@ def test_what_is_wrong_is_told_fetched_again_and_never_created(
     assert lines[4].startswith("8 of 12 files are good: ")
     assert lines[4].endswith("batchcap verify --repair fetches what is wrong.")
     assert "mine.txt" in told.stderr
-    assert journal(sandbox)["requests"] == before["requests"]
+    assert request_log(sandbox)["requests"] == before["requests"]
     repaired = shell.run("verify", "--repair", "--json", *LIFTED)
     assert repaired.returncode == 0, repaired.stderr
     assert json.loads(repaired.stdout)["done"] == 12
-    assert journal(sandbox)["creates"] == before["creates"]
+    assert request_log(sandbox)["creates"] == before["creates"]
     assert not list(folder.rglob("*.part"))
     assert (folder / "mine.txt").read_text() == "mine"
     checked = json.loads(shell.run("verify", "--json").stdout)
@@ -88,14 +88,14 @@ def test_a_lost_ledger_is_made_anew_without_a_post(
     refused = shell.run("resume")
     assert refused.returncode == 3
     assert "verify --rebuild" in refused.stderr
-    before = journal(sandbox)
+    before = request_log(sandbox)
     ran = shell.run("verify", "--rebuild", name, "--settle", "0", *LIFTED)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines() == [
         "10 of 12 captions are there, 8 jobs found, 2 pending. batchcap resume goes on."
     ]
     assert (folder / ".batchcap/ledger.sqlite.bad-1").exists()
-    after = journal(sandbox)
+    after = request_log(sandbox)
     assert after["requests"]["mux.write"] == before["requests"]["mux.write"]
     listed = [routes["routes"].get("mux.jobs", {}).get("200", 0) for routes in (before, after)]
     assert listed[1] - listed[0] == 4, "each asset is listed once"
@@ -103,7 +103,7 @@ def test_a_lost_ledger_is_made_anew_without_a_post(
     resumed = shell.run("resume", "--json", *LIFTED)
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout)["done"] == 12
-    assert journal(sandbox)["creates"] == before["creates"]
+    assert request_log(sandbox)["creates"] == before["creates"]
     assert shell.run("audit", "--rate", "mux.read=none").returncode == 0
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batchcap.model import Job, JobState
 from batchcap.providers.heygen import webhooks as heygen_webhooks
 from batchcap.providers.mux import webhooks as mux_webhooks
-from batchcap.webhooks.event import Notice
+from batchcap.webhooks.event import WebhookEvent
 from tests.senders import (
     LINK,
     SECRETS,
@@ -34,7 +34,7 @@ JSON = st.recursive(
 )
 
 
-def mux(event: Any) -> Notice | None:
+def mux(event: Any) -> WebhookEvent | None:
     return mux_webhooks.read(orjson.dumps(event))
 
 
@@ -133,7 +133,7 @@ def test_what_is_no_mux_event_of_ours_is_left_alone(event: Any) -> None:
 @pytest.mark.parametrize("kind", ["success", "fail"])
 def test_a_heygen_event_is_a_hint_whatever_it_says(kind: str) -> None:
     notice = heygen_webhooks.read(orjson.dumps(heygen_event("ab-ur_ur-PK", kind)))
-    assert notice == Notice(
+    assert notice == WebhookEvent(
         "heygen",
         f"video_translate.{kind}:ab-ur_ur-PK",
         Job(id="ab-ur_ur-PK", state=JobState.ENDED),
@@ -163,8 +163,8 @@ def test_hearsay_keeps_neither_link_nor_track_nor_reason() -> None:
     running = mux(mux_event("processing"))
     assert notice
     assert running
-    assert notice.unconfirmed().job == Job(id="rjob_1", state=JobState.ENDED)
-    assert running.unconfirmed() == running
+    assert notice.as_untrusted().job == Job(id="rjob_1", state=JobState.ENDED)
+    assert running.as_untrusted() == running
 
 
 BODY = b'{"x": 1}'
@@ -259,7 +259,7 @@ HEADERS = st.dictionaries(
 def test_no_header_makes_a_verification_raise_or_succeed(
     webhook: Any, headers: dict[str, str], body: bytes
 ) -> None:
-    assert not webhook.verify(SECRETS[webhook.secret], headers, body, AT)
+    assert not webhook.verify(SECRETS[webhook.secret_variable], headers, body, AT)
 
 
 @given(st.sampled_from(webhooks()), st.binary(max_size=200) | JSON.map(repr))

@@ -16,8 +16,8 @@ import pytest
 from batchcap.errors import FatalError
 from batchcap.events import Warned
 from batchcap.model import Job, JobState
-from batchcap.webhooks.event import Notice
-from batchcap.webhooks.inbox import Inbox, file
+from batchcap.webhooks.event import WebhookEvent
+from batchcap.webhooks.inbox import Inbox, inbox_path
 from batchcap.webhooks.inbox_reader import InboxReader
 from tests.fakes import Recorder, no_room, now
 from tests.senders import LINK
@@ -29,17 +29,17 @@ DAY = 86400.0
 
 def notice(
     number: int = 1, state: JobState = JobState.COMPLETED, provider: str = "mux", **about: str
-) -> Notice:
+) -> WebhookEvent:
     job = Job(id=f"job-{number}", state=state, link=LINK, track=f"track-{number}", units=1)
     given = {"provider": provider, "event_id": f"event-{number}", **about}
-    return Notice(**given, job=job)
+    return WebhookEvent(**given, job=job)
 
 
 def opened(folder: Path, clock: Callable[[], float] = now) -> Inbox:
     return Inbox(folder, executor=None, now=clock)
 
 
-def ids(notices: list[Notice]) -> list[str | None]:
+def ids(notices: list[WebhookEvent]) -> list[str | None]:
     return [one.job.id for one in notices]
 
 
@@ -47,7 +47,7 @@ class Following:
     """A run that reads the inbox."""
 
     def __init__(self) -> None:
-        self.notices: list[Notice] = []
+        self.notices: list[WebhookEvent] = []
         self.recorder = Recorder()
 
 
@@ -90,7 +90,7 @@ async def test_there_is_no_link_in_any_of_its_files(tmp_path: Path) -> None:
             await inbox.keep(notice(n))
         for path in tmp_path.iterdir():
             assert b"https:" not in path.read_bytes(), path
-        with closing(sqlite3.connect(file(tmp_path))) as connection:
+        with closing(sqlite3.connect(inbox_path(tmp_path))) as connection:
             kept = connection.execute("SELECT * FROM notices WHERE number = 1").fetchone()
     assert kept == (
         1,
@@ -151,7 +151,7 @@ async def test_that_a_job_runs_is_told_while_it_is_news(tmp_path: Path) -> None:
 
 async def test_many_notices_are_told_in_order_and_others_get_their_turn(tmp_path: Path) -> None:
     turns = 0
-    found: list[Notice] = []
+    found: list[WebhookEvent] = []
 
     async def other() -> None:
         nonlocal turns
@@ -218,7 +218,7 @@ async def test_a_run_reads_on_when_the_inbox_was_taken_away_and_made_anew(tmp_pa
 async def test_a_damaged_inbox_is_told_once_and_fails_no_run(
     tmp_path: Path, content: bytes
 ) -> None:
-    file(tmp_path).write_bytes(content)
+    inbox_path(tmp_path).write_bytes(content)
     async with following(tmp_path) as here:
         await anyio.sleep(60)
     warned = here.recorder.of(Warned)
@@ -229,7 +229,7 @@ async def test_a_damaged_inbox_is_told_once_and_fails_no_run(
 async def test_an_inbox_of_another_version_is_told_and_left_alone(tmp_path: Path) -> None:
     with opened(tmp_path) as inbox:
         await inbox.keep(notice())
-    with closing(sqlite3.connect(file(tmp_path))) as connection:
+    with closing(sqlite3.connect(inbox_path(tmp_path))) as connection:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(FatalError, match="version 99"), opened(tmp_path):
         pass
@@ -241,7 +241,7 @@ async def test_an_inbox_of_another_version_is_told_and_left_alone(tmp_path: Path
 async def test_a_lock_in_the_way_of_a_reader_delays_it_and_nothing_else(tmp_path: Path) -> None:
     with opened(tmp_path) as inbox:
         await inbox.keep(notice())
-    with closing(sqlite3.connect(file(tmp_path), isolation_level=None)) as other:
+    with closing(sqlite3.connect(inbox_path(tmp_path), isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("PRAGMA journal_mode = DELETE")
         other.execute("BEGIN EXCLUSIVE")
@@ -310,7 +310,9 @@ async def test_commits_in_a_thread_are_the_same(tmp_path: Path) -> None:
 async def test_ids_may_hold_anything(tmp_path: Path) -> None:
     odd = "'; DROP TABLE notices; --\n\u2028\U0001f600"
     with opened(tmp_path) as inbox:
-        await inbox.keep(Notice("mux", odd, Job(id=odd, state=JobState.ENDED, track="t" * 9999)))
+        await inbox.keep(
+            WebhookEvent("mux", odd, Job(id=odd, state=JobState.ENDED, track="t" * 9999))
+        )
         reader = InboxReader(tmp_path, Recorder(), now)
         (kept,) = reader.known("mux", [odd])
         reader.close()

@@ -16,8 +16,8 @@ from batchcap.errors import FatalError, UsageError
 from batchcap.events import Warned, WebhookReceived, WebhookRefused
 from batchcap.model import JobState
 from batchcap.settings import Listening
-from batchcap.webhooks.dedup import Recent
-from batchcap.webhooks.event import Notice
+from batchcap.webhooks.dedup import RecentIds
+from batchcap.webhooks.event import WebhookEvent
 from batchcap.webhooks.receiver import Receiver
 from batchcap.webhooks.signing import require_secrets
 from tests.fakes import Recorder, clock, now
@@ -93,7 +93,7 @@ async def test_events_of_one_job_in_any_order_are_each_handed_on() -> None:
 
 
 async def test_the_memory_for_duplicates_is_bounded() -> None:
-    recent = Recent(3)
+    recent = RecentIds(3)
     for n in (1, 2, 2, 3, 4):
         recent.add(n)
     assert [n in recent for n in (1, 2, 3, 4)] == [False, True, True, True]
@@ -137,7 +137,7 @@ async def test_health_tells_counts_and_nothing_secret() -> None:
             "refused": 0,
             "duplicates": 0,
             "unknown": 0,
-            "turned_away": 0,
+            "rejected": 0,
         }
         assert (await post.get("/health", "HEAD"))[0] == 200
         assert (await post.get("/health", "DELETE"))[0] == 405
@@ -179,7 +179,7 @@ async def test_a_body_above_a_mebibyte_is_413_however_it_comes() -> None:
         chunk = b"186a0\r\n" + large[:100_000] + b"\r\n"
         said, _ = await raw(post, head("mux", "Transfer-Encoding: chunked"), *[chunk] * 11)
         assert b" 413 " in said
-        assert (await health(post))["turned_away"] == 3
+        assert (await health(post))["rejected"] == 3
 
 
 async def test_a_compressed_body_is_taken_as_it_was_sent() -> None:
@@ -248,7 +248,7 @@ async def test_who_goes_away_in_the_middle_does_no_harm(caplog: pytest.LogCaptur
 async def test_too_many_at_once_are_told_to_come_again() -> None:
     go_on = asyncio.Event()
 
-    async def slow(_notice: Notice) -> None:
+    async def slow(_notice: WebhookEvent) -> None:
         await go_on.wait()
 
     async with receiving(slow) as post, anyio.create_task_group() as group:
@@ -293,7 +293,7 @@ async def test_idle_connections_are_bounded() -> None:
 async def test_an_event_that_could_not_be_kept_is_asked_for_again() -> None:
     full = [FatalError("the disk is full"), FatalError("the disk is full")]
 
-    async def keep(_notice: Notice) -> None:
+    async def keep(_notice: WebhookEvent) -> None:
         if full:
             raise full.pop()
 
@@ -302,13 +302,13 @@ async def test_an_event_that_could_not_be_kept_is_asked_for_again() -> None:
         assert await post.send("mux", mux_event()) == 503
         assert await post.send("mux", mux_event()) == 200
         shown = await health(post)
-    assert (shown["received"], shown["turned_away"], shown["duplicates"]) == (1, 2, 0)
+    assert (shown["received"], shown["rejected"], shown["duplicates"]) == (1, 2, 0)
     (warned,) = post.recorder.of(Warned)
     assert "the disk is full" in warned.message
 
 
 async def test_a_keeping_that_takes_too_long_is_given_up_within_the_provider_s_5_seconds() -> None:
-    async def slow(_notice: Notice) -> None:
+    async def slow(_notice: WebhookEvent) -> None:
         await anyio.sleep(60)
 
     async with receiving(slow) as post:
@@ -361,7 +361,7 @@ async def test_an_address_that_is_not_ours_is_told() -> None:
 async def test_leaving_lets_what_is_in_the_air_end_and_takes_nothing_new() -> None:
     answers: list[int] = []
 
-    async def keep(_notice: Notice) -> None:
+    async def keep(_notice: WebhookEvent) -> None:
         await anyio.sleep(3)
 
     async with anyio.create_task_group() as group:
@@ -393,7 +393,7 @@ async def test_leaving_waits_for_nobody_for_longer_than_5_seconds() -> None:
 
 
 async def test_a_cancelled_run_does_not_wait_at_all() -> None:
-    async def keep(_notice: Notice) -> None:
+    async def keep(_notice: WebhookEvent) -> None:
         await anyio.sleep(3)
 
     began = clock()

@@ -16,8 +16,8 @@ import orjson
 from batchcap.answers import as_object, text
 from batchcap.model import Job, JobState
 from batchcap.providers.heygen.schema import NAME
-from batchcap.webhooks.event import LONGEST_ID, Notice, Webhook
-from batchcap.webhooks.signing import header, signed
+from batchcap.webhooks.event import MAX_ID_LENGTH, Webhook, WebhookEvent
+from batchcap.webhooks.signing import get_header, has_signature
 
 _HEADERS = ("heygen-signature", "signature", "x-heygen-signature")
 _EVENTS = {"video_translate.success", "video_translate.fail"}
@@ -27,10 +27,12 @@ _IDS = ("video_translate_id", "video_translation_id", "video_id")
 
 def verify(secret: str, headers: Mapping[str, str], body: bytes, _now: float) -> bool:
     """Check the hex signature of the body in any of the headers that HeyGen may use."""
-    return signed(secret, body, filter(None, (header(headers, name) for name in _HEADERS)))
+    return has_signature(
+        secret, body, filter(None, (get_header(headers, name) for name in _HEADERS))
+    )
 
 
-def read(body: bytes) -> Notice | None:
+def read(body: bytes) -> WebhookEvent | None:
     """That a translation has ended, by `video_translate.success` or `.fail`."""
     try:
         event = as_object(orjson.loads(body))
@@ -38,15 +40,15 @@ def read(body: bytes) -> Notice | None:
         return None
     kind, data = text(event.get("event_type")), as_object(event.get("event_data"))
     job_id = next(filter(None, (text(data.get(name)) for name in _IDS)), "")
-    if kind not in _EVENTS or not 0 < len(job_id) <= LONGEST_ID:
+    if kind not in _EVENTS or not 0 < len(job_id) <= MAX_ID_LENGTH:
         return None
-    return Notice(NAME, f"{kind}:{job_id}", Job(id=job_id, state=JobState.ENDED))
+    return WebhookEvent(NAME, f"{kind}:{job_id}", Job(id=job_id, state=JobState.ENDED))
 
 
 WEBHOOK = Webhook(
     provider=NAME,
-    secret="HEYGEN_WEBHOOK_SECRET",  # noqa: S106  # the variable's name
-    where="POST /v3/webhooks/endpoints with the events video_translate.success and .fail; "
+    secret_variable="HEYGEN_WEBHOOK_SECRET",  # noqa: S106  # the variable's name
+    setup_hint="POST /v3/webhooks/endpoints with the events video_translate.success and .fail; "
     "its answer shows the secret, once",
     verify=verify,
     read=read,

@@ -14,8 +14,8 @@ import orjson
 from batchcap.answers import as_object, text
 from batchcap.model import Job, JobState, Json
 from batchcap.providers.mux.schema import Words, sound
-from batchcap.webhooks.event import Notice, Webhook
-from batchcap.webhooks.signing import header, signed
+from batchcap.webhooks.event import Webhook, WebhookEvent
+from batchcap.webhooks.signing import get_header, has_signature
 
 _NAME = "mux"
 _TOLERANCE = 300
@@ -29,16 +29,18 @@ _STATES = {"pending", "processing", "completed", "errored", "cancelled"}
 
 def verify(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> bool:
     """Check `mux-signature: t=SECONDS,v1=HEX[,v1=HEX...]`, over "SECONDS.BODY"."""
-    fields = [part.strip().partition("=") for part in header(headers, "mux-signature").split(",")]
+    fields = [
+        part.strip().partition("=") for part in get_header(headers, "mux-signature").split(",")
+    ]
     stamps = [value for name, _, value in fields if name == "t"]
     if len(stamps) != 1 or not re.fullmatch(r"[0-9]{1,12}", stamps[0]):
         return False
     told = [value for name, _, value in fields if name == "v1"]
     fresh = now - int(stamps[0]) <= _TOLERANCE
-    return signed(secret, stamps[0].encode() + b"." + body, told) and fresh
+    return has_signature(secret, stamps[0].encode() + b"." + body, told) and fresh
 
 
-def read(body: bytes) -> Notice | None:
+def read(body: bytes) -> WebhookEvent | None:
     """The job of a `robots.job.translate_captions.*` event, in full where it carries that.
 
     One that completed without saying where its captions are has ended, and has to be
@@ -56,7 +58,7 @@ def read(body: bytes) -> Notice | None:
         return None
     event_id = text(event.get("id"))
     named = event_id if sound(event_id) else f"{kind}:{job_id}"
-    return Notice(_NAME, named, _told(data, job_id, match[2]))
+    return WebhookEvent(_NAME, named, _told(data, job_id, match[2]))
 
 
 def _loaded(body: bytes) -> Json:
@@ -86,8 +88,8 @@ def _told(data: Json, job_id: str, word: str) -> Job:
 
 WEBHOOK = Webhook(
     provider=_NAME,
-    secret="MUX_WEBHOOK_SECRET",  # noqa: S106  # the variable's name
-    where="dashboard.mux.com, Settings, Webhooks, in the environment of the access token",
+    secret_variable="MUX_WEBHOOK_SECRET",  # noqa: S106  # the variable's name
+    setup_hint="dashboard.mux.com, Settings, Webhooks, in the environment of the access token",
     verify=verify,
     read=read,
 )

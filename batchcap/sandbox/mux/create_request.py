@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from batchcap.sandbox.http_types import Answer, as_json
-from batchcap.sandbox.mux.jobs import Order
+from batchcap.sandbox.mux.jobs import CreateRequest
 
 WORKFLOW = "translate-captions"
 
@@ -58,7 +58,7 @@ def about(body: bytes) -> str:
         return ""
 
 
-def parse(body: bytes) -> Order:
+def parse(body: bytes) -> CreateRequest:
     """The order in a create's body, its defaults filled in; raises `Refusal`, a 422."""
     try:
         create = _decode(body)
@@ -66,7 +66,7 @@ def parse(body: bytes) -> Order:
         raise Refusal(422, "invalid_parameters", str(fault)) from None
     given = create.parameters
     language = given.to_language_code
-    return Order(
+    return CreateRequest(
         asset_id=given.asset_id,
         track_id=given.track_id,
         language=language,

@@ -8,7 +8,7 @@ from batchcap.sandbox import random_draws
 from batchcap.sandbox.faults import Faults
 from batchcap.sandbox.id_keywords import words
 from batchcap.sandbox.mux.assets import asset
-from batchcap.sandbox.mux.jobs import Fate, Order
+from batchcap.sandbox.mux.jobs import CreateRequest, JobOutcome
 from batchcap.sandbox.options import SandboxOptions
 
 _TRANSIENT: dict[str, object] = {
@@ -24,7 +24,7 @@ _FINAL: dict[str, object] = {
 _ODD: dict[str, object] = {"type": "gremlins", "message": "Something happened."}
 
 
-def draw(order: Order, attempt: int, options: SandboxOptions, faults: Faults) -> Fate:
+def draw(order: CreateRequest, attempt: int, options: SandboxOptions, faults: Faults) -> JobOutcome:
     """The fate of the n-th job, from 0, for the same caption."""
     key = order.key
     error = _error(order, attempt) or (
@@ -36,20 +36,20 @@ def draw(order: Order, attempt: int, options: SandboxOptions, faults: Faults) ->
     length = _length(options, key, attempt)
     odd = options.odd_state_seconds if "oddstate" in known else 0.0
     hidden = faults.fate("not_found_after_create", key, attempt)
-    return Fate(
-        starts=length * options.job_pending_share,
-        ends=None if stuck else max(length, odd),
-        outcome="errored" if error else "cancelled" if cancelled else "completed",
+    return JobOutcome(
+        starts_after=length * options.job_pending_share,
+        ends_after=None if stuck else max(length, odd),
+        status="errored" if error else "cancelled" if cancelled else "completed",
         error=error,
-        odd=odd,
-        hidden=options.hidden_seconds if hidden else 0.0,
-        link=_has_link(order, options) and not faults.fate("missing_link", key, attempt),
-        track=order.upload and "nooutput" not in known,
+        unknown_status_seconds=odd,
+        hidden_seconds=options.hidden_seconds if hidden else 0.0,
+        has_link=_has_link(order, options) and not faults.fate("missing_link", key, attempt),
+        has_track=order.upload and "nooutput" not in known,
         units=_units(order),
     )
 
 
-def _error(order: Order, attempt: int) -> dict[str, object] | None:
+def _error(order: CreateRequest, attempt: int) -> dict[str, object] | None:
     known = words(order.asset_id)
     if "fails" in known or ("failsonce" in known and attempt == 0):
         return _TRANSIENT
@@ -58,7 +58,7 @@ def _error(order: Order, attempt: int) -> dict[str, object] | None:
     return _ODD if "failsodd" in known else None
 
 
-def _has_link(order: Order, options: SandboxOptions) -> bool:
+def _has_link(order: CreateRequest, options: SandboxOptions) -> bool:
     if words(order.asset_id) & {"nolink", "nooutput"}:
         return False
     return order.upload or options.url_without_upload
@@ -73,7 +73,7 @@ def _length(options: SandboxOptions, key: str, attempt: int) -> float:
     )
 
 
-def _units(order: Order) -> int:
+def _units(order: CreateRequest) -> int:
     # The price list is not public; a unit a started minute makes bills that differ.
     known = asset(order.asset_id)
     return 1 if known is None else max(1, math.ceil(known.duration / 60))

@@ -17,7 +17,7 @@ ODD = "reticulating"
 """A status word that no document has."""
 
 
-class Order(msgspec.Struct, frozen=True):
+class CreateRequest(msgspec.Struct, frozen=True):
     """A create as it was accepted, with the defaults filled in."""
 
     asset_id: str
@@ -36,20 +36,20 @@ class Order(msgspec.Struct, frozen=True):
         return f"{self.asset_id}/{self.track_id}/{self.language}"
 
 
-class Fate(msgspec.Struct, frozen=True):
+class JobOutcome(msgspec.Struct, frozen=True):
     """What will become of a job, drawn when it is made; durations in seconds.
 
     `ends` None is a job that never ends; `odd` is how long it shows an odd word.
     """
 
-    starts: float
-    ends: float | None
-    outcome: str = "completed"
+    starts_after: float
+    ends_after: float | None
+    status: str = "completed"
     error: dict[str, object] | None = None
-    odd: float = 0.0
-    hidden: float = 0.0
-    link: bool = True
-    track: bool = True
+    unknown_status_seconds: float = 0.0
+    hidden_seconds: float = 0.0
+    has_link: bool = True
+    has_track: bool = True
     units: int = 1
 
 
@@ -57,8 +57,8 @@ class Job(msgspec.Struct):
     """One job. Only a cancel ever changes it; all else follows from the clock."""
 
     id: str
-    order: Order
-    fate: Fate
+    request: CreateRequest
+    outcome: JobOutcome
     created: float
     settles: float
     """Seconds that its track is preparing."""
@@ -67,7 +67,7 @@ class Job(msgspec.Struct):
     @property
     def ends(self) -> float | None:
         """The sandbox time at which it ends if nobody cancels it."""
-        return None if self.fate.ends is None else self.created + self.fate.ends
+        return None if self.outcome.ends_after is None else self.created + self.outcome.ends_after
 
     def status(self, now: float) -> str:
         """The status word at that sandbox time."""
@@ -75,16 +75,21 @@ class Job(msgspec.Struct):
         # status at the very time of a change has to be the new one.
         if self.cancelled is not None and now >= self.cancelled:
             return "cancelled"
-        fate, created = self.fate, self.created
-        if fate.ends is not None and now >= created + fate.ends:
-            return fate.outcome
-        if now < created + fate.odd:
+        outcome, created = self.outcome, self.created
+        if outcome.ends_after is not None and now >= created + outcome.ends_after:
+            return outcome.status
+        if now < created + outcome.unknown_status_seconds:
             return ODD
-        return "pending" if now < created + fate.starts else "processing"
+        return "pending" if now < created + outcome.starts_after else "processing"
 
     def changes(self) -> list[tuple[float, str]]:
         """Every status word that it shows, and from which sandbox time on, the first first."""
-        ages = {0.0, self.fate.odd, self.fate.starts, self.fate.ends}
+        ages = {
+            0.0,
+            self.outcome.unknown_status_seconds,
+            self.outcome.starts_after,
+            self.outcome.ends_after,
+        }
         times = {self.created + age for age in ages if age is not None}
         if self.cancelled is not None:
             times = {time for time in times if time < self.cancelled} | {self.cancelled}
@@ -98,7 +103,7 @@ class Job(msgspec.Struct):
             return self.cancelled
         if self.ends is not None and now >= self.ends:
             return self.ends
-        starts = self.created + self.fate.starts
+        starts = self.created + self.outcome.starts_after
         return starts if now >= starts else self.created
 
     def done(self, now: float) -> bool:
@@ -107,13 +112,13 @@ class Job(msgspec.Struct):
 
     def track(self, now: float) -> Track | None:
         """The text track that it has put on its asset by then."""
-        if not (self.fate.track and self.done(now)):
+        if not (self.outcome.has_track and self.done(now)):
             return None
         ready = self.ends is not None and now >= self.ends + self.settles
         return Track(
             id=self.track_id,
-            language=self.order.language,
-            name=self.order.track_name,
+            language=self.request.language,
+            name=self.request.track_name,
             source="uploaded",
             status="ready" if ready else "preparing",
         )
@@ -142,7 +147,7 @@ class JobBook:
     def add(self, job: Job) -> None:
         """Keep a job; jobs come in the order of their creation."""
         self._ids[job.id] = job
-        self._assets[job.order.asset_id].append(job)
+        self._assets[job.request.asset_id].append(job)
         self._order.append(job)
 
     def get(self, identifier: str, now: float) -> Job | None:
@@ -150,9 +155,9 @@ class JobBook:
         job = self._ids.get(identifier)
         return None if job is None or job.created + self.lifetime <= now else job
 
-    def equal(self, order: Order) -> list[Job]:
+    def equal(self, order: CreateRequest) -> list[Job]:
         """Every job for the same caption, whatever became of it, oldest first."""
-        return [job for job in self._assets.get(order.asset_id, ()) if job.order.key == order.key]
+        return [job for job in self._assets.get(order.asset_id, ()) if job.request.key == order.key]
 
     def kept(self, now: float, asset_id: str | None = None) -> list[Job]:
         """The jobs that the API still knows, oldest first."""
@@ -190,4 +195,4 @@ def replaceable(track: Track, replace: str) -> bool:
 
 
 def _replaced(track: Track, new: Track, job: Job) -> bool:
-    return clashes(track, new.language, new.name) and replaceable(track, job.order.replace)
+    return clashes(track, new.language, new.name) and replaceable(track, job.request.replace)

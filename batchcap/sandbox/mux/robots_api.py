@@ -12,7 +12,15 @@ from batchcap.sandbox.id_keywords import sound, words
 from batchcap.sandbox.mux.assets import Asset, account, asset
 from batchcap.sandbox.mux.create_request import WORKFLOW, Refusal, error, parse
 from batchcap.sandbox.mux.job_outcomes import draw
-from batchcap.sandbox.mux.jobs import ACTIVE, TERMINAL, Job, JobBook, Order, clashes, replaceable
+from batchcap.sandbox.mux.jobs import (
+    ACTIVE,
+    TERMINAL,
+    CreateRequest,
+    Job,
+    JobBook,
+    clashes,
+    replaceable,
+)
 from batchcap.sandbox.world import Scene
 
 _HOME = "/robots/v0/jobs"
@@ -63,7 +71,7 @@ class Robots:
     def get(self, call: Call) -> Answer:
         """One job, in full."""
         job = self._scene.jobs.get(call.parts[-1], call.now)
-        if job is None or call.now < job.created + job.fate.hidden:
+        if job is None or call.now < job.created + job.outcome.hidden_seconds:
             return not_found()
         return as_json(200, {"data": self.document(job, call.now)})
 
@@ -74,18 +82,18 @@ class Robots:
             "id": job.id,
             "workflow": WORKFLOW,
             "status": status,
-            "units_consumed": job.fate.units if status == "completed" else 0,
+            "units_consumed": job.outcome.units if status == "completed" else 0,
             "created_at": int(job.created),
             "updated_at": int(job.updated(now)),
-            "parameters": job.order.parameters,
-            "resources": {"assets": [_resource(job.order.asset_id)]},
+            "parameters": job.request.parameters,
+            "resources": {"assets": [_resource(job.request.asset_id)]},
         }
-        if job.order.passthrough is not None:
-            document["passthrough"] = job.order.passthrough
+        if job.request.passthrough is not None:
+            document["passthrough"] = job.request.passthrough
         if status == "completed":
             document["outputs"] = self._outputs(job)
-        if status == "errored" and job.fate.error:
-            document["errors"] = [job.fate.error]
+        if status == "errored" and job.outcome.error:
+            document["errors"] = [job.outcome.error]
         return document
 
     def page(self, call: Call) -> Answer:
@@ -132,8 +140,8 @@ class Robots:
         options = self._scene.options
         job = Job(
             id=f"rjob_{random_draws.name(24, options.seed, 'job', order.key, attempt)}",
-            order=order,
-            fate=draw(order, attempt, options, self._scene.faults),
+            request=order,
+            outcome=draw(order, attempt, options, self._scene.faults),
             created=now,
             settles=options.track_settle_seconds,
         )
@@ -141,7 +149,7 @@ class Robots:
         self._scene.touch(job.id)
         return job
 
-    def _checked_asset(self, order: Order) -> Asset:
+    def _checked_asset(self, order: CreateRequest) -> Asset:
         known = self.asset(order.asset_id)
         if known is None:
             raise Refusal(422, "invalid_parameters", "The asset does not exist.")
@@ -149,7 +157,7 @@ class Robots:
             raise Refusal(422, "invalid_parameters", "The asset has no playback id.")
         return known
 
-    def _check_duplicate(self, order: Order, now: float) -> None:
+    def _check_duplicate(self, order: CreateRequest, now: float) -> None:
         rule = self._scene.options.duplicates
         refused = {"refuse_active": ACTIVE, "refuse_any": (*ACTIVE, "completed"), "allow": ()}[rule]
         for job in self._scene.jobs.equal(order):
@@ -158,7 +166,7 @@ class Robots:
             if rule != "allow" and (status in refused or status not in (*ACTIVE, *TERMINAL)):
                 raise Refusal(409, "duplicate_job", "An equal job exists already.")
 
-    def _check_tracks(self, order: Order, known: Asset, now: float) -> None:
+    def _check_tracks(self, order: CreateRequest, known: Asset, now: float) -> None:
         tracks = self._scene.jobs.tracks(known, now)
         source = next((track for track in tracks if track.id == order.track_id), None)
         if source is None and not self._passes(order.track_id):
@@ -186,10 +194,10 @@ class Robots:
 
     def _outputs(self, job: Job) -> dict[str, str]:
         options = self._scene.options
-        outputs = {"track_id": job.order.track_id} if options.source_track_in_outputs else {}
-        if job.fate.track:
+        outputs = {"track_id": job.request.track_id} if options.source_track_in_outputs else {}
+        if job.outcome.has_track:
             outputs["uploaded_track_id"] = job.track_id
-        if job.fate.link:
+        if job.outcome.has_link:
             link = self._scene.links.storage(job, options.link_seconds)
             outputs["temporary_vtt_url"] = self._scene.url + link
         return outputs

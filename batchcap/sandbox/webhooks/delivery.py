@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from batchcap.sandbox import random_draws
-from batchcap.sandbox.request_log import Journal
+from batchcap.sandbox.request_log import RequestLog
 from batchcap.sandbox.webhooks.payloads import Notice, sealed, stranger, tried
 from batchcap.sandbox.webhooks.scheduler import Agenda
 from batchcap.sandbox.world import Scene
@@ -47,8 +47,8 @@ class Webhooks:
     What is still on its way when the sandbox stops does not arrive.
     """
 
-    def __init__(self, scene: Scene, journal: Journal) -> None:
-        self._scene, self._journal = scene, journal
+    def __init__(self, scene: Scene, journal: RequestLog) -> None:
+        self._scene, self._request_log = scene, journal
         self._agenda = Agenda(scene)
         self._queue: deque[Delivery] = deque()
         self._air: set[asyncio.Task[None]] = set()
@@ -96,11 +96,11 @@ class Webhooks:
     def _hit(self, fault: str, key: str, attempt: int = 0) -> bool:
         hit = self._scene.faults.fate(fault, key, attempt)
         if hit:
-            self._journal.faults[fault] += 1
+            self._request_log.faults[fault] += 1
         return hit
 
     def _count(self, notice: Notice, what: str) -> None:
-        self._journal.webhooks[notice.provider, what] += 1
+        self._request_log.webhooks[notice.provider, what] += 1
 
     def _plan(self, notice: Notice, due: float) -> None:
         self._agenda.at(due, partial(self._launch, Delivery(notice)))
