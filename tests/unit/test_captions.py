@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import itertools
-import random
 
 import pytest
 import webvtt
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from batchcap import captions
 from batchcap.captions import MAX_LINE, Check, check
 from batchcap.errors import BadCaption
 
@@ -225,47 +223,6 @@ def test_agrees_with_webvtt_py_on_clean_files(
         assert found == oracle(data) == len(cues)
     else:
         assert isinstance(found, str)
-
-
-_ODD = (
-    b">",
-    b"-->",
-    b" --> ",
-    b"\n",
-    b"\r",
-    b"\t",
-    b" ",
-    b"0",
-    b"6",
-    b":",
-    b".",
-    b"9",
-    b"00:01.000",
-    b"x",
-)
-
-
-def test_the_quick_way_and_the_exact_one_come_to_the_same_verdict(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    chance, plain = random.Random(5), captions._plain
-    lines = [b"WEBVTT\n"]
-    for n in range(12):
-        at = f"00:{n:02}:{5 * n % 60:02}.{n:03}"
-        lines += [b"%d\n" % n, f"{at} --> 01:{n:02}:00.999\n".encode(), b"a <i>b</i>\n" * (n % 2)]
-    whole = b"".join(lines)
-    quick = 0
-    for _ in range(4000):
-        data = bytearray(whole)
-        for _ in range(chance.randint(0, 3)):
-            place = chance.randrange(8, len(data))
-            data[place : place + chance.randint(0, 3)] = chance.choice(_ODD)
-        monkeypatch.setattr(captions, "_plain", plain)
-        found = verdict(bytes(data))
-        quick += plain(b"\n" + bytes(data)) is not None
-        monkeypatch.setattr(captions, "_plain", lambda _: None)
-        assert found == verdict(bytes(data)), bytes(data)
-    assert 400 < quick < 3600
 
 
 @pytest.mark.parametrize(
