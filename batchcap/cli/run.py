@@ -108,12 +108,12 @@ def _marks(manifests: Sequence[str], options: ManifestOptions) -> list[str | Non
 
 def sources(
     manifests: Sequence[str], options: ManifestOptions
-) -> list[tuple[str, Iterator[Row | InvalidRow | manifest.Alike]]]:
+) -> list[tuple[str, Iterator[Row | InvalidRow]]]:
     """Each manifest's name, with its rows as they are read."""
     from batchcap import manifest
 
     how, names = _how(options), map(_source, manifests)
-    return [(manifest.printable(name), manifest.bulk(name, how)) for name in names]
+    return [(manifest.printable(name), manifest.read(name, how)) for name in names]
 
 
 def _source(name: str) -> str:

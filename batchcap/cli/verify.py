@@ -112,7 +112,6 @@ class _Check:
         return 1 if verdict.kinds else 0
 
     def _made(self, connection: sqlite3.Connection, *, repair: bool) -> Verdict:
-        from batchcap import manifest
         from batchcap.cli.run import sources
         from batchcap.ledger import damaged
         from batchcap.verification import Verdict, check_files, check_folder, check_tasks
@@ -121,8 +120,7 @@ class _Check:
         try:
             for _, rows in sources(self._manifests, self._reading):
                 skip = self._reading.skip_invalid
-                found = manifest.singly(rows)
-                check_tasks(connection, found, verdict, self._tell, skip_invalid=skip)
+                check_tasks(connection, rows, verdict, self._tell, skip_invalid=skip)
             check_files(connection, self._out, verdict, self._tell, repair=repair)
             check_folder(connection, self._out, verdict)
         except sqlite3.Error as error:

@@ -3,7 +3,6 @@
 text.py       bytes -> lines of text
 formats.py    lines -> records: the columns of one row as they stand in the file
 columns.py    record -> rows; `COLUMNS` is the table of what each provider knows
-plain.py      many records -> rows, where nothing in them is unusual
 kinds.py      what a cell may hold
 languages.py  language tags
 paths.py      where a caption goes, and what a path must not do
@@ -16,7 +15,7 @@ import contextlib
 import hashlib
 import io
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,10 +23,8 @@ import msgspec
 
 from batchcap import __version__
 from batchcap.errors import UsageError
-from batchcap.manifest import plain
 from batchcap.manifest.columns import COLUMNS, Columns, Reader
-from batchcap.manifest.formats import Record, Table, records
-from batchcap.manifest.plain import Alike
+from batchcap.manifest.formats import records
 from batchcap.manifest.problems import shown
 from batchcap.manifest.text import Text
 from batchcap.model import InvalidRow, Row
@@ -35,13 +32,10 @@ from batchcap.model import InvalidRow, Row
 __all__ = [
     "COLUMNS",
     "STDIN",
-    "Alike",
     "Columns",
     "ManifestOptions",
-    "bulk",
     "fingerprint",
     "read",
-    "singly",
 ]
 
 STDIN = "-"
@@ -61,22 +55,15 @@ class ManifestOptions(msgspec.Struct, frozen=True):
 
 
 def read(source: str, options: ManifestOptions) -> Iterator[Row | InvalidRow]:
-    """What `bulk` gives, row by row. Raises as it does."""
-    return singly(bulk(source, options))
+    """Yield the rows of a manifest in its order, and an `InvalidRow` for each bad record.
 
+    `source` is a path, or "-" for standard input. CSV and JSONL are streamed in bounded
+    memory; a JSON document is read whole. A problem of the file as a whole is an
+    `InvalidRow` too. Rows are not compared with each other.
 
-def bulk(source: str, options: ManifestOptions) -> Iterator[Row | InvalidRow | Alike]:
-    """The rows of a manifest in its order, and an `InvalidRow` for each bad record.
-
-    Where nothing is unusual about some hundreds of them, they come as one `Alike`.
-
-    `source` is a path, or "-" for standard input. CSV and JSONL are read as
-    they are asked for, in bounded memory; a JSON document is read whole. What
-    is wrong with the file as a whole comes as an `InvalidRow` too. Whether rows
-    agree with each other is not looked at.
-
-    Raises `UsageError` at once where an option is wrong, and while reading
-    where the file cannot be read.
+    Raises:
+        UsageError: An option is wrong (at once), or the file cannot be read (while
+            reading).
     """
     reader = Reader(printable(source), options.to, options.from_language, options.name)
     try:
@@ -87,11 +74,6 @@ def bulk(source: str, options: ManifestOptions) -> Iterator[Row | InvalidRow | A
             hint="names are those of Python: utf-8, utf-16, cp1252, shift_jis, ...",
         ) from None
     return _rows(source, options.encoding, reader)
-
-
-def singly(found: Iterable[Row | InvalidRow | Alike]) -> Iterator[Row | InvalidRow]:
-    """Each row of what `bulk` gives."""
-    return (row for one in found for row in (one if isinstance(one, Alike) else (one,)))
 
 
 def fingerprint(source: str, options: ManifestOptions) -> str | None:
@@ -116,14 +98,14 @@ def printable(source: str) -> str:
     return source if source.isprintable() else shown(source)
 
 
-def _rows(source: str, encoding: str, reader: Reader) -> Iterator[Row | InvalidRow | Alike]:
+def _rows(source: str, encoding: str, reader: Reader) -> Iterator[Row | InvalidRow]:
     try:
         with _opened(source) as stream:
             text = Text(stream, encoding)
             try:
                 text.open()
-                for found in records(source, text):
-                    yield from _of(found, reader)
+                for record in records(source, text):
+                    yield from reader.rows(*record)
             finally:
                 text.close()
     except OSError as error:
@@ -132,14 +114,6 @@ def _rows(source: str, encoding: str, reader: Reader) -> Iterator[Row | InvalidR
 
 def _unreadable(source: str, error: OSError) -> UsageError:
     return UsageError(f"{printable(source)}: {error.strerror or error}")
-
-
-def _of(found: Record | Table, reader: Reader) -> Iterable[Row | InvalidRow | Alike]:
-    if not isinstance(found, Table):
-        return reader.rows(*found)
-    if rows := plain.rows(found, reader):
-        return [rows]
-    return (row for record in found.records() for row in reader.rows(*record))
 
 
 def _opened(source: str) -> contextlib.AbstractContextManager[BinaryIO]:

@@ -4,45 +4,25 @@ A record is (line, place, cells): `place` is put before a message where the line
 alone does not tell which record is meant ("item 3: "), and `cells` are the
 columns that are not empty, or a string that says why there are none. Reading
 goes on behind a bad record wherever the format lets it.
-
-Lines that are one record each, all with the same columns, come as a `Table`, some
-hundreds of records at once: what holds for all of them is then seen at one glance.
 """
 
 from __future__ import annotations
 
 import csv
-import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import orjson
 
 from batchcap.manifest.columns import IDS, KNOWN
 from batchcap.manifest.problems import described, shown
-from batchcap.manifest.text import Text, split
+from batchcap.manifest.text import Text
 from batchcap.model import Json
 
 Record = tuple[int, str, Json | str]
-
-
-class Table(NamedTuple):
-    """Records of consecutive lines, from `line` on: the cells of each column of `names`.
-
-    Empty cells stand in it as they are, and so does a column without a name.
-    """
-
-    names: Sequence[str]
-    line: int
-    columns: Sequence[Sequence[Any]]
-
-    def records(self) -> Iterator[Record]:
-        """Its records, one by one."""
-        for line, row in enumerate(zip(*self.columns, strict=True), self.line):
-            yield line, "", _cells(self.names, row)
 
 
 MAX_FIELD = csv.field_size_limit()
@@ -59,7 +39,7 @@ _FORMATS = {
 }
 
 
-def records(source: str, text: Text) -> Iterator[Record | Table]:
+def records(source: str, text: Text) -> Iterator[Record]:
     """The records of a text, its format told by the extension of `source`, else by the text."""
     if not text.head:
         return iter([(1, "", _EMPTY)])
@@ -98,70 +78,40 @@ def _delimiter(header: str) -> str:
     return ","
 
 
-def _csv(text: Text, delimiter: str) -> Iterator[Record | Table]:
-    # Strict: a stray quote is told, where the lax mode would swallow the rows behind it.
-    how: Any = {"delimiter": delimiter, "strict": True, "skipinitialspace": True}
-    parsed = csv.reader(text.lines(), **how)
-    while not (top := _row(parsed, text)):
-        pass
-    first, header = top[0]
+def _csv(text: Text, delimiter: str) -> Iterator[Record]:
+    rows = _csv_rows(text, delimiter)
+    first, header = next(rows)
     names = header if isinstance(header, str) else _names(header)
     if isinstance(names, str):
         yield first, "", names
         return
-    alone = True
-    while lines := text.ahead():
-        if text.sound() and (columns := _columns(lines, len(names), how)):
-            alone = False
-            yield Table(names, text.line + 1, columns)
-            text.skip(len(columns[0]))
-            continue
-        while text.held():
-            for line, row in _row(parsed, text):
-                if cells := row if isinstance(row, str) else _cells(names, row):
-                    alone = False
-                    yield line, "", cells
-    if alone:
+    is_empty = True
+    for line, row in rows:
+        if cells := row if isinstance(row, str) else _cells(names, row):
+            is_empty = False
+            yield line, "", cells
+    if is_empty:
         yield first, "", "a header and no rows"
 
 
-def _columns(text: str, width: int, how: Mapping[str, Any]) -> Sequence[Sequence[str]] | None:
-    """The columns of some lines, where each is a row of that width and none of them blank."""
-    if len(text) > MAX_FIELD or any(mark in text for mark in '"\r '):
-        return _even(split(text), width, how)
-    text, delimiter = text.removesuffix("\n"), how["delimiter"]
-    inner = set(map(str.count, text.split("\n"), itertools.repeat(delimiter)))
-    if inner != {width - 1} or f"\n{delimiter * (width - 1)}\n" in f"\n{text}\n":
-        return None
-    cells = text.replace("\n", delimiter).split(delimiter)
-    return [cells[place::width] for place in range(width)]
-
-
-def _even(
-    lines: Sequence[str], width: int, how: Mapping[str, Any]
-) -> Sequence[Sequence[str]] | None:
-    """As `_columns`, of lines in which there may be quotes."""
-    try:
-        rows = list(csv.reader(lines, **how))
-    except csv.Error:
-        return None
-    even = len(rows) == len(lines) and set(map(len, rows)) == {width} and all(map(any, rows))
-    return list(zip(*rows, strict=True)) if even else None
-
-
-def _row(parsed: Iterator[list[str]], text: Text) -> list[tuple[int, list[str] | str]]:
-    """The next row with the line it begins on, or what is wrong with it; none for a blank line."""
-    line = text.line + 1
-    row: list[str] | str
-    try:
-        row = next(parsed, [])
-    except csv.Error as error:
-        row = _csv_fault(str(error))
-    if text.faults:
-        told: list[tuple[int, list[str] | str]] = [*text.faults]
-        text.faults.clear()
-        return told
-    return [(line, row)] if row else []
+def _csv_rows(text: Text, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
+    """Yield each row with the line it begins on, or what is wrong with it. Skips blank lines."""
+    # Strict: a stray quote is reported; the lax mode would swallow the rows behind it.
+    parsed = csv.reader(text.lines(), delimiter=delimiter, strict=True, skipinitialspace=True)
+    while True:
+        line = text.line + 1
+        row: list[str] | str
+        try:
+            row = next(parsed)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            row = _csv_fault(str(error))
+        if text.faults:
+            yield from text.faults
+            text.faults.clear()
+        elif row:
+            yield line, row
 
 
 def _csv_fault(message: str) -> str:
@@ -184,50 +134,24 @@ def _names(header: list[str]) -> list[str] | str:
     return names
 
 
-def _cells(names: Sequence[str], row: Sequence[Any]) -> Json | str:
+def _cells(names: Sequence[str], row: Sequence[str]) -> Json | str:
     if len(row) > len(names):
         return f"{len(row)} cells, where the header has {len(names)} columns"
-    cells: Json = {name: cell for name, cell in zip(names, row, strict=False) if filled(cell)}
+    cells: Json = {name: cell for name, cell in zip(names, row, strict=False) if cell != ""}
     if "" in cells:
         return f"{shown(cells[''])}: the header has no name for this column"
     return cells
 
 
-def filled(cell: Any) -> bool:
-    """Whether there is anything in a cell."""
-    return cell is not None and cell != ""
-
-
 # JSON
 
 
-def _json_lines(text: Text) -> Iterator[Record | Table]:
-    parsed = text.lines()
-    while lines := text.ahead():
-        if text.sound() and (table := _alike(split(lines), text.line + 1)):
-            yield table
-            text.skip(len(table.columns[0]))
-            continue
-        while text.held():
-            raw = next(parsed)
-            if text.faults:
-                yield text.line, "", text.faults.pop()[1]
-            elif not raw.isspace():
-                yield text.line, "", _object(raw, {})
-
-
-def _alike(lines: Sequence[str], first: int) -> Table | None:
-    """The objects of the lines, where each is one and all have the same columns."""
-    try:
-        found = [orjson.loads(line) for line in lines]
-    except orjson.JSONDecodeError:
-        return None
-    if set(map(type, found)) != {dict} or max(map(len, lines)) > MAX_FIELD:
-        return None
-    names = tuple(found[0])
-    if not names or "" in names or any(tuple(one) != names for one in found):
-        return None
-    return Table(names, first, list(zip(*map(dict.values, found), strict=True)))
+def _json_lines(text: Text) -> Iterator[Record]:
+    for raw in text.lines():
+        if text.faults:
+            yield text.line, "", text.faults.pop()[1]
+        elif not raw.isspace():
+            yield text.line, "", _object(raw, {})
 
 
 def _json(text: Text) -> Iterator[Record]:
@@ -308,7 +232,7 @@ def _object(raw: str | bytes, defaults: Json) -> Json | str:
         return f"expected an object, got {described(found)}"
     if len(raw) > MAX_FIELD and (column := _oversized(found)) is not None:
         return f"{shown(column)}: more than {MAX_FIELD:,} characters"
-    cells = {name: value for name, value in found.items() if filled(value)}
+    cells = {name: value for name, value in found.items() if value is not None and value != ""}
     return {**defaults, **cells}
 
 

@@ -13,8 +13,6 @@ from typing import BinaryIO
 MAX_LINE = 4 * 1024 * 1024
 """Characters of a line; what is longer is dropped unread, so that memory stays bounded."""
 
-_SIZE = 1 << 15
-"""Characters about that are read ahead."""
 _BYTE = 0xDC00  # an undecodable byte travels as this lone surrogate plus its value
 _LONE = re.compile("[\ud800-\udfff]")
 _MARKING = "batchcap.mark"
@@ -46,7 +44,6 @@ class Text:
         self._encoding = codecs.lookup(encoding).name
         self._text = io.TextIOWrapper(stream, encoding, errors=_MARKING, newline="")
         self._rest = functools.partial(self._text.readline, MAX_LINE)
-        self._block = ""
         self._lines: deque[str] = deque()
         self.head = ""
         self.line = 0
@@ -62,30 +59,6 @@ class Text:
     def close(self) -> None:
         """Lets go of the stream and leaves it open."""
         self._text.detach()
-
-    def ahead(self) -> str:
-        """The next lines, some hundreds in one piece, "" at the end; still to be given out."""
-        if not self._block:
-            held = "".join(self._lines)
-            self._lines.clear()
-            self._block = held + self._text.read(_SIZE) + self._rest()
-        return self._block
-
-    def held(self) -> bool:
-        """Whether there are lines that were looked at ahead and not given out."""
-        return bool(self._block or self._lines)
-
-    def sound(self) -> bool:
-        """Whether nothing is wrong with any of the lines ahead."""
-        text = self._block
-        if "\0" in text or (not text.isascii() and _LONE.search(text)):
-            return False
-        return len(text) < MAX_LINE
-
-    def skip(self, count: int) -> None:
-        """Takes the lines ahead, so many, as given out."""
-        self.line += count
-        self._block = ""
 
     def lines(self) -> Iterator[str]:
         """Every line with its ending; a faulty one is told in `faults` and given out too."""
@@ -106,9 +79,6 @@ class Text:
         return text
 
     def _next(self) -> str:
-        if self._block:
-            self._lines.extend(split(self._block))
-            self._block = ""
         return self._lines.popleft() if self._lines else self._rest()
 
     def _examined(self, number: int, line: str) -> str:
@@ -131,11 +101,6 @@ class Text:
             f"not {self._encoding.upper()} (byte 0x{byte & 0xFF:02x}); "
             f"name the file's encoding with --encoding, such as --encoding {guess}"
         )
-
-
-def split(text: str) -> list[str]:
-    """Its lines with their endings, as a file has them: other separators are text."""
-    return io.StringIO(text, newline="").readlines()
 
 
 def _line(text: str, position: int) -> int:
