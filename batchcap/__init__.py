@@ -24,10 +24,7 @@ The map of the house. A row travels through it in one direction:
 `captions`            what a whole WebVTT file is
 `store`               captions into the output folder, many with one sync
 `folders`             what that does to the disk
-`commits`             statements in one transaction
-`sidecar`             the process beside the loop's that does both
 `grouping`            work that is cheaper by the batch
-`slots`               so many at once
 `stopping`            an orderly stop
 `hearing`             events settle jobs, where there is an endpoint or an inbox
 `events`              what happened; `tally`, `progress` and `log` read it

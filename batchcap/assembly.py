@@ -5,11 +5,12 @@ The only file that knows every class.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 
 import anyio
 from anyio.abc import TaskGroup
@@ -33,14 +34,12 @@ from batchcap.settings import (
     require,
     secrets,
 )
-from batchcap.sidecar.executor import sidecar
-from batchcap.slots import Slots
 from batchcap.stopping import Stop
 from batchcap.store import CaptionStore
 from batchcap.transport import Api
 from batchcap.webhooks.signing import require_secrets
 
-_NONE = (None, None)
+FILE_THREADS = 4  # a batch of small files takes one; the others stream large ones
 _OPEN = "run.open"
 """What the ledger remembers of a run that has not come to its end: when it began."""
 
@@ -95,9 +94,9 @@ class Reach:
 
 
 class Run:
-    """One run over an open ledger; its files are placed in the `sidecar`, where there is one.
+    """One run over an open ledger; files are written in threads if `executor` is given.
 
-    Without, everything is done in the loop (virtual time).
+    Otherwise everything is done in the loop (virtual time).
     """
 
     def __init__(
@@ -109,13 +108,13 @@ class Run:
         now: Callable[[], float],
         stop: Stop,
         *,
-        sidecar: Executor | None,
+        executor: Executor | None,
         hearing: Hearing,
     ) -> None:
         self._settings, self._ledger = settings, ledger
         self._hearing = hearing
         self._providers, self._observer, self._now = providers, observer, now
-        self._sidecar = sidecar
+        self._executor = executor
         self._stops = {name: stop.child() for name in providers}
         self._fatal: list[FatalError] = []
         self._reach = Reach(settings, ledger, providers, observer, now, self._stops)
@@ -132,10 +131,9 @@ class Run:
 
     async def _carry_all(self, group: TaskGroup, died_at: float | None) -> None:
         async with AsyncExitStack() as stack:
-            executor = stack.enter_context(ThreadPoolExecutor(4)) if self._sidecar else None
-            store = CaptionStore(self._settings.out, executor, sidecar=self._sidecar)
+            store = CaptionStore(self._settings.out, self._executor)
             stack.push_async_callback(store.drain)
-            downloads = Slots(self._settings.downloads)
+            downloads = asyncio.Semaphore(self._settings.downloads)
             lanes = [
                 await self._lane(stack, PROVIDERS[name], store, downloads)
                 for name in self._providers
@@ -163,7 +161,7 @@ class Run:
         stack: AsyncExitStack,
         spec: ProviderSpec,
         store: CaptionStore,
-        downloads: Slots,
+        downloads: asyncio.Semaphore,
     ) -> Lane:
         mine, stop = self._providers[spec.name], self._stops[spec.name]
         observer, now = self._observer, self._now
@@ -284,9 +282,9 @@ async def work(  # noqa: PLR0913  # the choices of a run, given by name
 ) -> list[FatalError]:
     """Work on the rows of an open ledger until all have ended, or the run has to stop.
 
-    With `repairs`, only on those that were done once. Without `threads`, nothing is
-    done beside the loop (virtual time); with them, files and ledger are written by a
-    process of their own.
+    With `repairs`, only on those that were done once. With `threads`, the ledger is
+    committed in one thread and files are written in a few others; without, everything is
+    done in the loop (virtual time). No thread is left at work on return.
 
     `announce` is told where webhooks are received, where they are.
 
@@ -296,9 +294,9 @@ async def work(  # noqa: PLR0913  # the choices of a run, given by name
     """
     names = [name for name in PROVIDERS if name in waiting(connection, repairs=repairs)]
     providers = providers_in_use(names, environment, settings, sandbox=sandbox)
-    async with AsyncExitStack() as stack:
-        commits, files = await stack.enter_async_context(sidecar(2)) if threads and names else _NONE
-        ledger = SqliteLedger(connection, settings.out, now=now, repairs=repairs, sidecar=commits)
+    with ExitStack() as stack:
+        commits, files = _executors(stack) if threads else (None, None)
+        ledger = SqliteLedger(connection, settings.out, now=now, repairs=repairs, executor=commits)
         hearing = Hearing(
             settings.listening,
             webhooks_of(providers),
@@ -319,7 +317,7 @@ async def work(  # noqa: PLR0913  # the choices of a run, given by name
                 observer,
                 now,
                 stop or Stop(),
-                sidecar=files,
+                executor=files,
                 hearing=hearing,
             )
             fatal = await run.work(float(died_at) if died_at else None)
@@ -328,3 +326,14 @@ async def work(  # noqa: PLR0913  # the choices of a run, given by name
         finally:
             with anyio.CancelScope(shield=True):
                 await ledger.drain()
+
+
+def _executors(stack: ExitStack) -> tuple[Executor, Executor]:
+    """One thread for the ledger and `FILE_THREADS` for files, until the stack is left.
+
+    Leaving it waits for what the threads have in hand: when the run's lock is given back,
+    nothing of the run may write any more.
+    """
+    ledger = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+    files = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="files")
+    return stack.enter_context(ledger), stack.enter_context(files)

@@ -8,6 +8,7 @@ hop for many at once (`store`); large ones are streamed through aiofiles.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
@@ -22,7 +23,6 @@ from batchcap.errors import BadCaption, LinkExpired, Unavailable
 from batchcap.filehost import Body, FileHosts
 from batchcap.model import Caption
 from batchcap.retry import Backoff
-from batchcap.slots import Slots
 from batchcap.stopping import Stop
 from batchcap.store import CaptionStore, disk_failed
 
@@ -47,7 +47,7 @@ class CaptionDownloader:
         store: CaptionStore,
         hosts: FileHosts,
         *,
-        slots: Slots,
+        slots: asyncio.Semaphore,
         largest: int,
         stop: Stop,
         circuit: Circuit,
@@ -57,7 +57,7 @@ class CaptionDownloader:
         self._largest, self._stop = largest, stop
         self._backoff = backoff or Backoff()
         self._circuit = circuit
-        self._held = Slots(_HELD)
+        self._held = asyncio.Semaphore(_HELD)
 
     async def adopt(self, path: str, since: float) -> Caption | None:
         """See `interfaces.Downloader.adopt`."""

@@ -11,8 +11,7 @@ walk a folder and batch, no dearer than the `mkdir` that it replaces, and nothin
 is remembered from one batch to the next. The output folder itself may be a link:
 that is the user's word.
 
-Nothing here knows the loop. It may run in a thread or in a `sidecar`, which starts
-the sooner the less is imported.
+Nothing here knows the event loop: it is called in a thread.
 """
 
 from __future__ import annotations
@@ -25,8 +24,6 @@ import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from pickle import PickleBuffer
-from typing import Any
 
 from batchcap.failpoints import reach
 
@@ -39,7 +36,7 @@ _ADVICE = getattr(os, "POSIX_FADV_DONTNEED", None)
 
 
 class Folders:
-    """The folders at and below `root`. Picklable; every method may raise `OSError`."""
+    """The folders at and below `root`. Every method may raise `OSError`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -189,16 +186,12 @@ class Part:
 
     __slots__ = ("data", "error", "handle", "inner", "name", "part", "path")
 
-    def __init__(self, path: str, data: bytes | memoryview | None) -> None:
+    def __init__(self, path: str, data: bytes | None) -> None:
         self.path, self.data = path, data
         self.inner, self.name = _split(path)
         self.part = ""  # its name: found where it is written, not where it is handed over
         self.handle = -1
         self.error: OSError | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """For a sidecar: the data goes beside the pickle, not copied into it."""
-        return Part, (self.path, None if self.data is None else PickleBuffer(self.data))
 
     def write(self, folder: int) -> None:
         """Hand the data to the system."""
@@ -234,7 +227,7 @@ class Part:
         reach("file renamed")
 
 
-def _write_all(handle: int, data: bytes | memoryview) -> None:
+def _write_all(handle: int, data: bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[os.write(handle, left) :]

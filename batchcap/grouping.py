@@ -1,8 +1,8 @@
-"""Work that is cheaper by the batch: a sync of the disk serves all who wait.
+"""Work that is cheaper by the batch: one sync of the disk, or one commit, serves many callers.
 
-Whoever comes while a batch is under way shares the next one. The work runs in a
-thread or another process, or inline once a turn of the loop where there must be none (virtual
-time); callers cannot tell the difference.
+Items that come while a batch is under way share the next one. The work runs in a
+thread, or inline once a turn of the event loop if there is no executor (virtual time);
+callers cannot tell the difference.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from functools import cached_property
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _LINGER = 0.005
-"""Seconds for which a batch waits for company: waking a thread or a process costs more
-than most of what is done there for one item."""
+"""Seconds for which a batch waits for more items: waking a thread costs more than most of
+what is done there for one item."""
 _COMPANY = 64
 """Items that are company enough: beyond that, waiting costs more than it saves."""
 
@@ -45,7 +44,7 @@ class Group(Generic[T, R]):
 
         An item once handed over is done even where the caller is cancelled.
         """
-        done: asyncio.Future[R] = self._loop.create_future()
+        done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._add(item, done)
         return await done
 
@@ -58,15 +57,10 @@ class Group(Generic[T, R]):
         while self._running is not None:
             await asyncio.wait([self._running])
 
-    @cached_property
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        """Asked for once: before Python 3.12 that is a call of the system."""
-        return asyncio.get_running_loop()
-
     def _add(self, item: T, done: asyncio.Future[R] | None) -> None:
         self._items.append((item, done))
         if self._running is None:
-            self._running = self._loop.create_task(self._run())
+            self._running = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
         try:
@@ -85,7 +79,8 @@ class Group(Generic[T, R]):
             if self._executor is None:
                 results = self._work(items)
             else:
-                results = await self._loop.run_in_executor(self._executor, self._work, items)
+                loop = asyncio.get_running_loop()
+                results = await loop.run_in_executor(self._executor, self._work, items)
         except Exception as error:
             results = [error] * len(items)
         for (_, done), result in zip(batch, results, strict=True):

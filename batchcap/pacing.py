@@ -24,7 +24,6 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable
-from functools import cached_property
 
 import anyio
 from aiolimiter import AsyncLimiter
@@ -88,7 +87,7 @@ class Bucket:
         self._queue: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
         self._wanted = asyncio.Event()
-        self._changed_at = self._clock()
+        self._changed_at = _clock()
         learned = memory.get(f"rate.{name}") if rate is not None else None
         self._share = share
         self._set_rate(min(float(learned), self._ceiling) * share if learned else rate)
@@ -122,7 +121,7 @@ class Bucket:
 
     def pause(self, seconds: float) -> None:
         """Let nobody send for so many seconds; the next run keeps to it too."""
-        until = self._clock() + seconds
+        until = _clock() + seconds
         if until > self._paused_until:
             self._paused_until = until
             self._memory.set(f"pause.{self.name}", repr(self._now() + seconds))
@@ -131,7 +130,7 @@ class Bucket:
     def throttled(self, seconds: float) -> None:
         """A 429 came back: pause, and where the rate is learned, go slower."""
         self._observer(Throttled(self.name, seconds))
-        if self.rate and self._clock() >= self._paused_until:
+        if self.rate and _clock() >= self._paused_until:
             self._learn(self.rate * _LEARN_DOWN)
         self.pause(seconds)
 
@@ -150,7 +149,7 @@ class Bucket:
     def close(self) -> None:
         """Note the last send, so that a run that starts at once does not exceed the limit."""
         if self.rate is not None and self._sent:
-            sent = self._now() - (self._clock() - self._sent[-1])
+            sent = self._now() - (_clock() - self._sent[-1])
             self._memory.set(f"sent.{self.name}", repr(sent))
 
     @property
@@ -166,7 +165,7 @@ class Bucket:
     @property
     def paused_for(self) -> float:
         """Seconds until the running pause is over; 0 where there is none."""
-        return max(0.0, self._paused_until - self._clock())
+        return max(0.0, self._paused_until - _clock())
 
     async def dispatch(self) -> None:
         """Give turns, one after the other, until cancelled. Run once a bucket."""
@@ -211,9 +210,9 @@ class Bucket:
     def _log(self) -> None:
         if self.rate is None:
             return
-        self._sent.append(self._clock())
+        self._sent.append(_clock())
         below = self.rate < self._ceiling * self._share
-        if below and self._queue and self._clock() - self._changed_at >= _LEARN_EVERY:
+        if below and self._queue and _clock() - self._changed_at >= _LEARN_EVERY:
             self._learn(self.rate * _LEARN_UP)
 
     async def _opening(self) -> None:
@@ -222,14 +221,14 @@ class Bucket:
 
     def _closed_for(self) -> float:
         """Seconds until pause and window let a request through; not above 0: now."""
-        now = self._clock()
+        now = _clock()
         closed = self._paused_until - now
         if self.rate is not None and len(self._sent) == self._sent.maxlen:
             closed = max(closed, self._sent[0] + self._window - now)
         return closed
 
     def _learn(self, rate: float) -> None:
-        self._changed_at = self._clock()
+        self._changed_at = _clock()
         slowest = min(_SLOWEST, self._ceiling)
         whole = min(max(rate / self._share, slowest), self._ceiling)
         self._set_rate(whole * self._share)
@@ -250,9 +249,8 @@ class Bucket:
     def _recalled(self, key: str) -> float:
         """A moment that an earlier run noted, on this loop's clock; long ago where it did not."""
         moment = self._memory.get(key)
-        return self._clock() + float(moment) - self._now() if moment else -math.inf
+        return _clock() + float(moment) - self._now() if moment else -math.inf
 
-    @cached_property
-    def _clock(self) -> Callable[[], float]:
-        """The loop's clock, asked for once: before Python 3.12 that is a call of the system."""
-        return asyncio.get_running_loop().time
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

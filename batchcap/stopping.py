@@ -8,7 +8,6 @@ are under way are not waits, and get their time.
 from __future__ import annotations
 
 import asyncio
-from functools import cached_property
 from typing import Any
 
 from batchcap.errors import Stopped
@@ -46,7 +45,7 @@ class Stop:
     def future(self) -> asyncio.Future[Any]:
         """A wait that somebody else ends, or the stop does. Raises `Stopped`."""
         self.check()
-        wait: asyncio.Future[Any] = self._loop.create_future()
+        wait: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waits.add(wait)
         wait.add_done_callback(self._waits.discard)
         return wait
@@ -54,16 +53,11 @@ class Stop:
     async def sleep(self, seconds: float) -> None:
         """Wait; raises `Stopped` where the run is stopped before the time is over."""
         wait = self.future()
-        timer = self._loop.call_later(max(seconds, 0), _finish, wait)
+        timer = asyncio.get_running_loop().call_later(max(seconds, 0), _finish, wait)
         try:
             await wait
         finally:
             timer.cancel()
-
-    @cached_property
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        """Asked for once: before Python 3.12 that is a call of the system."""
-        return asyncio.get_running_loop()
 
 
 def _finish(wait: asyncio.Future[Any]) -> None:

@@ -16,17 +16,14 @@ from batchcap.grouping import Group
 class CaptionStore:
     """The output folder: puts files under their final names, many with one sync.
 
-    Batches are placed in the `sidecar` where there is one, otherwise in `executor`'s
-    threads; without either, in the loop (virtual time).
+    Files are written in `executor`'s threads, or in the loop if there is none (virtual time).
     """
 
-    def __init__(
-        self, root: Path, executor: Executor | None, *, sidecar: Executor | None = None
-    ) -> None:
+    def __init__(self, root: Path, executor: Executor | None) -> None:
         self.root = root
         self.executor = executor
         self._folders = Folders(root)
-        self._group: Group[Part, None] = Group(self._folders.place, sidecar or executor)
+        self._group: Group[Part, None] = Group(self._folders.place, executor)
 
     async def place(self, path: str, data: bytes | None) -> None:
         """Put a part file under its final name; with `data`, write it first.

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent / "batchcap"
 
 LAYERS = [
     {"model", "errors", "events", "failpoints"},
-    {"folders", "commits", "sidecar", "slots"},
+    {"folders"},
     {"interfaces", "stopping", "retry", "grouping", "pacing", "virtual", "circuit"}
     | {"durations", "asking", "http"},
     {"engine", "poller"},

@@ -17,11 +17,8 @@ from batchcap.errors import FatalError
 from batchcap.ledger.disk import check_disk
 from batchcap.ledger.schema import folder, refuse_links
 
-_MOMENT = 0.1
-_GRACE = 0.5
-"""Seconds that nobody is refused in: not everybody sees at once that a killed run is dead."""
-_PATIENCE = 60.0
-"""Seconds for the sidecar of a run that is dead."""
+_POLL_INTERVAL = 0.1  # seconds between two tries
+_BUSY_WAIT = 0.5  # seconds before a run is refused
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -33,12 +30,12 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 class Lock:
-    """Held while a run owns the output folder, and longer than that by its `sidecar`.
+    """Held while a run owns the output folder.
 
-    A run that was killed may have a sidecar that still writes what it has in hand:
-    the lock's descriptor is inherited, so that whoever comes next waits for its end.
+    The system gives the lock back when the last thread of its process is gone, by kill -9
+    too: nothing of a run writes after the next one began. No child process inherits it.
 
-    Entering raises `FatalError` that names the holder where there is one.
+    Entering raises `FatalError`, which names the holder, if another run holds the lock.
     """
 
     def __init__(self, out: Path) -> None:
@@ -46,8 +43,7 @@ class Lock:
 
     def __enter__(self) -> Self:
         self._file = _opened(self._out)
-        os.set_inheritable(self._file.fileno(), True)
-        if not (_try(self._file) or _freed(self._file)):
+        if not _try(self._file) and not _wait_for_lock(self._file):
             holder = _read(self._file)
             self._file.close()
             raise FatalError(
@@ -99,32 +95,17 @@ def _unlinked(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
-def _freed(file: TextIOWrapper) -> bool:
-    """Whether the lock comes free by itself.
+def _wait_for_lock(file: TextIOWrapper) -> bool:
+    """Try for a short while; return whether the lock was taken.
 
-    `status` holds it for a moment to see whether somebody else does, and the sidecar
-    of a run that was killed until it has done what it had in hand.
+    `status` holds it for a moment to see whether a run does, and a process that was killed
+    takes a moment to be gone.
     """
-    began = time.monotonic()
-    while True:
-        time.sleep(_MOMENT)
+    deadline = time.monotonic() + _BUSY_WAIT
+    while time.monotonic() < deadline:
+        time.sleep(_POLL_INTERVAL)
         if _try(file):
             return True
-        waited = time.monotonic() - began
-        if waited > (_PATIENCE if _dead(_read(file)) else _GRACE):
-            return False
-
-
-def _dead(holder: Holder | None) -> bool:
-    """Whether the holder surely is no more."""
-    if holder is None or holder.host != socket.gethostname():
-        return False
-    try:
-        os.kill(holder.pid, 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
-        return False
     return False
 
 

@@ -10,8 +10,8 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from batchcap import commits
 from batchcap.errors import FatalError, UsageError
+from batchcap.ledger import transactions
 
 VERSION = 2
 _READABLE = {1, VERSION}
@@ -139,7 +139,7 @@ def opened(out: Path, path: Path, *, durable: bool = True) -> sqlite3.Connection
     refuse_links(folder(out), path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return _prepared(commits.opened(path), durable=durable)
+        return _prepared(transactions.opened(path), durable=durable)
     except OSError as error:
         raise FatalError(
             f"cannot make {folder(out)}: {error.strerror or error}",

@@ -12,9 +12,9 @@ from typing import Any
 
 import anyio
 
-from batchcap.commits import Kinds, Query, Statement, commit, commit_to, query, query_of
 from batchcap.grouping import Group
-from batchcap.ledger.schema import damaged, file
+from batchcap.ledger.schema import damaged
+from batchcap.ledger.transactions import Statement, Statements, commit
 from batchcap.model import Facts, Job, JobState, Outcome, Row, Work
 
 # A job that errored or was cancelled is no fact of its row any more; one that
@@ -60,7 +60,7 @@ _NOTED = "INSERT OR REPLACE INTO memory VALUES (?, ?)"
 
 # In the order of a row's life. A commit goes through them kind by kind, which is cheaper
 # than one by one; what begins anew (a further intent) was waited for before.
-_KINDS: Kinds = {
+_KINDS: Statements = {
     _INTEND: "intent committed",
     _CREATED: "job committed",
     _WITHDRAWN: None,
@@ -75,7 +75,7 @@ _FINAL = (JobState.COMPLETED, JobState.ERRORED, JobState.CANCELLED, JobState.MIS
 class SqliteLedger:
     """The engine's `Ledger` and `KeyValueStore`, many facts to a commit.
 
-    Commits and queries are made in the `sidecar` where there is one, otherwise in the loop
+    Commits and queries are made in `executor`'s one thread, or in the loop if there is none
     (virtual time). `now` gives unix seconds. With `repairs`, only rows that were done once
     are handed out.
     """
@@ -87,30 +87,25 @@ class SqliteLedger:
         *,
         now: Callable[[], float],
         repairs: bool = False,
-        sidecar: Executor | None = None,
+        executor: Executor | None = None,
     ) -> None:
         self.connection = connection
         self._repairs = repairs
         self._out = out
         self._now = now
-        self._sidecar = sidecar
-        if sidecar:
-            work = partial(commit_to, file(out), _KINDS)
-            self._query: Query = partial(query_of, file(out))
-        else:
-            work, self._query = partial(commit, connection, _KINDS), partial(query, connection)
-        self._lines: Group[Statement, None] = Group(work, sidecar)
+        self._executor = executor
+        self._lines: Group[Statement, None] = Group(partial(commit, connection, _KINDS), executor)
         self._memory = dict(connection.execute("SELECT key, value FROM memory"))
 
     async def pending(self, provider: str, after: int, limit: int) -> list[Work]:
         """See `interfaces.Ledger`."""
         page = (provider, after, limit, self._repairs)
         try:
-            if self._sidecar is None:
-                found = self._query(_PENDING, page)
+            if self._executor is None:
+                found = self._page(page)
             else:
                 loop = asyncio.get_running_loop()
-                found = await loop.run_in_executor(self._sidecar, self._query, _PENDING, page)
+                found = await loop.run_in_executor(self._executor, self._page, page)
         except sqlite3.Error as error:
             raise damaged(self._out, error) from None
         return [_work(one) for one in found]
@@ -161,6 +156,9 @@ class SqliteLedger:
     async def drain(self) -> None:
         """Return when everything handed over is durable."""
         await self._lines.drain()
+
+    def _page(self, values: tuple[object, ...]) -> list[Any]:
+        return self.connection.execute(_PENDING, values).fetchall()
 
     async def _do(self, sql: str, *values: object) -> None:
         try:

@@ -6,9 +6,9 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, closing
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,6 @@ from batchcap.model import (
     Row,
     RowState,
 )
-from batchcap.sidecar.executor import sidecar
 from tests.fakes import CAPTION, EPOCH, clock, now, row
 
 pytestmark = pytest.mark.anyio
@@ -70,15 +69,14 @@ def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
         yield opened
 
 
-@pytest.fixture(params=["inline", "sidecar"])
-async def ledger(
+@pytest.fixture(params=["inline", "threaded"])
+def ledger(
     request: pytest.FixtureRequest, connection: sqlite3.Connection, tmp_path: Path
-) -> AsyncIterator[SqliteLedger]:
-    async with AsyncExitStack() as stack:
-        apart = None
-        if request.param == "sidecar":
-            (apart,) = await stack.enter_async_context(sidecar(1))
-        yield SqliteLedger(connection, tmp_path, now=now, sidecar=apart)
+) -> Iterator[SqliteLedger]:
+    with ExitStack() as stack:
+        threaded = request.param == "threaded"
+        executor = stack.enter_context(ThreadPoolExecutor(1)) if threaded else None
+        yield SqliteLedger(connection, tmp_path, now=now, executor=executor)
 
 
 def imported(connection: sqlite3.Connection, given: Manifest, name: str = "m.csv") -> Intake:
@@ -1034,13 +1032,6 @@ HOLD = (
     "    print('held', flush=True); sys.stdin.read()\n"
 )
 
-SIDECAR = (
-    "import subprocess, sys; from pathlib import Path; from batchcap.ledger import Lock\n"
-    "with Lock(Path(sys.argv[1])):\n"
-    "    child = subprocess.Popen(['sleep', '1'], stdout=subprocess.DEVNULL, close_fds=False)\n"
-    "    print('held', flush=True); child.wait()\n"
-)
-
 
 @pytest.fixture
 def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
@@ -1106,19 +1097,6 @@ class TestLock:
         assert Lock.holder(tmp_path) is None
         with Lock(tmp_path):
             pass
-
-    def test_a_killed_holders_sidecar_has_it_to_its_end(self, tmp_path: Path) -> None:
-        with subprocess.Popen(
-            [sys.executable, "-c", SIDECAR, tmp_path], stdout=subprocess.PIPE, text=True
-        ) as killed:
-            assert killed.stdout is not None
-            assert killed.stdout.readline() == "held\n"
-            killed.kill()
-            killed.wait()
-            assert Lock.holder(tmp_path) is not None
-            before = time.monotonic()
-            with Lock(tmp_path):
-                assert time.monotonic() - before > 0.3
 
     def test_a_lock_file_of_rubbish_is_no_obstacle(self, tmp_path: Path) -> None:
         folder(tmp_path).mkdir()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -62,18 +60,6 @@ class Shell:
         """The lines of results.jsonl."""
         lines = (self.folder / out / "results.jsonl").read_text().splitlines()
         return [json.loads(line) for line in lines]
-
-
-def sidecar_of(process: subprocess.Popen[str]) -> int:
-    """The process that writes for a run, once there is one."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while True:
-        for child in map(int, children.read_text().split()):
-            with contextlib.suppress(OSError):
-                if b"batchcap.sidecar" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    return child
-        assert process.poll() is None
-        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.system.conftest import Shell, sidecar_of
+from batchcap.ledger import Lock
+from tests.system.conftest import Shell
 
 LIFTED = ["--rate", "mux.write=none", "--rate", "mux.read=none", "--rate", "heygen=none"]
 
@@ -134,9 +135,11 @@ def test_a_closed_standard_input_does_not_take_the_locks_place(
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    held = os.path.realpath(shell.folder / "captions/.batchcap/lock")
-    open_there = Path(f"/proc/{sidecar_of(process)}/fd")
-    assert held in {os.path.realpath(one) for one in open_there.iterdir()}
+    files = shell.folder / "captions"
+    while not list(files.rglob("*.vtt")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    assert Lock.holder(files) is not None
     process.kill()
     process.wait()
     assert shell.run("resume").returncode == 0

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from batchcap.sandbox import FAULTS
-from tests.system.conftest import COMMAND, Shell, sidecar_of
+from tests.system.conftest import COMMAND, Shell
 from tests.system.test_command import request_log
 
 TOKEN, SECRET, KEY = "tid-hunter2hunter2", "tsec-correct-horse", "hkey-battery-staple"
@@ -108,7 +106,6 @@ def killed_in_the_middle(shell: Shell, *arguments: str) -> dict[str, bytes]:
         assert process.poll() is None
         time.sleep(0.02)
     places = {"process list": Path(f"/proc/{process.pid}/cmdline").read_bytes()}
-    os.kill(sidecar_of(process), signal.SIGKILL)  # or it would tidy the ledger up
     process.kill()
     out, err = process.communicate(timeout=30)
     assert process.returncode == -9

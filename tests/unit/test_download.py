@@ -21,7 +21,6 @@ from batchcap.errors import BadCaption, FatalError, LinkExpired, RowError, Stopp
 from batchcap.filehost import FileHosts
 from batchcap.model import Caption
 from batchcap.retry import Backoff
-from batchcap.slots import Slots
 from batchcap.stopping import Stop
 from batchcap.store import CaptionStore
 from tests.fakes import (
@@ -57,7 +56,7 @@ class Office:
     def __init__(self, root: Path, hosts: FileHosts, executor: Executor | None, largest: int):
         self.root = root
         self.stop = Stop()
-        self.slots = Slots(4)
+        self.slots = asyncio.Semaphore(4)
         self.store = CaptionStore(root, executor)
         self.downloader = CaptionDownloader(
             self.store,
@@ -77,10 +76,10 @@ class Office:
         return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in found}
 
 
-async def free(slots: Slots) -> int:
+async def free(slots: asyncio.Semaphore) -> int:
     """How many are free; none is afterwards."""
     count = 0
-    while slots.free:
+    while not slots.locked():
         await slots.acquire()
         count += 1
     return count

@@ -5,31 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
 import pytest
 
 from batchcap.errors import FatalError
-from batchcap.sidecar.executor import sidecar
 from batchcap.store import CaptionStore
 from tests.fakes import no_room
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=["inline", "threaded", "sidecar"])
-def way(request: pytest.FixtureRequest) -> str:
-    """Where the work is done."""
-    return str(request.param)
-
-
-@pytest.fixture
-def executor(way: str) -> Iterator[Executor | None]:
-    if way == "inline":
+@pytest.fixture(params=["inline", "threaded"])
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor | None]:
+    if request.param == "inline":
         yield None
         return
     with ThreadPoolExecutor(2) as pool:
@@ -37,12 +30,8 @@ def executor(way: str) -> Iterator[Executor | None]:
 
 
 @pytest.fixture
-async def store(way: str, tmp_path: Path, executor: Executor | None) -> AsyncIterator[CaptionStore]:
-    async with AsyncExitStack() as stack:
-        apart = None
-        if way == "sidecar":
-            (apart,) = await stack.enter_async_context(sidecar(1))
-        yield CaptionStore(tmp_path / "out", executor, sidecar=apart)
+def store(tmp_path: Path, executor: Executor | None) -> CaptionStore:
+    return CaptionStore(tmp_path / "out", executor)
 
 
 @contextmanager

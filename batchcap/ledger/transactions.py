@@ -1,25 +1,22 @@
-"""What commits and queries do to the ledger's file.
+"""Many statements in one transaction, on a connection whose commits are durable.
 
-Nothing here knows the loop, or what the statements say. It may run in a thread or
-in a `sidecar`, which starts the sooner the less is imported.
+Nothing here knows the event loop, or what the statements mean: it is called in a thread.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from batchcap.failpoints import reach
 
-Kinds = Mapping[str, str | None]
+Statements = Mapping[str, str | None]
 """Every statement (SQL) that may come, in the order in which they are executed, each with
 the boundary (`failpoints`) that it is to commit one."""
 
 Statement = tuple[str, tuple[Any, ...]]
-Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
 
 def opened(path: Path | str) -> sqlite3.Connection:
@@ -31,10 +28,10 @@ def opened(path: Path | str) -> sqlite3.Connection:
 
 
 def commit(
-    connection: sqlite3.Connection, kinds: Kinds, statements: Sequence[Statement]
+    connection: sqlite3.Connection, known: Statements, statements: Sequence[Statement]
 ) -> list[None]:
     """All statements or none, kind by kind; one result a statement. Raises `sqlite3.Error`."""
-    values: dict[str, list[tuple[Any, ...]]] = {sql: [] for sql in kinds}
+    values: dict[str, list[tuple[Any, ...]]] = {sql: [] for sql in known}
     for sql, one in statements:
         values[sql].append(one)
     connection.execute("BEGIN IMMEDIATE")
@@ -47,26 +44,8 @@ def commit(
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    for sql, boundary in kinds.items():
+    for sql, boundary in known.items():
         if boundary:
             for _ in values[sql]:
                 reach(boundary)
     return [None] * len(statements)
-
-
-def commit_to(path: Path, kinds: Kinds, statements: Sequence[Statement]) -> list[None]:
-    """The same on this process's own connection to the file. Raises `sqlite3.Error`."""
-    return commit(_kept(path), kinds, statements)
-
-
-def query(connection: sqlite3.Connection, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """The rows of a query. Raises `sqlite3.Error`."""
-    return connection.execute(sql, values).fetchall()
-
-
-def query_of(path: Path, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """The same on this process's own connection to the file. Raises `sqlite3.Error`."""
-    return query(_kept(path), sql, values)
-
-
-_kept = cache(opened)
