@@ -25,9 +25,9 @@ import msgspec
 from batchcap import captions
 from batchcap.errors import BadCaption, UsageError
 from batchcap.ledger import Delivered, delivered, known, owned, put_wrong_back
-from batchcap.log import printable
 from batchcap.model import InvalidRow, Row
 from batchcap.store import disk_failed
+from batchcap.text import printable
 
 _CHUNK = 1 << 18
 _THREADS = 8

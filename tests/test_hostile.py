@@ -19,13 +19,14 @@ import anyio
 import pytest
 from aiohttp import web
 
-from batchcap import assembly, log
+from batchcap import assembly
+from batchcap.cli import log
+from batchcap.cli.progress import Progress
 from batchcap.errors import Ambiguous, FatalError, Unavailable
 from batchcap.events import Event, Paused, Warned
 from batchcap.ledger import connect, results, take_in
 from batchcap.model import Row
 from batchcap.pacing import Priority
-from batchcap.progress import Progress
 from batchcap.retry import Backoff
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.stopping import Stop

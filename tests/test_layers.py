@@ -13,18 +13,17 @@ import pytest
 ROOT = Path(__file__).parent.parent / "batchcap"
 
 LAYERS = [
-    {"model", "errors", "events", "failpoints"},
+    {"model", "errors", "events", "failpoints", "text"},
     {"folders"},
     {"interfaces", "stopping", "retry", "grouping", "pacing", "virtual", "circuit"}
     | {"durations", "asking", "http"},
     {"engine", "poller"},
-    {"answers", "captions", "descriptors", "filehost", "ledger", "log", "manifest"}
+    {"answers", "captions", "filehost", "ledger", "manifest"}
     | {"report", "settings", "store", "tally", "transport", "webhooks"},
     {
         "auditing",
         "download",
         "export",
-        "progress",
         "providers",
         "rebuilding",
         "sandbox",

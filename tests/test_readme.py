@@ -17,7 +17,8 @@ COMMANDS = sorted(
         match.group(1).split("#")[0].strip()
         for source in [*BLOCKS, *re.findall(r"`(batchcap [^`]*)`", README)]
         for match in re.finditer(
-            r"\b(batchcap (?:run|resume|status|report|sandbox|verify|audit)[^\n&]*)", source
+            r"\b(batchcap (?:run|resume|status|report|sandbox|verify|rebuild|audit|listen)[^\n&]*)",
+            source,
         )
     }
 )

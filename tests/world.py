@@ -11,12 +11,12 @@ import anyio
 import msgspec
 
 from batchcap import assembly
+from batchcap.cli.log import observers
 from batchcap.errors import FatalError
 from batchcap.events import Event, Warned
 from batchcap.hearing import Announce
 from batchcap.interfaces import Observer, Provider
 from batchcap.ledger import connect, results, take_in
-from batchcap.log import observers
 from batchcap.manifest import ManifestOptions, read
 from batchcap.model import Row
 from batchcap.pacing import Bucket

@@ -1,7 +1,18 @@
-"""argv in, exit status out; nothing else.
+"""The command line: argv in, exit status out.
 
-One file a verb; `options` holds what several of them share. Heavy imports wait
-until a verb is chosen, so that `--help` answers at once.
+Each command has a file of its own, which `app` imports only when the command is chosen,
+so that `--help` answers at once. Apart from the commands:
+
+app        the commands, and the exit status of each kind of error
+options    options that several commands share
+parsing    rates, durations and sizes
+manifests  the manifests that were named, as rows
+session    what run, resume and repair have in common
+runtime    the event loop, and the environment of the providers
+signals    Ctrl-C
+progress   the display of a running run
+log        -v and --log-file
+fd_limits  how many files may be open
 """
 
 from batchcap.cli.app import main

@@ -1,4 +1,4 @@
-"""The verbs, and what each kind of error means to the shell."""
+"""The commands, and the exit status and message of each kind of error."""
 
 from __future__ import annotations
 
@@ -10,55 +10,85 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from batchcap import __version__, failpoints
-from batchcap.cli.audit import audit
-from batchcap.cli.listen import listen
-from batchcap.cli.report import report
-from batchcap.cli.resume import resume
-from batchcap.cli.run import STDIN, run
-from batchcap.cli.sandbox import sandbox
-from batchcap.cli.status import status
-from batchcap.cli.verify import verify
+from batchcap.cli.parsing import DASH
 from batchcap.errors import BatchcapError, UsageError
-from batchcap.log import printable
 from batchcap.settings import crash_at
+from batchcap.text import printable
 
 DONE, FAILED, USAGE, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
+
+COMMANDS = {
+    "run": """Read manifests into the ledger, then work until every row has ended.
+
+    The same command again resumes. A further manifest adds to the same folder.""",
+    "resume": "Continue from the ledger alone, until every row has ended.",
+    "status": "Show the state of a run, even while it works in another terminal.",
+    "report": "Write the result of every row, even while a run works.",
+    "verify": """Hash and parse every file, and compare it with the ledger.
+
+    Exit status 1 if anything is wrong. With --repair, the exit status is that of the
+    downloads.""",
+    "rebuild": """Make a new ledger from manifests, files and provider, in place of a lost one.
+
+    Give it the manifests, --name, --to and --from of the run. It creates no job and keeps
+    the old ledger beside the new one. Exit status 3 if a provider could not be asked about
+    every caption.""",
+    "audit": """Compare the ledger with the provider: every paid job, any caption paid for twice.
+
+    Only reads. Exit status 1 if a caption was paid for twice, 3 if the provider could not
+    be asked.""",
+    "listen": """Receive webhooks for all runs on this machine, and keep them for 31 days.
+
+    A provider sends all events of an environment to one endpoint; runs read them from this
+    inbox and poll less. Works until Ctrl-C.""",
+    "sandbox": """Serve both providers on loopback and print the environment that points to them.
+
+    Works until Ctrl-C. In another terminal: paste the environment, then batchcap run.""",
+}
+"""The help of each command. It stands here so that `--help` imports none of them."""
 
 app = App(
     name="batchcap",
     help="Thousands of translated captions from Mux and HeyGen, as files, each paid for once.",
-    help_format="plaintext",  # Markdown takes a fifth of the time of --help to import
+    help_format="plaintext",  # importing Markdown takes a fifth of the time of --help
     version=__version__,
+    version_flags=["--version", "-V"],
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-for verb in (run, resume, status, report, verify, audit, listen, sandbox):
-    app.command(verb)
+for command, text in COMMANDS.items():
+    app.command(f"batchcap.cli.{command}:{command}", name=command, help=text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status of the contract."""
-    _fill_standard()
+    """Run one command; returns its exit status."""
+    _open_standard_streams()
     failpoints.arm(crash_at(os.environ))
+    arguments = [DASH if argument == "-" else argument for argument in argv or sys.argv[1:]]
     try:
-        words = [STDIN if word == "-" else word for word in argv or sys.argv[1:]]
-        result = app(words, exit_on_error=False, print_error=False)
+        result = app(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        return _told("error", str(error), "batchcap --help lists what there is.", USAGE)
-    except UsageError as error:
-        return _told("error", error.message, error.hint, USAGE)
-    except (BatchcapError, sqlite3.Error) as error:
-        return _stopped(error)
+        return _print_error(str(error), "batchcap --help lists the commands.", USAGE)
+    except BatchcapError as error:
+        status = USAGE if isinstance(error, UsageError) else STOPPED
+        return _print_error(error.message, error.hint, status)
+    except sqlite3.Error as error:
+        hint = "Free disk space or fix permissions, then run the same command again."
+        return _print_error(f"the ledger cannot be used: {error}", hint, STOPPED)
     except KeyboardInterrupt:
-        return _told("stopped", "nothing is lost", "The same command goes on.", INTERRUPTED)
+        print("stopped: nothing is lost\nhint: The same command resumes.", file=sys.stderr)
+        return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return FAILED
     return result if isinstance(result, int) else DONE
 
 
-def _fill_standard() -> None:
-    """Nothing of ours takes the place of a standard stream that is closed (`<&-`)."""
+def _open_standard_streams() -> None:
+    """Open the null device for every standard stream that is closed (`<&-`).
+
+    Otherwise the next file that batchcap opens would take the stream's descriptor.
+    """
     for number in range(3):
         try:
             os.fstat(number)
@@ -66,16 +96,10 @@ def _fill_standard() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-def _stopped(error: BatchcapError | sqlite3.Error) -> int:
-    if isinstance(error, BatchcapError):
-        return _told("error", error.message, error.hint, STOPPED)
-    hint = "Make room or mend the permissions, then the same command again."
-    return _told("error", f"the ledger cannot be used: {error}", hint, STOPPED)
-
-
-def _told(what: str, message: str, hint: str, status: int) -> int:
-    # Lines are ours (a manifest has many problems); what is in them may be anybody's.
-    print(f"{what}:", "\n".join(map(printable, message.split("\n"))), file=sys.stderr)
+def _print_error(message: str, hint: str, status: int) -> int:
+    # The line breaks are batchcap's own (a manifest has many problems); the text between
+    # them may come from a file or a server.
+    print("error:", "\n".join(map(printable, message.split("\n"))), file=sys.stderr)
     if hint:
         print(f"hint: {printable(hint)}", file=sys.stderr)
     return status

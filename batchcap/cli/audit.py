@@ -1,4 +1,4 @@
-"""`batchcap audit`: ledger against provider."""
+"""`batchcap audit`: compare the ledger with the provider's list of jobs."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import msgspec
 from cyclopts import Parameter
 
-from batchcap.cli.options import Out, SandboxFlag, WorkOptions
-
-if TYPE_CHECKING:
-    from batchcap.auditing import Audit, Twice
-    from batchcap.settings import Settings
+from batchcap import assembly, auditing
+from batchcap.auditing import UNKNOWN, Audit, Twice
+from batchcap.cli import log
+from batchcap.cli.options import Out, RunOptions, SandboxFlag
+from batchcap.cli.runtime import provider_environment, run_async
+from batchcap.interfaces import Books
+from batchcap.ledger import Lock, Recollection, damaged, paying, read_only
+from batchcap.settings import Settings
+from batchcap.text import printable
 
 
 def audit(
@@ -28,81 +33,68 @@ def audit(
     headroom: Annotated[
         float, Parameter(help="Percent of every bucket left to other programs.")
     ] = 0.0,
-    json: Annotated[bool, Parameter(negative="", help="As one JSON object.")] = False,
+    json: Annotated[bool, Parameter(negative="", help="Print one JSON object.")] = False,
 ) -> int:
-    """Compare the ledger with the provider: every job paid for, any caption paid for twice.
-
-    Only asks. Exit status 1 where a caption is paid twice, 3 where the provider
-    cannot be asked.
-    """
-    from batchcap import log
-    from batchcap.ledger import Lock, damaged, read_only
-
+    """Compare the ledger with the provider: every paid job, any caption paid for twice."""
     log.set_up(verbose=False, log_file=None)
-    settings = WorkOptions(rate=rate or [], headroom=headroom).settings(out, sandbox=sandbox)
+    settings = RunOptions(rate=rate or [], headroom=headroom).settings(out, sandbox=sandbox)
     try:
         with closing(read_only(out)) as connection:
-            found = _audited(connection, settings, sandbox=sandbox)
+            result = _audit(connection, settings, sandbox=sandbox)
     except sqlite3.Error as error:
         raise damaged(out, error) from None
     if Lock.holder(out):
-        print("a run is at work: what it did meanwhile may be missing here", file=sys.stderr)
+        print("a run is working: its latest jobs may be missing here", file=sys.stderr)
     if json:
-        import msgspec
-
-        shown = {**msgspec.to_builtins(found), "states": found.states()}
+        shown = {**msgspec.to_builtins(result), "states": result.states()}
         sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
     else:
-        print("\n".join(_lines(found)))
-    return 1 if found.paid_twice else 3 if found.unasked else 0
+        print("\n".join(_lines(result)))
+    return 1 if result.paid_twice else 3 if result.unasked else 0
 
 
-def _audited(connection: sqlite3.Connection, settings: Settings, *, sandbox: bool) -> Audit:
-    from batchcap import assembly, auditing, log
-    from batchcap.cli.session import ran, surroundings
-    from batchcap.interfaces import Books
-    from batchcap.ledger import Recollection, paying
-
+def _audit(connection: sqlite3.Connection, settings: Settings, *, sandbox: bool) -> Audit:
     names = paying(connection)
 
-    async def asked() -> Audit:
+    async def compare() -> Audit:
         async with AsyncExitStack() as stack:
             environment = await stack.enter_async_context(
-                surroundings(settings.out, sandbox=sandbox and bool(names))
+                provider_environment(settings.out, sandbox=sandbox and bool(names))
             )
-            memory = Recollection(connection)
+            store = Recollection(connection)
             providers = await stack.enter_async_context(
-                assembly.asking(settings, memory, names, environment, log.logged, sandbox=sandbox)
+                assembly.asking(settings, store, names, environment, log.logged, sandbox=sandbox)
             )
-            books = {name: one for name, one in providers.items() if isinstance(one, Books)}
-            return await auditing.audit(connection, books)
+            histories = {
+                name: provider
+                for name, provider in providers.items()
+                if isinstance(provider, Books)
+            }
+            return await auditing.audit(connection, histories)
 
-    return ran(asked)
+    return run_async(compare)
 
 
-def _lines(found: Audit) -> Iterator[str]:
-    """What a person wants to know: the exceptions one by one, then the counts."""
-    from batchcap.auditing import UNKNOWN
-    from batchcap.log import printable
-
-    for twice in found.paid_twice:
-        yield f"paid twice: {printable(twice.key)}: {_twins(twice)}"
-    for job in found.jobs:
+def _lines(result: Audit) -> Iterator[str]:
+    """Yield every exception on a line of its own, then the totals."""
+    for caption in result.paid_twice:
+        yield f"paid twice: {printable(caption.key)}: {_jobs_of(caption)}"
+    for job in result.jobs:
         if job.state == UNKNOWN:
-            yield f"unknown: {printable(job.key)}: the provider has no job {job.job_id} (any more)"
-    for one in found.unanswered:
-        there = f"; it may be {' or '.join(one.jobs)}" if one.jobs else ""
-        yield f"unanswered: {printable(one.key)}: a create without an answer{there}"
-    for message in found.unasked:
-        yield f"not asked: {printable(message)}"
-    states = ", ".join(f"{count:,} {state}" for state, count in sorted(found.states().items()))
-    yield f"{len(found.jobs):,} jobs paid for{': ' if states else ''}{states}"
-    yield f"{found.units_consumed:,} units consumed ({found.units_in_ledger:,} by the ledger)"
-    number = f"{len(found.paid_twice):,}" if found.paid_twice else "none"
-    yield f"{found.captions:,} captions, {number} of them paid twice."
+            yield f"unknown: {printable(job.key)}: the provider does not have job {job.job_id}"
+    for create in result.unanswered:
+        candidates = f"; it may be {' or '.join(create.jobs)}" if create.jobs else ""
+        yield f"unanswered: {printable(create.key)}: a create without a response{candidates}"
+    for message in result.unasked:
+        yield f"not checked: {printable(message)}"
+    states = ", ".join(f"{count:,} {state}" for state, count in sorted(result.states().items()))
+    yield f"{len(result.jobs):,} paid jobs{': ' if states else ''}{states}"
+    yield f"{result.units_consumed:,} units consumed ({result.units_in_ledger:,} in the ledger)"
+    twice = f"{len(result.paid_twice):,}" if result.paid_twice else "none"
+    yield f"{result.captions:,} captions, {twice} of them paid for twice."
 
 
-def _twins(twice: Twice) -> str:
+def _jobs_of(caption: Twice) -> str:
     return ", ".join(
-        f"{job.job_id} ({job.state}, {job.whose}, {job.units} units)" for job in twice.jobs
+        f"{job.job_id} ({job.state}, {job.whose}, {job.units} units)" for job in caption.jobs
     )

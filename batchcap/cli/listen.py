@@ -9,99 +9,83 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import anyio
+import orjson
 from cyclopts import Parameter
 
+from batchcap.cli import log
 from batchcap.errors import UsageError
 from batchcap.events import Event, Warned
+from batchcap.providers import PROVIDERS
+from batchcap.settings import Listening, inbox_folder, listening, secrets
+from batchcap.text import printable
+from batchcap.webhooks.event import Webhook
+from batchcap.webhooks.inbox import Inbox, inbox_path
+from batchcap.webhooks.receiver import Counts, Receiver
+from batchcap.webhooks.signing import require_secrets
 
-if TYPE_CHECKING:
-    from batchcap.settings import Listening
-    from batchcap.webhooks.event import Webhook
-    from batchcap.webhooks.receiver import Counts, Receiver
-
-_LINE_EVERY = 60.0
-"""Seconds between two lines on the screen, where something came meanwhile."""
+COUNTS_INTERVAL = 60.0
+"""Seconds between two lines of counts, which are printed only if they have changed."""
 
 
 def listen(
     *,
-    listen: Annotated[str, Parameter(help="HOST:PORT; port 0 is any free one.")] = "127.0.0.1:8467",
+    listen: Annotated[
+        str, Parameter(help="HOST:PORT; with port 0, any free port.")
+    ] = "127.0.0.1:8467",
     public_url: Annotated[
-        str, Parameter(help="How the providers reach it, through a proxy or a tunnel.")
+        str, Parameter(help="The URL by which providers reach it, through a proxy or a tunnel.")
     ] = "",
     insecure_webhooks: Annotated[
         bool,
-        Parameter(negative="", help="Take events without a signing secret; on loopback only."),
+        Parameter(negative="", help="Accept events without a signing secret; loopback only."),
     ] = False,
-    json: Annotated[bool, Parameter(negative="", help="The endpoints as one JSON line.")] = False,
+    json: Annotated[
+        bool, Parameter(negative="", help="Print the endpoints as one JSON line.")
+    ] = False,
 ) -> int:
-    """Receive webhooks for all runs on this machine, and keep them for 31 days.
-
-    A provider sends all events of an environment to one endpoint; runs read them here, so
-    that they ask less. Runs until Ctrl-C.
-    """
-    import anyio
-
-    from batchcap import log
-    from batchcap.settings import inbox_folder, listening
-
-    where = listening(listen, public_url, insecure=insecure_webhooks)
+    """Receive webhooks for all runs on this machine, and keep them for 31 days."""
+    address = listening(listen, public_url, insecure=insecure_webhooks)
     folder = inbox_folder(os.environ)
     if folder is None:
-        raise UsageError(
-            "there is no folder for the inbox", hint="Set XDG_STATE_HOME to an absolute path."
-        )
+        raise UsageError("no folder for the inbox", hint="Set XDG_STATE_HOME to an absolute path.")
     log.set_up(verbose=False, log_file=None)
-    anyio.run(_listen, where, folder, json)
+    anyio.run(_listen, address, folder, json)
     return 0
 
 
-async def _listen(where: Listening, folder: Path, json: bool) -> None:
-    """Serve until a signal comes; then requests in the air end, and what came is kept."""
-    import anyio
-
-    from batchcap.settings import secrets
-    from batchcap.webhooks.inbox import Inbox
-    from batchcap.webhooks.receiver import Receiver
-    from batchcap.webhooks.signing import require_secrets
-
-    known = secrets(os.environ)
-    webhooks = _served(known, where)
-    require_secrets(webhooks, known, where)
+async def _listen(address: Listening, folder: Path, json: bool) -> None:
+    """Serve until SIGINT or SIGTERM, then finish the open requests and save every event."""
+    credentials = secrets(os.environ)
+    webhooks = _enabled_webhooks(credentials, address)
+    require_secrets(webhooks, credentials, address)
     with (
         anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
         ThreadPoolExecutor(1, "inbox") as writer,
         Inbox(folder, executor=writer, now=time.time) as inbox,
     ):
-        receiver = Receiver(where, webhooks, known, inbox.keep, _talk, time.time)
+        receiver = Receiver(address, webhooks, credentials, inbox.keep, _print_warning, time.time)
         async with receiver, anyio.create_task_group() as group:
-            _announce(receiver, folder, json=json)
-            group.start_soon(_tell_counts, receiver.counts)
+            _print_endpoints(receiver, folder, json=json)
+            group.start_soon(_print_counts, receiver.counts)
             async for _ in signals:
                 break
             group.cancel_scope.cancel()
         await inbox.drain()
-    print(f"stopped: {_line(receiver.counts)}", file=sys.stderr)
+    print(f"stopped: {_counts_line(receiver.counts)}", file=sys.stderr)
 
 
-def _served(known: Mapping[str, str], where: Listening) -> list[Webhook]:
-    """Every provider that can be served: those whose secret is set, or all there are."""
-    from batchcap.providers import PROVIDERS
-
-    there = [spec.webhook for spec in PROVIDERS.values() if spec.webhook is not None]
-    signed = [webhook for webhook in there if webhook.secret_variable in known]
-    return there if where.insecure or not signed else signed
+def _enabled_webhooks(credentials: Mapping[str, str], address: Listening) -> list[Webhook]:
+    """Return the webhooks whose secret is set, or all of them if none is."""
+    webhooks = [spec.webhook for spec in PROVIDERS.values() if spec.webhook is not None]
+    signed = [webhook for webhook in webhooks if webhook.secret_variable in credentials]
+    return webhooks if address.insecure or not signed else signed
 
 
-def _announce(receiver: Receiver, folder: Path, *, json: bool) -> None:
-    """Say where it listens, and what to enter at each provider."""
-    import orjson
-
-    from batchcap.log import printable
-    from batchcap.webhooks.inbox import inbox_path
-
+def _print_endpoints(receiver: Receiver, folder: Path, *, json: bool) -> None:
+    """Print the URLs to enter at the providers on stdout, and the rest on stderr."""
     endpoints, inbox = receiver.endpoints(), printable(str(inbox_path(folder)))
     if json:
         shown = {"listening": receiver.url, "webhooks": endpoints, "inbox": inbox}
@@ -111,30 +95,26 @@ def _announce(receiver: Receiver, folder: Path, *, json: bool) -> None:
             print(f"{name}: {url}")
     sys.stdout.flush()
     print(f"listening on {receiver.url}, health: {receiver.url}/health", file=sys.stderr)
-    print(f"the inbox is {inbox}", file=sys.stderr)
+    print(f"inbox: {inbox}", file=sys.stderr)
 
 
-async def _tell_counts(counts: Counts) -> None:
-    """A line now and then, where something came."""
-    import anyio
-
-    told = _line(counts)
+async def _print_counts(counts: Counts) -> None:
+    """Print the counts every `COUNTS_INTERVAL` if they have changed."""
+    printed = _counts_line(counts)
     while True:
-        await anyio.sleep(_LINE_EVERY)
-        if _line(counts) != told:
-            told = _line(counts)
-            print(told, file=sys.stderr, flush=True)
+        await anyio.sleep(COUNTS_INTERVAL)
+        if _counts_line(counts) != printed:
+            printed = _counts_line(counts)
+            print(printed, file=sys.stderr, flush=True)
 
 
-def _line(counts: Counts) -> str:
+def _counts_line(counts: Counts) -> str:
     return ", ".join(
         f"{getattr(counts, name):,} {name.replace('_', ' ')}" for name in counts.__struct_fields__
     )
 
 
-def _talk(event: Event) -> None:
-    """What a person has to know. An `Observer`."""
-    from batchcap.log import printable
-
+def _print_warning(event: Event) -> None:
+    """Print warnings and ignore other events. An `Observer`."""
     if isinstance(event, Warned):
         print(f"warning: {printable(event.message)}", file=sys.stderr, flush=True)

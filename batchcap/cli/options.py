@@ -1,4 +1,4 @@
-"""The options that verbs share, as the contract names them."""
+"""The options that several commands share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
+from batchcap.cli.parsing import parse_duration, parse_rate, parse_size, parse_windows
 from batchcap.errors import UsageError
 from batchcap.settings import (
     LEARNED,
@@ -17,20 +18,19 @@ from batchcap.settings import (
     OnExisting,
     Settings,
     listening,
-    parse_duration,
-    parse_rate,
-    parse_size,
-    parse_windows,
 )
 
-_SCREEN = Group("Screen and log")
+_OUTPUT = Group("Output and log")
 _SPEED = Group("Speed and limits")
 _ROWS = Group("Rows")
 _WEBHOOKS = Group("Webhooks")
 
 Out = Annotated[
     Path,
-    Parameter(name=["--out", "-o"], help="The output folder; the ledger lives in DIR/.batchcap/."),
+    Parameter(
+        name=["--out", "--dir", "-o"],
+        help="The output folder; the ledger is in DIR/.batchcap/.",
+    ),
 ]
 SandboxFlag = Annotated[
     bool,
@@ -43,7 +43,7 @@ SandboxFlag = Annotated[
 @Parameter(name="*")
 @dataclass(frozen=True)
 class ManifestOptions:
-    """How manifests are read."""
+    """How to read manifests."""
 
     name: Annotated[str, Parameter(group=_ROWS, help="Path below DIR, from the row's fields.")] = (
         "{provider}/{source_id}.{language}.vtt"
@@ -56,17 +56,19 @@ class ManifestOptions:
         str,
         Parameter(name="--from", group=_ROWS, help="Source language for Mux rows that name none."),
     ] = ""
-    encoding: Annotated[str, Parameter(group=_ROWS, help="Of the manifests.")] = "utf-8"
+    encoding: Annotated[str, Parameter(group=_ROWS, help="Encoding of the manifests.")] = "utf-8"
     skip_invalid: Annotated[
         bool,
-        Parameter(group=_ROWS, negative="", help="Go on past invalid rows; they end as invalid."),
+        Parameter(
+            group=_ROWS, negative="", help="Continue despite invalid rows; they end as invalid."
+        ),
     ] = False
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class WorkOptions:
-    """How rows are worked on."""
+class RunOptions:
+    """How to process rows."""
 
     rate: Annotated[
         list[str],
@@ -85,50 +87,57 @@ class WorkOptions:
             group=_SPEED, negative="", help="mux=N, jobs open at the provider at once (1000)."
         ),
     ] = field(default_factory=list)
-    connections: Annotated[int, Parameter(group=_SPEED, help="API requests in the air.")] = 64
-    downloads: Annotated[int, Parameter(group=_SPEED, help="Files fetched at once.")] = 32
+    connections: Annotated[int, Parameter(group=_SPEED, help="API requests at once.")] = 64
+    downloads: Annotated[int, Parameter(group=_SPEED, help="Files downloaded at once.")] = 32
     on_existing: Annotated[
         OnExisting,
-        Parameter(group=_ROWS, help="The Mux asset has a track in the target language already."),
+        Parameter(group=_ROWS, help="If the Mux asset already has a track in the target language."),
     ] = "download"
     heygen_api: Annotated[
-        HeyGenApi, Parameter(group=_ROWS, help="auto asks v3 once and remembers.")
+        HeyGenApi, Parameter(group=_ROWS, help="auto tries v3 once and remembers the answer.")
     ] = "auto"
     mux_robots_api: Annotated[
         Literal["v0", "v1"], Parameter(group=_ROWS, help="The version of the Mux Robots API.")
     ] = "v0"
     job_timeout: Annotated[
-        str, Parameter(group=_ROWS, help="A job that has not ended by then fails its row.")
+        str, Parameter(group=_ROWS, help="A job still running after this time fails its row.")
     ] = "2h"
     settle: Annotated[
-        str, Parameter(group=_ROWS, help="How long a create without an answer may still arrive.")
+        str, Parameter(group=_ROWS, help="How long a create without a response may still arrive.")
     ] = "60s"
     retry_jobs: Annotated[
         int,
-        Parameter(group=_ROWS, help="New jobs (they cost) where one errored and may be retried."),
+        Parameter(
+            group=_ROWS, help="New jobs (they cost) for a row whose job failed and may be retried."
+        ),
     ] = 0
-    max_caption: Annotated[
-        str, Parameter(group=_ROWS, help="Decoded size above which a file is refused.")
-    ] = "64MB"
+    max_caption: Annotated[str, Parameter(group=_ROWS, help="Largest caption file, decoded.")] = (
+        "64MB"
+    )
 
     listen: Annotated[
         str,
         Parameter(
-            group=_WEBHOOKS, help="HOST:PORT on which webhooks are received; polling slows down."
+            group=_WEBHOOKS, help="HOST:PORT on which to receive webhooks; polling slows down."
         ),
     ] = ""
     public_url: Annotated[
-        str, Parameter(group=_WEBHOOKS, help="How the providers reach it, through a proxy.")
+        str,
+        Parameter(group=_WEBHOOKS, help="The URL by which providers reach it, through a proxy."),
     ] = ""
     insecure_webhooks: Annotated[
         bool,
         Parameter(
-            group=_WEBHOOKS, negative="", help="Take unsigned events as hints; on loopback only."
+            group=_WEBHOOKS, negative="", help="Accept unsigned events as hints; loopback only."
         ),
     ] = False
 
     def settings(self, out: Path, *, sandbox: bool) -> Settings:
-        """As checked settings. Raises `UsageError` that names the option."""
+        """Return the checked settings of a run.
+
+        Raises:
+            UsageError: A value is wrong; the message names its option.
+        """
         self._check()
         rates = {
             **(LIFTED if sandbox and not self.rate else {}),
@@ -152,12 +161,12 @@ class WorkOptions:
         )
 
     def _listening(self, *, sandbox: bool) -> Listening | None:
-        """Where to receive webhooks. The sandbox sends its own to us directly."""
+        """Return where to receive webhooks; the sandbox sends its own directly."""
         if self.listen:
             public = "" if sandbox else self.public_url
             return listening(self.listen, public, insecure=self.insecure_webhooks)
         if self.public_url or self.insecure_webhooks:
-            raise UsageError("--public-url and --insecure-webhooks go with --listen")
+            raise UsageError("--public-url and --insecure-webhooks need --listen")
         return None
 
     def _check(self) -> None:
@@ -167,40 +176,42 @@ class WorkOptions:
                 hint="Leave out --mux-robots-api; v0 stays up for six months after v1's launch.",
             )
         if not 0 <= self.headroom < 100:
-            raise UsageError(f"--headroom: {self.headroom} is not between 0 and 100")
+            raise UsageError(f"--headroom: {self.headroom} is not at least 0 and below 100")
         for option, value in (("--connections", self.connections), ("--downloads", self.downloads)):
             if value < 1:
-                raise UsageError(f"{option}: {value} is not above 0")
+                raise UsageError(f"{option}: {value} must be at least 1")
         if self.retry_jobs < 0:
-            raise UsageError(f"--retry-jobs: {self.retry_jobs} is below 0")
+            raise UsageError(f"--retry-jobs: {self.retry_jobs} must not be negative")
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class ScreenOptions:
-    """What is shown, and where."""
+class OutputOptions:
+    """What to print and log."""
 
     json: Annotated[
         bool,
         Parameter(
-            group=_SCREEN,
+            group=_OUTPUT,
             negative="",
-            help="The last line on stdout is the summary as JSON, and nothing else is there.",
+            help="Print only the summary on stdout, as one JSON object.",
         ),
     ] = False
     quiet: Annotated[
         bool,
-        Parameter(name=["--quiet", "-q"], group=_SCREEN, negative="", help="No progress, no talk."),
+        Parameter(
+            name=["--quiet", "-q"], group=_OUTPUT, negative="", help="No progress, no messages."
+        ),
     ] = False
     verbose: Annotated[
         bool,
         Parameter(
-            name=["--verbose", "-v"], group=_SCREEN, negative="", help="Every step, on stderr."
+            name=["--verbose", "-v"], group=_OUTPUT, negative="", help="Log every step on stderr."
         ),
     ] = False
     no_progress: Annotated[
-        bool, Parameter(group=_SCREEN, negative="", help="No progress display.")
+        bool, Parameter(group=_OUTPUT, negative="", help="No progress display.")
     ] = False
-    log_file: Annotated[Path | None, Parameter(group=_SCREEN, help="Every step, into a file.")] = (
-        None
-    )
+    log_file: Annotated[
+        Path | None, Parameter(group=_OUTPUT, help="Log every step into a file.")
+    ] = None

@@ -1,20 +1,22 @@
-"""`batchcap verify --rebuild MANIFEST...`: a lost or damaged ledger made anew."""
+"""`batchcap rebuild MANIFEST...`: a new ledger in place of a lost or damaged one."""
 
 from __future__ import annotations
 
 import sqlite3
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from cyclopts import Parameter
 
-from batchcap import assembly, log, report
-from batchcap.cli.options import ManifestOptions, ScreenOptions
-from batchcap.cli.run import sources
-from batchcap.cli.session import command, ran, surroundings
+from batchcap import assembly, report
+from batchcap.cli import log
+from batchcap.cli.manifests import open_manifests
+from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
+from batchcap.cli.runtime import command_line, provider_environment, run_async
 from batchcap.errors import UsageError
 from batchcap.ledger import (
     Lock,
@@ -29,101 +31,105 @@ from batchcap.ledger import (
     take_in,
     totals,
 )
-from batchcap.log import printable
 from batchcap.rebuilding import Rebuilt, look_up, take_files
 from batchcap.settings import Settings
+from batchcap.text import printable
 
-_SHOWN = 20
+MAX_LISTED = 20
+"""Skipped files that are listed by name."""
 
 
-def rebuilt(
-    manifests: Sequence[str],
-    settings: Settings,
-    reading: ManifestOptions,
-    screen: ScreenOptions,
-    *,
-    sandbox: bool,
+def rebuild(
+    *manifests: Annotated[str, Parameter(help="The manifests of the run.")],
+    out: Out = Path("captions"),
+    sandbox: SandboxFlag = False,
+    manifest_options: ManifestOptions = ManifestOptions(),  # noqa: B008  # frozen
+    run_options: RunOptions = RunOptions(),  # noqa: B008  # frozen
+    output_options: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
 ) -> int:
-    """Rebuild, and say what came of it; returns the exit status.
+    """Make a new ledger from manifests, files and provider, in place of a lost one.
 
-    3 where the provider could not be asked about every caption. Where anything is
-    raised, the old ledger is as it was.
+    If anything fails, the old ledger stays as it is.
     """
     if not manifests:
-        raise UsageError(
-            "--rebuild needs the manifest", hint="batchcap verify --rebuild videos.csv"
-        )
-    out, found = settings.out, Rebuilt()
+        raise UsageError("rebuild needs the manifest", hint="batchcap rebuild videos.csv")
+    settings = run_options.settings(out, sandbox=sandbox)
+    log.set_up(output_options.verbose, output_options.log_file)
+    result = Rebuilt()
     with Lock(out):
-        aside = kept_as(out) if file(out).exists() else None
+        backup = kept_as(out) if file(out).exists() else None
         with replaced(out) as connection:
-            take_in(connection, sources(manifests, reading), skip_invalid=reading.skip_invalid)
-            _settle(connection, settings, screen, found, sandbox=sandbox)
-            take_files(connection, out, found)
+            opened = open_manifests(manifests, manifest_options)
+            take_in(connection, opened, skip_invalid=manifest_options.skip_invalid)
+            _find_jobs(connection, settings, result, output_options, sandbox=sandbox)
+            take_files(connection, out, result)
         with closing(connect(out, create=False)) as connection:
             report.write_results(connection, out)
-            standing = totals(connection)
-    _tell(found, aside, quiet=screen.quiet)
-    if screen.json:
-        shown = {"kept": str(aside) if aside else None, **msgspec.to_builtins(found)}
-        shown |= msgspec.to_builtins(standing)
+            counts = totals(connection)
+    if not output_options.quiet:
+        _print_details(result, backup)
+    if output_options.json:
+        shown = {"kept": str(backup) if backup else None, **msgspec.to_builtins(result)}
+        shown |= msgspec.to_builtins(counts)
         sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
     else:
-        print(_last_line(found, standing, out, sandbox=sandbox))
-    return 3 if found.unasked else 0
+        print(_last_line(result, counts, out, sandbox=sandbox))
+    return 3 if result.unasked else 0
 
 
-def _settle(
+def _find_jobs(
     connection: sqlite3.Connection,
     settings: Settings,
-    screen: ScreenOptions,
-    found: Rebuilt,
+    result: Rebuilt,
+    options: OutputOptions,
     *,
     sandbox: bool,
 ) -> None:
-    """Look at the providers what an earlier ledger had them make."""
-    begun = time.time()
-    doubt(connection, begun)
+    """Find the jobs at the providers that an earlier ledger knew."""
+    started = time.time()
+    doubt(connection, started)
     names = paying(connection)
     if not names:
         return
-    if settings.settle and not screen.quiet:
-        told = f"waiting {settings.settle:.0f} s: a create that just left may arrive (--settle)"
-        print(told, file=sys.stderr)
+    if settings.settle and not options.quiet:
+        print(
+            f"waiting {settings.settle:.0f} s for creates still in flight (--settle)",
+            file=sys.stderr,
+        )
 
-    async def asked() -> None:
+    async def ask_providers() -> None:
         ledger = SqliteLedger(connection, settings.out, now=time.time)
         async with AsyncExitStack() as stack:
             environment = await stack.enter_async_context(
-                surroundings(settings.out, sandbox=sandbox)
+                provider_environment(settings.out, sandbox=sandbox)
             )
             providers = await stack.enter_async_context(
                 assembly.asking(settings, ledger, names, environment, log.logged, sandbox=sandbox)
             )
-            await look_up(ledger, providers, begun + settings.settle, time.time, found)
+            await look_up(ledger, providers, started + settings.settle, time.time, result)
 
-    ran(asked)
-
-
-def _tell(found: Rebuilt, aside: Path | None, *, quiet: bool) -> None:
-    if quiet:
-        return
-    for flaw in found.flawed[:_SHOWN]:
-        print(f"not taken: {printable(flaw)}", file=sys.stderr)
-    if found.flawed_files > _SHOWN:
-        print(f"not taken: ... and {found.flawed_files - _SHOWN:,} more", file=sys.stderr)
-    if aside is not None:
-        print(f"the old ledger is kept as {aside}", file=sys.stderr)
+    run_async(ask_providers)
 
 
-def _last_line(found: Rebuilt, standing: Totals, out: Path, *, sandbox: bool) -> str:
-    words = f"{standing.done:,} of {standing.total:,} captions are there"
-    for count, what in (
-        (found.jobs, "jobs found"),
-        (standing.pending, "pending"),
-        (standing.invalid, "invalid"),
-        (found.unasked, "could not be asked after"),
+def _print_details(result: Rebuilt, backup: Path | None) -> None:
+    """Print on stderr which files were not used, and where the old ledger is."""
+    for problem in result.flawed[:MAX_LISTED]:
+        print(f"skipped: {printable(problem)}", file=sys.stderr)
+    if result.flawed_files > MAX_LISTED:
+        print(f"skipped: ... and {result.flawed_files - MAX_LISTED:,} more", file=sys.stderr)
+    if backup is not None:
+        print(f"the old ledger is kept as {backup}", file=sys.stderr)
+
+
+def _last_line(result: Rebuilt, counts: Totals, out: Path, *, sandbox: bool) -> str:
+    text = f"{counts.done:,} of {counts.total:,} captions are complete"
+    for count, label in (
+        (result.jobs, "jobs found"),
+        (counts.pending, "pending"),
+        (counts.invalid, "invalid"),
+        (result.unasked, "not checked"),
     ):
-        words += f", {count:,} {what}" if count else ""
-    resume = command("resume", out, sandbox=sandbox)
-    return f"{words}." + (f" {resume} goes on." if standing.pending else "")
+        text += f", {count:,} {label}" if count else ""
+    if counts.pending:
+        return f"{text}. To continue: {command_line('resume', out, sandbox=sandbox)}"
+    return f"{text}."

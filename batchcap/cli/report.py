@@ -9,30 +9,31 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from batchcap.cli.options import Out
+from batchcap.cli.parsing import DASH
 from batchcap.errors import UsageError
+from batchcap.export import as_csv, as_json
+from batchcap.ledger import read_only
 
 
 def report(
     *,
-    out: Out = Path("captions"),
-    format_: Annotated[
-        Literal["json", "csv"], Parameter(name="--format", help="What to write.")
-    ] = "json",
-    file: Annotated[Path | None, Parameter(help="Where to; standard output without it.")] = None,
+    dir_: Annotated[Path, Parameter(name="--dir", help="The output folder of the run.")] = Path(
+        "captions"
+    ),
+    format_: Annotated[Literal["json", "csv"], Parameter(name="--format")] = "json",
+    out: Annotated[
+        str, Parameter(name=["--out", "-o"], help="The file to write; - is standard output.")
+    ] = "-",
 ) -> int:
-    """Write what became of every row, also while a run works."""
-    from batchcap.export import as_csv, as_json
-    from batchcap.ledger import read_only
-
-    with closing(read_only(out)) as connection:
+    """Write the result of every row, even while a run works."""
+    with closing(read_only(dir_)) as connection:
         pieces = as_csv(connection) if format_ == "csv" else as_json(connection)
-        if file is None:
+        if out in {"-", DASH}:
             sys.stdout.writelines(pieces)
             return 0
         try:
-            with file.open("w", encoding="utf-8", newline="") as target:
+            with Path(out).open("w", encoding="utf-8", newline="") as target:
                 target.writelines(pieces)
         except OSError as error:
-            raise UsageError(f"--file {file}: {error.strerror or error}") from None
+            raise UsageError(f"-o {out}: {error.strerror or error}") from None
     return 0

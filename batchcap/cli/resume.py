@@ -1,4 +1,4 @@
-"""`batchcap resume`: work on, from the ledger alone."""
+"""`batchcap resume`: continue from the ledger alone."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from batchcap.cli.options import Out, SandboxFlag, ScreenOptions, WorkOptions
+from batchcap.cli import log
+from batchcap.cli.options import Out, OutputOptions, RunOptions, SandboxFlag
+from batchcap.cli.session import Session
 from batchcap.errors import UsageError
+from batchcap.ledger import Lock, connect, failed_codes, put_back, require
 
 
 def resume(
@@ -22,18 +25,14 @@ def resume(
     only: Annotated[
         str, Parameter(help="With --retry-failed: only rows with this error code.")
     ] = "",
-    work: WorkOptions = WorkOptions(),  # noqa: B008  # frozen
-    screen: ScreenOptions = ScreenOptions(),  # noqa: B008  # frozen
+    run_options: RunOptions = RunOptions(),  # noqa: B008  # frozen
+    output_options: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
 ) -> int:
-    """Work on until every row has ended, from the ledger alone."""
-    from batchcap import log
-    from batchcap.cli.session import Session
-    from batchcap.ledger import Lock, connect, failed_codes, put_back, require
-
+    """Continue from the ledger alone, until every row has ended."""
     if only and not retry_failed:
-        raise UsageError("--only goes with --retry-failed")
-    settings = work.settings(out, sandbox=sandbox)
-    log.set_up(screen.verbose, screen.log_file)
+        raise UsageError("--only needs --retry-failed")
+    settings = run_options.settings(out, sandbox=sandbox)
+    log.set_up(output_options.verbose, output_options.log_file)
     require(out)
     with Lock(out), closing(connect(out, create=False)) as connection:
         if retry_failed:
@@ -43,4 +42,4 @@ def resume(
                     f"--only: no row failed with {only!r}", hint=f"There are: {', '.join(codes)}"
                 )
             put_back(connection, only or None)
-        return Session(connection, settings, screen, sandbox=sandbox).run()
+        return Session(connection, settings, output_options, sandbox=sandbox).run()

@@ -8,16 +8,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import anyio
+import msgspec
+import orjson
 from cyclopts import Parameter
 
 from batchcap.errors import FatalError, UsageError
+from batchcap.sandbox import FAULTS, SandboxOptions, parse_faults, serve
 
 
-def sandbox(  # noqa: PLR0913  # flags, not arguments: nobody calls it by position
+def sandbox(  # noqa: PLR0913  # each parameter is an option of the command line
     *,
     port: Annotated[int, Parameter(help="0: any free port.")] = 0,
     state: Annotated[
-        Path | None, Parameter(help="Where jobs and clock are kept; without, they end with it.")
+        Path | None, Parameter(help="File that keeps jobs and clock; without it they are lost.")
     ] = None,
     limits: Annotated[
         str,
@@ -27,34 +31,29 @@ def sandbox(  # noqa: PLR0913  # flags, not arguments: nobody calls it by positi
         list[str] | None,
         Parameter(negative="", help="NAME=SHARE, repeatable; --fault help lists them."),
     ] = None,
-    seed: Annotated[int, Parameter(help="Another seed, other faults and durations.")] = 0,
+    seed: Annotated[int, Parameter(help="Another seed gives other faults and durations.")] = 0,
     speed: Annotated[float, Parameter(help="Sandbox seconds per second.")] = 1.0,
     set_: Annotated[
         list[str] | None,
         Parameter(
             name="--set",
             negative="",
-            help="FIELD=VALUE of any other option, in JSON or a word; repeatable.",
+            help="FIELD=VALUE of any other option, as JSON or a plain word; repeatable.",
         ),
     ] = None,
-    json: Annotated[bool, Parameter(negative="", help="The environment as one JSON line.")] = False,
+    json: Annotated[
+        bool, Parameter(negative="", help="Print the environment as one JSON line.")
+    ] = False,
     until_stdin_closes: Annotated[bool, Parameter(negative="", show=False)] = False,
 ) -> int:
-    """Serve both providers on loopback and print the environment that points at them.
-
-    Runs until Ctrl-C. In another terminal: paste the environment, then batchcap run.
-    """
-    import anyio
-
-    from batchcap.sandbox import FAULTS, serve
-
+    """Serve both providers on loopback and print the environment that points to them."""
     if fault == ["help"]:
-        print("\n".join(f"{name:24} {what}" for name, what in FAULTS.items()))
+        print("\n".join(f"{name:24} {meaning}" for name, meaning in FAULTS.items()))
         return 0
-    options = _options(limits, fault or [], set_ or [], seed=seed, speed=speed)
+    options = _sandbox_options(limits, fault or [], set_ or [], seed=seed, speed=speed)
 
     def announce(environment: Mapping[str, str]) -> None:
-        _print(environment, json=json)
+        _print_environment(environment, json=json)
 
     try:
         anyio.run(serve, options, state, "127.0.0.1", port, announce, until_stdin_closes)
@@ -67,41 +66,34 @@ def sandbox(  # noqa: PLR0913  # flags, not arguments: nobody calls it by positi
     return 0
 
 
-def _options(limits: str, faults: list[str], fields: list[str], **given: Any) -> Any:
-    import msgspec
-
-    from batchcap.sandbox import SandboxOptions, parse_faults
-
+def _sandbox_options(
+    limits: str, faults: list[str], assignments: list[str], **fields: Any
+) -> SandboxOptions:
     if limits not in {"none", "documented"}:
-        raise UsageError(f"--limits: {limits!r} is neither none nor documented")
-    start = SandboxOptions.documented() if limits == "documented" else SandboxOptions()
+        raise UsageError(f"--limits: invalid {limits!r}", hint="Either none or documented.")
+    base = SandboxOptions.documented() if limits == "documented" else SandboxOptions()
     try:
-        given["faults"] = parse_faults(faults)
-        for one in fields:
-            name, _, value = one.partition("=")
-            given[name.replace("-", "_")] = _value(value)
-        return msgspec.convert({**msgspec.structs.asdict(start), **given}, SandboxOptions)
+        fields["faults"] = parse_faults(faults)
+        for assignment in assignments:
+            name, _, value = assignment.partition("=")
+            fields[name.replace("-", "_")] = _parse_value(value)
+        return msgspec.convert({**msgspec.structs.asdict(base), **fields}, SandboxOptions)
     except (ValueError, msgspec.ValidationError) as error:
         hint = "Like this: --set job_seconds=180 --set mux_webhook_url=http://127.0.0.1:8700/"
-        raise UsageError(f"sandbox: {error}", hint=hint if fields else "") from None
+        raise UsageError(f"sandbox: {error}", hint=hint if assignments else "") from None
 
 
-def _value(text: str) -> Any:
-    import orjson
-
+def _parse_value(text: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        return text  # a URL or a word, which needs no quotes within the shell's
+        return text  # a URL or a word, so that the shell needs no second pair of quotes
 
 
-def _print(environment: Mapping[str, str], *, json: bool) -> None:
-    import orjson
-
+def _print_environment(environment: Mapping[str, str], *, json: bool) -> None:
     if json:
         sys.stdout.write(orjson.dumps(dict(environment)).decode() + "\n")
     else:
-        print(
-            "\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items())
-        )
+        for name, value in environment.items():
+            print(f"export {name}={shlex.quote(value)}")
     sys.stdout.flush()

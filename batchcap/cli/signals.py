@@ -1,4 +1,4 @@
-"""Ctrl-C: once in order, twice at once."""
+"""Ctrl-C: the first stops in order, the second quits at once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from anyio.abc import TaskStatus
 from batchcap.stopping import Stop
 
 GRACE = 10.0
-"""Seconds that requests and downloads in the air get after the first signal."""
+"""Seconds that open requests and downloads get after the first signal."""
 
 
 class Signals:
-    """Turns SIGINT and SIGTERM into a stop. `received` is the first one."""
+    """Turns SIGINT and SIGTERM into a stop. `received` is the first signal, or None."""
 
     def __init__(self, stop: Stop, *, quiet: bool) -> None:
         self._stop, self._quiet = stop, quiet
@@ -24,7 +24,11 @@ class Signals:
     async def watch(
         self, work: anyio.CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:
-        """First signal: start nothing new, and end `work` after `GRACE`. Second: end it now."""
+        """Handle signals until cancelled.
+
+        The first starts nothing new and cancels `work` after `GRACE`; the second cancels
+        it at once.
+        """
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             task_status.started()
             async for number in signals:
@@ -35,5 +39,7 @@ class Signals:
                 self._stop.request()
                 work.deadline = anyio.current_time() + GRACE
                 if not self._quiet:
-                    told = "stopping: what is in the air gets 10 s; once more to quit at once"
-                    print(told, file=sys.stderr)
+                    print(
+                        f"stopping: open requests get {GRACE:.0f} s; once more to quit at once",
+                        file=sys.stderr,
+                    )

@@ -1,45 +1,47 @@
-"""`batchcap status`: where a run stands, also from a second terminal."""
+"""`batchcap status`: the state of a run, also from a second terminal."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from cyclopts import Parameter
 
 from batchcap.cli.options import Out
+from batchcap.ledger import Holder, Lock, Totals, read_only, totals
+from batchcap.text import printable
 
 
 def status(
     *,
     out: Out = Path("captions"),
-    json: Annotated[bool, Parameter(negative="", help="As one JSON object.")] = False,
+    json: Annotated[bool, Parameter(negative="", help="Print one JSON object.")] = False,
 ) -> int:
-    """Show where the run stands, also while it works in another terminal."""
-    import msgspec
-
-    from batchcap.ledger import Lock, read_only, totals
-    from batchcap.log import printable
-
+    """Show the state of a run, even while it works in another terminal."""
     with closing(read_only(out)) as connection:
-        found = totals(connection)
+        counts = totals(connection)
     holder = Lock.holder(out)
     if json:
-        shown = {"running": holder, **msgspec.to_builtins(found)}
+        shown = {"running": holder, **msgspec.to_builtins(counts)}
         sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
-        return 0
-    if holder:
-        since = time.time() - holder.since
-        print(printable(f"running: process {holder.pid} on {holder.host}, for {since:.0f} s"))
     else:
-        print("not running" + ("; batchcap resume goes on" if found.pending else ""))
-    for provider, states in found.by_provider.items():
-        counts = ", ".join(f"{count:,} {state}" for state, count in states.items())
-        print(printable(f"{provider}: {counts}"))
-    print(f"{found.done:,} of {found.total:,} captions done")
-    for code, count in sorted(found.errors.items()):
-        print(printable(f"failed, {code}: {count:,}"))
+        print("\n".join(map(printable, _lines(counts, holder))))
     return 0
+
+
+def _lines(counts: Totals, holder: Holder | None) -> Iterator[str]:
+    if holder:
+        age = time.time() - holder.since
+        yield f"running: process {holder.pid} on {holder.host}, for {age:.0f} s"
+    else:
+        yield "not running" + ("; to continue: batchcap resume" if counts.pending else "")
+    for provider, states in counts.by_provider.items():
+        yield f"{provider}: " + ", ".join(f"{count:,} {state}" for state, count in states.items())
+    yield f"{counts.done:,} of {counts.total:,} captions done"
+    for code, count in sorted(counts.errors.items()):
+        yield f"failed, {code}: {count:,}"

@@ -1,4 +1,4 @@
-"""`batchcap verify`: every file against the ledger; mend what is wrong; a lost ledger anew."""
+"""`batchcap verify`: compare every file with the ledger, and repair what is wrong."""
 
 from __future__ import annotations
 
@@ -7,162 +7,143 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import msgspec
 from cyclopts import Parameter
 
-from batchcap.cli.options import ManifestOptions, Out, SandboxFlag, ScreenOptions, WorkOptions
-from batchcap.cli.run import STDIN
-from batchcap.errors import UsageError
+from batchcap.cli import log
+from batchcap.cli.manifests import open_manifests
+from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
+from batchcap.cli.parsing import DASH
+from batchcap.cli.runtime import command_line
+from batchcap.cli.session import Session
+from batchcap.ledger import Lock, connect, damaged, read_only, require, waiting
+from batchcap.settings import Settings
+from batchcap.text import printable
+from batchcap.verification import (
+    Fault,
+    Verdict,
+    check_files,
+    check_folder,
+    check_tasks,
+    remove_leftovers,
+)
 
-if TYPE_CHECKING:
-    from batchcap.settings import Settings
-    from batchcap.verification import Fault, Verdict
-
-_SHOWN = 20
+MAX_LISTED = 20
+"""Temporary and extra files that are listed by name."""
 
 
 def verify(
-    *manifests: Annotated[str, Parameter(help="Tells their tasks that the ledger lacks.")],
+    *manifests: Annotated[str, Parameter(help="Also report their tasks that the ledger lacks.")],
     out: Out = Path("captions"),
     sandbox: SandboxFlag = False,
     repair: Annotated[
-        bool, Parameter(negative="", help="Fetch again what is wrong; no job is created.")
+        bool, Parameter(negative="", help="Download again what is wrong; creates no job.")
     ] = False,
-    rebuild: Annotated[
-        bool,
-        Parameter(
-            negative="",
-            help="Make a lost ledger anew from manifest, files and provider; nothing is created.",
-        ),
-    ] = False,
-    reading: ManifestOptions = ManifestOptions(),  # noqa: B008  # frozen
-    work: WorkOptions = WorkOptions(),  # noqa: B008  # frozen
-    screen: ScreenOptions = ScreenOptions(),  # noqa: B008  # frozen
+    manifest_options: ManifestOptions = ManifestOptions(),  # noqa: B008  # frozen
+    run_options: RunOptions = RunOptions(),  # noqa: B008  # frozen
+    output_options: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
 ) -> int:
-    """Hash and parse every file, and compare it with the ledger.
-
-    Exit status 1 where something is wrong. With --repair, that of the fetching.
-    """
-    from batchcap import log
-    from batchcap.cli.rebuild import rebuilt
-
-    if repair and rebuild:
-        raise UsageError("--repair and --rebuild do not go together", hint="First --rebuild.")
-    settings = work.settings(out, sandbox=sandbox)
-    log.set_up(screen.verbose, screen.log_file)
-    if rebuild:
-        return rebuilt(manifests, settings, reading, screen, sandbox=sandbox)
-    check = _Check(manifests, settings, reading, screen, sandbox=sandbox)
-    return check.and_repair() if repair else check.only()
+    """Hash and parse every file, and compare it with the ledger."""
+    settings = run_options.settings(out, sandbox=sandbox)
+    log.set_up(output_options.verbose, output_options.log_file)
+    check = _Verification(manifests, settings, manifest_options, output_options, sandbox=sandbox)
+    return check.repair() if repair else check.run()
 
 
-class _Check:
-    """One verification, told as it goes."""
+class _Verification:
+    """One verification, which prints each problem as it is found."""
 
     def __init__(
         self,
         manifests: Sequence[str],
         settings: Settings,
-        reading: ManifestOptions,
-        screen: ScreenOptions,
+        manifest_options: ManifestOptions,
+        output_options: OutputOptions,
         *,
         sandbox: bool,
     ) -> None:
-        self._manifests, self._settings, self._reading = manifests, settings, reading
-        self._screen, self._sandbox = screen, sandbox
+        self._manifests, self._settings = manifests, settings
+        self._manifest_options, self._output_options = manifest_options, output_options
+        self._sandbox = sandbox
         self._out = settings.out
 
-    def only(self) -> int:
-        """Check, and leave everything as it is."""
-        from batchcap.ledger import Lock, read_only
-
+    def run(self) -> int:
+        """Check, and change nothing."""
         with closing(read_only(self._out)) as connection:
-            verdict = self._made(connection, repair=False)
+            verdict = self._check(connection, repair=False)
         if Lock.holder(self._out):
-            verdict.leftovers.clear()  # they are at work
-        self._mention(verdict)
-        if self._screen.json:
+            verdict.leftovers.clear()  # a run is writing them now
+        self._print_extra_files(verdict)
+        if self._output_options.json:
             self._print_json(verdict)
         else:
             print(f"{_counts(verdict)}. {self._next_step(verdict)}".rstrip())
         return 1 if verdict.kinds else 0
 
-    def and_repair(self) -> int:
-        """Check, then fetch what is wrong, and what an earlier repair did not come to."""
-        from batchcap.cli.session import Session
-        from batchcap.ledger import Lock, connect, require, waiting
-        from batchcap.verification import remove_leftovers
-
+    def repair(self) -> int:
+        """Check, then download what is wrong and what an earlier repair did not finish."""
         require(self._out)
         with Lock(self._out), closing(connect(self._out, create=False)) as connection:
-            verdict = self._made(connection, repair=True)
+            verdict = self._check(connection, repair=True)
             remove_leftovers(self._out, verdict)
-            self._mention(verdict, "removed")
+            self._print_extra_files(verdict, "removed")
             if waiting(connection, repairs=True):
                 print(f"{_counts(verdict)}.", file=sys.stderr)
                 session = Session(
-                    connection, self._settings, self._screen, sandbox=self._sandbox, repairs=True
+                    connection,
+                    self._settings,
+                    self._output_options,
+                    sandbox=self._sandbox,
+                    repairs=True,
                 )
                 return session.run() or (1 if verdict.kinds["unknown"] else 0)
-        if self._screen.json:
+        if self._output_options.json:
             self._print_json(verdict)
         else:
             print(f"{_counts(verdict)}.")
         return 1 if verdict.kinds else 0
 
-    def _made(self, connection: sqlite3.Connection, *, repair: bool) -> Verdict:
-        from batchcap.cli.run import sources
-        from batchcap.ledger import damaged
-        from batchcap.verification import Verdict, check_files, check_folder, check_tasks
-
+    def _check(self, connection: sqlite3.Connection, *, repair: bool) -> Verdict:
         verdict = Verdict()
+        skip_invalid = self._manifest_options.skip_invalid
         try:
-            for _, rows in sources(self._manifests, self._reading):
-                skip = self._reading.skip_invalid
-                check_tasks(connection, rows, verdict, self._tell, skip_invalid=skip)
-            check_files(connection, self._out, verdict, self._tell, repair=repair)
+            for _, rows in open_manifests(self._manifests, self._manifest_options):
+                check_tasks(connection, rows, verdict, self._print, skip_invalid=skip_invalid)
+            check_files(connection, self._out, verdict, self._print, repair=repair)
             check_folder(connection, self._out, verdict)
         except sqlite3.Error as error:
             raise damaged(self._out, error) from None
         return verdict
 
-    def _tell(self, fault: Fault) -> None:
-        print(fault, file=sys.stderr if self._screen.json else sys.stdout)
+    def _print(self, problem: Fault) -> None:
+        print(problem, file=sys.stderr if self._output_options.json else sys.stdout)
 
-    def _mention(self, verdict: Verdict, leftover: str = "leftover") -> None:
-        """What is no fault, on stderr."""
-        from batchcap.log import printable
-
-        if self._screen.quiet:
+    def _print_extra_files(self, verdict: Verdict, temp_file: str = "temporary file") -> None:
+        """List the files of no row on stderr: they are not an error."""
+        if self._output_options.quiet:
             return
-        for what, paths, count in (
-            (leftover, verdict.leftovers, len(verdict.leftovers)),
-            ("no row's", verdict.unowned, verdict.unowned_files),
+        for label, paths, count in (
+            (temp_file, verdict.leftovers, len(verdict.leftovers)),
+            ("extra file", verdict.unowned, verdict.unowned_files),
         ):
-            for path in paths[:_SHOWN]:
-                print(f"{what}: {printable(path)}", file=sys.stderr)
-            if count > _SHOWN:
-                print(f"{what}: ... and {count - _SHOWN:,} more", file=sys.stderr)
+            for path in paths[:MAX_LISTED]:
+                print(f"{label}: {printable(path)}", file=sys.stderr)
+            if count > MAX_LISTED:
+                print(f"{label}: ... and {count - MAX_LISTED:,} more", file=sys.stderr)
 
     def _next_step(self, verdict: Verdict) -> str:
-        from batchcap.cli.session import command
-
         if verdict.wrong or verdict.leftovers:
-            mend = command("verify", self._out, "--repair", sandbox=self._sandbox)
-            return (
-                f"{mend} {'fetches what is wrong' if verdict.wrong else 'removes the leftovers'}."
-            )
+            purpose = "download what is wrong" if verdict.wrong else "remove the temporary files"
+            repair = command_line("verify", self._out, "--repair", sandbox=self._sandbox)
+            return f"To {purpose}: {repair}"
         if verdict.kinds["unknown"]:
-            manifests = [name for name in self._manifests if name != STDIN]
-            return f"{command('run', self._out, *manifests, sandbox=self._sandbox)} gets those."
+            names = [name for name in self._manifests if name != DASH]
+            return f"To get those: {command_line('run', self._out, *names, sandbox=self._sandbox)}"
         return ""
 
     def _print_json(self, verdict: Verdict) -> None:
-        import msgspec
-
-        from batchcap.log import printable
-
         shown = {
             "checked": verdict.checked,
             "good": verdict.checked - verdict.wrong,
@@ -175,15 +156,15 @@ class _Check:
 
 
 def _counts(verdict: Verdict) -> str:
-    """`118 of 120 files are good: 1 missing, 1 sha256; 1 task not in the ledger`."""
+    """`118 of 120 files are good: 1 missing, 1 sha256; 1 not in the ledger`."""
     good = verdict.checked - verdict.wrong
     kinds = [(kind, count) for kind, count in verdict.kinds.items() if kind != "unknown"]
-    words = f"{good:,} of {verdict.checked:,} files are good"
-    words += ": " + ", ".join(f"{count:,} {kind}" for kind, count in kinds) if kinds else ""
-    for count, what in (
+    text = f"{good:,} of {verdict.checked:,} files are good"
+    text += ": " + ", ".join(f"{count:,} {kind}" for kind, count in kinds) if kinds else ""
+    for count, label in (
         (verdict.kinds["unknown"], "not in the ledger"),
-        (verdict.unowned_files, "of no row"),
-        (len(verdict.leftovers), "left over"),
+        (verdict.unowned_files, "extra"),
+        (len(verdict.leftovers), "temporary"),
     ):
-        words += f"; {count:,} {what}" if count else ""
-    return words
+        text += f"; {count:,} {label}" if count else ""
+    return text

@@ -176,7 +176,7 @@ def damaged(out: Path, error: sqlite3.Error) -> FatalError:
     return FatalError(
         f"the ledger {file(out)} cannot be used: {error}",
         hint="Make room on the disk or mend the permissions if that is the cause, then: "
-        "batchcap resume. A damaged ledger: batchcap verify --rebuild MANIFEST makes a new one.",
+        "batchcap resume. A damaged ledger: batchcap rebuild MANIFEST makes a new one.",
     )
 
 

@@ -23,7 +23,7 @@ def test_an_unchanged_manifest_is_not_read_and_the_results_are_left_alone(shell:
     written = inode(shell)
     again = shell.run("run", name, "--sandbox")
     assert again.returncode == 0
-    assert "0 new captions in the ledger; 1 unchanged manifest was not read\n" in again.stderr
+    assert "0 new captions in the ledger; skipped 1 unchanged manifest\n" in again.stderr
     assert again.stdout.startswith("2 of 2 captions")
     assert inode(shell) == written
 
@@ -32,20 +32,20 @@ def test_a_manifest_that_changed_or_is_read_in_another_way_is_read(shell: Shell)
     name = shell.manifest(ROWS)
     assert shell.run("run", name, "--sandbox").returncode == 0
     other = shell.run("run", name, "--sandbox", "--skip-invalid")
-    assert "0 new captions in the ledger, 2 known already\n" in other.stderr
+    assert "0 new captions in the ledger, 2 already there\n" in other.stderr
     shell.manifest(ROWS + "three\n")
     more = shell.run("run", name, "--sandbox")
-    assert "1 new captions in the ledger, 2 known already\n" in more.stderr
+    assert "1 new captions in the ledger, 2 already there\n" in more.stderr
     assert len(shell.results()) == 3
     moved = shell.run("run", name, "--sandbox", "--name", "{source_id}.vtt")
     assert moved.returncode == 2
     assert "with another path" in moved.stderr
     back = shell.run("run", name, "--sandbox")
-    assert "1 unchanged manifest was not read\n" in back.stderr
+    assert "skipped 1 unchanged manifest\n" in back.stderr
 
 
 def test_standard_input_is_always_read(shell: Shell) -> None:
-    for known in ("", ", 2 known already"):
+    for known in ("", ", 2 already there"):
         ran = shell.run("run", "-", "--sandbox", input=ROWS)
         assert f"captions in the ledger{known}\n" in ran.stderr
 
@@ -54,7 +54,7 @@ def test_invalid_rows_that_were_gone_past_stay_in_the_results(shell: Shell) -> N
     name = shell.manifest(ROWS + "v\a,\n")
     first = shell.run("run", name, "--sandbox", "--skip-invalid", "--json")
     again = shell.run("run", name, "--sandbox", "--skip-invalid", "--json")
-    assert "1 unchanged manifest was not read" in again.stderr
+    assert "skipped 1 unchanged manifest" in again.stderr
     assert [json.loads(ran.stdout)["invalid"] for ran in (first, again)] == [1, 1]
     refused = shell.run("run", name, "--sandbox")
     assert refused.returncode == 2

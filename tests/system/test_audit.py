@@ -38,8 +38,8 @@ def test_a_caption_paid_twice_is_found_and_only_by_asking(
     assert shell.run("run", shell.manifest(MANIFEST), "-q").returncode == 0
     once = shell.run("audit")
     assert once.returncode == 0, once.stderr
-    assert once.stdout.splitlines()[0] == "2 jobs paid for: 2 completed"
-    assert once.stdout.splitlines()[-1] == "2 captions, none of them paid twice."
+    assert once.stdout.splitlines()[0] == "2 paid jobs: 2 completed"
+    assert once.stdout.splitlines()[-1] == "2 captions, none of them paid for twice."
     create_by_hand(sandbox, "fr")
     assert shell.run("audit").returncode == 0, "no caption of this ledger"
     create_by_hand(sandbox, "ja")
@@ -56,7 +56,7 @@ def test_a_caption_paid_twice_is_found_and_only_by_asking(
     assert {job["job_id"] for job in found["jobs"]} < {job["job_id"] for job in after["creates"]}
     told = shell.run("audit").stdout.splitlines()
     assert told[0].startswith("paid twice: mux:film:ja: rjob_")
-    assert told[-1] == "2 captions, 1 of them paid twice."
+    assert told[-1] == "2 captions, 1 of them paid for twice."
 
 
 def test_without_a_key_nobody_can_be_asked(shell: Shell, sandbox: Mapping[str, str]) -> None:
@@ -72,4 +72,4 @@ def test_where_nothing_is_paid_nobody_is_asked(shell: Shell) -> None:
     assert shell.run("run", shell.manifest("video_translate_id\none\n"), "-q", "--sandbox")
     audited = shell.run("audit", "--sandbox")
     assert audited.returncode == 0, audited.stderr
-    assert audited.stdout.splitlines()[0] == "0 jobs paid for"
+    assert audited.stdout.splitlines()[0] == "0 paid jobs"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from batchcap.cli.app import COMMANDS
 from tests.system.conftest import Shell
 
 MIXED = "asset_id,to_language_code,from_language,video_translate_id,title\n" + "".join(
@@ -170,7 +173,7 @@ def test_a_report_is_csv_or_json(shell: Shell) -> None:
     name = shell.manifest("video_translate_id,note\none,=1+1\n")
     assert shell.run("run", name, "--sandbox").returncode == 0
     assert json.loads(shell.run("report").stdout)["totals"]["done"] == 1
-    assert shell.run("report", "--format", "csv", "--file", "r.csv").returncode == 0
+    assert shell.run("report", "--format", "csv", "-o", "r.csv").returncode == 0
     assert "'=1+1" in (shell.folder / "r.csv").read_text()
 
 
@@ -199,6 +202,17 @@ def test_usage_errors_are_no_tracebacks(shell: Shell) -> None:
         assert ran.returncode == 2, (arguments, ran.stderr)
         assert ran.stderr.startswith("error: ")
         assert "Traceback" not in ran.stderr
+
+
+def test_help_imports_no_command() -> None:
+    program = "import sys; from batchcap.cli import main; main(['--help']); print(*sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    modules = set(ran.stdout.split())
+    assert not modules & {"aiohttp", "batchcap.assembly", "batchcap.cli.run", "batchcap.manifest"}
+    for command in COMMANDS:
+        assert command in modules
 
 
 def test_robots_v1_is_refused_with_a_reason(shell: Shell) -> None:

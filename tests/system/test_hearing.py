@@ -264,7 +264,7 @@ def test_a_demo_that_was_killed_goes_on_by_the_same_command(shell: Shell) -> Non
     assert json.loads(ran.stdout)["done"] == 120
     audited = shell.run("audit", "--sandbox")
     assert audited.returncode == 0, audited.stdout
-    assert audited.stdout.splitlines()[-1] == "60 captions, none of them paid twice."
+    assert audited.stdout.splitlines()[-1] == "60 captions, none of them paid for twice."
 
 
 def test_one_ctrl_c_ends_it_in_time_whoever_hangs_on_its_endpoint(here: Shell) -> None:

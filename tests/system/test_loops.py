@@ -40,7 +40,7 @@ def test_a_run_ends_with_every_caption_on_disk(shell: Shell) -> None:
 @pytest.mark.usefixtures("sandbox")
 def test_ctrl_c_stops_in_order(shell: Shell, loop: str) -> None:
     process = shell.start("run", shell.manifest(STUCK), "--log-file", "run.log")
-    wait_for(shell.folder / "run.log", "at work")
+    wait_for(shell.folder / "run.log", ": started")
     if sys.platform == "linux":
         assert ("/uvloop/" in Path(f"/proc/{process.pid}/maps").read_text()) is (loop == "uvloop")
     process.send_signal(signal.SIGINT)

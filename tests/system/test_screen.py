@@ -38,7 +38,7 @@ def test_a_terminal_shows_progress_and_the_last_line(shell: Shell) -> None:
     name = shell.manifest("asset_id,to_language_code,from_language\n" + rows)
     status, seen = watch(shell, "run", name, "--sandbox")
     assert status == 0, seen
-    assert "at work" in seen
+    assert "active" in seen
     assert "/600" in seen
     assert seen.rstrip().endswith("(captions/results.jsonl).")
 
@@ -46,7 +46,7 @@ def test_a_terminal_shows_progress_and_the_last_line(shell: Shell) -> None:
 def test_ctrl_c_stops_in_order_and_says_how_to_go_on(shell: Shell) -> None:
     rows = "".join(f"film-{n},es;de,en\n" for n in range(500))
     name = shell.manifest("asset_id,to_language_code,from_language\n" + rows)
-    status, seen = watch(shell, "run", name, "--sandbox", interrupt_after="at work")
+    status, seen = watch(shell, "run", name, "--sandbox", interrupt_after="active")
     assert status == 128 + signal.SIGINT, seen
     assert "batchcap resume --sandbox goes on" in seen
     assert "Traceback" not in seen

@@ -1,4 +1,4 @@
-"""verify, --repair and --rebuild by the installed command, counted at the server."""
+"""`verify`, `verify --repair` and `rebuild` by the command, counted at the server."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_what_is_wrong_is_told_fetched_again_and_never_created(
     assert lines[2] == "mux:film-2:es  mux/film-2.es.vtt: the file is missing"
     assert lines[3].endswith("an HTML page, not WebVTT")
     assert lines[4].startswith("8 of 12 files are good: ")
-    assert lines[4].endswith("batchcap verify --repair fetches what is wrong.")
+    assert lines[4].endswith("To download what is wrong: batchcap verify --repair")
     assert "mine.txt" in told.stderr
     assert request_log(sandbox)["requests"] == before["requests"]
     repaired = shell.run("verify", "--repair", "--json", *LIFTED)
@@ -71,10 +71,9 @@ def test_tasks_that_the_ledger_lacks_are_told(shell: Shell) -> None:
     assert told.returncode == 1
     assert told.stdout.splitlines() == [
         "heygen:two  heygen/two.vtt: not in the ledger (more.csv:3)",
-        "1 of 1 files are good; 1 not in the ledger. batchcap run --sandbox more.csv gets those.",
+        "1 of 1 files are good; 1 not in the ledger. To get those: batchcap run --sandbox more.csv",
     ]
-    assert shell.run("verify", "--repair", "--rebuild", name).returncode == 2
-    assert shell.run("verify", "--rebuild").returncode == 2
+    assert shell.run("rebuild").returncode == 2
 
 
 def test_a_lost_ledger_is_made_anew_without_a_post(
@@ -87,12 +86,12 @@ def test_a_lost_ledger_is_made_anew_without_a_post(
     (folder / ".batchcap/ledger.sqlite").write_bytes(b"not a database" * 1000)
     refused = shell.run("resume")
     assert refused.returncode == 3
-    assert "verify --rebuild" in refused.stderr
+    assert "batchcap rebuild" in refused.stderr
     before = request_log(sandbox)
-    ran = shell.run("verify", "--rebuild", name, "--settle", "0", *LIFTED)
+    ran = shell.run("rebuild", name, "--settle", "0", *LIFTED)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines() == [
-        "10 of 12 captions are there, 8 jobs found, 2 pending. batchcap resume goes on."
+        "10 of 12 captions are complete, 8 jobs found, 2 pending. To continue: batchcap resume"
     ]
     assert (folder / ".batchcap/ledger.sqlite.bad-1").exists()
     after = request_log(sandbox)
@@ -112,11 +111,11 @@ def test_a_sandbox_ledger_is_rebuilt_from_the_sandboxs_own_jobs(shell: Shell) ->
     assert shell.run("run", name, "-q", "--sandbox").returncode == 0
     ledger = shell.folder / "captions/.batchcap/ledger.sqlite"
     whole = ledger.read_bytes()
-    other = shell.run("verify", "--rebuild", name, "--settle", "0")
+    other = shell.run("rebuild", name, "--settle", "0")
     assert other.returncode in {2, 3}, "the flag is missing"
     assert ledger.read_bytes() == whole
     ledger.unlink()
-    ran = shell.run("verify", "--rebuild", name, "--settle", "0", "--sandbox", "--json")
+    ran = shell.run("rebuild", name, "--settle", "0", "--sandbox", "--json")
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)
     assert (found["jobs"], found["done"], found["kept"]) == (2, 2, None)

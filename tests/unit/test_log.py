@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from batchcap.cli.log import LOG, logged, observers, set_up
 from batchcap.errors import UsageError
 from batchcap.events import (
     Event,
@@ -19,7 +20,6 @@ from batchcap.events import (
     Throttled,
     Warned,
 )
-from batchcap.log import LOG, logged, observers, set_up
 from batchcap.model import Failure, Outcome, RowState
 from tests.fakes import Recorder, row
 
@@ -44,7 +44,7 @@ def ended(state: RowState, failure: Failure | None = None) -> RowEnded:
     ("event", "words"),
     [
         (RequestSent("mux.read"), "DEBUG request: mux.read"),
-        (RowStarted(row()), "DEBUG row fake:source1:es: at work"),
+        (RowStarted(row()), "DEBUG row fake:source1:es: started"),
         (JobCreated(row(), "job-7"), "INFO row fake:source1:es: job job-7 created"),
         (ended(RowState.DONE), "INFO row fake:source1:es: done"),
         (

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 import pytest
 from rich.console import Console
 
+from batchcap.cli.progress import Progress
 from batchcap.events import RowEnded, RowStarted, Throttled, Warned
 from batchcap.ledger import Totals
 from batchcap.model import Failure, Outcome, RowState
-from batchcap.progress import Progress
 from batchcap.tally import Tally
 from tests.fakes import CAPTION, row
 
@@ -99,8 +99,8 @@ async def test_the_table_shows_each_provider_and_what_is_at_work() -> None:
     mux = next(line for line in text.splitlines() if line.startswith("mux"))
     heygen = next(line for line in text.splitlines() if line.startswith("heygen"))
     assert "600/2,000" in mux
-    assert "0 at work" in mux
-    assert "1 at work" in heygen
+    assert "0 active" in mux
+    assert "1 active" in heygen
 
 
 async def test_the_table_shows_failures_warnings_and_pauses() -> None:

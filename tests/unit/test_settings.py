@@ -10,16 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchcap.cli.parsing import parse_duration, parse_rate, parse_size, parse_windows
 from batchcap.errors import FatalError, UsageError
 from batchcap.settings import (
     DEFAULT_RATES,
     LIFTED,
     Secrets,
     Settings,
-    parse_duration,
-    parse_rate,
-    parse_size,
-    parse_windows,
     provider_settings,
     require,
     secrets,

@@ -1,7 +1,7 @@
-"""What happened, as lines for people: -v on stderr, --log-file into a file.
+"""Events as log lines: -v writes them to stderr, --log-file to a file.
 
-Messages are made without credentials and links; the formatter takes out whatever
-looks like one all the same, because a library's words may hold any.
+Messages are made without credentials and links. The formatter removes whatever looks like
+a signed link all the same, because the text of a library's error may hold one.
 """
 
 from __future__ import annotations
@@ -25,18 +25,19 @@ from batchcap.events import (
     WebhookRefused,
 )
 from batchcap.interfaces import Observer
+from batchcap.text import printable
 
 LOG = logging.getLogger("batchcap")
 
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*", re.IGNORECASE)
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
-LONG = 60.0
-"""Seconds of a pause that a person should know of."""
+LONG_PAUSE = 60.0
+"""Seconds from which a pause is worth a warning."""
 
 
 class _Redacting(logging.Formatter):
-    """Takes the signatures out of links, in tracebacks too; a message is one line."""
+    """Removes signatures from links, in tracebacks too, and makes a message one line."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
         return printable(super().formatMessage(record))
@@ -46,18 +47,17 @@ class _Redacting(logging.Formatter):
         return _QUERY.sub(r"\1?<signature>", "\n".join(map(printable, lines)))
 
 
-def printable(text: str) -> str:
-    """Text from anywhere as one line for a terminal: what is not printable is escaped."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def set_up(verbose: bool, log_file: Path | None) -> None:
-    """Log to stderr where `verbose`, and to a file where one is named."""
-    for old in LOG.handlers[:]:
-        LOG.removeHandler(old)
-        old.close()
+    """Log to stderr if `verbose`, and to `log_file` if there is one.
+
+    Replaces the handlers of an earlier call.
+
+    Raises:
+        UsageError: The file cannot be opened.
+    """
+    for handler in LOG.handlers[:]:
+        LOG.removeHandler(handler)
+        handler.close()
     LOG.propagate = False
     handlers: list[logging.Handler] = [logging.StreamHandler()] if verbose else []
     if log_file is not None:
@@ -73,7 +73,7 @@ def set_up(verbose: bool, log_file: Path | None) -> None:
 
 def logged(event: Event) -> None:
     """Log one event. An `Observer`."""
-    if LOG.isEnabledFor(logging.ERROR):  # somebody listens
+    if LOG.isEnabledFor(logging.ERROR):  # there is a handler
         if isinstance(event, RowStarted | JobCreated | RowEnded):
             _log_row(event)
         else:
@@ -83,7 +83,7 @@ def logged(event: Event) -> None:
 def _log_row(event: RowStarted | JobCreated | RowEnded) -> None:
     match event:
         case RowStarted(row=row):
-            LOG.debug("row %s: at work", row.key)
+            LOG.debug("row %s: started", row.key)
         case JobCreated(row=row, job_id=job_id):
             LOG.info("row %s: job %s created", row.key, job_id)
         case RowEnded(row=row, outcome=outcome) if outcome.failure is not None:
@@ -112,16 +112,16 @@ def _log_other(event: Event) -> None:
 
 
 def _level(seconds: float) -> int:
-    return logging.WARNING if seconds >= LONG else logging.DEBUG
+    return logging.WARNING if seconds >= LONG_PAUSE else logging.DEBUG
 
 
 def observers(*each: Observer) -> Observer:
-    """One observer that tells several, in order; the log, where it is written."""
+    """Return an observer that calls each of `each` in order, except an unused log."""
     if not LOG.isEnabledFor(logging.ERROR):
-        each = tuple(one for one in each if one is not logged)
+        each = tuple(observer for observer in each if observer is not logged)
 
-    def tell(event: Event) -> None:
-        for one in each:
-            one(event)
+    def notify(event: Event) -> None:
+        for observer in each:
+            observer(event)
 
-    return tell
+    return notify

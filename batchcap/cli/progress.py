@@ -1,7 +1,7 @@
-"""How it is going: a few rows on a terminal, a line now and then elsewhere.
+"""The progress display: a small table on a terminal, a line every few seconds elsewhere.
 
-Fed from counters, some times a second: a row an item would cost more than the
-items do.
+It reads counters a few times a second. One display row for each item would cost more CPU
+than the items.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from rich.table import Table
 from rich.text import Text
 
 from batchcap.ledger import Totals
-from batchcap.log import printable
 from batchcap.model import RowState
 from batchcap.report import duration, size
 from batchcap.tally import Tally
+from batchcap.text import printable
 
-_REFRESH = 0.2
-_LINE_EVERY = 5.0
-_PROVIDERS_SHOWN = 5
+REFRESH_INTERVAL = 0.2  # seconds between two updates of the table
+LINE_INTERVAL = 5.0  # seconds between two lines if there is no terminal
+MAX_PROVIDERS = 5  # rows of the table
 
 
 class Progress:
-    """Draws a run on stderr. `before` are the totals at its start."""
+    """Shows a run on stderr. `before` holds the ledger's totals at its start."""
 
     def __init__(self, tally: Tally, before: Totals, console: Console) -> None:
         self._tally, self._before, self._console = tally, before, console
 
     @asynccontextmanager
     async def shown(self) -> AsyncIterator[None]:
-        """Draw for as long as the block runs."""
+        """Show the progress until the block ends."""
         self._started = anyio.current_time()
         async with anyio.create_task_group() as group:
             group.start_soon(self._live if self._console.is_terminal else self._lines)
@@ -48,31 +48,31 @@ class Progress:
     async def _live(self) -> None:
         with Live(self.table(), console=self._console, auto_refresh=False, transient=True) as live:
             while True:
-                await anyio.sleep(_REFRESH)
+                await anyio.sleep(REFRESH_INTERVAL)
                 live.update(self.table(), refresh=True)
 
     async def _lines(self) -> None:
         while True:
-            await anyio.sleep(_LINE_EVERY)
-            print(self.line(), file=sys.stderr, flush=True)  # noqa: T201  # progress is for stderr
+            await anyio.sleep(LINE_INTERVAL)
+            print(self.line(), file=sys.stderr, flush=True)  # progress is for stderr
 
     def line(self) -> str:
-        """One line of talk."""
+        """Return the progress as one line."""
         parts = [f"{done:,}/{total:,} {name}" for name, done, total in self._counts()]
         failed = self._failed()
         parts += [f"{failed:,} failed"] if failed else []
         return f"{duration(self._elapsed())}: {', '.join(parts)}; {self._speed()}{self._pause()}"
 
     def table(self) -> Table:
-        """At most eight rows, whatever the manifest's size."""
+        """Return the progress as a table of at most eight rows."""
         table = Table.grid(padding=(0, 2))
-        for name, done, total in self._counts()[:_PROVIDERS_SHOWN]:
-            working = self._tally.working[name]
+        for name, done, total in self._counts()[:MAX_PROVIDERS]:
+            active = self._tally.working[name]
             table.add_row(
                 Text(name, style="bold"),
                 ProgressBar(total=max(total, 1), completed=done, width=30),
                 f"{done:,}/{total:,}",
-                f"{working:,} at work",
+                f"{active:,} active",
             )
         table.add_row("", self._speed(), "", Text(self._pause().lstrip("; "), style="yellow"))
         if failed := self._failed():
@@ -102,8 +102,8 @@ class Progress:
         elapsed = max(self._elapsed(), 0.1)
         done = sum(self._tally.ended.values())
         left = self._before.pending - done
-        words = f"{done / elapsed:.1f}/s, {size(self._tally.bytes)}"
-        return words + (f", {duration(left * elapsed / done)} left" if done and left > 0 else "")
+        text = f"{done / elapsed:.1f}/s, {size(self._tally.bytes)}"
+        return text + (f", {duration(left * elapsed / done)} left" if done and left > 0 else "")
 
     def _pause(self) -> str:
         now = anyio.current_time()

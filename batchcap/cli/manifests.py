@@ -1,0 +1,45 @@
+"""The manifests that a command names, as rows for the ledger."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from batchcap import manifest
+from batchcap.cli.options import ManifestOptions
+from batchcap.cli.parsing import DASH
+from batchcap.model import InvalidRow, Row
+
+
+def open_manifests(
+    names: Sequence[str], options: ManifestOptions
+) -> list[tuple[str, Iterator[Row | InvalidRow]]]:
+    """Return each manifest's printable name with its rows, which are read as they are used."""
+    parsed = manifest_options(options)
+    paths = map(manifest_path, names)
+    return [(manifest.printable(path), manifest.read(path, parsed)) for path in paths]
+
+
+def fingerprints(names: Sequence[str], options: ManifestOptions) -> list[str | None]:
+    """Return a value for each manifest that changes with it and the options that affect its rows.
+
+    None for standard input, which cannot be compared.
+    """
+    parsed = manifest_options(options)
+    hashes = [manifest.fingerprint(manifest_path(name), parsed) for name in names]
+    return [value and f"{value} {options.skip_invalid}" for value in hashes]
+
+
+def manifest_path(name: str) -> str:
+    """Return the name as `manifest` knows it."""
+    return manifest.STDIN if name == DASH else name
+
+
+def manifest_options(options: ManifestOptions) -> manifest.ManifestOptions:
+    """Return the options as `manifest` knows them."""
+    return manifest.ManifestOptions(
+        to=tuple(re.split(r"[;,\s]+", options.to)) if options.to else (),
+        from_language=options.from_ or None,
+        name=options.name,
+        encoding=options.encoding,
+    )

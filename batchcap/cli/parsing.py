@@ -1,0 +1,91 @@
+"""Values of options: rates, durations, sizes and windows."""
+
+from __future__ import annotations
+
+import re
+
+from batchcap.errors import UsageError
+from batchcap.settings import DEFAULT_RATES, DEFAULT_WINDOWS
+
+DASH = "<->"
+"""Replaces the argument "-" before parsing, because cyclopts would take it for an option."""
+
+_MAX_VALUE = 1e15  # above every sensible number of seconds, bytes or requests
+_SECONDS = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {
+    "": 1,
+    "b": 1,
+    "kb": 1000,
+    "mb": 1000**2,
+    "gb": 1000**3,
+    "kib": 1024,
+    "mib": 1024**2,
+    "gib": 1024**3,
+}
+
+
+def parse_rate(text: str) -> tuple[str, float | None]:
+    """Parse `BUCKET=N/s`, `N/min` or `none` into the bucket and its requests per second.
+
+    Raises:
+        UsageError: The bucket or the rate is not valid.
+    """
+    bucket, _, value = text.partition("=")
+    if bucket not in DEFAULT_RATES:
+        raise UsageError(
+            f"--rate: unknown bucket {bucket!r}", hint=f"Known: {', '.join(DEFAULT_RATES)}"
+        )
+    if value == "none":
+        return bucket, None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)/(s|min|h)", value)
+    if match is None or not 0 < float(match[1]) < _MAX_VALUE:
+        raise UsageError(
+            f"--rate: invalid rate {value!r}",
+            hint=f"Like this: --rate {bucket}=5/s, 90/min or none",
+        )
+    return bucket, float(match[1]) / _SECONDS[match[2]]
+
+
+def parse_duration(option: str, text: str) -> float:
+    """Parse `90`, `90s`, `5m`, `2h`, `1h30m` or `1d` into seconds.
+
+    Raises:
+        UsageError: The text is not a duration; the message names `option`.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)(s|min|m|h|d|$)", text)
+    seconds = sum(float(number) * _SECONDS[unit or "s"] for number, unit in parts)
+    lacks_unit = len(parts) > 1 and not parts[-1][1]
+    is_complete = "".join(number + unit for number, unit in parts) == text
+    if not parts or lacks_unit or not is_complete or seconds >= _MAX_VALUE:
+        raise UsageError(
+            f"{option}: invalid duration {text!r}", hint="Like this: 90s, 5m, 2h, 1h30m"
+        )
+    return seconds
+
+
+def parse_size(option: str, text: str) -> int:
+    """Parse `64MB`, `512KiB` or `1000` into bytes.
+
+    Raises:
+        UsageError: The text is not a size; the message names `option`.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
+    size = float(match[1]) * _BYTES.get(match[2], 0) if match else 0.0
+    if not 1 <= size < _MAX_VALUE:
+        raise UsageError(f"{option}: invalid size {text!r}", hint="Like this: 64MB, 512KiB")
+    return int(size)
+
+
+def parse_windows(texts: list[str]) -> dict[str, int]:
+    """Parse each `mux=N` of --max-jobs; a provider that is not named keeps its default.
+
+    Raises:
+        UsageError: A text is not of this form.
+    """
+    windows = dict(DEFAULT_WINDOWS)
+    for text in texts:
+        provider, _, number = text.partition("=")
+        if provider != "mux" or not re.fullmatch(r"[1-9][0-9]{0,8}", number):
+            raise UsageError(f"--max-jobs: invalid {text!r}", hint="Like this: --max-jobs mux=500")
+        windows[provider] = int(number)
+    return windows
