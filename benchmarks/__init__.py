@@ -1,12 +1,13 @@
-"""What batchcap costs, measured; README.md says how to read it.
+"""What batchcap costs beside other ways of doing the same work; README.md explains the tables.
 
-`compare`, `download`, `scale`, `regress`   the commands, on the real clock
-`simulate`, `webhooks`                      the commands on virtual time
-`contenders/`                               who is measured: an explicit table, one file each
-`yardstick`                                 the same work by hand, the one to be compared with
-`server`, `texts`, `serving`                what they all ask, and what it serves
-`workload`                                  the work of a run, and whether it was done
-`rounds`, `measuring`                       every contender in turns; what a command cost
-`table`, `plot`, `publishing`, `machine`    what is told of it
-`options`, `screening`, `revisions`         what to run, who can, and which batchcap
+`simulate`, `webhooks`       requests and time under the providers' limits, on virtual time
+`network`, `cpu`, `million`  real runs of the command against a server on loopback
+`regress`                    one revision against another
+`competitors/`               the programs that are compared
+`server/`                    both providers and their file hosts, as lean as Python gets
+`workload`, `caption_text`   the work of one run, and how it is checked
+`runner`, `measurement`      runs the competitors in turns; what one command cost
+`result`, `bars`             what was measured, and the limits it is held to
+`reporting`, `table`         the Markdown tables, also inside README.md
+`options`, `machine`, `revisions`  the command line, the machine, and which batchcap
 """

@@ -1,56 +1,67 @@
-"""`python -m benchmarks COMMAND`: what batchcap costs, beside what others would.
+"""Measure what batchcap costs, beside other ways of doing the same work.
 
-compare   whole items, from the manifest to the files
-download  files alone
-scale     how it grows: items, requests in flight, sizes
-regress   one revision against another
-million   a million rows: the first request, memory, the loop, the same command again
-simulate  quota and makespan, on virtual time
+Without a command, all tables of benchmarks/README.md are measured, one after the other.
+
+simulate  requests and makespan at the documented limits, on virtual time
 webhooks  webhooks beside polling, on virtual time
+network   whole items over TLS with a round trip of 100 ms: wall time
+cpu       whole items on loopback: CPU, memory and requests of each
+million   a manifest of a million rows: the first request, memory, the same command again
+regress   one revision against another; no table of the README
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from importlib import import_module
 
-from benchmarks import compare, download, million, regress, scale
+from benchmarks.options import add_output
+from benchmarks.reporting import publish
+from benchmarks.workload import NotDoneError
 
-_COMMANDS = {
-    "compare": compare,
-    "download": download,
-    "scale": scale,
-    "regress": regress,
-    "million": million,
-}
-_VIRTUAL = ("simulate", "webhooks")
+TABLES = ("simulate", "webhooks", "network", "cpu", "million")
+COMMANDS = (*TABLES, "regress")
 
 
 def main(argv: list[str]) -> int:
-    """Run one command; its exit status."""
-    if argv and argv[0] in _VIRTUAL:  # batchcap itself is imported there, and nowhere else
-        return int(import_module(f"benchmarks.{argv[0]}").main(argv[1:]))
-    given = _parser().parse_args(argv)
-    try:
-        return int(_COMMANDS[given.command].main(given))
-    except LookupError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-
-
-def _parser() -> argparse.ArgumentParser:
+    """Run one command, or all tables. Return the exit status: 1 if a bar was missed."""
+    if argv and argv[0] in COMMANDS:
+        return _run(argv[0], argv[1:])
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, module in _COMMANDS.items():
-        module.add_options(commands.add_parser(name, description=module.__doc__))
-    for name in _VIRTUAL:
-        commands.add_parser(name, add_help=False)
-    return parser
+    parser.add_argument("command", nargs="?", choices=COMMANDS, help="all tables if left out")
+    add_output(parser)
+    parser.parse_args(argv)
+    return max(_run_apart(name, argv) for name in TABLES)
+
+
+def _run(name: str, argv: list[str]) -> int:
+    module = import_module(f"benchmarks.{name}")  # the others would add to this process's memory
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_output(parser)
+    module.add_options(parser)
+    options = parser.parse_args(argv)
+    try:
+        report = module.measure(options)
+        publish(report, options.out, update_readme=options.update_readme)
+    except (LookupError, NotDoneError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return int(report.failed)
+
+
+def _run_apart(name: str, argv: list[str]) -> int:
+    """Run a table in its own process: no peak below this process's memory can be measured."""
+    return subprocess.run([sys.executable, "-m", "benchmarks", name, *argv], check=False).returncode
 
 
 if __name__ == "__main__":

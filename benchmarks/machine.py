@@ -1,4 +1,4 @@
-"""Where and when something was measured; a figure without it says nothing."""
+"""Describes where, when and on which revision something was measured."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks import revisions
 
-def described(folder: Path) -> str:
-    """Date, processor, cores, load, system, Python, file system of `folder`, in one line."""
-    now = datetime.now(UTC)
-    return ", ".join(
-        [
-            f"{now:%Y-%m-%d %H:%M} UTC",
-            f"{os.cpu_count()} cores of {_processor()}",
-            f"load {os.getloadavg()[0]:.1f} at the start",
-            f"{platform.system()} {platform.release()}",
-            f"Python {platform.python_version()}",
-            f"files on {file_system(folder)}",
-        ]
-    )
+
+def describe(folder: Path | None = None) -> str:
+    """Date, revision, processor, load, system, Python and, if given, `folder`'s file system."""
+    parts = [
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        f"revision {revisions.current()}",
+        f"{os.cpu_count()} cores of {_processor()}",
+        f"load {os.getloadavg()[0]:.1f} at the start",
+        f"{platform.system()} {platform.release()}",
+        f"Python {platform.python_version()}",
+    ]
+    return ", ".join([*parts, f"files on {file_system(folder)}"] if folder else parts)
 
 
 def file_system(folder: Path) -> str:
-    """The type of the file system that a folder is on, where `df` tells it."""
+    """The type of a folder's file system, "unknown" if `df` does not know it."""
     command = ["df", "--output=fstype", str(folder)]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    return found.stdout.rpartition("Type")[2].strip() or "unknown"
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    return answer.stdout.rpartition("Type")[2].strip() or "unknown"
 
 
 def _processor() -> str:
-    """The model's name, where the system tells it."""
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.exists() else []
+    """The processor's model, or its architecture if the system does not name the model."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()

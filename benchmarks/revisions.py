@@ -1,7 +1,7 @@
-"""batchcap as it was at some revision, in a folder of its own.
+"""batchcap as of a git revision, unpacked into a folder.
 
-`git archive` leaves nothing behind in the repository, even where it is killed; a
-worktree would stay registered there.
+`git archive` leaves nothing behind in the repository, even if it is killed; a worktree
+would stay registered there.
 """
 
 from __future__ import annotations
@@ -11,16 +11,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.serving import ROOT
-
+ROOT = Path(__file__).parent.parent
 WORKING_TREE = "."
 
 
-def unpacked(revision: str, folder: Path) -> Path:
-    """The tree of a revision, unpacked into `folder`; "." is the working tree as it is.
+def current() -> str:
+    """The short hash of the working tree, with "-dirty" if it was changed since."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or "unknown"
 
-    Raises `LookupError` where git does not know it, or where Python would import
-    batchcap from somewhere else.
+
+def unpack(revision: str, folder: Path) -> Path:
+    """Unpack a revision into `folder` and return its path; "." is the working tree as it is.
+
+    Raises:
+        LookupError: Git does not know the revision, or Python would import batchcap
+            from another place.
     """
     if revision == WORKING_TREE:
         return ROOT
@@ -31,14 +38,14 @@ def unpacked(revision: str, folder: Path) -> Path:
         raise LookupError(f"{revision}: {archive.stderr.decode().strip()}")
     folder.mkdir(parents=True)
     subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
-    if folder not in _imported(folder).parents:
-        raise LookupError(f"{revision}: Python imports batchcap from {_imported(folder)}")
+    if folder not in _imported_from(folder).parents:
+        raise LookupError(f"{revision}: Python imports batchcap from {_imported_from(folder)}")
     return folder
 
 
-def _imported(tree: Path) -> Path:
-    """Where a contender that runs in `tree` gets batchcap from."""
-    asked = subprocess.run(
+def _imported_from(tree: Path) -> Path:
+    """The file from which a competitor that runs in `tree` imports batchcap."""
+    answer = subprocess.run(
         [sys.executable, "-c", "import batchcap; print(batchcap.__file__)"],
         cwd=tree,
         env={**os.environ, "PYTHONPATH": str(tree)},
@@ -46,4 +53,4 @@ def _imported(tree: Path) -> Path:
         text=True,
         check=True,
     )
-    return Path(asked.stdout.strip())
+    return Path(answer.stdout.strip())

@@ -1,16 +1,19 @@
 """Webhooks beside polling, on virtual time: requests a caption, and how late a caption is.
 
-The real engine, receiver and sandbox talk over loopback in one loop whose clock jumps.
-Late is the time from "completed at the provider" to "file on disk, and the ledger knows".
+Engine, receiver and sandbox are the real ones, over loopback, in one loop whose clock
+jumps. A caption is late by the time from "completed at the provider" to "file on disk,
+and the ledger knows".
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from batchcap import assembly
@@ -21,91 +24,143 @@ from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.settings import DEFAULT_RATES, Listening, Settings
 from batchcap.tally import Tally
 from batchcap.virtual import VirtualLoop
+from benchmarks import bars, machine, table
+from benchmarks.bars import Bar
+from benchmarks.reporting import Report
+from benchmarks.workload import NotDoneError
 
 _EPOCH = 1_790_000_000.0
+_RUNS = {
+    "polling": None,
+    "webhooks, none lost": 0.0,
+    "webhooks, 10 % lost": 0.1,
+    "webhooks, all lost": 1.0,
+}
+"""The share of events that are lost; None is without webhooks."""
 
 
+@dataclass(frozen=True)
 class Outcome:
-    """One run: API requests, events, and how late each caption was, in seconds and sorted."""
+    """One run: API requests a caption, events received, and sorted delays in seconds."""
+
+    requests: float
+    events: int
+    late: Sequence[float]
+
+    def late_at(self, share: float) -> float:
+        """The delay that this share of the captions did not exceed."""
+        return self.late[int(share * (len(self.late) - 1))]
+
+
+class _Recorder:
+    """An observer that counts, and notes when each job's caption was saved."""
 
     def __init__(self) -> None:
         self.tally = Tally()
-        self.finished: dict[str, float] = {}
-        self.late: list[float] = []
+        self.finished_at: dict[str, float] = {}
 
     def __call__(self, event: Event) -> None:
-        """Count one event. An `Observer`."""
         self.tally(event)
         if isinstance(event, RowEnded) and event.outcome.job is not None:
-            self.finished[event.outcome.job.id or ""] = event.outcome.finished_at
+            self.finished_at[event.outcome.job.id or ""] = event.outcome.finished_at
 
-    def requests(self) -> int:
-        """Requests of the API; files are not counted."""
+    def api_requests(self) -> int:
         return sum(n for bucket, n in self.tally.requests.items() if bucket != "downloads")
 
 
-async def run(rows: int, lost: float | None, given: argparse.Namespace) -> Outcome:
-    """Rows of Mux at documented limits; `lost` None polls, else is the share of lost events."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `webhooks`."""
+    parser.add_argument("--rows", type=int, default=1000, help="(%(default)s)")
+
+
+def measure(options: argparse.Namespace) -> Report:
+    """Run with and without webhooks.
+
+    Raises:
+        NotDoneError: A run did not save all captions.
+    """
+    about = machine.describe()
+    outcomes: dict[str, Outcome] = {}
+    for name, lost in _RUNS.items():
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            outcomes[name] = runner.run(run(options.rows, lost))
+        print(f"{name}: done", file=sys.stderr)
+        if len(outcomes[name].late) != options.rows:
+            raise NotDoneError(f"{name}: {len(outcomes[name].late)} of {options.rows} captions")
+    held = judge(outcomes)
+    title = f"**{options.rows:,} Mux captions at the documented limits, on virtual time**"
+    text = "\n\n".join([about, title, as_table(outcomes), bars.markdown(held)])
+    record = {name: [one.requests, one.events, one.late] for name, one in outcomes.items()}
+    return Report("webhooks", text, record, any(bar.missed for bar in held))
+
+
+def judge(outcomes: Mapping[str, Outcome]) -> list[Bar]:
+    """Hold batchcap to what webhooks have to save."""
+    none_lost, some_lost = outcomes["webhooks, none lost"], outcomes["webhooks, 10 % lost"]
+    return [
+        Bar("none lost: requests a caption", none_lost.requests, 1.15),
+        Bar("10 % lost: late, p99", some_lost.late_at(0.99), 60.0, unit=" s"),
+    ]
+
+
+def as_table(outcomes: Mapping[str, Outcome]) -> str:
+    """A row for each run."""
+    rows = [
+        [
+            name,
+            f"{outcome.requests:.3f}",
+            f"{outcome.late_at(0.5):.1f}",
+            f"{outcome.late_at(0.99):.1f}",
+            f"{outcome.events:,}",
+        ]
+        for name, outcome in outcomes.items()
+    ]
+    return table.markdown(["", "requests a caption", "late p50 s", "p99 s", "events"], rows)
+
+
+async def run(rows: int, lost: float | None) -> Outcome:
+    """Run Mux rows in the sandbox at documented limits."""
     options = SandboxOptions.documented(
         epoch=_EPOCH + _clock(),
-        job_seconds=given.median,
-        job_sigma=given.sigma,
-        job_seconds_max=given.longest,
+        job_seconds=180.0,
+        job_sigma=0.75,
+        job_seconds_max=1800.0,
         caption_bytes=2000,
         faults={"webhook_lost": lost} if lost else {},
     )
-    outcome = Outcome()
+    recorder = _Recorder()
     async with Sandbox(options) as sandbox:
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            closing(connect(Path(folder), create=True)) as ledger,
-        ):
-            wanted = [_row(number) for number in range(rows)]
-            take_in(ledger, [("rows", wanted)], skip_invalid=False)
-
-            async def announce(endpoints: Mapping[str, str]) -> None:
-                sandbox.change(mux_webhook_url=endpoints["mux"])
-
-            settings = Settings(
-                out=Path(folder),
-                rates=DEFAULT_RATES,
-                listening=None if lost is None else Listening("127.0.0.1", 0),
-            )
-            await assembly.work(
-                settings,
-                ledger,
-                sandbox.environment(),
-                outcome,
-                sandbox=True,
-                now=_now,
-                threads=False,
-                announce=announce,
-            )
-        made = sandbox.request_log.document(_now())["creates"]
-        ended = {job["job_id"]: job["ended"] for job in made}
-    outcome.late = sorted(at - ended[job_id] for job_id, at in outcome.finished.items())
-    return outcome
+        with tempfile.TemporaryDirectory() as folder:
+            await _run_batchcap(sandbox, Path(folder), rows, recorder, listen=lost is not None)
+        jobs = sandbox.request_log.document(_now())["creates"]
+    ended_at = {job["job_id"]: job["ended"] for job in jobs}
+    late = sorted(at - ended_at[job_id] for job_id, at in recorder.finished_at.items())
+    return Outcome(recorder.api_requests() / rows, recorder.tally.webhooks["mux"], late)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks webhooks", description=__doc__)
-    parser.add_argument("--rows", type=int, default=1000)
-    parser.add_argument("--median", type=float, default=180.0, help="seconds that a job takes")
-    parser.add_argument("--sigma", type=float, default=0.75)
-    parser.add_argument("--longest", type=float, default=1800.0)
-    given = parser.parse_args(argv)
-    print("| | requests a caption | p50 s | p99 s | events |\n| --- | --: | --: | --: | --: |")
-    for lost in (None, 0.0, 0.1, 1.0):
-        name = "polling" if lost is None else f"webhooks, {lost:.0%} lost"
-        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            one = runner.run(run(given.rows, lost, given))
-        if len(one.late) != given.rows:
-            raise SystemExit(f"{name}: {len(one.late)} of {given.rows} captions")
-        p50, p99 = (one.late[int(share * (len(one.late) - 1))] for share in (0.5, 0.99))
-        cells = f"{one.requests() / given.rows:.3f} | {p50:.1f} | {p99:.1f}"
-        print(f"| {name} | {cells} | {one.tally.webhooks['mux']:,} |", flush=True)
-    return 0
+async def _run_batchcap(
+    sandbox: Sandbox, folder: Path, rows: int, recorder: _Recorder, *, listen: bool
+) -> None:
+    async def register(endpoints: Mapping[str, str]) -> None:
+        sandbox.change(mux_webhook_url=endpoints["mux"])
+
+    settings = Settings(
+        out=folder,
+        rates=DEFAULT_RATES,
+        listening=Listening("127.0.0.1", 0) if listen else None,
+    )
+    with closing(connect(folder, create=True)) as ledger:
+        take_in(ledger, [("rows", [_row(number) for number in range(rows)])], skip_invalid=False)
+        await assembly.work(
+            settings,
+            ledger,
+            sandbox.environment(),
+            recorder,
+            sandbox=True,
+            now=_now,
+            threads=False,
+            announce=register,
+        )
 
 
 def _row(number: int) -> Row:

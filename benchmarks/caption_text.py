@@ -1,4 +1,4 @@
-"""What the server serves: WebVTT of exact size, a pure function of its name.
+"""The captions that the server serves: WebVTT of exact size, a pure function of the name.
 
 So any file can be checked by its hash, without asking the server.
 """
@@ -9,14 +9,11 @@ import hashlib
 from functools import lru_cache
 from itertools import count
 
-FILES = "/files"
-"""Where the server has them: `/files/NAME.vtt`, whatever the query."""
+MIN_SIZE = 256
+"""Bytes of the smallest caption that can be made."""
 
-SMALLEST = 256
-"""Bytes of the smallest text that can be made."""
-
-_NAME = 72
-"""Every first cue is padded to this, so that what follows is the same for all names."""
+_NAME_WIDTH = 72
+"""Characters of every first cue, so that all that follows is the same for every name."""
 
 _LINES = (
     "Welcome back, and thank you for joining us.",
@@ -30,40 +27,36 @@ _LINES = (
 
 
 def caption(name: str, size: int) -> tuple[bytes, bytes]:
-    """The text of a name in two pieces, `size` bytes together; the second is shared by all.
+    """The caption of a name in two pieces, `size` bytes together; all names share the second.
 
-    A name is at most 72 bytes; `size` at least `SMALLEST`.
+    A name has at most 72 bytes; `size` is at least `MIN_SIZE`.
     """
-    opening = _opening(name)
-    return opening, _rest(size - len(opening))
+    first_cue = f"WEBVTT\n\n1\n{_timing(0)}\n{name.ljust(_NAME_WIDTH)}\n\n".encode()
+    return first_cue, _other_cues(size - len(first_cue))
 
 
 def digest(name: str, size: int) -> str:
-    """The SHA-256 of a name's text, in hex."""
+    """The SHA-256 of a name's caption, in hex."""
     return hashlib.sha256(b"".join(caption(name, size))).hexdigest()
 
 
-def _opening(name: str) -> bytes:
-    return f"WEBVTT\n\n1\n{_span(0)}\n{name.ljust(_NAME)}\n\n".encode()
-
-
 @lru_cache
-def _rest(size: int) -> bytes:
-    """Cues about every 84 bytes; the last one is drawn out to the exact size."""
+def _other_cues(size: int) -> bytes:
+    """Cues of about 84 bytes each; the last one is padded to the exact size."""
     cues = bytearray()
     for number in count(1):
-        cue = f"{number + 1}\n{_span(number)}\n{_LINES[number % len(_LINES)]}".encode()
+        cue = f"{number + 1}\n{_timing(number)}\n{_LINES[number % len(_LINES)]}".encode()
         if len(cues) + len(cue) + 3 > size:
             break
         cues += b"\n\n" * (number > 1) + cue
     return bytes(cues.ljust(size - 1, b".") + b"\n")
 
 
-def _span(number: int) -> str:
-    return f"{_stamp(number * 2500)} --> {_stamp(number * 2500 + 2300)}"
+def _timing(number: int) -> str:
+    return f"{_timestamp(number * 2500)} --> {_timestamp(number * 2500 + 2300)}"
 
 
-def _stamp(milliseconds: int) -> str:
+def _timestamp(milliseconds: int) -> str:
     seconds, rest = divmod(milliseconds, 1000)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)

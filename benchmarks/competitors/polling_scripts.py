@@ -1,0 +1,145 @@
+"""Two other ways of polling, on virtual time, against the same provider in memory.
+
+The provider counts the requests and refuses those that are above the limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import orjson
+
+from batchcap.rehearsal import Course, Forecast
+from batchcap.virtual import VirtualLoop
+
+_POLL_INTERVAL = 5.0  # seconds; of the paced one
+_SCRIPT_INTERVAL = 10.0  # seconds; of the plain script
+_WORKERS = 64
+_MAX_OPEN_JOBS = 1000
+_CREATE, _JOB = "/robots/v0/jobs/translate-captions", "/robots/v0/jobs/translate-captions/rjob_"
+
+
+class Attempt:
+    """One run: sends the requests, and notes how long each caption waited for its download."""
+
+    def __init__(self, course: Course) -> None:
+        self.course, self.world = course, course.world()
+        self.ids = [f"row-{number}" for number in range(course.rows)]
+        self.waits: list[float] = []
+        self.last = 0.0
+
+    async def request(
+        self, method: str, path: str, source_id: str = ""
+    ) -> tuple[int, dict[str, str]]:
+        """Send one request; return the status and `data` after the course's latency."""
+        await asyncio.sleep(self.course.latency / 2)
+        body = {"parameters": {"asset_id": source_id}}
+        status, answer = self.world.answer(method, path, body)
+        await asyncio.sleep(self.course.latency / 2)
+        return status, orjson.loads(answer).get("data", {})
+
+    async def download(self, source_id: str) -> None:
+        """Fetch the file, which no quota limits."""
+        await asyncio.sleep(self.course.latency)
+        self.last = _clock()
+        self.waits.append(self.last - self.world.ended_at(source_id))
+
+    def forecast(self, started: float) -> Forecast:
+        """The figures of the whole run."""
+        arrived = {"mux.write": self.world.writes, "mux.read": self.world.reads}
+        return Forecast(
+            makespan=self.last - started,
+            lower_bound=self.course.lower_bound(),
+            done=len(self.waits),
+            requests={name: one.count + one.refused for name, one in arrived.items()},
+            worst_second={name: one.worst_second for name, one in arrived.items()},
+            throttled=sum(one.refused for one in arrived.values()),
+            waits=sorted(self.waits),
+        )
+
+
+async def poll_each_job(attempt: Attempt) -> None:
+    """Poll each open job by itself every 5 s, paced within the limits, as Airbyte's CDK does."""
+    write, read = _Pace(attempt.course.rates["mux.write"]), _Pace(attempt.course.rates["mux.read"])
+    open_jobs: list[str] = []
+    created = asyncio.Event()
+
+    async def create_all() -> None:
+        for source_id in attempt.ids:
+            while len(open_jobs) >= _MAX_OPEN_JOBS:  # noqa: ASYNC110  # as such code is written
+                await asyncio.sleep(1)
+            await write.wait()
+            await attempt.request("POST", _CREATE, source_id)
+            open_jobs.append(source_id)
+        created.set()
+
+    async def poll(source_id: str) -> None:
+        _, job = await attempt.request("GET", _JOB + source_id)
+        if job["status"] == "completed":
+            open_jobs.remove(source_id)
+            await attempt.download(source_id)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(create_all())
+        while open_jobs or not created.is_set():
+            started, to_poll = _clock(), list(open_jobs)
+            async with asyncio.TaskGroup() as polls:
+                for source_id in to_poll:
+                    await read.wait()
+                    polls.create_task(poll(source_id))
+            await asyncio.sleep(max(0.0, started + _POLL_INTERVAL - _clock()))
+
+
+async def plain_script(attempt: Attempt) -> None:
+    """64 workers that poll every 10 s, and sleep for a second after each 429."""
+    rows = iter(attempt.ids)
+
+    async def request(method: str, path: str, source_id: str = "") -> dict[str, str]:
+        while True:
+            status, data = await attempt.request(method, path, source_id)
+            if status != 429:
+                return data
+            await asyncio.sleep(1)
+
+    async def worker() -> None:
+        for source_id in rows:
+            await request("POST", _CREATE, source_id)
+            while True:
+                await asyncio.sleep(_SCRIPT_INTERVAL)
+                job = await request("GET", _JOB + source_id)
+                if job["status"] == "completed":
+                    break
+            await attempt.download(source_id)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(_WORKERS):
+            group.create_task(worker())
+
+
+def attempt(course: Course, competitor: Callable[[Attempt], Awaitable[None]]) -> Forecast:
+    """Run a competitor through a course on virtual time."""
+
+    async def run() -> Forecast:
+        state, started = Attempt(course), _clock()
+        await competitor(state)
+        return state.forecast(started)
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(run())
+
+
+class _Pace:
+    """Even intervals, a hair longer than the limit's."""
+
+    def __init__(self, rate: float | None) -> None:
+        self._interval = 1.0001 / rate if rate else 0.0
+        self._next = 0.0
+
+    async def wait(self) -> None:
+        self._next = max(self._next + self._interval, _clock())
+        await asyncio.sleep(self._next - _clock())
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()
