@@ -16,8 +16,9 @@ import argparse
 import subprocess
 import sys
 from importlib import import_module
+from types import ModuleType
 
-from benchmarks.options import add_output
+from benchmarks.options import add_output, add_update_readme
 from benchmarks.reporting import publish
 from benchmarks.workload import NotDoneError
 
@@ -28,28 +29,41 @@ COMMANDS = (*TABLES, "regress")
 def main(argv: list[str]) -> int:
     """Run one command, or all tables. Return the exit status: 1 if a bar was missed."""
     if argv and argv[0] in COMMANDS:
-        return _run(argv[0], argv[1:])
+        return _run(argv)
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", nargs="?", choices=COMMANDS, help="all tables if left out")
+    parser.add_argument("command", nargs="?", choices=COMMANDS, help="default: all tables")
     add_output(parser)
-    parser.parse_args(argv)
+    add_update_readme(parser)
+    if parser.parse_args(argv).command:
+        parser.error("options come after the command")
     return max(_run_apart(name, argv) for name in TABLES)
 
 
-def _run(name: str, argv: list[str]) -> int:
-    module = import_module(f"benchmarks.{name}")  # the others would add to this process's memory
+def parse(argv: list[str]) -> tuple[ModuleType, argparse.Namespace]:
+    """Import the command that `argv` starts with, and no other; parse the rest with its options.
+
+    The other commands import more of batchcap, which would add to this process's memory.
+    """
+    name, *words = argv
+    module = import_module(f"benchmarks.{name}")
     parser = argparse.ArgumentParser(
         prog=f"python -m benchmarks {name}",
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_output(parser)
+    if name in TABLES:
+        add_update_readme(parser)
     module.add_options(parser)
-    options = parser.parse_args(argv)
+    return module, parser.parse_args(words)
+
+
+def _run(argv: list[str]) -> int:
+    module, options = parse(argv)
     try:
         report = module.measure(options)
         publish(report, options.out, update_readme=options.update_readme)

@@ -30,7 +30,7 @@ from benchmarks.workload import Workload
 
 COMPETITORS = (BATCHCAP, BATCHCAP_ASYNCIO, BASELINE, GATHER, REQUESTS)
 BASELINE_LIMITS = {"mux": 1.75, "heygen": 1.5}
-"""CPU an item by the baseline's, at most."""
+"""The most CPU an item may take, as a multiple of the baseline's."""
 
 _TITLES = {"mux": "Mux (create, poll, download)", "heygen": "HeyGen v3 (status, link, download)"}
 
@@ -67,17 +67,20 @@ def judge(results: Sequence[Result], provider: str) -> Iterable[Bar]:
     if ours and gather:
         value = median(ours.marginal_cpu()) / median(gather.marginal_cpu())
         at_best = median(ours.marginal_cpu()) / max(gather.marginal_cpu())
-        yield Bar("CPU an item by gather's", value, 1.0, goal=0.8, at_best=at_best)
+        yield Bar("CPU an item, × gather", value, 1.0, goal=0.8, at_best=at_best)
     if ours and baseline:
         value = median(ours.marginal_cpu()) / median(baseline.marginal_cpu())
-        yield Bar("CPU an item by the baseline's", value, BASELINE_LIMITS[provider], goal=1.25)
+        yield Bar("CPU an item, × baseline", value, BASELINE_LIMITS[provider], goal=1.25)
 
 
 def as_table(results: Sequence[Result]) -> str:
-    """A row for each competitor that did its work; "by batchcap's" above 1 means dearer."""
-    head = ["", "items", "CPU us/item", "least–most", "by the first's", "start-up ms"]
-    head += ["items/s", "wall s", "peak MB", "API req/item", "server busy"]
+    """A row for each competitor that did its work; "× NAME" compares CPU with the first one's."""
     done = [result for result in results if result.failure is None]
+    if not done:
+        return "No competitor did its work."
+    first = done[0].competitor.name
+    head = ["", "items", "CPU us/item", "least–most", f"× {first}", "start-up ms"]
+    head += ["items/s", "wall s", "peak MB", "API req/item", "server busy"]
     return table.markdown(head, [_row(result, done[0], own_peak()) for result in done])
 
 

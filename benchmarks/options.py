@@ -39,6 +39,11 @@ def add_output(parser: argparse.ArgumentParser) -> None:
         default=Path("benchmark-results"),
         help="folder for every raw figure as JSON (%(default)s)",
     )
+    parser.set_defaults(update_readme=False)
+
+
+def add_update_readme(parser: argparse.ArgumentParser) -> None:
+    """Add the option of the commands that have a section in the README."""
     parser.add_argument(
         "--update-readme", action="store_true", help="put the table into benchmarks/README.md"
     )

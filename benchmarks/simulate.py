@@ -28,7 +28,9 @@ _FOREIGN, _OWN = "HeyGen v3, foreign account", "HeyGen v3, own account"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `simulate`."""
-    parser.add_argument("--rows", type=int, default=10_000, help="(%(default)s)")
+    parser.add_argument(
+        "--rows", type=int, default=10_000, help="the bars are those of %(default)s"
+    )
     parser.add_argument("--only", action="store_true", help="batchcap alone")
 
 
@@ -51,7 +53,7 @@ def judge(forecasts: Mapping[str, Forecast]) -> list[Bar]:
     """Hold batchcap to the limits of its polling."""
     mux, foreign, own = (forecasts[name] for name in ("Mux, batchcap", _FOREIGN, _OWN))
     return [
-        Bar("Mux: makespan by the bound", mux.makespan / mux.lower_bound, 1.02),
+        Bar("Mux: makespan, × bound", mux.makespan / mux.lower_bound, 1.02),
         Bar("Mux: requests a caption", mux.requests_per_caption(), 2.1),
         Bar("Mux: wait, p99", mux.wait(0.99), 60.0, unit=" s"),
         Bar("Mux: refused with 429", mux.throttled, 0),
@@ -62,7 +64,7 @@ def judge(forecasts: Mapping[str, Forecast]) -> list[Bar]:
 
 def as_table(forecasts: Mapping[str, Forecast]) -> str:
     """A row for each run."""
-    head = ["", "makespan s", "by the bound", "requests a caption", "429"]
+    head = ["", "makespan s", "× bound", "requests a caption", "429"]
     head += ["worst second, write/read", "wait p50 s", "p99 s"]
     return table.markdown(head, [[name, *_cells(one)] for name, one in forecasts.items()])
 

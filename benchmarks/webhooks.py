@@ -70,7 +70,7 @@ class _Recorder:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `webhooks`."""
-    parser.add_argument("--rows", type=int, default=1000, help="(%(default)s)")
+    parser.add_argument("--rows", type=int, default=1000, help="the bars are those of %(default)s")
 
 
 def measure(options: argparse.Namespace) -> Report:

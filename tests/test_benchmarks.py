@@ -18,7 +18,7 @@ import pytest
 
 from batchcap import captions
 from benchmarks import caption_text, competitors, cpu, machine, network
-from benchmarks.__main__ import COMMANDS, TABLES, main
+from benchmarks.__main__ import COMMANDS, TABLES, main, parse
 from benchmarks.bars import Bar
 from benchmarks.competitors import Assignment, Competitor
 from benchmarks.measurement import RunningCommand, Sample
@@ -43,8 +43,8 @@ def test_cpu_competitors_do_the_same_work(
     main([*words, "--disk", str(tmp_path), "--out", str(tmp_path / "results")])
     printed = capsys.readouterr().out
     assert all(f"\n| {name} " in printed for name in names)
-    assert "| CPU an item by gather's " in printed
-    assert "| CPU an item by the baseline's " in printed
+    assert "| CPU an item, × gather " in printed
+    assert "| CPU an item, × baseline " in printed
     results = json.loads((tmp_path / "results/cpu.json").read_text())["heygen"]
     assert [result["name"] for result in results] == names
     for result in results:
@@ -315,6 +315,14 @@ def test_competitor_whose_program_is_missing_is_left_out(
     assert "odd needs no-such-program-here" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words", [["nonsense"], ["--out", "results", "cpu"], ["regress", ".", ".", "--update-readme"]]
+)
+def test_command_line_that_means_nothing_is_refused(words: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+
+
 def test_machine_is_described_with_date_and_python(tmp_path: Path) -> None:
     about = machine.describe(tmp_path)
     assert "UTC" in about
@@ -335,8 +343,10 @@ def test_readme_has_a_section_for_every_table_and_names_every_command() -> None:
     text = README.read_text()
     for name in TABLES:
         assert with_section(text, name, "new") != text
-    shown = re.findall(r"^python -m benchmarks (\w+)", text, re.MULTILINE)
-    assert set(shown) == set(COMMANDS)
+    shown = re.findall(r"^python -m benchmarks (\w[^#\n]*)", text, re.MULTILINE)
+    for line in shown:
+        parse(line.split())  # would exit because of an unknown option
+    assert {line.split()[0] for line in shown} == set(COMMANDS)
 
 
 def _run(
