@@ -48,8 +48,13 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def request_id(self) -> str | None:
-        """The provider's name for this request, for its support team."""
-        found = self.headers.get("x-request-id") or self.headers.get("x-mux-request-id")
+        """The provider's name for this request, for its support team.
+
+        From x-request-id, else from a header of the provider's own, like x-mux-request-id.
+        """
+        found = self.headers.get("x-request-id") or next(
+            (value for name, value in self.headers.items() if name.endswith("-request-id")), None
+        )
         return clean(found) if found else None
 
     def json(self) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 
@@ -20,23 +20,18 @@ from batchcap.download import CaptionDownloader
 from batchcap.engine import Engine, Lane, Policy
 from batchcap.errors import FatalError, UsageError
 from batchcap.filehost import FileHosts
-from batchcap.hearing import Announce, Hearing, webhooks_of
+from batchcap.hearing import Announce, Hearing
 from batchcap.interfaces import KeyValueStore, Observer, Provider
 from batchcap.ledger import SqliteLedger, waiting
 from batchcap.pacing import Bucket
 from batchcap.poller import Poller
-from batchcap.providers import PROVIDERS, ProviderContext, ProviderSpec
-from batchcap.settings import (
-    ProviderSettings,
-    Settings,
-    inbox_folder,
-    provider_settings,
-    require,
-    secrets,
-)
+from batchcap.providers import PROVIDERS, ProviderContext, ProviderSettings, ProviderSpec
+from batchcap.providers.registry import read_secrets
+from batchcap.settings import Secrets, Settings, inbox_folder
 from batchcap.stopping import Stop
 from batchcap.store import CaptionStore
 from batchcap.transport import Api
+from batchcap.webhooks.event import Webhook
 from batchcap.webhooks.signing import require_secrets
 
 FILE_THREADS = 4  # a batch of small files takes one; the others stream large ones
@@ -69,7 +64,7 @@ class Reach:
         """A provider, open until the stack is left."""
         mine, stop = self._providers[spec.name], self._stops[spec.name]
         observer, now = self._observer, self._now
-        read, write = (self._bucket(name, stop) for name in (spec.read, spec.write))
+        read, write = (self._bucket(spec, name, stop) for name in (spec.read, spec.write))
         headers = spec.headers(mine.secrets)
         api = Api(
             mine.base_url, headers, read=read, write=write, stop=stop, observer=observer, now=now
@@ -77,17 +72,17 @@ class Reach:
         await stack.enter_async_context(api)
         return spec.build(ProviderContext(api, mine, self._memory, observer, now))
 
-    def _bucket(self, name: str, stop: Stop) -> Bucket:
+    def _bucket(self, spec: ProviderSpec, name: str, stop: Stop) -> Bucket:
         if name not in self.buckets:
             self.buckets[name] = Bucket(
                 name,
-                self._settings.rate(name),
+                self._settings.rate(name, spec.rates[name]),
                 connections=self._connections,
                 stop=stop,
                 memory=self._memory,
                 observer=self._observer,
                 now=self._now,
-                learns=name in self._settings.learned,
+                learns=name in spec.learned - self._settings.rates.keys(),
                 share=self._settings.share,
             )
         return self.buckets[name]
@@ -181,7 +176,7 @@ class Run:
                 circuit=Circuit(f"{spec.name}'s file hosts", stop, observer),
             ),
             stop=stop,
-            window=self._settings.windows[spec.name],
+            window=self._settings.windows.get(spec.name, spec.window),
         )
 
 
@@ -205,14 +200,14 @@ def check_beforehand(
     around = {} if sandbox else environment
     there = waiting(connection)
     providers = {
-        name: provider_settings(around, spec.base_url, settings, sandbox=sandbox)
+        name: spec.configure(around, settings, sandbox=sandbox)
         for name, spec in PROVIDERS.items()
         if name in there
     }
     for name, mine in providers.items():
         _check_origin(name, known.get(f"origin.{name}"), mine.origin)
     if settings.listening is not None and not sandbox:
-        require_secrets(webhooks_of(providers), secrets(environment), settings.listening)
+        require_secrets(_webhooks(providers), _secrets(environment), settings.listening)
 
 
 def _check_origin(name: str, known: str | None, mine: str) -> None:
@@ -232,10 +227,18 @@ def providers_in_use(
     """Settings for the providers that have rows to work on, credentials checked."""
     found = {}
     for name in names:
-        spec = PROVIDERS[name]
-        found[name] = provider_settings(environment, spec.base_url, settings, sandbox=sandbox)
-        require(name, spec.credentials, found[name].secrets)
+        found[name] = PROVIDERS[name].configure(environment, settings, sandbox=sandbox)
+        PROVIDERS[name].require_credentials(found[name].secrets)
     return found
+
+
+def _webhooks(providers: Iterable[str]) -> list[Webhook]:
+    """Return the webhooks of those providers that send any."""
+    return [webhook for name in providers if (webhook := PROVIDERS[name].webhook)]
+
+
+def _secrets(environment: Mapping[str, str]) -> Secrets:
+    return read_secrets(PROVIDERS.values(), environment)
 
 
 @asynccontextmanager
@@ -299,8 +302,8 @@ async def work(  # noqa: PLR0913  # the choices of a run, given by name
         ledger = SqliteLedger(connection, settings.out, now=now, repairs=repairs, executor=commits)
         hearing = Hearing(
             settings.listening,
-            webhooks_of(providers),
-            secrets(environment),
+            _webhooks(providers),
+            _secrets(environment),
             inbox=None if sandbox else inbox_folder(environment),
             announce=announce,
             observer=observer,

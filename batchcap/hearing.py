@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -10,7 +10,6 @@ from anyio.abc import TaskGroup
 
 from batchcap.interfaces import Observer
 from batchcap.poller import Poller
-from batchcap.providers import PROVIDERS
 from batchcap.settings import Listening
 from batchcap.webhooks.event import Webhook, WebhookEvent
 from batchcap.webhooks.inbox_reader import InboxReader
@@ -65,9 +64,3 @@ class Hearing:
         await stack.enter_async_context(receiver)
         if self._announce is not None:
             await self._announce(receiver.endpoints())
-
-
-def webhooks_of(providers: Iterable[str]) -> list[Webhook]:
-    """The webhooks of those providers that send any."""
-    found = [PROVIDERS[name].webhook for name in providers]
-    return [webhook for webhook in found if webhook is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,14 @@ class Summary(msgspec.Struct, frozen=True):
         }
 
 
-def summarize(connection: sqlite3.Connection, out: Path, tally: Tally, elapsed: float) -> Summary:
-    """Totals of the ledger with the counts of this run."""
-    buckets = ("mux.write", "mux.read", "heygen", "downloads")
+def summarize(
+    connection: sqlite3.Connection,
+    out: Path,
+    tally: Tally,
+    elapsed: float,
+    buckets: Sequence[str],
+) -> Summary:
+    """Return the totals of the ledger with the counts of this run, of each of the buckets."""
     requests = {name: tally.requests[name] for name in buckets}
     path = str(out / RESULTS)
     return Summary(totals(connection), elapsed, requests, tally.throttled, path)

@@ -4,36 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
-from batchcap.errors import FatalError, UsageError
-
-OnExisting = Literal["download", "skip", "fail"]
-HeyGenApi = Literal["auto", "v3", "v2"]
-
-DEFAULT_RATES: dict[str, float | None] = {"mux.write": 1.0, "mux.read": 5.0, "heygen": 5.0}
-"""Requests per second. Mux documents its own; HeyGen publishes none, so it is learned."""
-
-LEARNED = frozenset({"heygen"})
-LIFTED: dict[str, float | None] = dict.fromkeys(DEFAULT_RATES)
-
-DEFAULT_WINDOWS = {"mux": 1000, "heygen": 2000}
-"""Rows at work at once. For Mux these are jobs open at the provider (--max-jobs)."""
-
-SECRET_NAMES = (
-    "MUX_TOKEN_ID",
-    "MUX_TOKEN_SECRET",
-    "MUX_SIGNING_KEY",
-    "MUX_PRIVATE_KEY",
-    "MUX_WEBHOOK_SECRET",
-    "HEYGEN_API_KEY",
-    "HEYGEN_WEBHOOK_SECRET",
-)
+from batchcap.errors import UsageError
 
 
 def crash_at(environment: Mapping[str, str]) -> int | None:
@@ -74,9 +51,13 @@ class Secrets(Mapping[str, str]):
         return f"<Secrets {sorted(self._values)}>"
 
 
-def secrets(environment: Mapping[str, str]) -> Secrets:
-    """The credentials that are set; an empty one is none, and files end with a line break."""
-    found = {name: environment.get(name, "").strip() for name in SECRET_NAMES}
+def secrets(environment: Mapping[str, str], names: Iterable[str]) -> Secrets:
+    """Return those of the named secrets that are set.
+
+    An empty one counts as not set. White space around a secret is removed, because files
+    end with a line break.
+    """
+    found = {name: environment.get(name, "").strip() for name in names}
     return Secrets({name: value for name, value in found.items() if value})
 
 
@@ -120,7 +101,7 @@ def listening(address: str, public_url: str = "", *, insecure: bool = False) -> 
         )
     host, public, near = match[1] or match[2], None, True
     if public_url:
-        public, near = _plain_url(
+        public, near = checked_url(
             "--public-url", public_url, "Like this: --public-url https://hooks.example.com"
         )
     if insecure and not (_on_loopback(host) and near):
@@ -132,34 +113,24 @@ def listening(address: str, public_url: str = "", *, insecure: bool = False) -> 
     return Listening(host, int(match[3]), public, insecure)
 
 
-class ProviderSettings(msgspec.Struct, frozen=True):
-    """What one provider needs to know. `origin` is what a ledger belongs to."""
-
-    base_url: str
-    stream_url: str
-    origin: str
-    loopback: bool
-    secrets: Secrets
-    on_existing: OnExisting = "download"
-    heygen_api: HeyGenApi = "auto"
-
-
 class Settings(msgspec.Struct, frozen=True):
-    """A run's settings. Rates are requests per second, durations seconds, sizes bytes."""
+    """A run's settings. Rates are requests per second, durations seconds, sizes bytes.
+
+    `rates` (by bucket) and `windows` (by provider) are what the user set; what is missing
+    is as the provider's spec says. `options` are those of all providers, by name.
+    """
 
     out: Path
-    rates: Mapping[str, float | None]
+    rates: Mapping[str, float | None] = {}
     headroom: float = 0.0
-    windows: Mapping[str, int] = msgspec.field(default_factory=lambda: dict(DEFAULT_WINDOWS))
+    windows: Mapping[str, int] = {}
     connections: int = 64
     downloads: int = 32
-    on_existing: OnExisting = "download"
-    heygen_api: HeyGenApi = "auto"
+    options: Mapping[str, str] = {}
     job_timeout: float = 7200.0
     settle: float = 60.0
     retry_jobs: int = 0
     max_caption: int = 64 * 1000 * 1000
-    learned: frozenset[str] = LEARNED
     listening: Listening | None = None
 
     @property
@@ -167,63 +138,19 @@ class Settings(msgspec.Struct, frozen=True):
         """The part of every bucket that is not left to the user's other programs."""
         return 1 - self.headroom / 100
 
-    def rate(self, bucket: str) -> float | None:
-        """A bucket's rate, less what is left to the user's other programs."""
-        rate = self.rates.get(bucket, DEFAULT_RATES.get(bucket))
+    def rate(self, bucket: str, documented: float | None) -> float | None:
+        """Return a bucket's rate, less what is left to the user's other programs."""
+        rate = self.rates.get(bucket, documented)
         return None if rate is None else rate * self.share
 
 
-def provider_settings(
-    environment: Mapping[str, str],
-    base_url: tuple[str, str],
-    settings: Settings,
-    *,
-    sandbox: bool,
-) -> ProviderSettings:
-    """One provider's settings; `base_url` is the variable's name and its default.
+def checked_url(name: str, url: str, hint: str) -> tuple[str, bool]:
+    """Return a URL without its trailing slashes, and whether it is on loopback.
 
-    Raises `UsageError` for a base URL that is neither https nor on loopback.
+    Raises:
+        UsageError: It is neither https nor on loopback, or has user, query or fragment;
+            the message begins with `name`.
     """
-    base, loopback = _base_url(environment, *base_url)
-    stream, _ = _base_url(environment, "MUX_STREAM_BASE_URL", "https://stream.mux.com")
-    return ProviderSettings(
-        base_url=base,
-        stream_url=stream,
-        origin="sandbox" if sandbox else base,
-        loopback=loopback,
-        secrets=secrets(environment),
-        on_existing=settings.on_existing,
-        heygen_api=settings.heygen_api,
-    )
-
-
-def require(provider: str, credentials: tuple[str, ...], secrets: Secrets) -> None:
-    """Raise `FatalError` that names the variables where a credential is missing."""
-    missing = [name for name in credentials if name not in secrets]
-    if missing:
-        raise FatalError(
-            f"{provider} rows need {' and '.join(missing)} in the environment",
-            hint=f"export {missing[0]}=..., then: batchcap resume. "
-            "To try batchcap without an account: --sandbox",
-            provider=provider,
-        )
-    for name in credentials:
-        if not secrets[name].isprintable():
-            raise FatalError(
-                f"{name} holds a line break or another control character",
-                hint=f"Set {name} to the key alone, then: batchcap resume",
-                provider=provider,
-            )
-
-
-def _base_url(environment: Mapping[str, str], name: str, default: str) -> tuple[str, bool]:
-    """A base URL without a trailing slash, and whether it is on loopback."""
-    url = environment.get(name) or default
-    return _plain_url(name, url, f"Unset it for the default, {default}")
-
-
-def _plain_url(name: str, url: str, hint: str) -> tuple[str, bool]:
-    """A checked URL without a trailing slash, and whether it is on loopback."""
     try:
         parts = urlsplit(url)
         host = parts.hostname if parts.port != 0 else None

@@ -21,7 +21,7 @@ from batchcap.events import Event, RowEnded
 from batchcap.ledger import connect, take_in
 from batchcap.model import Row
 from batchcap.sandbox import Sandbox, SandboxOptions
-from batchcap.settings import DEFAULT_RATES, Listening, Settings
+from batchcap.settings import Listening, Settings
 from batchcap.tally import Tally
 from batchcap.virtual import VirtualLoop
 from benchmarks import bars, machine, table
@@ -146,7 +146,6 @@ async def _run_batchcap(
 
     settings = Settings(
         out=folder,
-        rates=DEFAULT_RATES,
         listening=Listening("127.0.0.1", 0) if listen else None,
     )
     with closing(connect(folder, create=True)) as ledger:

@@ -45,9 +45,7 @@ async def test_a_wall_clock_that_steps_in_the_middle_changes_nothing(
             stepped = step
 
         group.start_soon(set_clock)
-        ran = await run_rows(
-            sandbox, tmp_path, rows(), clock=clock, rates=RATES, learned=frozenset()
-        )
+        ran = await run_rows(sandbox, tmp_path, rows(), clock=clock, rates=RATES)
         captions = [job.request.asset_id for job in sandbox.request_log.creates]
     assert set(ran.states().values()) == {"done"}
     assert len(captions) == len(set(captions)) == 60
@@ -65,7 +63,7 @@ async def test_a_minute_without_a_connection_costs_no_row(tmp_path: Path) -> Non
             await sandbox.start(port=port or 0)
 
         group.start_soon(go_away)
-        ran = await run_rows(sandbox, tmp_path, rows(), rates=RATES, learned=frozenset())
+        ran = await run_rows(sandbox, tmp_path, rows(), rates=RATES)
         made = {job.id: job.request.asset_id for job in sandbox.request_log.creates}
     assert set(ran.states().values()) == {"done"}
     assert len(made) == len(set(made.values())) == 60

@@ -22,9 +22,10 @@ from batchcap.errors import BatchcapError
 from batchcap.manifest import ManifestOptions, read
 from batchcap.model import Facts, InvalidRow, Job, JobState, Row
 from batchcap.providers import PROVIDERS, ProviderContext
-from batchcap.settings import ProviderSettings, Secrets
+from batchcap.settings import Settings
 from batchcap.transport import Api
 from tests.fakes import Notes, Recorder, now, on_virtual_time, started
+from tests.world import COLUMNS as PROVIDER_COLUMNS
 from tests.world import heygen_row, mux_row
 
 MANIFESTS = Path(__file__).parent.parent / "manifests"
@@ -99,7 +100,7 @@ def mutated(data: bytes, other: bytes, dice: random.Random) -> bytes:
 def assert_read(path: Path, data: bytes, options: ManifestOptions) -> None:
     path.write_bytes(data)
     try:
-        rows = list(read(str(path), options))
+        rows = list(read(str(path), options, PROVIDER_COLUMNS))
     except BatchcapError as error:
         assert error.message
         return
@@ -200,13 +201,6 @@ class Canned:
         return self.answer
 
 
-PLAIN = ProviderSettings(
-    base_url="https://api.example",
-    stream_url="https://stream.example",
-    origin="test",
-    loopback=False,
-    secrets=Secrets({}),
-)
 ROWS: Mapping[str, list[Row]] = {
     "mux": [mux_row("film", track_id="t"), mux_row("film", from_language="en")],
     "heygen": [heygen_row("tr")],
@@ -251,8 +245,9 @@ GOOD: list[Any] = [
 
 async def talked(name: str, canned: Canned) -> None:
     """Ask a provider everything that the engine asks, and let it refuse in our own words."""
+    settings = PROVIDERS[name].configure({}, Settings(out=Path()), sandbox=False)
     provider = PROVIDERS[name].build(
-        ProviderContext(cast(Api, canned), PLAIN, Notes(), Recorder(), now)
+        ProviderContext(cast(Api, canned), settings, Notes(), Recorder(), now)
     )
     reported: list[Job] = []
 

@@ -178,7 +178,7 @@ async def test_with_all_faults_together_every_row_ends_as_the_server_says(
     )
     async with Sandbox(options) as sandbox:
         heard = listening(sandbox) if listens else {}
-        ran = await run_rows(sandbox, tmp_path, rows, heygen_api=version, **heard)
+        ran = await run_rows(sandbox, tmp_path, rows, options={"heygen_api": version}, **heard)
         assert len(sandbox.request_log.faults) > (10 if listens else 6)
         assert_sound(sandbox, tmp_path, rows, ran)
 

@@ -19,12 +19,14 @@ import msgspec
 import pytest
 
 from batchcap.ledger import connect
+from batchcap.providers import PROVIDERS
+from batchcap.providers.registry import documented_rates
 from batchcap.rehearsal import Course, Forecast, JobLengths, MuxWorld, World, rehearse
 from batchcap.sandbox import Sandbox, SandboxOptions
-from batchcap.settings import DEFAULT_RATES, DEFAULT_WINDOWS
 from tests.world import mux_row, run_rows
 
 JOB_TIMEOUT = 7200.0
+RATES = documented_rates(PROVIDERS.values())
 
 
 class Kept(Course, frozen=True):
@@ -75,7 +77,7 @@ def documented(provider: Any, account: int = 10_000_000) -> tuple[Forecast, Worl
 def ideal(course: Course) -> float:
     """Seconds that a run takes which sees every end at once, with so many jobs at a time."""
     rate = course.rates["mux.write"]
-    window = course.window or DEFAULT_WINDOWS["mux"]
+    window = course.window or PROVIDERS["mux"].window
     free, began, last = [0.0] * min(window, course.rows), -math.inf, 0.0
     for number in range(course.rows):
         began = max(began + (1 / rate if rate else 0.0), heapq.heappop(free))
@@ -176,7 +178,7 @@ ODD = {
     "one long row": Kept(rows=1, lengths=Table(table=(1800.0,))),
     "a window of ten": Kept(rows=300, window=10),
     "a window of a hundred": Kept(rows=1000, window=100),
-    "no quota": Kept(rows=300, rates=dict.fromkeys(DEFAULT_RATES)),
+    "no quota": Kept(rows=300, rates=dict.fromkeys(RATES)),
     "40 pages of other people's jobs": Crowd(rows=1000),
     "few rows among 40 pages": Crowd(rows=60, window=10),
 }
@@ -198,7 +200,7 @@ def test_odd_work_is_done_nearly_as_fast_as_can_be(name: str) -> None:
 
 def test_a_quota_of_a_read_every_two_seconds_is_used_up_by_links_alone() -> None:
     """It takes 2 s a row for the look that gives the link; asking adds next to nothing."""
-    rates = {**DEFAULT_RATES, "mux.read": 0.5}
+    rates = {**RATES, "mux.read": 0.5}
     course = Kept(rows=1000, rates=rates, lengths=Table(table=(60.0,)))
     forecast = rehearse(course)
     assert forecast.done == 1000

@@ -85,7 +85,7 @@ async def test_every_kind_of_asset_ends_as_it_should(tmp_path: Path, with_track:
 async def test_every_kind_of_translation_ends_as_it_should(tmp_path: Path, version: str) -> None:
     rows = [heygen_row(f"id-{word}-1") for word in HEYGEN_ENDS]
     async with Sandbox(SandboxOptions()) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, rows, heygen_api=version)
+        ran = await run_rows(sandbox, tmp_path, rows, options={"heygen_api": version})
     ends = {key.split(":")[1][3:-2]: state for key, state in ran.states().items()}
     assert ends == HEYGEN_ENDS
     assert not sandbox.request_log.leaks
@@ -108,7 +108,7 @@ async def test_no_second_holds_more_than_the_limit_and_the_limit_is_used(tmp_pat
     limits = SandboxOptions.documented(job_seconds=180, job_seconds_max=1800, burst=2)
     rates = {"mux.write": 1.0, "mux.read": 5.0, "heygen": 5.0}
     async with Sandbox(limits) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, [*rows, *videos], rates=rates, learned=frozenset())
+        ran = await run_rows(sandbox, tmp_path, [*rows, *videos], rates=rates)
         request_log = sandbox.request_log
     assert set(ran.states().values()) == {"done"}
     assert request_log.throttled == 0
@@ -139,7 +139,7 @@ async def test_a_track_that_exists_is_treated_as_the_user_chose(
     params = track_of("film-has-es") if with_track else {"from_language": "en"}
     async with Sandbox(SandboxOptions()) as sandbox:
         ran = await run_rows(
-            sandbox, tmp_path, [mux_row("film-has-es", **params)], on_existing=choice
+            sandbox, tmp_path, [mux_row("film-has-es", **params)], options={"on_existing": choice}
         )
         assert list(ran.states().values()) == [state]
         assert sandbox.request_log.creates == []
@@ -161,8 +161,8 @@ async def test_v2_asks_in_vain_with_a_tenth_of_the_quota(tmp_path: Path) -> None
     rows = [heygen_row(f"video-{n}") for n in range(100)]
     options = SandboxOptions(heygen_running=1.0, heygen_finish_seconds=3600)
     async with Sandbox(options) as sandbox:
-        rates, learned = {"heygen": 5.0}, frozenset[str]()
-        ran = await run_rows(sandbox, tmp_path, rows, heygen_api="v2", rates=rates, learned=learned)
+        rates = {"heygen": 5.0}
+        ran = await run_rows(sandbox, tmp_path, rows, rates=rates, options={"heygen_api": "v2"})
         request_log = sandbox.request_log
     assert set(ran.states().values()) == {"done"}
     times = [entry.time for entry in request_log.requests]
@@ -308,9 +308,7 @@ async def test_an_outage_is_waited_out_and_the_other_provider_does_not_notice(
 
         async with anyio.create_task_group() as group:
             group.start_soon(break_down)
-            ran = await run_rows(
-                sandbox, tmp_path, [*films, *videos], others, rates=rates, learned=frozenset()
-            )
+            ran = await run_rows(sandbox, tmp_path, [*films, *videos], others, rates=rates)
         creates = [entry for entry in sandbox.request_log.requests if entry.bucket == "mux.write"]
         asked = [entry.time for entry in healthy.request_log.requests if entry.bucket == "heygen"]
         captions = {job.request.asset_id for job in sandbox.request_log.creates}

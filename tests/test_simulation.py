@@ -65,7 +65,7 @@ async def live(sandbox: Sandbox, out: Path, rows: list[Row], seconds: float) -> 
     """One life: it ends by itself, or after so many seconds as by kill -9."""
     connection = connect(out, create=True)
     take_in(connection, [("test", rows)], skip_invalid=False)
-    settings = lifted(out, rates=RATES, learned=frozenset(), settle=10.0)
+    settings = lifted(out, rates=RATES, settle=10.0)
     with anyio.CancelScope() as life:
 
         async def die() -> None:

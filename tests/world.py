@@ -21,12 +21,18 @@ from batchcap.manifest import ManifestOptions, read
 from batchcap.model import Row
 from batchcap.pacing import Bucket
 from batchcap.providers import PROVIDERS, ProviderContext
+from batchcap.providers.registry import documented_rates
 from batchcap.sandbox import Sandbox
-from batchcap.settings import LIFTED, Listening, Settings, provider_settings
+from batchcap.settings import Listening, Settings
 from batchcap.stopping import Stop
 from batchcap.tally import Tally
 from batchcap.transport import Api
 from tests.fakes import Notes, now
+
+LIFTED: dict[str, float | None] = dict.fromkeys(documented_rates(PROVIDERS.values()))
+"""No limit on any bucket."""
+
+COLUMNS = {name: spec.columns for name, spec in PROVIDERS.items()}
 
 
 def lifted(out: Path, **changes: Any) -> Settings:
@@ -85,7 +91,7 @@ async def desk(
     here, spec, stop = Desk(), PROVIDERS[name], Stop()
     around = {**sandbox.environment(), **(environment or {})}
     settings = lifted(Path("captions"), **changes)
-    mine = provider_settings(around, spec.base_url, settings, sandbox=True)
+    mine = spec.configure(around, settings, sandbox=True)
     tools: Any = {"stop": stop, "observer": here.observe, "now": now}
     bucket = Bucket(name, None, connections=anyio.Semaphore(64), memory=here.notes, **tools)
     headers = spec.headers(mine.secrets)
@@ -166,6 +172,6 @@ def telling(sandbox: Sandbox) -> Announce:
 
 def rows_of(manifest: Path, **options: Any) -> list[Row]:
     """The rows of a manifest that has no problems."""
-    found = list(read(str(manifest), ManifestOptions(**options)))
+    found = list(read(str(manifest), ManifestOptions(**options), COLUMNS))
     assert all(isinstance(row, Row) for row in found), found
     return [row for row in found if isinstance(row, Row)]

@@ -19,7 +19,8 @@ from batchcap.cli import log
 from batchcap.errors import UsageError
 from batchcap.events import Event, Warned
 from batchcap.providers import PROVIDERS
-from batchcap.settings import Listening, inbox_folder, listening, secrets
+from batchcap.providers.registry import read_secrets
+from batchcap.settings import Listening, inbox_folder, listening
 from batchcap.text import printable
 from batchcap.webhooks.event import Webhook
 from batchcap.webhooks.inbox import Inbox, inbox_path
@@ -58,7 +59,7 @@ def listen(
 
 async def _listen(address: Listening, folder: Path, json: bool) -> None:
     """Serve until SIGINT or SIGTERM, then finish the open requests and save every event."""
-    credentials = secrets(os.environ)
+    credentials = read_secrets(PROVIDERS.values(), os.environ)
     webhooks = _enabled_webhooks(credentials, address)
     require_secrets(webhooks, credentials, address)
     with (

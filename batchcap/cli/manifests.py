@@ -9,6 +9,7 @@ from batchcap import manifest
 from batchcap.cli.options import ManifestOptions
 from batchcap.cli.parsing import DASH
 from batchcap.model import InvalidRow, Row
+from batchcap.providers import PROVIDERS
 
 
 def open_manifests(
@@ -16,8 +17,9 @@ def open_manifests(
 ) -> list[tuple[str, Iterator[Row | InvalidRow]]]:
     """Return each manifest's printable name with its rows, which are read as they are used."""
     parsed = manifest_options(options)
+    columns = {name: spec.columns for name, spec in PROVIDERS.items()}
     paths = map(manifest_path, names)
-    return [(manifest.printable(path), manifest.read(path, parsed)) for path in paths]
+    return [(manifest.printable(path), manifest.read(path, parsed, columns)) for path in paths]
 
 
 def fingerprints(names: Sequence[str], options: ManifestOptions) -> list[str | None]:

@@ -8,17 +8,18 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from batchcap.cli.parsing import parse_duration, parse_rate, parse_size, parse_windows
+from batchcap.cli.parsing import parse_duration, parse_max_jobs, parse_rate, parse_size
 from batchcap.errors import UsageError
+from batchcap.providers import PROVIDERS
+from batchcap.providers.registry import documented_rates
 from batchcap.settings import (
-    LEARNED,
-    LIFTED,
-    HeyGenApi,
     Listening,
-    OnExisting,
     Settings,
     listening,
 )
+
+OnExisting = Literal["download", "skip", "fail"]
+HeyGenApi = Literal["auto", "v3", "v2"]
 
 _OUTPUT = Group("Output and log")
 _SPEED = Group("Speed and limits")
@@ -139,26 +140,33 @@ class RunOptions:
             UsageError: A value is wrong; the message names its option.
         """
         self._check()
-        rates = {
-            **(LIFTED if sandbox and not self.rate else {}),
-            **dict(map(parse_rate, self.rate)),
-        }
+        rates, windows = self._limits(sandbox=sandbox)
         return Settings(
             out=out,
             rates=rates,
             headroom=self.headroom,
-            windows=parse_windows(self.max_jobs),
+            windows=windows,
             connections=self.connections,
             downloads=self.downloads,
-            on_existing=self.on_existing,
-            heygen_api=self.heygen_api,
+            options={"on_existing": self.on_existing, "heygen_api": self.heygen_api},
             job_timeout=parse_duration("--job-timeout", self.job_timeout),
             settle=parse_duration("--settle", self.settle),
             retry_jobs=self.retry_jobs,
             max_caption=parse_size("--max-caption", self.max_caption),
-            learned=LEARNED - rates.keys(),
             listening=self._listening(sandbox=sandbox),
         )
+
+    def _limits(self, *, sandbox: bool) -> tuple[dict[str, float | None], dict[str, int]]:
+        """Return the given rates by bucket and windows by provider.
+
+        Without --rate, the sandbox has no limits.
+        """
+        buckets = documented_rates(PROVIDERS.values())
+        creating = [name for name, spec in PROVIDERS.items() if spec.creates_jobs]
+        rates = dict(parse_rate(text, buckets) for text in self.rate)
+        if sandbox and not rates:
+            rates = dict.fromkeys(buckets)
+        return rates, dict(parse_max_jobs(text, creating) for text in self.max_jobs)
 
     def _listening(self, *, sandbox: bool) -> Listening | None:
         """Return where to receive webhooks; the sandbox sends its own directly."""

@@ -1,11 +1,11 @@
-"""Values of options: rates, durations, sizes and windows."""
+"""Values of options: rates, durations, sizes and numbers of jobs."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 
 from batchcap.errors import UsageError
-from batchcap.settings import DEFAULT_RATES, DEFAULT_WINDOWS
 
 DASH = "<->"
 """Replaces the argument "-" before parsing, because cyclopts would take it for an option."""
@@ -24,17 +24,15 @@ _BYTES = {
 }
 
 
-def parse_rate(text: str) -> tuple[str, float | None]:
+def parse_rate(text: str, buckets: Collection[str]) -> tuple[str, float | None]:
     """Parse `BUCKET=N/s`, `N/min` or `none` into the bucket and its requests per second.
 
     Raises:
         UsageError: The bucket or the rate is not valid.
     """
     bucket, _, value = text.partition("=")
-    if bucket not in DEFAULT_RATES:
-        raise UsageError(
-            f"--rate: unknown bucket {bucket!r}", hint=f"Known: {', '.join(DEFAULT_RATES)}"
-        )
+    if bucket not in buckets:
+        raise UsageError(f"--rate: unknown bucket {bucket!r}", hint=f"Known: {', '.join(buckets)}")
     if value == "none":
         return bucket, None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)/(s|min|h)", value)
@@ -76,16 +74,15 @@ def parse_size(option: str, text: str) -> int:
     return int(size)
 
 
-def parse_windows(texts: list[str]) -> dict[str, int]:
-    """Parse each `mux=N` of --max-jobs; a provider that is not named keeps its default.
+def parse_max_jobs(text: str, providers: Sequence[str]) -> tuple[str, int]:
+    """Parse `PROVIDER=N` into the provider and the jobs that it may have open at once.
 
     Raises:
-        UsageError: A text is not of this form.
+        UsageError: The provider is not one of `providers`, or N is not a number above 0.
     """
-    windows = dict(DEFAULT_WINDOWS)
-    for text in texts:
-        provider, _, number = text.partition("=")
-        if provider != "mux" or not re.fullmatch(r"[1-9][0-9]{0,8}", number):
-            raise UsageError(f"--max-jobs: invalid {text!r}", hint="Like this: --max-jobs mux=500")
-        windows[provider] = int(number)
-    return windows
+    provider, _, number = text.partition("=")
+    if provider not in providers or not re.fullmatch(r"[1-9][0-9]{0,8}", number):
+        raise UsageError(
+            f"--max-jobs: invalid {text!r}", hint=f"Like this: --max-jobs {providers[0]}=500"
+        )
+    return provider, int(number)

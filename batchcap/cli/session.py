@@ -23,6 +23,8 @@ from batchcap.cli.signals import Signals
 from batchcap.errors import FatalError
 from batchcap.events import Event, LaneStopped, Paused, Warned
 from batchcap.ledger import seen, totals, waiting
+from batchcap.providers import PROVIDERS
+from batchcap.providers.registry import documented_rates
 from batchcap.sandbox.child_process import ChildFailedError, send_webhooks
 from batchcap.settings import Settings
 from batchcap.stopping import Stop
@@ -149,8 +151,9 @@ class Session:
 
     def _report(self, fatal: list[FatalError]) -> int:
         elapsed = time.monotonic() - self._started
+        buckets = [*documented_rates(PROVIDERS.values()), "downloads"]
         out = self._settings.out
-        summary = report.summarize(self._connection, out, self._tally, elapsed)
+        summary = report.summarize(self._connection, out, self._tally, elapsed, buckets)
         if self._options.json:
             # In ASCII, because the folder's name may hold bytes that are not text.
             sys.stdout.write(json.dumps(summary.as_json(), separators=(",", ":")) + "\n")

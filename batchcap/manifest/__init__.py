@@ -2,7 +2,7 @@
 
 text.py       bytes -> lines of text
 formats.py    lines -> records: the columns of one row as they stand in the file
-columns.py    record -> rows; `COLUMNS` is the table of what each provider knows
+columns.py    record -> rows; `Columns` says what a provider's rows have
 kinds.py      what a cell may hold
 languages.py  language tags
 paths.py      where a caption goes, and what a path must not do
@@ -15,7 +15,7 @@ import contextlib
 import hashlib
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,14 +23,13 @@ import msgspec
 
 from batchcap import __version__
 from batchcap.errors import UsageError
-from batchcap.manifest.columns import COLUMNS, Columns, Reader
+from batchcap.manifest.columns import Columns, Reader, Schema
 from batchcap.manifest.formats import records
 from batchcap.manifest.problems import shown
 from batchcap.manifest.text import Text
 from batchcap.model import InvalidRow, Row
 
 __all__ = [
-    "COLUMNS",
     "STDIN",
     "Columns",
     "ManifestOptions",
@@ -44,7 +43,7 @@ STDIN = "-"
 class ManifestOptions(msgspec.Struct, frozen=True):
     """What the command line says about manifests.
 
-    `to` and `from_language` stand in for Mux rows that name none, `name` is
+    `to` and `from_language` stand in for rows that name none, `name` is
     the template of the paths, `encoding` that of CSV, JSON and JSONL alike.
     """
 
@@ -54,18 +53,22 @@ class ManifestOptions(msgspec.Struct, frozen=True):
     encoding: str = "utf-8"
 
 
-def read(source: str, options: ManifestOptions) -> Iterator[Row | InvalidRow]:
+def read(
+    source: str, options: ManifestOptions, providers: Mapping[str, Columns]
+) -> Iterator[Row | InvalidRow]:
     """Yield the rows of a manifest in its order, and an `InvalidRow` for each bad record.
 
-    `source` is a path, or "-" for standard input. CSV and JSONL are streamed in bounded
-    memory; a JSON document is read whole. A problem of the file as a whole is an
-    `InvalidRow` too. Rows are not compared with each other.
+    `source` is a path, or "-" for standard input; `providers` has the columns of each
+    provider. CSV and JSONL are streamed in bounded memory; a JSON document is read whole.
+    A problem of the file as a whole is an `InvalidRow` too. Rows are not compared with
+    each other.
 
     Raises:
         UsageError: An option is wrong (at once), or the file cannot be read (while
             reading).
     """
-    reader = Reader(printable(source), options.to, options.from_language, options.name)
+    schema = Schema(providers)
+    reader = Reader(printable(source), schema, options.to, options.from_language, options.name)
     try:
         io.TextIOWrapper(io.BytesIO(), options.encoding)
     except (LookupError, ValueError):
@@ -73,7 +76,7 @@ def read(source: str, options: ManifestOptions) -> Iterator[Row | InvalidRow]:
             f"--encoding: {shown(options.encoding)} is unknown",
             hint="names are those of Python: utf-8, utf-16, cp1252, shift_jis, ...",
         ) from None
-    return _rows(source, options.encoding, reader)
+    return _rows(source, options.encoding, schema, reader)
 
 
 def fingerprint(source: str, options: ManifestOptions) -> str | None:
@@ -98,13 +101,13 @@ def printable(source: str) -> str:
     return source if source.isprintable() else shown(source)
 
 
-def _rows(source: str, encoding: str, reader: Reader) -> Iterator[Row | InvalidRow]:
+def _rows(source: str, encoding: str, schema: Schema, reader: Reader) -> Iterator[Row | InvalidRow]:
     try:
         with _opened(source) as stream:
             text = Text(stream, encoding)
             try:
                 text.open()
-                for record in records(source, text):
+                for record in records(source, text, schema):
                     yield from reader.rows(*record)
             finally:
                 text.close()

@@ -22,44 +22,34 @@ class Columns(msgspec.Struct, frozen=True):
     `ids` are the names that its id column goes by. `targets` is the column of
     target languages (one row each), `label` the column that only names a
     language; a provider has one of the two. `params` are handed to the API.
+
+    `source_language` is the param that --from stands in for, unless the row has a
+    `source_track`.
     """
 
     ids: tuple[str, ...]
     params: Mapping[str, Kind]
     targets: str | None = None
     label: str | None = None
+    source_language: str | None = None
+    source_track: str | None = None
+
+    def names(self) -> set[str]:
+        """Return every column that means something to this provider."""
+        labels = {name for name in (self.targets, self.label) if name}
+        return {*self.ids, *self.params, *labels}
 
 
-COLUMNS: Mapping[str, Columns] = {
-    "mux": Columns(
-        ids=("asset_id",),
-        targets="to_language_code",
-        params={
-            "track_id": kinds.identifier,
-            "from_language": languages.tag,
-            "passthrough": kinds.text,
-            "upload_to_mux": kinds.flag,
-            "track_name": kinds.text,
-            "never_translate": kinds.terms,
-            "replace_existing_tracks": kinds.text,
-        },
-    ),
-    "heygen": Columns(
-        ids=("video_translate_id", "video_translation_id"),
-        label="language",
-        params={"caption_type": kinds.vtt},
-    ),
-}
+class Schema:
+    """The columns that a manifest may have, given each provider's."""
 
-IDS = {name: provider for provider, columns in COLUMNS.items() for name in columns.ids}
-"""Each id column, and the provider that it tells."""
+    def __init__(self, providers: Mapping[str, Columns]) -> None:
+        self.providers = providers
+        self.ids = {name: provider for provider, own in providers.items() for name in own.ids}
+        """Each id column, and the provider that it implies."""
+        self.known = {"provider", "key", "name"}.union(*(own.names() for own in providers.values()))
+        """Every column that means something to batchcap."""
 
-KNOWN = frozenset(
-    {"provider", "key", "name", *IDS}
-    | {name for columns in COLUMNS.values() for name in columns.params}
-    | {name for columns in COLUMNS.values() for name in (columns.targets, columns.label) if name}
-)
-"""Every column that means something to batchcap."""
 
 MAX_DEPTH = 100
 """Levels of lists and objects in a kept column; the JSON writer gives up at 254."""
@@ -103,14 +93,22 @@ class Draft(msgspec.Struct, gc=False):
 class Reader:
     """Makes rows of the records of one file.
 
-    `to` and `source_language` stand in for Mux rows that name none; `name` is
-    the template of the paths. Raises `UsageError` where one of them is wrong.
+    `to` and `source_language` stand in for rows that name no language; `name` is
+    the template of the paths.
+
+    Raises:
+        UsageError: One of them is wrong.
     """
 
     def __init__(
-        self, file: str, to: tuple[str, ...], source_language: str | None, name: str
+        self,
+        file: str,
+        schema: Schema,
+        to: tuple[str, ...],
+        source_language: str | None,
+        name: str,
     ) -> None:
-        self.file = file
+        self._file, self._schema = file, schema
         self._to = _option("--to", languages.tags, list(to)) if to else ()
         self._from = _option("--from", languages.tag, source_language) if source_language else None
         self._template: Template = _option("--name", paths.check, name)
@@ -121,12 +119,12 @@ class Reader:
         `place` is put before the message where the line alone does not tell;
         `cells` may be what is wrong with the record.
         """
-        origin = f"{self.file}:{line}"
+        origin = f"{self._file}:{line}"
         if isinstance(cells, str):
             return [InvalidRow(line=line, message=place + cells, origin=origin)]
         draft = Draft(cells)
         rows: list[Row] = []
-        if columns := _columns(draft):
+        if columns := _columns(draft, self._schema):
             _source_id(draft, columns)
             self._languages(draft, columns)
             if "key" in cells:
@@ -159,8 +157,8 @@ class Reader:
                 draft.problems.append(f"{shown(column)}: nested more than {MAX_DEPTH} deep")
         if len(params) > 1:  # in one order, whatever the file's
             params = {column: params[column] for column in columns.params if column in params}
-        if self._from and "from_language" in columns.params and "track_id" not in params:
-            params.setdefault("from_language", self._from)
+        if self._from and columns.source_language and columns.source_track not in params:
+            params.setdefault(columns.source_language, self._from)
         return params
 
     def _expanded(self, draft: Draft, columns: Columns, params: Json, origin: str) -> list[Row]:
@@ -211,22 +209,24 @@ def _name(value: Any) -> Template:
     return paths.template(kinds.text(value))
 
 
-def _columns(draft: Draft) -> Columns | None:
+def _columns(draft: Draft, schema: Schema) -> Columns | None:
     """The columns of the record's provider, which its id column tells where it is not named."""
     named = draft.cells.pop("provider", None)
     if named is None:
-        found = {IDS[column] for column in IDS if column in draft.cells}
+        found = {provider for column, provider in schema.ids.items() if column in draft.cells}
         if len(found) != 1:
             what = "missing, and more than one" if found else "missing, and none"
-            draft.problems.append(f"provider: {what} of {', '.join(IDS)} is there to tell it")
+            draft.problems.append(
+                f"provider: {what} of {', '.join(schema.ids)} is there to tell it"
+            )
             return None
         named = found.pop()
-    if not isinstance(named, str) or named not in COLUMNS:
-        known = " or ".join(COLUMNS)
+    if not isinstance(named, str) or named not in schema.providers:
+        known = " or ".join(schema.providers)
         draft.problems.append(f"provider: {described(named)} is unknown, it is {known}")
         return None
     draft.provider = named
-    return COLUMNS[named]
+    return schema.providers[named]
 
 
 def _source_id(draft: Draft, columns: Columns) -> None:

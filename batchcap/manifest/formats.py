@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from batchcap.manifest.columns import IDS, KNOWN
+from batchcap.manifest.columns import Schema
 from batchcap.manifest.problems import described, shown
 from batchcap.manifest.text import Text
 from batchcap.model import Json
@@ -39,7 +39,7 @@ _FORMATS = {
 }
 
 
-def records(source: str, text: Text) -> Iterator[Record]:
+def records(source: str, text: Text, schema: Schema) -> Iterator[Record]:
     """The records of a text, its format told by the extension of `source`, else by the text."""
     if not text.head:
         return iter([(1, "", _EMPTY)])
@@ -49,9 +49,9 @@ def records(source: str, text: Text) -> Iterator[Record]:
         case "jsonl":
             return _json_lines(text)
         case "tsv":
-            return _csv(text, "\t")
+            return _csv(text, "\t", schema)
         case _:
-            return _csv(text, _delimiter(text.head))
+            return _csv(text, _delimiter(text.head), schema)
 
 
 def _guessed(head: str) -> str:
@@ -78,10 +78,10 @@ def _delimiter(header: str) -> str:
     return ","
 
 
-def _csv(text: Text, delimiter: str) -> Iterator[Record]:
+def _csv(text: Text, delimiter: str, schema: Schema) -> Iterator[Record]:
     rows = _csv_rows(text, delimiter)
     first, header = next(rows)
-    names = header if isinstance(header, str) else _names(header)
+    names = header if isinstance(header, str) else _names(header, schema)
     if isinstance(names, str):
         yield first, "", names
         return
@@ -122,15 +122,15 @@ def _csv_fault(message: str) -> str:
     return f"broken CSV: {message}"
 
 
-def _names(header: list[str]) -> list[str] | str:
+def _names(header: list[str], schema: Schema) -> list[str] | str:
     """The columns of a header row, the known ones in lower case; a string says what is wrong."""
     names = [name.strip() for name in header]
-    names = [name.lower() if name.lower() in KNOWN else name for name in names]
+    names = [name.lower() if name.lower() in schema.known else name for name in names]
     repeated = [name for name, count in Counter(names).items() if count > 1 and name]
     if repeated:
         return f"{', '.join(map(shown, repeated))}: the header names this column twice"
-    if IDS.keys().isdisjoint(names):
-        return f"no header: the first line names none of {', '.join(IDS)}"
+    if schema.ids.keys().isdisjoint(names):
+        return f"no header: the first line names none of {', '.join(schema.ids)}"
     return names
 
 

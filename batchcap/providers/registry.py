@@ -1,15 +1,43 @@
-"""What the table of providers says about each: how to reach it, how to build it."""
+"""What a provider declares about itself, and what it is built from.
+
+Everything that only one provider has stands in its `ProviderSpec`. The rest of the
+program takes values from it, and knows no provider by name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
+from batchcap.errors import FatalError
 from batchcap.interfaces import KeyValueStore, Observer, Provider
-from batchcap.settings import ProviderSettings
+from batchcap.manifest import Columns
+from batchcap.settings import Secrets, Settings, checked_url, secrets
 from batchcap.transport import Api
 from batchcap.webhooks.event import Webhook
+
+
+class BaseUrl(NamedTuple):
+    """The environment variable that sets a base URL, and the URL if it is not set."""
+
+    variable: str
+    default: str
+
+
+class ProviderSettings(msgspec.Struct, frozen=True):
+    """The settings of one provider. `origin` is what a ledger belongs to.
+
+    `other_urls` has the checked URLs by variable, `options` the values by name.
+    """
+
+    base_url: str
+    origin: str
+    loopback: bool
+    secrets: Secrets
+    other_urls: Mapping[str, str] = {}
+    options: Mapping[str, str] = {}
 
 
 class ProviderContext(msgspec.Struct, frozen=True):
@@ -22,20 +50,104 @@ class ProviderContext(msgspec.Struct, frozen=True):
     now: Callable[[], float]
 
 
-class ProviderSpec(msgspec.Struct, frozen=True):
-    """One provider.
+class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One provider: an entry of `PROVIDERS`.
 
-    `credentials` are the environment variables without which it cannot be used;
-    `headers` makes the authenticating headers from them. `read` and `write` name
-    the buckets of GETs and of creates. `webhook` is how it sends events, where it does.
+    A provider that also has the method of `interfaces.Books` can be audited.
     """
 
     name: str
-    credentials: tuple[str, ...]
-    base_url: tuple[str, str]
-    """Environment variable and default."""
-    read: str
-    write: str
-    headers: Callable[[Mapping[str, str]], Mapping[str, str]]
     build: Callable[[ProviderContext], Provider]
+    columns: Columns
+    """What its rows in a manifest are made of."""
+
+    base_url: BaseUrl
+    other_urls: tuple[BaseUrl, ...] = ()
+    credentials: tuple[str, ...]
+    """Environment variables without which the provider cannot be used."""
+    other_secrets: tuple[str, ...] = ()
+    """Environment variables with further secrets; the webhook's own is not among them."""
+    headers: Callable[[Mapping[str, str]], Mapping[str, str]]
+    """Makes the authenticating headers from the credentials."""
+
+    rates: Mapping[str, float | None]
+    """Requests per second of each bucket; None: no limit."""
+    read: str
+    """The bucket of GETs."""
+    write: str
+    """The bucket of creates."""
+    learned: frozenset[str] = frozenset()
+    """Buckets whose rate is a first guess, because the provider documents none."""
+    window: int
+    """Rows in work at once. If the provider creates jobs: jobs open at once."""
+    creates_jobs: bool = True
+    """Whether rows are made by jobs that cost; if not, they name jobs that exist."""
+
+    options: Mapping[str, str] = {}
+    """Options that the provider understands, with their defaults."""
     webhook: Webhook | None = None
+
+    def __post_init__(self) -> None:
+        unknown = {self.read, self.write, *self.learned} - self.rates.keys()
+        if unknown:
+            raise ValueError(f"{self.name}: no rate for {', '.join(sorted(unknown))}")
+
+    def configure(
+        self, environment: Mapping[str, str], settings: Settings, *, sandbox: bool
+    ) -> ProviderSettings:
+        """Return the provider's settings.
+
+        Raises:
+            UsageError: A base URL is neither https nor on loopback.
+        """
+        base, loopback = _url(self.base_url, environment)
+        return ProviderSettings(
+            base_url=base,
+            origin="sandbox" if sandbox else base,
+            loopback=loopback,
+            secrets=read_secrets([self], environment),
+            other_urls={url.variable: _url(url, environment)[0] for url in self.other_urls},
+            options={name: settings.options.get(name, self.options[name]) for name in self.options},
+        )
+
+    def require_credentials(self, secrets: Secrets) -> None:
+        """Check that every credential is there and fits into a header.
+
+        Raises:
+            FatalError: One is missing or holds a control character; the message names
+                the variable, never the value.
+        """
+        missing = [name for name in self.credentials if name not in secrets]
+        if missing:
+            raise FatalError(
+                f"{self.name} rows need {' and '.join(missing)} in the environment",
+                hint=f"export {missing[0]}=..., then: batchcap resume. "
+                "To try batchcap without an account: --sandbox",
+                provider=self.name,
+            )
+        for name in self.credentials:
+            if not secrets[name].isprintable():
+                raise FatalError(
+                    f"{name} holds a line break or another control character",
+                    hint=f"Set {name} to the key alone, then: batchcap resume",
+                    provider=self.name,
+                )
+
+
+def documented_rates(providers: Iterable[ProviderSpec]) -> dict[str, float | None]:
+    """Return the documented rate of every bucket."""
+    return {bucket: rate for spec in providers for bucket, rate in spec.rates.items()}
+
+
+def read_secrets(providers: Iterable[ProviderSpec], environment: Mapping[str, str]) -> Secrets:
+    """Return the secrets of these providers that are set."""
+    names: list[str] = []
+    for spec in providers:
+        names += [*spec.credentials, *spec.other_secrets]
+        names += [spec.webhook.secret_variable] if spec.webhook else []
+    return secrets(environment, names)
+
+
+def _url(url: BaseUrl, environment: Mapping[str, str]) -> tuple[str, bool]:
+    given = environment.get(url.variable) or url.default
+    return checked_url(url.variable, given, f"Unset it for the default, {url.default}")

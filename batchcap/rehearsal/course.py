@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Literal
 
 import anyio
@@ -16,10 +17,11 @@ from batchcap.model import Row
 from batchcap.pacing import Bucket
 from batchcap.poller import Poller
 from batchcap.providers import PROVIDERS, ProviderContext
+from batchcap.providers.registry import documented_rates
 from batchcap.rehearsal.books import Books, Notebook, Sink
 from batchcap.rehearsal.wire import WorldApi
 from batchcap.rehearsal.world import HeyGenWorld, JobLengths, MuxWorld, World
-from batchcap.settings import DEFAULT_RATES, DEFAULT_WINDOWS, ProviderSettings, Secrets
+from batchcap.settings import Settings
 from batchcap.stopping import Stop
 from batchcap.tally import Tally
 from batchcap.virtual import VirtualLoop
@@ -35,7 +37,9 @@ class Course(msgspec.Struct, frozen=True):
 
     provider: Literal["mux", "heygen"] = "mux"
     rows: int = 10_000
-    rates: Mapping[str, float | None] = msgspec.field(default_factory=lambda: dict(DEFAULT_RATES))
+    rates: Mapping[str, float | None] = msgspec.field(
+        default_factory=lambda: documented_rates(PROVIDERS.values())
+    )
     lengths: JobLengths = JobLengths()
     account: int = 10_000_000
     latency: float = 0.1
@@ -115,7 +119,7 @@ class _Rehearsal:
                 poller=Poller(provider, self._stop, self._observer, self._memory),
                 downloader=Sink(course.latency),
                 stop=self._stop,
-                window=course.window or DEFAULT_WINDOWS[course.provider],
+                window=course.window or PROVIDERS[course.provider].window,
             )
             engine = Engine(books, [lane], Policy(), self._observer, _now)
             async with anyio.create_task_group() as group:
@@ -151,7 +155,8 @@ class _Rehearsal:
             latency=course.latency / 2,
         )
         await stack.enter_async_context(api)
-        return spec.build(ProviderContext(api, _SETTINGS, self._memory, self._observer, _now))
+        settings = spec.configure({}, Settings(out=Path()), sandbox=True)
+        return spec.build(ProviderContext(api, settings, self._memory, self._observer, _now))
 
     def _forecast(self, books: Books, began: float) -> Forecast:
         world = self._world
@@ -165,15 +170,6 @@ class _Rehearsal:
             throttled=self._tally.throttled,
             waits=sorted(books.waits),
         )
-
-
-_SETTINGS = ProviderSettings(
-    base_url="https://world.invalid",
-    stream_url="https://world.invalid",
-    origin="rehearsal",
-    loopback=False,
-    secrets=Secrets({}),
-)
 
 
 def _observer(tally: Tally) -> Observer:

@@ -57,6 +57,7 @@ from batchcap.model import (
     RowState,
 )
 from tests.fakes import CAPTION, EPOCH, clock, now, row
+from tests.world import COLUMNS
 
 pytestmark = pytest.mark.anyio
 
@@ -627,7 +628,7 @@ class TestIntake:
             with closing(connect(out, create=True)) as connection:
                 reports: list[object] = []
                 for name in names:
-                    found = manifest.read(str(tmp_path / name), manifest.ManifestOptions())
+                    found = manifest.read(str(tmp_path / name), manifest.ManifestOptions(), COLUMNS)
                     try:
                         reports += [take_in(connection, [(name, found)], skip_invalid=skip_invalid)]
                     except UsageError as error:

@@ -18,11 +18,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from batchcap.errors import UsageError
-from batchcap.manifest import COLUMNS, ManifestOptions, fingerprint, paths, read
+from batchcap.manifest import ManifestOptions, fingerprint, paths, read
 from batchcap.manifest.formats import MAX_FIELD
 from batchcap.manifest.problems import SHOWN, Wrong, shown
 from batchcap.manifest.text import MAX_LINE
 from batchcap.model import InvalidRow, Row
+from tests.world import COLUMNS
 
 SAMPLES = Path(__file__).parents[2] / "manifests"
 
@@ -38,7 +39,7 @@ def everything(
 ) -> list[Row | InvalidRow]:
     data = content.encode() if isinstance(content, str) else content
     Path(source).write_bytes(data)
-    return list(read(source, ManifestOptions(**options)))
+    return list(read(source, ManifestOptions(**options), COLUMNS))
 
 
 def good(content: str | bytes, source: str = "m.csv", **options: Any) -> list[Row]:
@@ -374,7 +375,7 @@ class TestPaths:
     )
     def test_bad_template_is_a_usage_error_at_once(self, name: str) -> None:
         with pytest.raises(UsageError, match=r"^--name: "):
-            read("m.csv", ManifestOptions(name=name))
+            read("m.csv", ManifestOptions(name=name), COLUMNS)
 
     def test_name_of_a_row(self) -> None:
         rows = good("asset_id,to_language_code,name\na1,es,x/y z.vtt\na2,es;ja,{language}/y.vtt\n")
@@ -875,7 +876,7 @@ class TestSources:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stdin))
         if source != "-":
             Path(source).write_text(content)
-        first = next(iter(read(source, ManifestOptions())))
+        first = next(iter(read(source, ManifestOptions(), COLUMNS)))
         assert isinstance(first, Row)
         assert first.key == "mux:a1:es"
         assert first.origin.startswith(f"{source}:")
@@ -887,26 +888,26 @@ class TestSources:
     @pytest.mark.parametrize("source", ["nowhere.csv", ".", "sub/nowhere.csv", "x" * 300])
     def test_file_that_cannot_be_read(self, source: str) -> None:
         with pytest.raises(UsageError, match=r": (No such file|Is a directory|File name too long)"):
-            list(read(source, ManifestOptions()))
+            list(read(source, ManifestOptions(), COLUMNS))
 
     def test_name_that_is_no_name(self) -> None:
         with pytest.raises(UsageError):
-            list(read("a\0b", ManifestOptions()))
+            list(read("a\0b", ManifestOptions(), COLUMNS))
 
     @pytest.mark.parametrize("encoding", ["utf-9", "", "hex", "a\0b"])
     def test_unknown_encoding(self, encoding: str) -> None:
         with pytest.raises(UsageError, match=r"^--encoding: .* is unknown$"):
-            read("m.csv", ManifestOptions(encoding=encoding))
+            read("m.csv", ManifestOptions(encoding=encoding), COLUMNS)
 
     @pytest.mark.parametrize("options", [{"to": ("xx",)}, {"from_language": "en_US"}])
     def test_bad_language_option(self, options: dict[str, Any]) -> None:
         with pytest.raises(UsageError, match=r"^--(to|from): .* is not a language tag"):
-            read("m.csv", ManifestOptions(**options))
+            read("m.csv", ManifestOptions(**options), COLUMNS)
 
     def test_rows_come_before_the_file_is_read_to_its_end(self) -> None:
         reader, writer = os.pipe()
         os.write(writer, b"asset_id,to_language_code\n" + b"a1,es\n" * 6000)
-        rows = read(f"/dev/fd/{reader}", ManifestOptions())
+        rows = read(f"/dev/fd/{reader}", ManifestOptions(), COLUMNS)
         assert isinstance(next(rows), Row)
         os.close(writer)
         assert len(list(rows)) == 5999
@@ -919,7 +920,7 @@ class TestSources:
         Path(source).write_text(head + line * 15_000)
         tracemalloc.start()
         try:
-            count = sum(1 for _ in read(source, ManifestOptions()))
+            count = sum(1 for _ in read(source, ManifestOptions(), COLUMNS))
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -955,7 +956,7 @@ class TestSources:
     [("demo.csv", 2100), ("mux.csv", 5), ("heygen.csv", 3), ("items.json", 6), ("rows.jsonl", 4)],
 )
 def test_samples_read_without_a_problem(file: str, rows: int) -> None:
-    found = list(read(str(SAMPLES / file), ManifestOptions()))
+    found = list(read(str(SAMPLES / file), ManifestOptions(), COLUMNS))
     assert [row for row in found if isinstance(row, InvalidRow)] == []
     assert len(found) == rows
     assert len({row.path for row in found if isinstance(row, Row)}) == rows

@@ -183,6 +183,9 @@ async def test_results_that_cannot_be_written_are_fatal_and_leave_no_part(
     assert sorted(path.name for path in tmp_path.iterdir()) == [".batchcap", "results.jsonl"]
 
 
+BUCKETS = ("mux.write", "mux.read", "heygen", "downloads")
+
+
 async def test_the_summary_has_the_names_of_the_contract(
     connection: Connection, tmp_path: Path
 ) -> None:
@@ -191,7 +194,7 @@ async def test_the_summary_has_the_names_of_the_contract(
     for _ in range(4):
         tally(RequestSent("mux.read"))
     tally(RequestSent("downloads"))
-    assert summarize(connection, tmp_path, tally, 12.34567).as_json() == {
+    assert summarize(connection, tmp_path, tally, 12.34567, BUCKETS).as_json() == {
         "total": 4,
         "done": 1,
         "failed": 1,

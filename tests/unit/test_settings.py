@@ -10,24 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchcap.cli.parsing import parse_duration, parse_rate, parse_size, parse_windows
+from batchcap.cli.parsing import parse_duration, parse_max_jobs, parse_rate, parse_size
 from batchcap.errors import FatalError, UsageError
+from batchcap.providers import PROVIDERS
+from batchcap.providers.registry import documented_rates, read_secrets
 from batchcap.settings import (
-    DEFAULT_RATES,
-    LIFTED,
     Secrets,
     Settings,
-    provider_settings,
-    require,
-    secrets,
     uvloop_wanted,
 )
 
-MUX = ("MUX_BASE_URL", "https://api.mux.com")
+MUX, HEYGEN = PROVIDERS["mux"], PROVIDERS["heygen"]
+BUCKETS = documented_rates(PROVIDERS.values())
 
 
 def settings(**changes: object) -> Settings:
-    return msgspec.structs.replace(Settings(out=Path("captions"), rates={}), **changes)
+    return msgspec.structs.replace(Settings(out=Path("captions")), **changes)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +39,7 @@ def settings(**changes: object) -> Settings:
     ],
 )
 def test_a_rate(given_: str, expected: tuple[str, float | None]) -> None:
-    assert parse_rate(given_) == expected
+    assert parse_rate(given_, BUCKETS) == expected
 
 
 @pytest.mark.parametrize(
@@ -66,7 +64,7 @@ def test_a_rate(given_: str, expected: tuple[str, float | None]) -> None:
 )
 def test_a_rate_that_is_none_is_refused(wrong: str) -> None:
     with pytest.raises(UsageError, match="--rate"):
-        parse_rate(wrong)
+        parse_rate(wrong, BUCKETS)
 
 
 @pytest.mark.parametrize(
@@ -121,10 +119,8 @@ def test_a_size_that_is_none_is_refused(wrong: str) -> None:
         parse_size("--max-caption", wrong)
 
 
-def test_windows_are_the_defaults_but_for_what_is_given() -> None:
-    assert parse_windows([]) == {"mux": 1000, "heygen": 2000}
-    assert parse_windows(["mux=7"]) == {"mux": 7, "heygen": 2000}
-    assert parse_windows(["mux=7", "mux=9"])["mux"] == 9
+def test_jobs_at_once() -> None:
+    assert parse_max_jobs("mux=7", ["mux"]) == ("mux", 7)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +128,7 @@ def test_windows_are_the_defaults_but_for_what_is_given() -> None:
 )
 def test_a_window_that_is_none_is_refused(wrong: str) -> None:
     with pytest.raises(UsageError, match="--max-jobs"):
-        parse_windows([wrong])
+        parse_max_jobs(wrong, ["mux"])
 
 
 @given(
@@ -140,24 +136,24 @@ def test_a_window_that_is_none_is_refused(wrong: str) -> None:
 )
 def test_nothing_but_a_usage_error_comes_of_any_text(text: str) -> None:
     for parse in (
-        parse_rate,
+        lambda given_: parse_rate(given_, BUCKETS),
         lambda given_: parse_duration("--x", given_),
         lambda given_: parse_size("--x", given_),
-        lambda given_: parse_windows([given_]),
+        lambda given_: parse_max_jobs(given_, ["mux", "m"]),
     ):
         with contextlib.suppress(UsageError):
             parse(text)
 
 
-def test_a_rate_is_the_default_less_the_headroom() -> None:
-    assert settings().rate("mux.write") == DEFAULT_RATES["mux.write"] == 1.0
-    assert settings(headroom=20.0).rate("mux.read") == pytest.approx(4.0)
-    assert settings(rates={"mux.read": 10.0}, headroom=50.0).rate("mux.read") == 5.0
-    assert settings(rates=LIFTED, headroom=50.0).rate("mux.read") is None
+def test_a_rate_is_the_documented_one_less_the_headroom() -> None:
+    assert settings().rate("mux.write", 1.0) == 1.0
+    assert settings(headroom=20.0).rate("mux.read", 5.0) == pytest.approx(4.0)
+    assert settings(rates={"mux.read": 10.0}, headroom=50.0).rate("mux.read", 1.0) == 5.0
+    assert settings(rates={"mux.read": None}, headroom=50.0).rate("mux.read", 1.0) is None
 
 
 def provided(environment: dict[str, str], *, sandbox: bool = False) -> object:
-    return provider_settings(environment, MUX, settings(), sandbox=sandbox)
+    return MUX.configure(environment, settings(), sandbox=sandbox)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +169,7 @@ def provided(environment: dict[str, str], *, sandbox: bool = False) -> object:
     ],
 )
 def test_a_base_url(url: str, base: str, loopback: bool) -> None:
-    made = provider_settings({"MUX_BASE_URL": url}, MUX, settings(), sandbox=False)
+    made = MUX.configure({"MUX_BASE_URL": url}, settings(), sandbox=False)
     assert (made.base_url, made.origin, made.loopback) == (base, base, loopback)
 
 
@@ -222,27 +218,27 @@ def test_a_refusal_does_not_print_what_could_be_a_credential(url: str) -> None:
 
 
 def test_the_origin_of_a_sandbox_is_the_sandbox_wherever_it_listens() -> None:
-    made = provider_settings({"MUX_BASE_URL": "http://127.0.0.1:81"}, MUX, settings(), sandbox=True)
+    made = MUX.configure({"MUX_BASE_URL": "http://127.0.0.1:81"}, settings(), sandbox=True)
     assert made.origin == "sandbox"
     assert made.base_url == "http://127.0.0.1:81"
 
 
 def test_the_stream_url_is_checked_too() -> None:
-    made = provider_settings({}, MUX, settings(), sandbox=False)
-    assert made.stream_url == "https://stream.mux.com"
+    made = MUX.configure({}, settings(), sandbox=False)
+    assert made.other_urls == {"MUX_STREAM_BASE_URL": "https://stream.mux.com"}
     with pytest.raises(UsageError, match="MUX_STREAM_BASE_URL"):
         provided({"MUX_STREAM_BASE_URL": "http://stream.example"})
 
 
 def test_secrets_are_taken_from_the_environment_and_empty_ones_are_none() -> None:
     environment = {"MUX_TOKEN_ID": "id", "MUX_TOKEN_SECRET": "", "HOME": "/root"}
-    made = provider_settings(environment, MUX, settings(), sandbox=False)
+    made = MUX.configure(environment, settings(), sandbox=False)
     assert dict(made.secrets) == {"MUX_TOKEN_ID": "id"}
 
 
 def test_secrets_are_never_printed() -> None:
-    environment = {"MUX_TOKEN_ID": "hunter1", "HEYGEN_API_KEY": "hunter2"}
-    made = provider_settings(environment, MUX, settings(), sandbox=False)
+    environment = {"MUX_TOKEN_ID": "hunter1", "MUX_SIGNING_KEY": "hunter2"}
+    made = MUX.configure(environment, settings(), sandbox=False)
     for shown in (
         repr(made),
         str(made),
@@ -253,31 +249,43 @@ def test_secrets_are_never_printed() -> None:
         repr([made.secrets]),
     ):
         assert "hunter" not in shown
-    assert "HEYGEN_API_KEY" in repr(made.secrets)
-    assert made.secrets["HEYGEN_API_KEY"] == "hunter2"
+    assert "MUX_SIGNING_KEY" in repr(made.secrets)
+    assert made.secrets["MUX_SIGNING_KEY"] == "hunter2"
     assert len(made.secrets) == 2
 
 
+def test_a_provider_is_not_given_the_secrets_of_another() -> None:
+    environment = {"MUX_TOKEN_ID": "mine", "HEYGEN_API_KEY": "other"}
+    made = MUX.configure(environment, settings(), sandbox=False)
+    assert dict(made.secrets) == {"MUX_TOKEN_ID": "mine"}
+
+
+def test_options_are_the_user_s_or_the_provider_s_defaults() -> None:
+    chosen = settings(options={"on_existing": "skip", "unknown": "x"})
+    assert MUX.configure({}, chosen, sandbox=False).options == {"on_existing": "skip"}
+    assert HEYGEN.configure({}, chosen, sandbox=False).options == {"heygen_api": "auto"}
+
+
 def test_a_missing_credential_is_named() -> None:
-    have = Secrets({"MUX_TOKEN_ID": "x"})
-    require("mux", ("MUX_TOKEN_ID",), have)
+    have = {"MUX_TOKEN_ID": "x", "MUX_TOKEN_SECRET": "y"}
+    MUX.require_credentials(Secrets(have))
     with pytest.raises(FatalError, match="mux rows need MUX_TOKEN_SECRET in") as caught:
-        require("mux", ("MUX_TOKEN_ID", "MUX_TOKEN_SECRET"), have)
+        MUX.require_credentials(Secrets({"MUX_TOKEN_ID": "x"}))
     assert caught.value.provider == "mux"
     assert "export MUX_TOKEN_SECRET=" in caught.value.hint
     with pytest.raises(FatalError, match="MUX_TOKEN_ID and MUX_TOKEN_SECRET"):
-        require("mux", ("MUX_TOKEN_ID", "MUX_TOKEN_SECRET"), Secrets({}))
+        MUX.require_credentials(Secrets({}))
 
 
 def test_a_credential_is_read_as_files_hold_it() -> None:
-    have = secrets({"HEYGEN_API_KEY": " key-1\r\n", "MUX_TOKEN_ID": " \n"})
+    have = read_secrets(PROVIDERS.values(), {"HEYGEN_API_KEY": " key-1\r\n", "MUX_TOKEN_ID": " \n"})
     assert dict(have) == {"HEYGEN_API_KEY": "key-1"}
-    require("heygen", ("HEYGEN_API_KEY",), have)
+    HEYGEN.require_credentials(have)
 
 
 def test_a_credential_that_no_header_can_hold_is_named_and_not_shown() -> None:
     with pytest.raises(FatalError, match="HEYGEN_API_KEY holds a line break") as caught:
-        require("heygen", ("HEYGEN_API_KEY",), Secrets({"HEYGEN_API_KEY": "hunter2\nX: y"}))
+        HEYGEN.require_credentials(Secrets({"HEYGEN_API_KEY": "hunter2\nX: y"}))
     assert "hunter2" not in caught.value.message + caught.value.hint
 
 

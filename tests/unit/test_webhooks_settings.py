@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from batchcap.errors import UsageError
-from batchcap.settings import Listening, inbox_folder, listening, secrets
+from batchcap.providers import PROVIDERS
+from batchcap.providers.registry import read_secrets
+from batchcap.settings import Listening, inbox_folder, listening
 
 
 @pytest.mark.parametrize(
@@ -76,6 +78,9 @@ def test_where_the_inbox_lies(environment: dict[str, str], expected: str | None)
 
 
 def test_signing_secrets_are_secrets() -> None:
-    found = secrets({"MUX_WEBHOOK_SECRET": "hunter2", "HEYGEN_WEBHOOK_SECRET": "", "X": "y"})
+    found = read_secrets(
+        PROVIDERS.values(),
+        {"MUX_WEBHOOK_SECRET": "hunter2", "HEYGEN_WEBHOOK_SECRET": "", "X": "y"},
+    )
     assert dict(found) == {"MUX_WEBHOOK_SECRET": "hunter2"}
     assert "hunter2" not in repr(found)

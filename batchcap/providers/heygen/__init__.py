@@ -1,5 +1,6 @@
 """HeyGen: captions of video translations that exist already; nothing is created.
 
+spec.py      what is declared about it: columns, rates, secrets, options
 provider.py  the `Provider`: chooses the API version, polls, links
 v3.py        requests and answers of v3, HeyGen's current API
 v2.py        requests and answers of v2, until it is retired

@@ -7,7 +7,7 @@ falls back to v2, and remembers the answer in the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -16,11 +16,10 @@ from batchcap.errors import FatalError
 from batchcap.events import Warned
 from batchcap.interfaces import Report, SendSlot
 from batchcap.model import Facts, Job, JobRequest, JobState, Row
-from batchcap.providers.heygen.schema import CREDENTIALS, NAME, RouteGone, Words
+from batchcap.providers.heygen.schema import NAME, RouteGone, Words
 from batchcap.providers.heygen.v2 import V2
 from batchcap.providers.heygen.v3 import V3
-from batchcap.providers.heygen.webhooks import WEBHOOK
-from batchcap.providers.registry import ProviderContext, ProviderSpec
+from batchcap.providers.registry import ProviderContext
 
 _REMEMBERED = "heygen.api"
 
@@ -49,7 +48,7 @@ class HeyGen:
             "v3": V3(context.api, words),
             "v2": V2(context.api, words),
         }
-        chosen = context.settings.heygen_api
+        chosen = context.settings.options["heygen_api"]
         self._auto = chosen == "auto"
         self._deciding = chosen == "auto" and context.memory.get(_REMEMBERED) is None
         self._version = (context.memory.get(_REMEMBERED) or "v3") if chosen == "auto" else chosen
@@ -120,19 +119,3 @@ class HeyGen:
             hint=f"Try --heygen-api {other}, or check HEYGEN_API_BASE; then: batchcap resume",
             provider=NAME,
         )
-
-
-def _headers(secrets: Mapping[str, str]) -> Mapping[str, str]:
-    return {"X-Api-Key": secrets[CREDENTIALS[0]]}
-
-
-SPEC = ProviderSpec(
-    name=NAME,
-    credentials=CREDENTIALS,
-    base_url=("HEYGEN_API_BASE", "https://api.heygen.com"),
-    read=NAME,
-    write=NAME,
-    headers=_headers,
-    build=HeyGen,
-    webhook=WEBHOOK,
-)

@@ -1,5 +1,6 @@
 """Mux Robots v0: translate-captions jobs, one for each row.
 
+spec.py         what is declared about it: columns, rates, secrets, options
 provider.py     the `Provider`: create, find, poll, link
 schema.py       the fields of jobs and creates, and what they mean
 assets.py       the tracks and playback ids of an asset, read once for many rows

@@ -7,7 +7,6 @@ fields, shapes and events, and its contract is not public yet.
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -34,8 +33,7 @@ from batchcap.providers.mux.schema import (
     tagged,
 )
 from batchcap.providers.mux.signing import PlaybackSigner
-from batchcap.providers.mux.webhooks import WEBHOOK
-from batchcap.providers.registry import ProviderContext, ProviderSpec
+from batchcap.providers.registry import BaseUrl, ProviderContext
 from batchcap.transport import SendSlot as PostSlot
 from batchcap.transport import segment
 
@@ -45,6 +43,7 @@ _JOBS = f"{ROBOTS}/jobs"
 _TRANSLATE = f"{_JOBS}/{WORKFLOW}"
 
 CREDENTIALS = ("MUX_TOKEN_ID", "MUX_TOKEN_SECRET")
+STREAM_URL = BaseUrl("MUX_STREAM_BASE_URL", "https://stream.mux.com")
 
 _ACTIVE = ("pending", "processing")
 """In this order: a job that moves on between the two lists is then in both."""
@@ -67,8 +66,8 @@ class Mux:
 
     def __init__(self, context: ProviderContext) -> None:
         self._api = context.api
-        self._stream = context.settings.stream_url.rstrip("/")
-        self._on_existing = context.settings.on_existing
+        self._stream = context.settings.other_urls[STREAM_URL.variable]
+        self._on_existing = context.settings.options["on_existing"]
         self._assets = Assets(self._read_asset)
         self._now = context.now
         self._history = History(self._jobs_of, self._detail, context.now)
@@ -396,20 +395,3 @@ def _gone(answer: Answer) -> FatalError:
         "the ledger stays good for it.",
         provider=Mux.name,
     )
-
-
-def _headers(secrets: Mapping[str, str]) -> Mapping[str, str]:
-    pair = ":".join(secrets[name] for name in CREDENTIALS)
-    return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
-
-
-SPEC = ProviderSpec(
-    name=Mux.name,
-    credentials=CREDENTIALS,
-    base_url=("MUX_BASE_URL", "https://api.mux.com"),
-    read="mux.read",
-    write="mux.write",
-    headers=_headers,
-    build=Mux,
-    webhook=WEBHOOK,
-)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 
 from batchcap.errors import FatalError, RowError
 
+SIGNING_SECRETS = ("MUX_SIGNING_KEY", "MUX_PRIVATE_KEY")
+
 _LIFETIME = 3600
 
 
@@ -20,8 +22,7 @@ class PlaybackSigner:
     """Signs playback ids with MUX_SIGNING_KEY and MUX_PRIVATE_KEY."""
 
     def __init__(self, secrets: Mapping[str, str], now: Callable[[], float]) -> None:
-        self._key_id = secrets.get("MUX_SIGNING_KEY")
-        self._private_key = secrets.get("MUX_PRIVATE_KEY")
+        self._key_id, self._private_key = map(secrets.get, SIGNING_SECRETS)
         self._now = now
 
     def token(self, playback_id: str) -> str:

@@ -1,0 +1,37 @@
+"""What batchcap has to know about HeyGen before it asks HeyGen anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from batchcap.manifest import Columns, kinds
+from batchcap.providers.heygen.provider import HeyGen
+from batchcap.providers.heygen.schema import CREDENTIALS, NAME
+from batchcap.providers.heygen.webhooks import WEBHOOK
+from batchcap.providers.registry import BaseUrl, ProviderSpec
+
+
+def _headers(secrets: Mapping[str, str]) -> Mapping[str, str]:
+    return {"X-Api-Key": secrets[CREDENTIALS[0]]}
+
+
+SPEC = ProviderSpec(
+    name=NAME,
+    build=HeyGen,
+    columns=Columns(
+        ids=("video_translate_id", "video_translation_id"),
+        label="language",
+        params={"caption_type": kinds.vtt},
+    ),
+    base_url=BaseUrl("HEYGEN_API_BASE", "https://api.heygen.com"),
+    credentials=CREDENTIALS,
+    headers=_headers,
+    rates={NAME: 5.0},
+    read=NAME,
+    write=NAME,
+    learned=frozenset({NAME}),  # HeyGen publishes no rate
+    window=2000,
+    creates_jobs=False,
+    options={"heygen_api": "auto"},
+    webhook=WEBHOOK,
+)

@@ -1,0 +1,60 @@
+"""What batchcap has to know about Mux before it asks Mux anything."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from batchcap.manifest import Columns, kinds, languages
+from batchcap.manifest.problems import Wrong, shown
+from batchcap.providers.mux.provider import CREDENTIALS, STREAM_URL, Mux
+from batchcap.providers.mux.signing import SIGNING_SECRETS
+from batchcap.providers.mux.webhooks import WEBHOOK
+from batchcap.providers.registry import BaseUrl, ProviderSpec
+
+
+def _terms(value: Any) -> list[str]:
+    """Terms that stay untranslated, without the characters that Mux refuses."""
+    found = kinds.terms(value)
+    for term in found:
+        if "<" in term or ">" in term:
+            raise Wrong(f"{shown(term)} holds '<' or '>', which Mux refuses")
+    return found
+
+
+def _headers(secrets: Mapping[str, str]) -> Mapping[str, str]:
+    pair = ":".join(secrets[name] for name in CREDENTIALS)
+    return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+
+
+SPEC = ProviderSpec(
+    name=Mux.name,
+    build=Mux,
+    columns=Columns(
+        ids=("asset_id",),
+        targets="to_language_code",
+        source_language="from_language",
+        source_track="track_id",
+        params={
+            "track_id": kinds.identifier,
+            "from_language": languages.tag,
+            "passthrough": kinds.text,
+            "upload_to_mux": kinds.flag,
+            "track_name": kinds.text,
+            "never_translate": _terms,
+            "replace_existing_tracks": kinds.text,
+        },
+    ),
+    base_url=BaseUrl("MUX_BASE_URL", "https://api.mux.com"),
+    other_urls=(STREAM_URL,),
+    credentials=CREDENTIALS,
+    other_secrets=SIGNING_SECRETS,
+    headers=_headers,
+    rates={"mux.write": 1.0, "mux.read": 5.0},
+    read="mux.read",
+    write="mux.write",
+    window=1000,
+    options={"on_existing": "download"},
+    webhook=WEBHOOK,
+)
