@@ -68,7 +68,7 @@ def implied(sandbox: Sandbox, row: Row) -> str:
             return "job_failed"
         case "cancelled":
             return "job_cancelled"
-    return seen_by_files(sandbox, last.id, f"{last.track_id}.vtt")
+    return seen_by_files(sandbox, last.id, f"{last.uploaded_track_id}.vtt")
 
 
 def seen_by_files(sandbox: Sandbox, *names: str) -> str:
@@ -82,7 +82,7 @@ def seen_by_files(sandbox: Sandbox, *names: str) -> str:
 
 def served(row: Row) -> bytes:
     language = row.target or language_of(row.source_id)
-    return captions.text(row.source_id, language)
+    return captions.make_webvtt(row.source_id, language)
 
 
 def assert_made_once(jobs: list[Job]) -> None:

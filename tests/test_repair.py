@@ -14,7 +14,7 @@ from batchcap import assembly
 from batchcap.ledger import connect, put_wrong_back, results, take_in, totals
 from batchcap.model import Row
 from batchcap.sandbox import Sandbox, SandboxOptions
-from batchcap.sandbox.mux.assets import asset
+from batchcap.sandbox.mux.assets import find_asset
 from batchcap.tally import Tally
 from batchcap.verification import Fault, Verdict, check_files, check_folder, check_tasks
 from tests.fakes import now
@@ -92,7 +92,7 @@ async def test_every_damage_is_told_and_healed_and_nothing_is_created(
 async def test_where_the_job_is_gone_the_track_heals_and_nothing_else(tmp_path: Path) -> None:
     kept = mux_row("film", "es", track_id="film-en")
     lost = mux_row("film", "ja", track_id="film-en", upload_to_mux=False)
-    there = asset("old-has-es")
+    there = find_asset("old-has-es")
     assert there is not None
     taken = mux_row("old-has-es", "es", track_id=there.tracks[0].id)
     async with Sandbox(SandboxOptions()) as sandbox:

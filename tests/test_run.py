@@ -14,7 +14,7 @@ import pytest
 from batchcap.errors import UsageError
 from batchcap.ledger import connect, take_in
 from batchcap.sandbox import Sandbox, SandboxOptions, heygen_ids
-from batchcap.sandbox.mux.assets import asset
+from batchcap.sandbox.mux.assets import find_asset
 from tests.fakes import now
 from tests.world import heygen_row, mux_row, rows_of, run_rows
 
@@ -62,7 +62,7 @@ HEYGEN_ENDS = {
 
 def track_of(source: str) -> dict[str, str]:
     """The asset's first text track as a column; where there is none, by language."""
-    there = asset(source)
+    there = find_asset(source)
     if there is None or not there.tracks:
         return {"from_language": "en"}
     return {"track_id": there.tracks[0].id}

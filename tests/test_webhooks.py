@@ -24,8 +24,8 @@ from aiohttp import web
 from batchcap.events import Warned, WebhookReceived
 from batchcap.model import Row
 from batchcap.sandbox import Sandbox, SandboxOptions
-from batchcap.sandbox.captions import text as caption
-from batchcap.sandbox.heygen.videos import ending, language_of
+from batchcap.sandbox.captions import make_webvtt as caption
+from batchcap.sandbox.heygen.videos import find_end, language_of
 from batchcap.stopping import Stop
 from batchcap.webhooks.inbox import Inbox, inbox_path
 from tests.fakes import VTT, Recorder, clock, now, serving
@@ -277,9 +277,9 @@ async def test_a_translation_whose_event_came_too_early_is_asked_about_as_withou
 
 def sandbox_ends(sandbox: Sandbox) -> dict[str, float]:
     """When translations end that ran when they were asked about first."""
-    scene = sandbox._scene  # the journal tells of those that have ended only
-    found = {key: ending(scene, key) for key in scene.looks}
-    return {key: end.when for key, end in found.items() if end is not None}
+    world = sandbox._world  # the request log has only the videos that have ended
+    found = {key: find_end(world, key) for key in world.first_requested}
+    return {key: end.time for key, end in found.items() if end is not None}
 
 
 @pytest.mark.parametrize("forged", ["unsigned", "another's", "old", "changed"])
@@ -462,7 +462,9 @@ async def test_a_completed_event_before_the_pending_one_is_the_last_word(tmp_pat
         async def meddle(endpoints: Mapping[str, str]) -> None:
             job_id = (await created(sandbox))[0]
             await anyio.sleep(31)
-            link = sandbox.url + sandbox._scene.links.storage(sandbox.request_log.creates[0], 86400)
+            link = sandbox.url + sandbox._world.links.storage_link(
+                sandbox.request_log.creates[0], 86400
+            )
             for word in ("completed", "processing", "pending"):
                 outputs = {"outputs": {"temporary_vtt_url": link}} if word == "completed" else {}
                 event = mux_event(word, mux_job(job_id, word, **outputs), id=word)

@@ -14,7 +14,7 @@ import orjson
 from cyclopts import Parameter
 
 from batchcap.errors import FatalError, UsageError
-from batchcap.sandbox import FAULTS, SandboxOptions, parse_faults, serve
+from batchcap.sandbox import FAULTS, SandboxOptions, parse_faults, run_sandbox
 
 
 def sandbox(  # noqa: PLR0913  # each parameter is an option of the command line
@@ -56,7 +56,7 @@ def sandbox(  # noqa: PLR0913  # each parameter is an option of the command line
         _print_environment(environment, json=json)
 
     try:
-        anyio.run(serve, options, state, "127.0.0.1", port, announce, until_stdin_closes)
+        anyio.run(run_sandbox, options, state, "127.0.0.1", port, announce, until_stdin_closes)
     except KeyboardInterrupt:
         return 0
     except OSError as error:

@@ -1,26 +1,26 @@
-"""Caption files as both file hosts serve them."""
+"""Serves a caption file; all three file hosts share it."""
 
 from __future__ import annotations
 
 import gzip
 
 from batchcap.sandbox import captions
-from batchcap.sandbox.http_types import Answer, Call, as_html
-from batchcap.sandbox.id_keywords import words
-from batchcap.sandbox.world import Scene
+from batchcap.sandbox.http_types import Request, Response, html_response
+from batchcap.sandbox.id_keywords import keywords
+from batchcap.sandbox.world import World
 
 
-def vtt(scene: Scene, call: Call, identifier: str, language: str) -> Answer:
-    """The caption file of an id in a language, or what its words put in its place."""
-    known = words(identifier)
-    if "html" in known:
-        return as_html(200, "Sign in")
-    body = captions.text(identifier, language, scene.options.caption_bytes)
-    if "badvtt" in known:
+def serve_vtt(world: World, request: Request, identifier: str, language: str) -> Response:
+    """Return the caption file of an id in a language, or what its keywords ask for instead."""
+    present = keywords(identifier)
+    if "html" in present:
+        return html_response(200, "Sign in")
+    body = captions.make_webvtt(identifier, language, world.options.caption_bytes)
+    if "badvtt" in present:
         body = b"1\n00:00:00,000 --> 00:00:02,000\nThis is SubRip, not WebVTT.\n"
-    if "nofile" in known:
+    if "nofile" in present:
         body = b""
-    if scene.options.gzip and "gzip" in call.headers.get("Accept-Encoding", ""):
-        encoded = gzip.compress(body, 1, mtime=0)
-        return Answer(200, encoded, "text/vtt", (("Content-Encoding", "gzip"),))
-    return Answer(200, body, "text/vtt")
+    if world.options.gzip and "gzip" in request.headers.get("Accept-Encoding", ""):
+        compressed = gzip.compress(body, 1, mtime=0)
+        return Response(200, compressed, "text/vtt", (("Content-Encoding", "gzip"),))
+    return Response(200, body, "text/vtt")

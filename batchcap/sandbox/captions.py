@@ -1,8 +1,8 @@
-"""Caption texts: WebVTT that differs for each (id, language), cheap to make.
+"""WebVTT captions that differ for each (id, language) and are cheap to make.
 
-Every language of an id has the same number of cues, as a translation has. The
-cues are taken from a few prepared texts of each language; only the first cue is
-made for the id, so that a thousand files a second cost next to nothing.
+All languages of an id have the same number of cues, as translations have. Only the first
+cue is made for the id; the others come from a few prepared texts per language, so that
+even a thousand files a second cost almost no CPU.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import lru_cache
 from batchcap.sandbox import random_draws
 
 _CUE_BYTES = 84
-"""About what a cue takes in English, times included."""
+"""The average size of an English cue, including its timing line."""
 
 _VARIANTS = 16
 
@@ -138,14 +138,14 @@ _LINES: Mapping[str, tuple[str, ...]] = {
 }
 
 LANGUAGES: tuple[str, ...] = tuple(_LINES)
-"""The languages that have lines of their own; others get English ones, marked as theirs."""
+"""The languages with lines of their own. Others get the English lines with a language prefix."""
 
 
-def text(identifier: str, language: str, size: int = 4096) -> bytes:
-    """The WebVTT captions of an id in a language, about `size` bytes were it English."""
-    variant = random_draws.pick(_VARIANTS, "captions", identifier)
-    opening = f"WEBVTT\n\n1\n{_span(0)}\n[{language}] {identifier}\n\n"
-    return opening.encode() + _body(language, max(1, size // _CUE_BYTES), variant)
+def make_webvtt(identifier: str, language: str, size: int = 4096) -> bytes:
+    """Return the captions of an id in a language, about `size` bytes long in English."""
+    variant = random_draws.integer(_VARIANTS, "captions", identifier)
+    header = f"WEBVTT\n\n1\n{_timing(0)}\n[{language}] {identifier}\n\n"
+    return header.encode() + _body(language, max(1, size // _CUE_BYTES), variant)
 
 
 @lru_cache(maxsize=4096)
@@ -154,16 +154,16 @@ def _body(language: str, cues: int, variant: int) -> bytes:
     lines = _LINES.get(primary) or tuple(f"({language}) {line}" for line in _LINES["en"])
     spoken = (lines[(number * (variant + 1)) % len(lines)] for number in range(1, cues))
     return "".join(
-        f"{number + 1}\n{_span(number)}\n{line}\n\n" for number, line in enumerate(spoken, 1)
+        f"{number + 1}\n{_timing(number)}\n{line}\n\n" for number, line in enumerate(spoken, 1)
     ).encode()
 
 
-def _span(number: int) -> str:
-    return f"{_stamp(number * 2500)} --> {_stamp(number * 2500 + 2300)}"
+def _timing(number: int) -> str:
+    return f"{_timestamp(number * 2500)} --> {_timestamp(number * 2500 + 2300)}"
 
 
-def _stamp(milliseconds: int) -> str:
-    seconds, rest = divmod(milliseconds, 1000)
+def _timestamp(milliseconds: int) -> str:
+    seconds, milliseconds = divmod(milliseconds, 1000)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{seconds:02}.{rest:03}"
+    return f"{hours:02}:{minutes:02}:{seconds:02}.{milliseconds:03}"

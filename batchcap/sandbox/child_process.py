@@ -1,7 +1,8 @@
-"""The sandbox as a child process, for `--sandbox`.
+"""Runs the sandbox as a child process, for `--sandbox`.
 
-A session of its own, so that the terminal's Ctrl-C leaves it to its parent; and
-it watches its standard input, so that it ends with a parent that was killed.
+The child has a session of its own, so that Ctrl-C in the terminal does not reach it before
+its parent is done with it. It watches its standard input, so that it ends if the parent is
+killed.
 """
 
 from __future__ import annotations
@@ -19,21 +20,22 @@ import orjson
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 _PROGRAM = "import sys; sys.path[:] = {}; from batchcap.cli import main; sys.exit(main())"
-"""With `-m`, a user's own `queue.py` in the working folder would be taken for Python's."""
+"""Not `-m`: with it, a user's own `queue.py` in the working folder would shadow Python's."""
 
-_STARTS_WITHIN = 30.0
-_STOPS_WITHIN = 10.0
+_START_TIMEOUT = 30.0
+_STOP_TIMEOUT = 10.0
 
 
 class ChildFailedError(Exception):
-    """The sandbox did not start."""
+    """The sandbox did not start or does not respond."""
 
 
 @asynccontextmanager
 async def sandbox_process(state: Path, *arguments: str) -> AsyncIterator[Mapping[str, str]]:
     """Run a sandbox that keeps its jobs and clock in `state`; yields its environment.
 
-    Raises `ChildFailedError` where it does not start.
+    Raises:
+        ChildFailedError: the sandbox did not start within 30 s.
     """
     command = [sys.executable, "-c", _PROGRAM.format(sys.path)]
     command += ["sandbox", "--json", "--until-stdin-closes", "--state", str(state), *arguments]
@@ -41,9 +43,9 @@ async def sandbox_process(state: Path, *arguments: str) -> AsyncIterator[Mapping
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None, start_new_session=True
     )
     try:
-        yield await _environment(process)
+        yield await _read_environment(process)
     finally:
-        with anyio.move_on_after(_STOPS_WITHIN, shield=True):
+        with anyio.move_on_after(_STOP_TIMEOUT, shield=True):
             assert process.stdin is not None
             await process.stdin.aclose()
             await process.wait()
@@ -53,11 +55,11 @@ async def sandbox_process(state: Path, *arguments: str) -> AsyncIterator[Mapping
             await process.aclose()
 
 
-async def _environment(process: anyio.abc.Process) -> Mapping[str, str]:
+async def _read_environment(process: anyio.abc.Process) -> Mapping[str, str]:
     assert process.stdout is not None
     lines = BufferedByteReceiveStream(process.stdout)
     try:
-        with anyio.fail_after(_STARTS_WITHIN):
+        with anyio.fail_after(_START_TIMEOUT):
             line = await lines.receive_until(b"\n", 65536)
     except (anyio.IncompleteRead, anyio.EndOfStream, TimeoutError):
         raise ChildFailedError("the sandbox did not start") from None
@@ -66,21 +68,23 @@ async def _environment(process: anyio.abc.Process) -> Mapping[str, str]:
 
 
 async def send_webhooks(environment: Mapping[str, str], endpoints: Mapping[str, str]) -> None:
-    """Have the sandbox of this environment send its webhooks to the endpoints, by provider.
+    """Make the sandbox of this environment send its webhooks to the endpoints, by provider.
 
-    Raises `ChildFailedError` where it does not: it sends to loopback only.
+    Raises:
+        ChildFailedError: the sandbox does not respond, or refuses an endpoint because it is
+            not on loopback.
     """
     control = environment["MUX_BASE_URL"].rpartition("/")[0] + "/sandbox/options"
-    urls = {f"{name}_webhook_url": _near(url) for name, url in endpoints.items()}
+    urls = {f"{name}_webhook_url": _on_loopback(url) for name, url in endpoints.items()}
     try:
-        async with aiohttp.ClientSession() as session, session.post(control, json=urls) as answer:
-            told = orjson.loads(await answer.read())
+        async with aiohttp.ClientSession() as session, session.post(control, json=urls) as response:
+            document = orjson.loads(await response.read())
     except (aiohttp.ClientError, orjson.JSONDecodeError) as error:
-        raise ChildFailedError(f"the sandbox does not answer: {type(error).__name__}") from None
-    if answer.status != 200:
-        raise ChildFailedError(told["error"])
+        raise ChildFailedError(f"the sandbox does not respond: {type(error).__name__}") from None
+    if response.status != 200:
+        raise ChildFailedError(document["error"])
 
 
-def _near(url: str) -> str:
-    """An endpoint on all addresses is on loopback too, which is all that a sandbox sends to."""
+def _on_loopback(url: str) -> str:
+    """Replace "all addresses" in an endpoint by loopback, the only one a sandbox sends to."""
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

@@ -1,11 +1,11 @@
 """The sandbox's own routes, for tests and people in another process.
 
-======  ==================  =====================================================
-GET     /sandbox/request-log    `RequestLog.document`, and when videos ended that ran at first
-GET     /sandbox/options    the options as they are
-POST    /sandbox/options    JSON of the fields to change; answers with all of them
-POST    /sandbox/clock      {"advance": seconds}: put the clock forward
-======  ==================  =====================================================
+======  =====================  ====================================================
+GET     /sandbox/request-log   `RequestLog.document`, and when running videos ended
+GET     /sandbox/options       the current options
+POST    /sandbox/options       JSON of the fields to change; returns all options
+POST    /sandbox/clock         {"advance": seconds}: put the clock forward
+======  =====================  ====================================================
 """
 
 from __future__ import annotations
@@ -14,46 +14,46 @@ from typing import Any
 
 import msgspec
 
-from batchcap.sandbox.heygen.videos import ended
-from batchcap.sandbox.http_types import Answer, Call, as_json
+from batchcap.sandbox.heygen.videos import ended_videos
+from batchcap.sandbox.http_types import Request, Response, json_response
 from batchcap.sandbox.request_log import RequestLog
-from batchcap.sandbox.world import Scene
+from batchcap.sandbox.world import World
 
 
 class _Advance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     advance: float
 
 
-class Control:
-    """Answers the sandbox's own routes; nothing of it enters the journal."""
+class ControlApi:
+    """Serves the sandbox's own routes. They are not logged."""
 
-    def __init__(self, scene: Scene, journal: RequestLog) -> None:
-        self._scene = scene
-        self._request_log = journal
+    def __init__(self, world: World, request_log: RequestLog) -> None:
+        self._world = world
+        self._request_log = request_log
 
-    def answer(self, call: Call) -> Answer:
-        """Any request to `/sandbox`; 400 with the reason for one that makes no sense."""
+    def handle(self, request: Request) -> Response:
+        """Handle any request to `/sandbox`; an invalid one gets 400 with the reason."""
         try:
-            return self._answer(call)
-        except (ValueError, TypeError, msgspec.MsgspecError) as fault:
-            return as_json(400, {"error": str(fault)})
+            return self._handle(request)
+        except (ValueError, TypeError, msgspec.MsgspecError) as error:
+            return json_response(400, {"error": str(error)})
 
-    def _answer(self, call: Call) -> Answer:
-        match (call.method, *call.parts):
+    def _handle(self, request: Request) -> Response:
+        match (request.method, *request.segments):
             case ("GET", "request-log"):
-                videos = {"videos_ended": ended(self._scene, call.now)}
-                return as_json(200, self._request_log.document(call.now) | videos)
+                videos = {"videos_ended": ended_videos(self._world, request.now)}
+                return json_response(200, self._request_log.document(request.now) | videos)
             case ("POST", "options"):
-                fields = msgspec.json.decode(call.body, type=dict[str, Any])
-                self._scene.change(self._scene.options.but(**fields))
+                fields = msgspec.json.decode(request.body, type=dict[str, Any])
+                self._world.change_options(self._world.options.with_changes(**fields))
                 return self._options()
             case ("GET", "options"):
                 return self._options()
             case ("POST", "clock"):
-                seconds = msgspec.json.decode(call.body, type=_Advance).advance
-                self._scene.advance(seconds)
-                return as_json(200, {"now": self._scene.clock.now()})
-        return as_json(404, {"error": "there is no such route"})
+                seconds = msgspec.json.decode(request.body, type=_Advance).advance
+                self._world.advance(seconds)
+                return json_response(200, {"now": self._world.clock.now()})
+        return json_response(404, {"error": "there is no such route"})
 
-    def _options(self) -> Answer:
-        return as_json(200, msgspec.to_builtins(self._scene.options))
+    def _options(self) -> Response:
+        return json_response(200, msgspec.to_builtins(self._world.options))

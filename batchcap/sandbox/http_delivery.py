@@ -1,4 +1,4 @@
-"""Answers as HTTP: whole, cut short, trickling, or not at all."""
+"""Sends responses over HTTP: complete, truncated, slowly, or not at all."""
 
 from __future__ import annotations
 
@@ -6,54 +6,57 @@ import asyncio
 
 from aiohttp import web
 
-from batchcap.sandbox.http_types import Answer
+from batchcap.sandbox.http_types import Response
 
-_SIPS = 8
-"""Into how many pieces a slow body is cut."""
-
-
-def whole(answer: Answer, date: str) -> web.StreamResponse:
-    """The answer, complete."""
-    return web.Response(status=answer.status, body=answer.body, headers=_headers(answer, date))
+_SLOW_CHUNKS = 8
+"""The number of chunks that a slow body is sent in."""
 
 
-async def cut(request: web.BaseRequest, answer: Answer, date: str) -> web.StreamResponse:
-    """Headers that promise all of the body, half of it, and the end of the connection."""
-    response = await _begun(request, answer, date)
-    await response.write(answer.body[: len(answer.body) // 2])
+def complete(response: Response, date: str) -> web.StreamResponse:
+    """Return the complete response."""
+    headers = _headers(response, date)
+    return web.Response(status=response.status, body=response.body, headers=headers)
+
+
+async def send_truncated(
+    request: web.BaseRequest, response: Response, date: str
+) -> web.StreamResponse:
+    """Announce the whole body, send half of it, and close the connection."""
+    stream = await _start(request, response, date)
+    await stream.write(response.body[: len(response.body) // 2])
     if request.transport is not None:
         request.transport.close()
-    return response
+    return stream
 
 
-async def slow(
-    request: web.BaseRequest, answer: Answer, date: str, seconds: float
+async def send_slowly(
+    request: web.BaseRequest, response: Response, date: str, seconds: float
 ) -> web.StreamResponse:
-    """The body in small pieces over that many loop seconds."""
-    response = await _begun(request, answer, date)
-    size = max(1, -(-len(answer.body) // _SIPS))
-    starts = range(0, len(answer.body), size)
-    for start in starts:
-        # Before the piece, not after it: with the last byte the client is done.
-        await asyncio.sleep(seconds / len(starts))
-        await response.write(answer.body[start : start + size])
-    await response.write_eof()
-    return response
+    """Send the body in small chunks, spread over `seconds` of the loop's time."""
+    stream = await _start(request, response, date)
+    size = max(1, -(-len(response.body) // _SLOW_CHUNKS))
+    offsets = range(0, len(response.body), size)
+    for offset in offsets:
+        # Sleep before the chunk, not after it: the client is done when it has the last byte.
+        await asyncio.sleep(seconds / len(offsets))
+        await stream.write(response.body[offset : offset + size])
+    await stream.write_eof()
+    return stream
 
 
-async def dropped(request: web.BaseRequest) -> web.StreamResponse:
-    """No answer: the connection ends."""
+async def drop_connection(request: web.BaseRequest) -> web.StreamResponse:
+    """Abort the connection without a response."""
     if request.transport is not None:
         request.transport.abort()
-    return web.Response()  # aiohttp wants one; there is nobody left to send it to
+    return web.Response()  # aiohttp's handler must return one; it is never sent
 
 
-async def _begun(request: web.BaseRequest, answer: Answer, date: str) -> web.StreamResponse:
-    response = web.StreamResponse(status=answer.status, headers=_headers(answer, date))
-    response.content_length = len(answer.body)
-    await response.prepare(request)
-    return response
+async def _start(request: web.BaseRequest, response: Response, date: str) -> web.StreamResponse:
+    stream = web.StreamResponse(status=response.status, headers=_headers(response, date))
+    stream.content_length = len(response.body)
+    await stream.prepare(request)
+    return stream
 
 
-def _headers(answer: Answer, date: str) -> dict[str, str]:
-    return {"Content-Type": answer.content_type, "Date": date, **dict(answer.headers)}
+def _headers(response: Response, date: str) -> dict[str, str]:
+    return {"Content-Type": response.content_type, "Date": date, **dict(response.headers)}

@@ -1,4 +1,4 @@
-"""What the hosts hand back, before it becomes HTTP."""
+"""Requests, responses and routes, as the hosts see them: free of any HTTP library."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import orjson
 Header = tuple[str, str]
 
 
-class Answer(NamedTuple):
-    """Status, body and headers of one answer."""
+class Response(NamedTuple):
+    """Status, body and headers of a response."""
 
     status: int
     body: bytes = b""
@@ -19,12 +19,12 @@ class Answer(NamedTuple):
     headers: tuple[Header, ...] = ()
 
 
-class Call(NamedTuple):
-    """One request as a host sees it; `parts` are the unquoted segments after the host's."""
+class Request(NamedTuple):
+    """A request; `segments` are the unquoted parts of the path after the host's own."""
 
     method: str
     raw_path: str
-    parts: tuple[str, ...]
+    segments: tuple[str, ...]
     query: str
     headers: Mapping[str, str]
     body: bytes
@@ -33,43 +33,44 @@ class Call(NamedTuple):
 
 
 class Route(NamedTuple):
-    """What a request turned out to be.
+    """The route that a request matched.
 
-    `kind` chooses the faults that may hit it, `key` says what it is about.
+    `name` and `bucket` are what the request log counts by, `key` names the job, video or
+    file, and `fault_group` decides which faults may hit the request.
     """
 
     name: str
     key: str
     bucket: str
-    kind: str
-    handle: Callable[[Call], Answer]
+    fault_group: str
+    handle: Callable[[Request], Response]
 
 
-def as_json(status: int, value: Any, headers: tuple[Header, ...] = ()) -> Answer:
-    """An answer in JSON."""
-    return Answer(status, orjson.dumps(value), "application/json", headers)
+def json_response(status: int, value: Any, headers: tuple[Header, ...] = ()) -> Response:
+    """Return a response in JSON."""
+    return Response(status, orjson.dumps(value), "application/json", headers)
 
 
-def as_html(status: int, title: str) -> Answer:
-    """An answer as edges and load balancers give it."""
+def html_response(status: int, title: str) -> Response:
+    """Return an HTML page, as CDN edges and load balancers send it."""
     page = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
-    return Answer(status, page.encode(), "text/html; charset=utf-8")
+    return Response(status, page.encode(), "text/html; charset=utf-8")
 
 
-def as_xml(status: int, code: str, message: str, details: str = "") -> Answer:
-    """An error as object stores give it."""
+def xml_error(status: int, code: str, message: str, details: str = "") -> Response:
+    """Return an error in XML, as object stores send it."""
     more = f"<Details>{details}</Details>" if details else ""
     text = (
         "<?xml version='1.0' encoding='UTF-8'?>"
         f"<Error><Code>{code}</Code><Message>{message}</Message>{more}</Error>"
     )
-    return Answer(status, text.encode(), "application/xml; charset=UTF-8")
+    return Response(status, text.encode(), "application/xml; charset=UTF-8")
 
 
-def gone(route: str, body: str) -> Answer:
-    """The answer of a router that no longer has the route: "gone404" or "gone410"."""
-    status = int(route.removeprefix("gone"))
-    words = "Not Found" if status == 404 else "Gone"
-    if body == "html":
-        return as_html(status, f"{status} {words}")
-    return as_json(status, {"message": words})
+def retired_route(route_status: str, body_format: str) -> Response:
+    """Return the response of a retired route; `route_status` is "gone404" or "gone410"."""
+    status = int(route_status.removeprefix("gone"))
+    reason = "Not Found" if status == 404 else "Gone"
+    if body_format == "html":
+        return html_response(status, f"{status} {reason}")
+    return json_response(status, {"message": reason})

@@ -1,9 +1,17 @@
-"""Words in an id that decide what becomes of it.
+"""Keywords in an id that decide how its asset, video or caption file behaves.
 
-Every id exists, so that a user can rehearse with his own manifest; an id that holds
-one of these words behaves as the table says. A word is a run of small letters with
-anything else around it: `asset-missing-1` and `missing1` hold `missing`, `amissing`
-does not.
+Every id exists in the sandbox, so that users can rehearse with their own manifests. An id
+that contains a keyword behaves as the tables below say. A keyword is a run of lower-case
+letters between any other characters: `asset-missing-1` and `missing1` contain `missing`,
+`amissing` does not.
+
+===============  ==============================================================
+table            applies to
+===============  ==============================================================
+MUX_KEYWORDS     Mux asset ids; two of them also to track ids
+HEYGEN_KEYWORDS  HeyGen video ids
+FILE_KEYWORDS    ids of both providers, when the caption file is downloaded
+===============  ==============================================================
 """
 
 from __future__ import annotations
@@ -12,66 +20,67 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-MUX_WORDS: Mapping[str, str] = {
+MUX_KEYWORDS: Mapping[str, str] = {
+    # The asset and its tracks.
     "missing": "unknown asset: GET 404, create 422; in a track id: unknown track, create 422",
     "noplayback": "asset without a playback id: create 422",
     "signed": "only a signed playback id",
-    "drm": "only a drm playback id",
+    "drm": "only a DRM playback id",
     "notrack": "asset without a text track",
-    "preparing": "its text track is preparing for ever; in a track id too: create 422",
-    "autotrack": "its only text track has the language `auto`, still preparing",
+    "preparing": "the text track stays in preparing: create 422; also in a track id",
+    "autotrack": "the only text track has the language `auto` and stays in preparing",
     "twotracks": "text tracks in en (uploaded) and en-US (generated)",
-    "live": "text tracks generated_live and generated_live_final, both en and ready",
-    "has": "has-es: a ready text track in es as well; any tag, also several times",
+    "live": "text tracks generated_live and generated_live_final, both in en and ready",
+    "has": "has-es: also a ready text track in es; any language tag, may be repeated",
+    # Its jobs.
     "fails": "every job: errored, retryable true",
-    "failsonce": "the first job of a language: errored, retryable true; the next completes",
+    "failsonce": "the first job of a language: errored, retryable true; the next one completes",
     "failsforever": "every job: errored, retryable false",
-    "failsodd": "every job: errored with an unknown type and no retryable",
+    "failsodd": "every job: errored with an unknown type and without retryable",
     "cancelled": "every job ends as cancelled",
-    "stuck": "no job ever ends",
-    "oddstate": "jobs show a status word nobody has seen for odd_state_seconds",
+    "stuck": "jobs never end",
+    "oddstate": "jobs show an undocumented status for odd_state_seconds",
     "nolink": "completed jobs have no temporary_vtt_url, but a track",
     "nooutput": "completed jobs have neither a link nor a track",
 }
 
-HEYGEN_WORDS: Mapping[str, str] = {
-    "missing": "unknown video: 404, not_found in statuses",
-    "forbidden": "403 where its detail or caption is asked for; the statuses show it",
-    "failed": "failed, with failure_message; with slow or oddstate, only after that",
-    "stuck": "running for ever",
-    "oddstate": "a status word nobody has seen for odd_state_seconds after the first look",
-    "slow": "completes heygen_finish_seconds after the first look",
-    "nocaption": "completed, the caption link null for ever",
-    "emptylink": "completed, the caption link an empty string for ever",
-    "latelink": "completed, the caption link null for late_link_seconds after the first look",
-    "lateempty": "the same with an empty string",
+HEYGEN_KEYWORDS: Mapping[str, str] = {
+    "missing": "unknown video: 404, and not_found in the bulk statuses",
+    "forbidden": "403 for its detail and caption; listed in the bulk statuses",
+    "failed": "failed, with failure_message; with slow or oddstate only after that",
+    "stuck": "stays in running",
+    "oddstate": "an undocumented status for odd_state_seconds after the first request",
+    "slow": "completes heygen_finish_seconds after the first request",
+    "nocaption": "completed; the caption link stays null",
+    "emptylink": "completed; the caption link stays an empty string",
+    "latelink": "completed; the caption link is null for late_link_seconds after the first request",
+    "lateempty": "like latelink, with an empty string instead of null",
 }
 
-FILE_WORDS: Mapping[str, str] = {
+FILE_KEYWORDS: Mapping[str, str] = {
     "badvtt": "the file is text, but not WebVTT",
-    "html": "the file host answers 200 with HTML",
+    "html": "the file host responds 200 with HTML",
     "nofile": "the file is empty",
-    "deadlink": "every link of the file host says that it has expired",
+    "deadlink": "the file host reports every link as expired",
 }
-"""Words of both providers that act where the file is fetched."""
 
-_WORD = re.compile(r"[a-z]+")
-_HAS = re.compile(
+_KEYWORD = re.compile(r"[a-z]+")
+_HAS_TAG = re.compile(
     r"(?<![A-Za-z0-9])has-([a-z]{2,3}(?:-[A-Z][a-z]{3})?(?:-(?:[A-Z]{2}|419))?)(?![A-Za-z0-9])"
 )
 
 
 @lru_cache(maxsize=1 << 16)
-def words(identifier: str) -> frozenset[str]:
-    """The words that an id holds, known ones and others."""
-    return frozenset(_WORD.findall(re.sub(r"[A-Z]+[a-z]*", " ", identifier)))
+def keywords(identifier: str) -> frozenset[str]:
+    """Return every run of lower-case letters in an id, whether or not it is in a table."""
+    return frozenset(_KEYWORD.findall(re.sub(r"[A-Z]+[a-z]*", " ", identifier)))
 
 
-def tags(identifier: str) -> tuple[str, ...]:
-    """The language tags that an id names as `has-TAG`."""
-    return tuple(_HAS.findall(identifier))
+def language_tags(identifier: str) -> tuple[str, ...]:
+    """Return the language tags that an id contains as `has-TAG`."""
+    return tuple(_HAS_TAG.findall(identifier))
 
 
-def sound(identifier: str) -> bool:
-    """Whether a text can be an id at all."""
+def is_valid_id(identifier: str) -> bool:
+    """Return whether a text can be an id: 1 to 255 printable characters without a slash."""
     return 0 < len(identifier) <= 255 and identifier.isprintable() and "/" not in identifier

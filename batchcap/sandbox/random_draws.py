@@ -1,7 +1,7 @@
-"""Chance without a generator: every draw is a hash of what it is about.
+"""Random draws without a generator: each one is a hash of the values that it is drawn for.
 
-A shared generator would make each decision depend on the order in which requests
-happen to arrive; a hash of (seed, kind, id) gives every run the same world.
+With a shared generator, every decision would depend on the order in which requests happen
+to arrive. A hash of (seed, purpose, id) gives the same world in every run.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ def _digest(parts: tuple[object, ...], size: int) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()
 
 
-def share(*parts: object) -> float:
-    """A number in [0, 1) that is always the same for the same parts."""
+def uniform(*parts: object) -> float:
+    """Return a number in [0, 1), always the same for the same parts."""
     return int.from_bytes(_digest(parts, 7), "big") / 2**56
 
 
-def pick(count: int, *parts: object) -> int:
-    """A number in 0..count-1 that is always the same for the same parts."""
+def integer(count: int, *parts: object) -> int:
+    """Return an integer in 0..count-1, always the same for the same parts."""
     return int.from_bytes(_digest(parts, 8), "big") % count
 
 
-def name(length: int, *parts: object) -> str:
-    """`length` (even) hexadecimal digits that are always the same for the same parts."""
+def hex_digits(length: int, *parts: object) -> str:
+    """Return `length` (even) hexadecimal digits, always the same for the same parts."""
     return _digest(parts, length // 2).hex()
 
 
-def lognormal(median: float, sigma: float, cut: float, *parts: object) -> float:
-    """A duration with that median and spread, never above `cut`, in the median's unit."""
-    drawn = min(max(share(*parts), 1e-9), 1 - 1e-9)
-    return min(median * exp(sigma * _NORMAL.inv_cdf(drawn)), cut)
+def lognormal(median: float, sigma: float, maximum: float, *parts: object) -> float:
+    """Return a lognormal number of that median and sigma, at most `maximum`."""
+    drawn = min(max(uniform(*parts), 1e-9), 1 - 1e-9)
+    return min(median * exp(sigma * _NORMAL.inv_cdf(drawn)), maximum)

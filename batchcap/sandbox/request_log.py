@@ -1,4 +1,4 @@
-"""What the sandbox was asked, so that tests can count at the server."""
+"""Logs the requests that the sandbox receives, so that tests can count at the server."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from batchcap.sandbox.http_types import Call, Route
+from batchcap.sandbox.http_types import Request, Route
 from batchcap.sandbox.mux.jobs import TERMINAL, Job
 
 
-class Entry(NamedTuple):
-    """One request. `time` is the event loop's at arrival; status 0 is no answer at all."""
+class LoggedRequest(NamedTuple):
+    """One request. `time` is the event loop's at arrival; status 0 means no response."""
 
     time: float
     bucket: str
@@ -22,8 +22,8 @@ class Entry(NamedTuple):
     fault: str
 
 
-class Leak(NamedTuple):
-    """A credential that reached a host which is not its provider's API."""
+class CredentialLeak(NamedTuple):
+    """A credential that was sent to a host other than its provider's API."""
 
     route: str
     header: str
@@ -31,44 +31,48 @@ class Leak(NamedTuple):
 
 
 class RequestLog:
-    """Counts every request; keeps the first `keep` of them one by one."""
+    """Counts every request, and keeps the first `max_requests` of them individually."""
 
-    def __init__(self, jobs: Callable[[], Iterable[Job]], keep: int) -> None:
-        self.requests: list[Entry] = []
-        self.leaks: list[Leak] = []
+    def __init__(self, jobs: Callable[[], Iterable[Job]], max_requests: int) -> None:
+        self.requests: list[LoggedRequest] = []
+        self.leaks: list[CredentialLeak] = []
         self.faults: Counter[str] = Counter()
         self.webhooks: Counter[tuple[str, str]] = Counter()
-        """Webhooks by provider and by what became of them:
+        """Webhooks by provider and result:
 
-        sent (attempts, those of duplicates and foreign events too), retried (those that
-        were not the first), accepted (answered 2xx), lost (never sent at all) and
-        given_up (refused to the last).
+        sent (all attempts, also of duplicates and foreign events), retried (attempts after
+        the first), accepted (2xx), lost (never sent) and given_up (the last attempt failed).
         """
         self._jobs = jobs
-        self._keep = keep
-        self._totals: Counter[str] = Counter()
-        self._routes: Counter[tuple[str, int]] = Counter()
-        self._windows: defaultdict[str, deque[float]] = defaultdict(deque)
-        self._worst: Counter[str] = Counter()
+        self._max_requests = max_requests
+        self._by_bucket: Counter[str] = Counter()
+        self._by_route: Counter[tuple[str, int]] = Counter()
+        self._last_second: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._worst_second: Counter[str] = Counter()
 
-    def arrived(self, bucket: str, time: float) -> None:
-        """Note the arrival of a request in a bucket."""
-        self._totals[bucket] += 1
-        window = self._windows[bucket]
+    def record_arrival(self, bucket: str, time: float) -> None:
+        """Record that a request arrived in a bucket."""
+        self._by_bucket[bucket] += 1
+        window = self._last_second[bucket]
         window.append(time)
-        # Half open: of two requests a whole second apart, only one is in it.
+        # The window is half open: it holds only one of two requests a whole second apart.
         while window[0] <= time - 1 + 1e-9:
             window.popleft()
-        self._worst[bucket] = max(self._worst[bucket], len(window))
+        self._worst_second[bucket] = max(self._worst_second[bucket], len(window))
 
-    def answered(self, time: float, call: Call, route: Route, status: int, fault: str) -> None:
-        """Note what became of a request that arrived at `time`."""
-        self._routes[route.name, status] += 1
+    def record_response(
+        self, time: float, request: Request, route: Route, status: int, fault: str
+    ) -> None:
+        """Record the response to a request that arrived at `time`."""
+        self._by_route[route.name, status] += 1
         if fault:
             self.faults[fault] += 1
-        if len(self.requests) < self._keep:
-            entry = Entry(time, route.bucket, call.method, route.name, route.key, status, fault)
-            self.requests.append(entry)
+        if len(self.requests) < self._max_requests:
+            self.requests.append(
+                LoggedRequest(
+                    time, route.bucket, request.method, route.name, route.key, status, fault
+                )
+            )
 
     def count(
         self,
@@ -79,42 +83,42 @@ class RequestLog:
         method: str | None = None,
         fault: str | None = None,
     ) -> int:
-        """How many requests a route got, of those that match every filter given.
+        """Return the number of requests to a route that match all given filters.
 
-        All but `status` look at the kept requests; raises `LookupError` where some
-        were not kept.
+        Raises:
+            LookupError: a filter other than `status` is given, and not all requests were kept.
         """
         if (key, method, fault) == (None, None, None):
             return sum(
                 number
-                for (name, code), number in self._routes.items()
+                for (name, code), number in self._by_route.items()
                 if name == route and status in {None, code}
             )
-        if len(self.requests) < self._routes.total():
+        if len(self.requests) < self._by_route.total():
             raise LookupError("not every request was kept; raise keep_requests")
-        wanted = {"route": route, "status": status, "key": key, "method": method, "fault": fault}
-        asked = {field: value for field, value in wanted.items() if value is not None}
+        fields = {"route": route, "status": status, "key": key, "method": method, "fault": fault}
+        filters = {field: value for field, value in fields.items() if value is not None}
         return sum(
-            all(getattr(entry, field) == value for field, value in asked.items())
-            for entry in self.requests
+            all(getattr(request, field) == value for field, value in filters.items())
+            for request in self.requests
         )
 
     def worst_second(self, bucket: str) -> int:
-        """The most requests of a bucket that arrived in any half-open sliding second."""
-        return self._worst[bucket]
+        """Return the most requests of a bucket in any half-open sliding second."""
+        return self._worst_second[bucket]
 
     @property
     def throttled(self) -> int:
-        """How many requests were answered 429."""
-        return sum(number for (_, status), number in self._routes.items() if status == 429)
+        """The number of requests that got a 429."""
+        return sum(number for (_, status), number in self._by_route.items() if status == 429)
 
     @property
     def creates(self) -> list[Job]:
-        """Every create that was accepted, also before a restart, oldest first."""
+        """Every accepted create, also from before a restart, oldest first."""
         return list(self._jobs())
 
     def creates_for(self, asset_id: str, language: str) -> list[Job]:
-        """The accepted creates of one caption, oldest first."""
+        """Return the accepted creates of one caption, oldest first."""
         return [
             job
             for job in self._jobs()
@@ -122,16 +126,16 @@ class RequestLog:
         ]
 
     def document(self, now: float) -> dict[str, Any]:
-        """The journal as JSON, with the state of every job at that sandbox time."""
+        """Return the log as JSON values, with the state of every job at that sandbox time."""
         routes: defaultdict[str, dict[str, int]] = defaultdict(dict)
-        for (route, status), number in sorted(self._routes.items()):
+        for (route, status), number in sorted(self._by_route.items()):
             routes[route][str(status)] = number
-        creates = [_create(job, now) for job in self._jobs()]
+        creates = [_create_document(job, now) for job in self._jobs()]
         return {
             "now": now,
-            "requests": dict(self._totals),
+            "requests": dict(self._by_bucket),
             "routes": routes,
-            "worst_second": dict(self._worst),
+            "worst_second": dict(self._worst_second),
             "throttled": self.throttled,
             "faults": dict(self.faults),
             "webhooks": _by_provider(self.webhooks),
@@ -142,13 +146,13 @@ class RequestLog:
 
 
 def _by_provider(webhooks: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {"mux": {}, "heygen": {}}
-    for (provider, what), number in sorted(webhooks.items()):
-        found[provider][what] = number
-    return found
+    counts: dict[str, dict[str, int]] = {"mux": {}, "heygen": {}}
+    for (provider, result), number in sorted(webhooks.items()):
+        counts[provider][result] = number
+    return counts
 
 
-def _create(job: Job, now: float) -> dict[str, Any]:
+def _create_document(job: Job, now: float) -> dict[str, Any]:
     return {
         "job_id": job.id,
         "asset_id": job.request.asset_id,
@@ -157,6 +161,6 @@ def _create(job: Job, now: float) -> dict[str, Any]:
         "passthrough": job.request.passthrough,
         "created": job.created,
         "status": job.status(now),
-        "ended": job.updated(now) if job.status(now) in TERMINAL else None,
-        "units": job.outcome.units if job.done(now) else 0,
+        "ended": job.updated_at(now) if job.status(now) in TERMINAL else None,
+        "units": job.outcome.units if job.is_completed(now) else 0,
     }

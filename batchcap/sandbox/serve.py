@@ -1,4 +1,4 @@
-"""A sandbox that runs until it is told to stop, or until its parent is gone."""
+"""Runs a sandbox until it is cancelled, or until its parent process is gone."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from batchcap.sandbox.options import SandboxOptions
 from batchcap.sandbox.server import Sandbox
 
 
-async def serve(
+async def run_sandbox(
     options: SandboxOptions,
     state: Path | None,
     host: str,
     port: int,
-    announce: Callable[[Mapping[str, str]], None],
+    on_listening: Callable[[Mapping[str, str]], None],
     until_stdin_closes: bool = False,
 ) -> None:
-    """Serve until cancelled, then save; `announce` gets the environment once it listens.
+    """Serve until cancelled, then save. `on_listening` is called with the environment.
 
-    With `until_stdin_closes` it also ends when its standard input does, which it does
-    when the process that holds the other end dies, however that happens.
+    With `until_stdin_closes` it also ends when standard input closes. That happens when the
+    process at the other end of the pipe dies, even by kill -9.
+
+    Raises:
+        OSError: the port is taken.
     """
     sandbox = Sandbox(options, state)
     await sandbox.start(host, port)
     try:
-        announce(sandbox.environment())
+        on_listening(sandbox.environment())
         await (_stdin_closed() if until_stdin_closes else asyncio.Event().wait())
     finally:
         await sandbox.stop()
@@ -39,13 +42,13 @@ async def _stdin_closed() -> bool:
     loop = asyncio.get_running_loop()
     closed = asyncio.Event()
 
-    def watch() -> None:
-        # A thread of its own, because a loop cannot watch every kind of standard input;
-        # os.read, because a daemon thread must not hold sys.stdin's lock at the exit.
+    def read_to_end() -> None:
+        # In a thread, because an event loop cannot watch every kind of standard input. With
+        # os.read, because a daemon thread must not hold sys.stdin's lock at exit.
         descriptor = sys.stdin.fileno()
         while os.read(descriptor, 65536):
             pass
         loop.call_soon_threadsafe(closed.set)
 
-    Thread(target=watch, name="stdin", daemon=True).start()
+    Thread(target=read_to_end, name="stdin", daemon=True).start()
     return await closed.wait()

@@ -1,4 +1,4 @@
-"""What survives a restart: jobs, first looks, late creates and the clock, in SQLite."""
+"""Keeps what survives a restart in SQLite: jobs, first requests, delayed creates, the clock."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from batchcap.sandbox.mux.jobs import Job
 
 _SCHEMA = """
 create table if not exists jobs (number integer primary key, id text unique, body blob);
-create table if not exists looks (id text primary key, at real);
-create table if not exists kept (name text primary key, body blob);
+create table if not exists first_requests (id text primary key, at real);
+create table if not exists variables (name text primary key, body blob);
 """
 _UPSERT_JOB = (
     "insert into jobs (id, body) values (?, ?) on conflict (id) do update set body = excluded.body"
 )
-_Landings = list[tuple[float, int, str]]
+_StoredCreates = list[tuple[float, int, str]]
 
 
-class State:
-    """A state file. What was saved is there after a kill -9 of the process.
+class StateFile:
+    """A state file. What was saved survives a kill -9 of the process.
 
-    It need not survive the machine, so SQLite does not wait for the disk.
+    It need not survive a crash of the machine, so SQLite does not wait for the disk.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,47 +35,55 @@ class State:
         self._connection.executescript(_SCHEMA)
 
     def jobs(self) -> Iterator[Job]:
-        """Every job, in the order of creation."""
+        """Yield every job, in the order of creation."""
         for (body,) in self._connection.execute("select body from jobs order by number"):
             yield msgspec.json.decode(body, type=Job)
 
-    def looks(self) -> dict[str, float]:
-        """The sandbox time of the first look at each video where it matters."""
-        return dict(self._connection.execute("select id, at from looks"))
+    def first_requested(self) -> dict[str, float]:
+        """Return the sandbox time of the first request for each video that has one."""
+        return dict(self._connection.execute("select id, at from first_requests"))
 
     def clock(self) -> float | None:
-        """The sandbox time of the last save, None in a new file."""
-        kept = self._kept("clock")
-        return None if kept is None else msgspec.json.decode(kept, type=float)
+        """Return the sandbox time of the last save, or None in a new file."""
+        body = self._variable("clock")
+        return None if body is None else msgspec.json.decode(body, type=float)
 
-    def landings(self) -> list[tuple[float, int, bytes]]:
-        """The creates that were still to land."""
-        kept = self._kept("landings")
-        rows = [] if kept is None else msgspec.json.decode(kept, type=_Landings)
+    def delayed_creates(self) -> list[tuple[float, int, bytes]]:
+        """Return the creates that were accepted but not carried out yet."""
+        stored = self._variable("delayed_creates")
+        rows = [] if stored is None else msgspec.json.decode(stored, type=_StoredCreates)
         return [(due, number, body.encode()) for due, number, body in rows]
 
     def save(
         self,
         jobs: list[Job],
-        looks: list[tuple[str, float]],
-        landings: list[tuple[float, int, bytes]],
+        first_requested: list[tuple[str, float]],
+        delayed_creates: list[tuple[float, int, bytes]],
         clock: float,
     ) -> None:
-        """Write the jobs and looks that changed, all late creates, and the clock."""
-        late = [(due, number, body.decode(errors="replace")) for due, number, body in landings]
-        kept = [("clock", msgspec.json.encode(clock)), ("landings", msgspec.json.encode(late))]
+        """Write the jobs and first requests that changed, all delayed creates, and the clock."""
+        creates = [
+            (due, number, body.decode(errors="replace")) for due, number, body in delayed_creates
+        ]
+        variables = [
+            ("clock", msgspec.json.encode(clock)),
+            ("delayed_creates", msgspec.json.encode(creates)),
+        ]
         with self._connection as connection:
             connection.executemany(_UPSERT_JOB, [(job.id, _encode(job)) for job in jobs])
-            connection.executemany("insert or replace into looks values (?, ?)", looks)
-            connection.executemany("insert or replace into kept values (?, ?)", kept)
+            connection.executemany(
+                "insert or replace into first_requests values (?, ?)", first_requested
+            )
+            connection.executemany("insert or replace into variables values (?, ?)", variables)
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
 
-    def _kept(self, name: str) -> bytes | None:
-        found = self._connection.execute("select body from kept where name = ?", (name,)).fetchone()
-        return None if found is None else bytes(found[0])
+    def _variable(self, name: str) -> bytes | None:
+        query = "select body from variables where name = ?"
+        row = self._connection.execute(query, (name,)).fetchone()
+        return None if row is None else bytes(row[0])
 
 
 _encode = msgspec.json.Encoder().encode

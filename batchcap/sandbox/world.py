@@ -1,4 +1,4 @@
-"""What all hosts of one sandbox share."""
+"""The state that all hosts of one sandbox share, and the interface of a host."""
 
 from __future__ import annotations
 
@@ -6,91 +6,91 @@ import itertools
 from typing import Protocol
 
 from batchcap.sandbox.clock import Clock
-from batchcap.sandbox.faults import Faults
-from batchcap.sandbox.http_types import Answer, Call, Route
+from batchcap.sandbox.faults import FaultInjector
+from batchcap.sandbox.http_types import Request, Response, Route
 from batchcap.sandbox.links import Links
-from batchcap.sandbox.mux.jobs import JobBook
+from batchcap.sandbox.mux.jobs import JobStore
 from batchcap.sandbox.options import SandboxOptions
-from batchcap.sandbox.rate_limits import Bucket, Limits
+from batchcap.sandbox.rate_limits import RateLimits, TokenBucket
 
 
-class Watcher(Protocol):
-    """Follows what happens in the world between the requests."""
+class WorldObserver(Protocol):
+    """Is notified of changes that do not follow from the clock."""
 
-    def heard(self, identifier: str) -> None:
-        """A job was created or cancelled, or a video was looked at for the first time."""
+    def on_change(self, identifier: str) -> None:
+        """A job was created or cancelled, or a video was requested for the first time."""
 
-    def adjusted(self) -> None:
-        """The options or the clock were changed from outside."""
+    def on_options(self) -> None:
+        """The options were changed, or the clock was put forward."""
 
 
-class Scene:
-    """The world behind the hosts: options that may change, jobs, looks, faults, links.
+class World:
+    """Options, jobs, first requests of videos, faults, limits and links of one sandbox.
 
-    `url` and `clock` are known once the server listens. `looks` holds the sandbox time of the
-    first look at each HeyGen video whose state depends on it.
+    `url` and `clock` are set when the server starts to listen. `first_requested` holds the
+    sandbox time of the first request for each HeyGen video whose state depends on it.
     """
 
     def __init__(self, options: SandboxOptions) -> None:
         self.options = options
         self.url = ""
         self.clock: Clock
-        self.jobs = JobBook(options.job_lifetime)
-        self.looks: dict[str, float] = {}
-        self.faults = Faults(options.seed, options.faults, options.fault_streak)
-        self.limits = Limits(options)
+        self.jobs = JobStore(options.job_lifetime)
+        self.first_requested: dict[str, float] = {}
+        self.faults = FaultInjector(options.seed, options.faults, options.fault_streak)
+        self.rate_limits = RateLimits(options)
         self.links = Links(options.seed)
-        self.changed: set[str] = set()
-        """Ids of jobs and looks that the state file does not have yet."""
+        self.unsaved: set[str] = set()
+        """Ids of jobs and videos whose change is not in the state file yet."""
         self.serial = itertools.count(1)
-        self.watchers: list[Watcher] = []
+        self.observers: list[WorldObserver] = []
 
-    def touch(self, identifier: str) -> None:
-        """Something became of this job or video that does not follow from the clock."""
-        self.changed.add(identifier)
-        for watcher in self.watchers:
-            watcher.heard(identifier)
+    def record_change(self, identifier: str) -> None:
+        """Mark a job or video as changed by something other than the clock."""
+        self.unsaved.add(identifier)
+        for observer in self.observers:
+            observer.on_change(identifier)
 
-    def change(self, options: SandboxOptions) -> None:
-        """Go on with other options; buckets start full where their limits changed."""
-        if options.limits() != self.options.limits():
-            self.limits = Limits(options)
+    def change_options(self, options: SandboxOptions) -> None:
+        """Use other options from now on. If rate limits changed, all buckets start full."""
+        if options.rate_limit_fields() != self.options.rate_limit_fields():
+            self.rate_limits = RateLimits(options)
         self.options = options
         self.jobs.lifetime = options.job_lifetime
-        self.faults.change(options.faults, options.fault_streak)
-        self.adjusted()
+        self.faults.configure(options.faults, options.fault_streak)
+        self.notify_observers()
 
     def advance(self, seconds: float) -> None:
-        """Put the clock forward; whatever comes due by that happens before this returns."""
+        """Put the clock forward. Everything that becomes due happens before this returns."""
         self.clock.advance(seconds)
-        self.adjusted()
+        self.notify_observers()
 
-    def adjusted(self) -> None:
-        """Tell all watchers that options or clock are others now."""
-        for watcher in self.watchers:
-            watcher.adjusted()
+    def notify_observers(self) -> None:
+        """Notify all observers that the options or the clock changed."""
+        for observer in self.observers:
+            observer.on_options()
 
 
 class Host(Protocol):
-    """One of the sandbox's hosts: it knows its paths and its way of saying no."""
+    """One host of the sandbox, with its routes and its error format."""
 
-    foreign: tuple[str, ...]
-    """Headers that carry a credential which is none of this host's business."""
+    forbidden_headers: tuple[str, ...]
+    """Headers with credentials that must never be sent to this host."""
 
-    def route(self, call: Call) -> Route:
-        """What the request asks for; unknown paths have a route too."""
+    def route(self, request: Request) -> Route:
+        """Return the route of a request. Unknown paths have a route too."""
 
-    def refuse(self, call: Call) -> Answer | None:
-        """The answer to a caller who may not ask at all."""
+    def reject(self, request: Request) -> Response | None:
+        """Return the error response if the request lacks permission, else None."""
 
-    def dressed(self, answer: Answer, bucket: Bucket | None) -> Answer:
-        """An answer with the headers that all of this host's answers carry."""
+    def with_headers(self, response: Response, bucket: TokenBucket | None) -> Response:
+        """Add the headers that all responses of this host carry."""
 
-    def throttled(self, route: Route, wait: float) -> Answer:
-        """The answer to one request too many; `wait` seconds until there is room."""
+    def too_many_requests(self, route: Route, wait: float) -> Response:
+        """Return the response to a throttled request; the next token comes in `wait` seconds."""
 
-    def broken(self, route: Route, status: int) -> Answer:
-        """A server error in this host's own shape."""
+    def server_error(self, route: Route, status: int) -> Response:
+        """Return a server error in this host's format."""
 
-    def expired(self) -> Answer:
-        """What it says of a link that has expired."""
+    def expired_link(self) -> Response:
+        """Return the response to an expired link."""

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from batchcap.sandbox import Sandbox, SandboxOptions
-from batchcap.sandbox.webhooks.delivery import waits
+from batchcap.sandbox.webhooks.delivery import retry_delays
 from tests.sandbox.client import EPOCH, Client, asking
 from tests.sandbox.receiver import Receiver, receiving, rightly_signed, told
 
@@ -57,7 +57,7 @@ async def test_an_event_is_sent_until_it_is_taken_at_growing_distances() -> None
     assert all(rightly_signed(arrival) for arrival in receiver.arrivals)
     earlier = receiver.arrivals[-1].body["attempts"]
     assert [attempt["response_status_code"] for attempt in earlier] == [500, 302, 404, 429]
-    assert earlier[0]["max_attempts"] == len(waits(3.0)) + 1
+    assert earlier[0]["max_attempts"] == len(retry_delays(3.0)) + 1
 
 
 @pytest.mark.parametrize("speed", [1.0, 10.0])
@@ -77,9 +77,9 @@ async def test_a_receiver_that_never_takes_it_is_given_up_after_a_day() -> None:
         counts = client.sandbox.request_log.webhooks
         assert counts["heygen", "given_up"] == 1
         assert counts["heygen", "accepted"] == 0
-    assert len(receiver.arrivals) == len(waits(60.0)) + 1
+    assert len(receiver.arrivals) == len(retry_delays(60.0)) + 1
     assert sum(gaps(receiver)) < 86400
-    assert sum(waits(60.0)) + 2 * waits(60.0)[-1] > 86400
+    assert sum(retry_delays(60.0)) + 2 * retry_delays(60.0)[-1] > 86400
 
 
 async def test_a_receiver_that_is_not_there_gets_it_when_it_is() -> None:

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from batchcap.sandbox import FAULTS, SandboxOptions, parse_faults
-from batchcap.sandbox.faults import Faults
+from batchcap.sandbox.faults import FaultInjector
 from tests.sandbox.client import Client, Reply, asking
 
 pytestmark = pytest.mark.anyio
@@ -20,20 +20,20 @@ def test_faults_are_parsed_or_explained() -> None:
         "throttle": 0.05,
         "lost_create": 1.0,
     }
-    with pytest.raises(ValueError, match="no fault is called 'nope'; there are throttle, server"):
+    with pytest.raises(ValueError, match=r"unknown fault 'nope'; known faults: throttle, server"):
         parse_faults(["nope=0.1"])
     for text in ("throttle=x", "throttle=2", "throttle=-1", "throttle="):
         with pytest.raises(ValueError, match="share"):
             parse_faults([text])
-    with pytest.raises(ValueError, match="no fault"):
+    with pytest.raises(ValueError, match="unknown fault"):
         SandboxOptions(faults={"nope": 1.0})
 
 
 def drawn(seed: int, order: list[str]) -> dict[str, list[str | None]]:
-    faults = Faults(seed, {"throttle": 0.3, "reset": 0.3}, streak=2)
+    faults = FaultInjector(seed, {"throttle": 0.3, "reset": 0.3}, max_streak=2)
     found: dict[str, list[str | None]] = {}
     for key in order:
-        found.setdefault(key, []).append(faults.request("read", "mux.job", key))
+        found.setdefault(key, []).append(faults.draw_for_request("read", "mux.job", key))
     return found
 
 
@@ -43,12 +43,12 @@ def test_faults_depend_on_the_seed_and_not_on_the_order_of_requests() -> None:
 
 
 def test_faults_never_hit_a_key_more_often_in_a_row_than_allowed() -> None:
-    faults = Faults(0, {"reset": 1.0}, streak=2)
-    found = [faults.request("read", "mux.job", "one") for _ in range(6)]
+    faults = FaultInjector(0, {"reset": 1.0}, max_streak=2)
+    found = [faults.draw_for_request("read", "mux.job", "one") for _ in range(6)]
     assert found == ["reset", "reset", None, "reset", "reset", None]
-    assert [faults.fate("job_error", "one", attempt) for attempt in range(3)] == [False] * 3
-    faults.change({"job_error": 1.0}, streak=2)
-    assert [faults.fate("job_error", "one", attempt) for attempt in range(4)] == [
+    assert [faults.hits("job_error", "one", attempt) for attempt in range(3)] == [False] * 3
+    faults.configure({"job_error": 1.0}, max_streak=2)
+    assert [faults.hits("job_error", "one", attempt) for attempt in range(4)] == [
         *(True, True, False, False)
     ]
 

@@ -46,7 +46,7 @@ STATES = {
     "failed": ("failed", "failed", "failed"),
     "stuck": ("running", "processing", "running"),
     "slow": ("pending", "queued", "pending"),
-    "oddstate": ("reticulating", "reticulating", "reticulating"),
+    "oddstate": ("unknown_status", "unknown_status", "unknown_status"),
 }
 
 

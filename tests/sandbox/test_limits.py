@@ -8,19 +8,19 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from batchcap.sandbox import SandboxOptions
-from batchcap.sandbox.rate_limits import Bucket
+from batchcap.sandbox.rate_limits import TokenBucket
 from tests.sandbox.client import asking
 
 pytestmark = pytest.mark.anyio
 
 
 def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:
-    bucket = Bucket(2.0, burst=3)
+    bucket = TokenBucket(2.0, burst=3)
     assert [bucket.take(10.0) for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
     assert bucket.take(10.5) == 0.0
     assert bucket.take(10.5) == 0.5
     assert bucket.take(100.0) == 0.0
-    assert bucket.left == 2
+    assert bucket.remaining == 2
 
 
 async def test_mux_has_a_bucket_for_posts_and_one_for_the_rest() -> None:

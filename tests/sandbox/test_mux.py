@@ -11,7 +11,7 @@ import webvtt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from batchcap.sandbox import MUX_WORDS
+from batchcap.sandbox import MUX_KEYWORDS
 from tests.sandbox.client import EPOCH, Client, Reply, asking
 
 pytestmark = pytest.mark.anyio
@@ -388,4 +388,4 @@ async def test_a_signed_playback_id_needs_a_good_token() -> None:
 
 
 def test_every_word_is_told_of() -> None:
-    assert all(MUX_WORDS.values())
+    assert all(MUX_KEYWORDS.values())

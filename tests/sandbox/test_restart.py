@@ -22,10 +22,11 @@ from tests.sandbox.client import EPOCH, Client
 SERVE = """
 import asyncio, json, sys
 from pathlib import Path
-from batchcap.sandbox import SandboxOptions, serve
+from batchcap.sandbox import SandboxOptions, run_sandbox
 options = SandboxOptions(job_seconds=1e6, job_seconds_max=1e6)
 def announce(environment): print(json.dumps(environment), flush=True)
-asyncio.run(serve(options, Path(sys.argv[1]), "127.0.0.1", 0, announce, sys.argv[2] == "stdin"))
+path, watch_stdin = Path(sys.argv[1]), sys.argv[2] == "stdin"
+asyncio.run(run_sandbox(options, path, "127.0.0.1", 0, announce, watch_stdin))
 """
 
 

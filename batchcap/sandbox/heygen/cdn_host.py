@@ -1,52 +1,53 @@
-"""The file host behind HeyGen's caption links; answers as CloudFront does."""
+"""The file host behind HeyGen's caption links; responds as CloudFront does."""
 
 from __future__ import annotations
 
-from batchcap.sandbox.caption_files import vtt
+from batchcap.sandbox.caption_files import serve_vtt
 from batchcap.sandbox.heygen.videos import language_of
-from batchcap.sandbox.http_types import Answer, Call, Route, as_xml
-from batchcap.sandbox.id_keywords import words
-from batchcap.sandbox.rate_limits import Bucket
-from batchcap.sandbox.world import Scene
+from batchcap.sandbox.http_types import Request, Response, Route, xml_error
+from batchcap.sandbox.id_keywords import keywords
+from batchcap.sandbox.rate_limits import TokenBucket
+from batchcap.sandbox.world import World
 
 
-class Files2:
-    """The store behind HeyGen's caption links; answers as CloudFront does."""
+class CdnHost:
+    """Serves the caption files of HeyGen videos by signed link."""
 
-    foreign: tuple[str, ...] = ("Authorization", "X-Api-Key", "Cookie")
+    forbidden_headers: tuple[str, ...] = ("Authorization", "X-Api-Key", "Cookie")
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, world: World) -> None:
+        self._world = world
 
-    def route(self, call: Call) -> Route:
-        """Any path asks for a file."""
-        return Route("files2.file", "/".join(call.parts), "downloads", "file", self._file)
+    def route(self, request: Request) -> Route:
+        """Return the file route for any path."""
+        key = "/".join(request.segments)
+        return Route("files2.file", key, "downloads", "file", self._get_file)
 
-    def refuse(self, call: Call) -> Answer | None:
-        """The signature decides, not the caller."""
+    def reject(self, request: Request) -> Response | None:
+        """Reject nothing: only the link's signature counts."""
         return None
 
-    def throttled(self, route: Route, wait: float) -> Answer:
-        """Stores have no limit here."""
+    def too_many_requests(self, route: Route, wait: float) -> Response:
+        """This host has no rate limit."""
         raise NotImplementedError
 
-    def dressed(self, answer: Answer, bucket: Bucket | None) -> Answer:
-        """As it is."""
-        return answer
+    def with_headers(self, response: Response, bucket: TokenBucket | None) -> Response:
+        """Return the response unchanged."""
+        return response
 
-    def broken(self, route: Route, status: int) -> Answer:
-        """A server error in XML."""
-        return as_xml(status, "InternalError", "We encountered an internal error.")
+    def server_error(self, route: Route, status: int) -> Response:
+        """Return a server error in XML."""
+        return xml_error(status, "InternalError", "We encountered an internal error.")
 
-    def expired(self) -> Answer:
-        """403, the same for an expired and for a forged link."""
-        return as_xml(403, "AccessDenied", "Access denied")
+    def expired_link(self) -> Response:
+        """Return 403, the same for an expired and for a forged link."""
+        return xml_error(403, "AccessDenied", "Access denied")
 
-    def _file(self, call: Call) -> Answer:
-        verdict = self._scene.links.judge_files2(call.raw_path, call.now)
-        if verdict != "good":
-            return self.expired()
-        video_id = call.parts[-1].removesuffix(".vtt")
-        if "deadlink" in words(video_id):
-            return self.expired()
-        return vtt(self._scene, call, video_id, language_of(video_id))
+    def _get_file(self, request: Request) -> Response:
+        status = self._world.links.check_cdn_link(request.raw_path, request.now)
+        if status != "valid":
+            return self.expired_link()
+        video_id = request.segments[-1].removesuffix(".vtt")
+        if "deadlink" in keywords(video_id):
+            return self.expired_link()
+        return serve_vtt(self._world, request, video_id, language_of(video_id))

@@ -1,13 +1,13 @@
-"""The host of HEYGEN_API_BASE: translations and their captions, v3 and the older v2.
+"""The host of HEYGEN_API_BASE: translations and their captions, in v3 and the older v2.
 
-Three vocabularies for one state: v3 detail, v3 bulk and v2 each have their own.
-v2 is as in the caption document; HeyGen docs: an error of v3 is
-`{"error": {"code", "message", "param"?}}`, and every answer has an X-Request-Id.
+The detail of v3, the bulk statuses of v3 and v2 have different words for the same status.
+HeyGen docs: an error of v3 is `{"error": {"code", "message", "param"?}}`, and every response
+has an X-Request-Id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import ceil
 from typing import Any
 from urllib.parse import parse_qs
@@ -15,273 +15,287 @@ from urllib.parse import parse_qs
 from batchcap.sandbox import random_draws
 from batchcap.sandbox.captions import LANGUAGES
 from batchcap.sandbox.heygen.videos import (
-    FAILURE,
-    ODD,
-    Look,
-    State,
-    account,
-    exists,
+    FAILURE_MESSAGE,
+    VideoState,
+    account_ids,
     language_of,
-    look,
-    video_link,
+    video_exists,
+    video_status,
+    video_url,
 )
-from batchcap.sandbox.http_types import Answer, Call, Route, as_json, gone
-from batchcap.sandbox.id_keywords import words
-from batchcap.sandbox.rate_limits import Bucket
-from batchcap.sandbox.world import Scene
+from batchcap.sandbox.http_types import Request, Response, Route, json_response, retired_route
+from batchcap.sandbox.id_keywords import keywords
+from batchcap.sandbox.rate_limits import TokenBucket
+from batchcap.sandbox.world import World
 
-DETAIL: Mapping[State, str] = {
+V3_DETAIL_STATUS: Mapping[VideoState, str] = {
     "pending": "pending",
     "running": "running",
-    "odd": ODD,
+    "unknown": "unknown_status",  # no document mentions it
     "completed": "completed",
     "failed": "failed",
 }
-BULK: Mapping[State, str] = {**DETAIL, "pending": "queued", "running": "processing"}
-V2: Mapping[State, str] = {**DETAIL, "completed": "success"}
+V3_BULK_STATUS: Mapping[VideoState, str] = {
+    **V3_DETAIL_STATUS,
+    "pending": "queued",
+    "running": "processing",
+}
+V2_STATUS: Mapping[VideoState, str] = {**V3_DETAIL_STATUS, "completed": "success"}
 
-_MOST_IDS = 100
+_MAX_BULK_IDS = 100
 
 
-class HeyGen:
-    """HeyGen's API. It never creates anything; a POST is counted and refused."""
+class HeyGenApi:
+    """HeyGen's API. batchcap must never create a translation: every POST gets 405."""
 
-    foreign: tuple[str, ...] = ("Authorization", "Cookie")
+    forbidden_headers: tuple[str, ...] = ("Authorization", "Cookie")
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, world: World) -> None:
+        self._world = world
 
-    def route(self, call: Call) -> Route:
-        """What the request asks for."""
-        if call.method != "GET":
-            name = "heygen.post" if call.method == "POST" else "heygen.other"
-            return _route(name, "/".join(call.parts), self._no_method)
-        match call.parts:
+    def route(self, request: Request) -> Route:
+        """Return the route of a request."""
+        if request.method != "GET":
+            name = "heygen.post" if request.method == "POST" else "heygen.other"
+            return _route(name, "/".join(request.segments), self._method_not_allowed)
+        match request.segments:
             case ("v3", "video-translations", *rest):
-                return self._unless_gone("v3", self._v3_route(call, rest))
+                return self._unless_retired("v3", self._v3_route(request, rest))
             case ("v2", "video_translate", *rest):
-                return self._unless_gone("v2", self._v2_route(call, rest))
-        return _route("heygen.other", "/".join(call.parts), self._nowhere)
+                return self._unless_retired("v2", self._v2_route(request, rest))
+        return _route("heygen.other", "/".join(request.segments), self._not_found)
 
-    def refuse(self, call: Call) -> Answer | None:
-        """401 for a missing and for a wrong key alike; 402 without credit."""
-        options = self._scene.options
-        if call.headers.get("X-Api-Key") != options.heygen_api_key:
-            return self._error(call, 401, "unauthorized", "Unauthorized", 400112)
+    def reject(self, request: Request) -> Response | None:
+        """Return 401 for a missing or wrong key, 402 if the account has no credit."""
+        options = self._world.options
+        if request.headers.get("X-Api-Key") != options.heygen_api_key:
+            return self._error(request, 401, "unauthorized", "Unauthorized", 400112)
         if options.heygen_no_credit:
-            return self._error(call, 402, "insufficient_credit", "Insufficient credit", 400664)
+            return self._error(request, 402, "insufficient_credit", "Insufficient credit", 400664)
         return None
 
-    def throttled(self, route: Route, wait: float) -> Answer:
-        """429 with Retry-After in seconds, and no rate headers at all."""
-        seconds = max(ceil(wait), self._scene.options.retry_after_seconds)
+    def too_many_requests(self, route: Route, wait: float) -> Response:
+        """Return 429 with Retry-After in seconds and no rate limit headers."""
+        seconds = max(ceil(wait), self._world.options.retry_after_seconds)
         body = {"error": {"code": "rate_limit_exceeded", "message": "Rate limit exceeded"}}
-        return as_json(429, body, (("Retry-After", str(seconds)),))
+        return json_response(429, body, (("Retry-After", str(seconds)),))
 
-    def dressed(self, answer: Answer, bucket: Bucket | None) -> Answer:
-        """With an X-Request-Id."""
-        identifier = random_draws.name(32, self._scene.options.seed, next(self._scene.serial))
-        return answer._replace(headers=(*answer.headers, ("X-Request-Id", identifier)))
+    def with_headers(self, response: Response, bucket: TokenBucket | None) -> Response:
+        """Add an X-Request-Id."""
+        request_id = random_draws.hex_digits(32, self._world.options.seed, next(self._world.serial))
+        return response._replace(headers=(*response.headers, ("X-Request-Id", request_id)))
 
-    def broken(self, route: Route, status: int) -> Answer:
-        """A server error in JSON."""
-        return as_json(status, {"error": {"code": "internal_error", "message": "Internal error"}})
+    def server_error(self, route: Route, status: int) -> Response:
+        """Return a server error in JSON."""
+        error = {"code": "internal_error", "message": "Internal error"}
+        return json_response(status, {"error": error})
 
-    def expired(self) -> Answer:
-        """No link leads here."""
+    def expired_link(self) -> Response:
+        """This host serves no links."""
         raise NotImplementedError
 
-    def _unless_gone(self, version: str, route: Route) -> Route:
-        options = self._scene.options
-        state = options.heygen_v3 if version == "v3" else options.heygen_v2
-        if state == "on":
+    def _unless_retired(self, version: str, route: Route) -> Route:
+        options = self._world.options
+        status = options.heygen_v3 if version == "v3" else options.heygen_v2
+        if status == "on":
             return route
-        return _route(f"heygen.{version}.gone", route.key, lambda _: gone(state, options.gone_body))
+        response = retired_route(status, options.gone_body)
+        return _route(f"heygen.{version}.gone", route.key, lambda _: response)
 
-    def _v3_route(self, call: Call, rest: list[str]) -> Route:
+    def _v3_route(self, request: Request, rest: list[str]) -> Route:
         match rest:
             case []:
-                return _route("heygen.v3.list", call.query, self._v3_list)
+                return _route("heygen.v3.list", request.query, self._v3_list)
             case ("statuses",):
-                return _route("heygen.v3.statuses", call.query, self._v3_statuses)
+                return _route("heygen.v3.statuses", request.query, self._v3_statuses)
             case ("languages",):
                 return _route("heygen.v3.languages", "", self._v3_languages)
             case (video_id,):
                 return _route("heygen.v3.video", video_id, self._v3_video)
-        return _route("heygen.other", "/".join(call.parts), self._nowhere)
+        return _route("heygen.other", "/".join(request.segments), self._not_found)
 
-    def _v2_route(self, call: Call, rest: list[str]) -> Route:
+    def _v2_route(self, request: Request, rest: list[str]) -> Route:
         match rest:
             case ("caption",):
-                video_id = parse_qs(call.query).get("video_translate_id", [""])[-1]
+                video_id = parse_qs(request.query).get("video_translate_id", [""])[-1]
                 return _route("heygen.v2.caption", video_id, self._v2_caption)
             case ("target_languages",):
                 return _route("heygen.v2.languages", "", self._v2_languages)
             case (video_id,):
                 return _route("heygen.v2.status", video_id, self._v2_status)
-        return _route("heygen.other", "/".join(call.parts), self._nowhere)
+        return _route("heygen.other", "/".join(request.segments), self._not_found)
 
-    def _v3_video(self, call: Call) -> Answer:
-        video_id = call.parts[-1]
-        missing = self._unseen(call, video_id)
-        return missing or as_json(200, {"data": self._detail(video_id, call.now)})
+    def _v3_video(self, request: Request) -> Response:
+        video_id = request.segments[-1]
+        error = self._access_error(request, video_id)
+        return error or json_response(200, {"data": self._v3_detail(video_id, request.now)})
 
-    def _v3_list(self, call: Call) -> Answer:
-        query = parse_qs(call.query)
+    def _v3_list(self, request: Request) -> Response:
+        query = parse_qs(request.query)
         limit, token = query.get("limit", ["10"])[-1], query.get("token", ["0"])[-1]
         if not (limit.isdecimal() and 1 <= int(limit) <= 100):
-            return _invalid("limit", "limit must be between 1 and 100")
+            return _invalid_parameter("limit", "limit must be between 1 and 100")
         if not token.isdecimal():
-            return _invalid("token", "token is not valid")
-        options = self._scene.options
-        newest = account(options.heygen_account, options.heygen_ids)[::-1]
-        first, last = int(token), int(token) + int(limit)
+            return _invalid_parameter("token", "token is not valid")
+        options = self._world.options
+        newest_first = account_ids(options.heygen_account, options.heygen_ids)[::-1]
+        first, end = int(token), int(token) + int(limit)
         rows = [
-            self._detail(video_id, call.now)
-            for video_id in newest[first:last]
-            if exists(self._scene, video_id)
+            self._v3_detail(video_id, request.now)
+            for video_id in newest_first[first:end]
+            if video_exists(self._world, video_id)
         ]
-        return as_json(200, _page(rows, last, len(newest)))
+        return json_response(200, _page(rows, end, len(newest_first)))
 
-    def _v3_statuses(self, call: Call) -> Answer:
-        query = parse_qs(call.query)
-        given = ",".join(query.get("video_translation_ids", []))
-        ids = list(dict.fromkeys(each for each in given.split(",") if each))
+    def _v3_statuses(self, request: Request) -> Response:
+        query = parse_qs(request.query)
+        joined = ",".join(query.get("video_translation_ids", []))
+        ids = list(dict.fromkeys(video_id for video_id in joined.split(",") if video_id))
         if not ids and "batch_ids" not in query:
-            return _invalid("video_translation_ids", "video_translation_ids or batch_ids is needed")
-        if len(ids) > _MOST_IDS:
-            return _invalid("video_translation_ids", f"at most {_MOST_IDS} ids are allowed")
+            return _invalid_parameter(
+                "video_translation_ids", "video_translation_ids or batch_ids is needed"
+            )
+        if len(ids) > _MAX_BULK_IDS:
+            return _invalid_parameter(
+                "video_translation_ids", f"at most {_MAX_BULK_IDS} ids are allowed"
+            )
         token = query.get("token", ["0"])[-1]
         if not token.isdecimal():
-            return _invalid("token", "token is not valid")
-        # Not the order asked for: nothing promises it.
-        ids.sort(
-            key=lambda video_id: random_draws.share(self._scene.options.seed, "order", video_id)
-        )
-        last = int(token) + self._scene.options.statuses_page
-        rows = [self._status(video_id, call.now) for video_id in ids[int(token) : last]]
-        return as_json(200, _page(rows, last, len(ids)))
+            return _invalid_parameter("token", "token is not valid")
+        # Not in the order of the request: no document promises it.
+        seed = self._world.options.seed
+        ids.sort(key=lambda video_id: random_draws.uniform(seed, "order", video_id))
+        end = int(token) + self._world.options.statuses_page
+        rows = [self._v3_bulk_status(video_id, request.now) for video_id in ids[int(token) : end]]
+        return json_response(200, _page(rows, end, len(ids)))
 
-    def _v3_languages(self, call: Call) -> Answer:
-        return as_json(200, {"data": {"languages": list(LANGUAGES)}})
+    def _v3_languages(self, request: Request) -> Response:
+        return json_response(200, {"data": {"languages": list(LANGUAGES)}})
 
-    def _v2_caption(self, call: Call) -> Answer:
-        query = parse_qs(call.query, keep_blank_values=True)
+    def _v2_caption(self, request: Request) -> Response:
+        query = parse_qs(request.query, keep_blank_values=True)
         for field in ("video_translate_id", "caption_type"):
             if field not in query:
-                return self._error(call, 400, "invalid_parameter", f"{field} is required", 40001)
+                message = f"{field} is required"
+                return self._error(request, 400, "invalid_parameter", message, 40001)
         if query["caption_type"][-1] != "vtt":
-            return self._error(call, 400, "invalid_parameter", "caption_type must be vtt", 40012)
+            message = "caption_type must be vtt"
+            return self._error(request, 400, "invalid_parameter", message, 40012)
         video_id = query["video_translate_id"][-1]
-        missing = self._unseen(call, video_id)
-        return missing or self._v2_link(call, video_id)
+        return self._access_error(request, video_id) or self._v2_link(request, video_id)
 
-    def _v2_link(self, call: Call, video_id: str) -> Answer:
-        seen = look(self._scene, video_id, call.now)
-        unready = self._scene.options.heygen_v2_unready
-        if seen.caption == "link":
-            data: dict[str, Any] = {"caption_url": self._link(video_id, call.now)}
-        elif unready == "error":
-            return self._error(call, 400, "resource_not_ready", "caption is not ready", 400)
-        elif unready == "absent":
+    def _v2_link(self, request: Request, video_id: str) -> Response:
+        status = video_status(self._world, video_id, request.now)
+        without_caption = self._world.options.heygen_v2_unready
+        if status.caption_link == "present":
+            data: dict[str, Any] = {"caption_url": self._caption_url(video_id, request.now)}
+        elif without_caption == "error":
+            message = "caption is not ready"
+            return self._error(request, 400, "resource_not_ready", message, 400)
+        elif without_caption == "absent":
             data = {}
         else:
-            data = {"caption_url": "" if unready == "empty" else None}
-        return as_json(200, {"error": None, "data": data})
+            data = {"caption_url": "" if without_caption == "empty" else None}
+        return json_response(200, {"error": None, "data": data})
 
-    def _v2_status(self, call: Call) -> Answer:
-        video_id = call.parts[-1]
-        missing = self._unseen(call, video_id)
-        if missing:
-            return missing
-        seen = look(self._scene, video_id, call.now)
+    def _v2_status(self, request: Request) -> Response:
+        video_id = request.segments[-1]
+        error = self._access_error(request, video_id)
+        if error:
+            return error
+        state = video_status(self._world, video_id, request.now).state
         data = {
             "video_translate_id": video_id,
             "title": f"Translation {video_id}",
-            "status": V2[seen.state],
-            "url": video_link(self._scene, video_id) if seen.state == "completed" else None,
-            "message": FAILURE if seen.state == "failed" else None,
+            "status": V2_STATUS[state],
+            "url": video_url(self._world, video_id) if state == "completed" else None,
+            "message": FAILURE_MESSAGE if state == "failed" else None,
         }
-        return as_json(200, {"error": None, "data": data})
+        return json_response(200, {"error": None, "data": data})
 
-    def _v2_languages(self, call: Call) -> Answer:
-        return as_json(200, {"error": None, "data": {"languages": list(LANGUAGES)}})
+    def _v2_languages(self, request: Request) -> Response:
+        return json_response(200, {"error": None, "data": {"languages": list(LANGUAGES)}})
 
-    def _unseen(self, call: Call, video_id: str) -> Answer | None:
-        if not exists(self._scene, video_id):
-            return self._error(call, 404, "video_not_found", "Video translation not found", 40031)
-        if "forbidden" in words(video_id):
-            return self._error(call, 403, "resource_access_denied", "Access denied", 400573)
+    def _access_error(self, request: Request, video_id: str) -> Response | None:
+        if not video_exists(self._world, video_id):
+            message = "Video translation not found"
+            return self._error(request, 404, "video_not_found", message, 40031)
+        if "forbidden" in keywords(video_id):
+            return self._error(request, 403, "resource_access_denied", "Access denied", 400573)
         return None
 
-    def _status(self, video_id: str, now: float) -> dict[str, Any]:
-        status, failure = "not_found", None
-        if exists(self._scene, video_id):
-            state = look(self._scene, video_id, now).state
-            status = BULK[state]
-            failure = FAILURE if state == "failed" else None
+    def _v3_bulk_status(self, video_id: str, now: float) -> dict[str, Any]:
+        status, error = "not_found", None
+        if video_exists(self._world, video_id):
+            state = video_status(self._world, video_id, now).state
+            status = V3_BULK_STATUS[state]
+            error = FAILURE_MESSAGE if state == "failed" else None
         return {
             "video_id": video_id,
             "status": status,
-            "error": failure,
+            "error": error,
             "batch_id": None,
             "item_index": None,
         }
 
-    def _detail(self, video_id: str, now: float) -> dict[str, Any]:
-        seen: Look = look(self._scene, video_id, now)
+    def _v3_detail(self, video_id: str, now: float) -> dict[str, Any]:
+        state, caption_link = video_status(self._world, video_id, now)
         detail: dict[str, Any] = {
             "id": video_id,
             "title": f"Translation {video_id}",
-            "status": DETAIL[seen.state],
+            "status": V3_DETAIL_STATUS[state],
             "input_language": "en",
             "output_language": language_of(video_id),
-            "duration": round(30 + 600 * random_draws.share("duration", video_id), 1),
+            "duration": round(30 + 600 * random_draws.uniform("duration", video_id), 1),
             "created_at": 1760000000,
             "callback_id": None,
             "translate_audio_only": False,
-            "video_url": video_link(self._scene, video_id) if seen.state == "completed" else None,
+            "video_url": video_url(self._world, video_id) if state == "completed" else None,
             "audio_url": None,
             "srt_caption_url": None,
             "vtt_caption_url": None,
         }
-        if seen.state == "failed":
-            detail["failure_message"] = FAILURE
-        if seen.caption != "null":
-            detail["vtt_caption_url"] = self._link(video_id, now) if seen.caption == "link" else ""
+        if state == "failed":
+            detail["failure_message"] = FAILURE_MESSAGE
+        if caption_link == "present":
+            detail["vtt_caption_url"] = self._caption_url(video_id, now)
+        elif caption_link == "empty":
+            detail["vtt_caption_url"] = ""
         return detail
 
-    def _link(self, video_id: str, now: float) -> str:
-        expires = now + self._scene.options.link_seconds
-        return self._scene.url + self._scene.links.files2(video_id, expires)
+    def _caption_url(self, video_id: str, now: float) -> str:
+        expires = now + self._world.options.link_seconds
+        return self._world.url + self._world.links.cdn_link(video_id, expires)
 
-    def _nowhere(self, call: Call) -> Answer:
-        return as_json(404, {"message": "Not Found"})
+    def _not_found(self, request: Request) -> Response:
+        return json_response(404, {"message": "Not Found"})
 
-    def _no_method(self, call: Call) -> Answer:
-        body = {"error": {"code": "method_not_allowed", "message": "Method not allowed"}}
-        return as_json(405, body, (("Allow", "GET"),))
+    def _method_not_allowed(self, request: Request) -> Response:
+        error = {"code": "method_not_allowed", "message": "Method not allowed"}
+        return json_response(405, {"error": error}, (("Allow", "GET"),))
 
-    def _error(self, call: Call, status: int, code: str, message: str, number: int) -> Answer:
-        if call.parts[:1] != ("v2",):
-            return as_json(status, {"error": {"code": code, "message": message}})
-        shape = self._scene.options.heygen_error_shape
+    def _error(
+        self, request: Request, status: int, code: str, message: str, v2_code: int
+    ) -> Response:
+        if request.segments[:1] != ("v2",):
+            return json_response(status, {"error": {"code": code, "message": message}})
+        shape = self._world.options.heygen_error_shape
         if shape == "null":
-            body = {"code": number, "message": message, "error": None, "data": None}
-            return as_json(status, body)
-        value = message if shape == "string" else {"code": code, "message": message}
-        return as_json(status, {"error": value, "data": None})
+            body = {"code": v2_code, "message": message, "error": None, "data": None}
+            return json_response(status, body)
+        error = message if shape == "string" else {"code": code, "message": message}
+        return json_response(status, {"error": error, "data": None})
 
 
-def _route(name: str, key: str, handle: Any) -> Route:
+def _route(name: str, key: str, handle: Callable[[Request], Response]) -> Route:
     return Route(name, key, "heygen", "read", handle)
 
 
-def _invalid(parameter: str, message: str) -> Answer:
+def _invalid_parameter(parameter: str, message: str) -> Response:
     error = {"code": "invalid_parameter", "message": message, "param": parameter}
-    return as_json(400, {"error": error})
+    return json_response(400, {"error": error})
 
 
-def _page(rows: list[dict[str, Any]], last: int, total: int) -> dict[str, Any]:
-    more = last < total
-    return {"data": rows, "has_more": more, "next_token": str(last) if more else None}
+def _page(rows: list[dict[str, Any]], end: int, total: int) -> dict[str, Any]:
+    has_more = end < total
+    return {"data": rows, "has_more": has_more, "next_token": str(end) if has_more else None}

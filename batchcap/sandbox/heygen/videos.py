@@ -1,4 +1,4 @@
-"""The HeyGen translations of the sandbox's world, each known by its id alone."""
+"""HeyGen translations. Everything about a video follows from its id and its first request."""
 
 from __future__ import annotations
 
@@ -10,142 +10,148 @@ from urllib.parse import quote
 
 from batchcap.sandbox import random_draws
 from batchcap.sandbox.captions import LANGUAGES
-from batchcap.sandbox.id_keywords import sound, words
-from batchcap.sandbox.world import Scene
+from batchcap.sandbox.id_keywords import is_valid_id, keywords
+from batchcap.sandbox.world import World
 
-Caption = Literal["link", "null", "empty"]
-State = Literal["pending", "running", "odd", "completed", "failed"]
+VideoState = Literal["pending", "running", "unknown", "completed", "failed"]
+CaptionLink = Literal["present", "null", "empty"]
 
-FAILURE = "Audio is missing or corrupted."
-ODD = "reticulating"
-"""A status word that no document has."""
+FAILURE_MESSAGE = "Audio is missing or corrupted."
 
-_RUNNING = frozenset({"slow", "oddstate"})
-"""Words of ids that are not at their end when they are first looked at."""
+_STARTS_RUNNING = frozenset({"slow", "oddstate"})
+"""Keywords of videos that have not ended at their first request."""
 
-_SUFFIX = re.compile(r"-([a-z]{2,3})(?:[_-][A-Za-z_-]*)?$")
+_LANGUAGE_SUFFIX = re.compile(r"-([a-z]{2,3})(?:[_-][A-Za-z_-]*)?$")
 
 
-class Look(NamedTuple):
-    """How a video stands at one moment; `caption` says what its link field holds."""
+class VideoStatus(NamedTuple):
+    """The state of a video at one moment, and what its caption link field contains."""
 
-    state: State
-    caption: Caption = "null"
+    state: VideoState
+    caption_link: CaptionLink = "null"
 
 
-class Ending(NamedTuple):
+class VideoEnd(NamedTuple):
     """The sandbox time at which a translation ends, and how."""
 
-    when: float
+    time: float
     state: Literal["completed", "failed"]
 
 
 def heygen_ids(count: int) -> Iterator[str]:
-    """The first ids of the sandbox's own HeyGen account, the same in every run."""
+    """Yield the first ids of the sandbox's HeyGen account, the same in every run."""
     for number in range(count):
         language = LANGUAGES[1 + number % (len(LANGUAGES) - 1)]
-        yield f"{random_draws.name(32, 'video', number)}-{language}"
+        yield f"{random_draws.hex_digits(32, 'video', number)}-{language}"
 
 
 @lru_cache(maxsize=8)
-def account(count: int, further: tuple[str, ...]) -> tuple[str, ...]:
-    """The ids that an account holds, oldest first."""
-    return (*heygen_ids(count), *further)
+def account_ids(count: int, more: tuple[str, ...]) -> tuple[str, ...]:
+    """Return all video ids of an account, oldest first."""
+    return (*heygen_ids(count), *more)
 
 
 def language_of(video_id: str) -> str:
-    """The language of a translation: the tag that its id ends in, or any."""
-    found = _SUFFIX.search(video_id)
-    if found:
-        return found[1]
-    return LANGUAGES[1 + random_draws.pick(len(LANGUAGES) - 1, "language", video_id)]
+    """Return the language of a translation: the tag at the end of its id, else a drawn one."""
+    suffix = _LANGUAGE_SUFFIX.search(video_id)
+    if suffix:
+        return suffix[1]
+    return LANGUAGES[1 + random_draws.integer(len(LANGUAGES) - 1, "language", video_id)]
 
 
-def exists(scene: Scene, video_id: str) -> bool:
-    """Whether the account has such a video."""
-    options = scene.options
-    if not sound(video_id) or "missing" in words(video_id):
+def video_exists(world: World, video_id: str) -> bool:
+    """Return whether the account has such a video."""
+    options = world.options
+    if not is_valid_id(video_id) or "missing" in keywords(video_id):
         return False
-    return not options.strict_ids or video_id in account(options.heygen_account, options.heygen_ids)
+    if not options.strict_ids:
+        return True
+    return video_id in account_ids(options.heygen_account, options.heygen_ids)
 
 
-def look(scene: Scene, video_id: str, now: float) -> Look:
-    """How an existing video stands at that sandbox time.
+def video_status(world: World, video_id: str, now: float) -> VideoStatus:
+    """Return the status of an existing video at that sandbox time.
 
-    Whatever changes with time counts from the first look at the video.
+    If the status changes with time, the time counts from the first request for the video.
     """
-    known = words(video_id)
-    if "failed" in known and not known & _RUNNING:
-        return Look("failed")
-    if "stuck" in known:
-        return Look("running")
-    waits = _waits(scene, video_id)
-    if waits is not None:
-        first = _first_look(scene, video_id, now)
-        if now < first + waits.seconds:
-            return Look(waits.state_at(now - first))
-    if "failed" in known:
-        return Look("failed")
-    return Look("completed", _caption(scene, video_id, now))
+    present = keywords(video_id)
+    if "failed" in present and not present & _STARTS_RUNNING:
+        return VideoStatus("failed")
+    if "stuck" in present:
+        return VideoStatus("running")
+    delay = _delay(world, video_id)
+    if delay is not None:
+        first = _first_requested(world, video_id, now)
+        if now < first + delay.seconds:
+            return VideoStatus(delay.state_at(now - first))
+    if "failed" in present:
+        return VideoStatus("failed")
+    return VideoStatus("completed", _caption_link(world, video_id, now))
 
 
-def ending(scene: Scene, video_id: str) -> Ending | None:
-    """The end of a video that was running, or may have been, when it was first looked at."""
-    first, known = scene.looks.get(video_id), words(video_id)
-    waits = None if first is None or "stuck" in known else _waits(scene, video_id)
-    if first is None or waits is None:
+def find_end(world: World, video_id: str) -> VideoEnd | None:
+    """Return when and how a video ends, or None if it had ended before its first request."""
+    first, present = world.first_requested.get(video_id), keywords(video_id)
+    if first is None or "stuck" in present:
         return None
-    return Ending(first + waits.seconds, "failed" if "failed" in known else "completed")
+    delay = _delay(world, video_id)
+    if delay is None:
+        return None
+    return VideoEnd(first + delay.seconds, "failed" if "failed" in present else "completed")
 
 
-def ended(scene: Scene, now: float) -> dict[str, float]:
-    """The sandbox times at which videos have ended that ran when they were first looked at."""
-    ends = {video_id: ending(scene, video_id) for video_id in scene.looks}
-    return {video_id: end.when for video_id, end in ends.items() if end and end.when <= now}
+def ended_videos(world: World, now: float) -> dict[str, float]:
+    """Return the sandbox time of the end for each video that was running and has ended."""
+    ends = {video_id: find_end(world, video_id) for video_id in world.first_requested}
+    return {video_id: end.time for video_id, end in ends.items() if end and end.time <= now}
 
 
-def video_link(scene: Scene, video_id: str) -> str:
-    """Where the translated video itself is; the sandbox has none to give."""
+def video_url(world: World, video_id: str) -> str:
+    """Return the URL of the translated video. The sandbox does not serve it."""
     name = quote(video_id, safe="")
-    return f"{scene.url}/files2/video_translate/{name}/{name}.mp4"
+    return f"{world.url}/files2/video_translate/{name}/{name}.mp4"
 
 
-class _Waits(NamedTuple):
-    state: State
+class _Delay(NamedTuple):
+    state: Literal["running", "unknown"]
     seconds: float
 
-    def state_at(self, age: float) -> State:
-        return self.state if self.state == "odd" or age > self.seconds / 3 else "pending"
+    def state_at(self, age: float) -> VideoState:
+        if self.state == "unknown" or age > self.seconds / 3:
+            return self.state
+        return "pending"
 
 
-def _waits(scene: Scene, video_id: str) -> _Waits | None:
-    options = scene.options
-    if "oddstate" in words(video_id):
-        return _Waits("odd", options.odd_state_seconds)
-    if "slow" in words(video_id):
-        return _Waits("running", options.heygen_finish_seconds)
-    drawn = random_draws.share(options.seed, "running", video_id)
-    if drawn >= options.heygen_running:
+def _delay(world: World, video_id: str) -> _Delay | None:
+    """Return how long a video takes after its first request, or None if it has ended by then."""
+    options = world.options
+    if "oddstate" in keywords(video_id):
+        return _Delay("unknown", options.odd_state_seconds)
+    if "slow" in keywords(video_id):
+        return _Delay("running", options.heygen_finish_seconds)
+    if random_draws.uniform(options.seed, "running", video_id) >= options.heygen_running:
         return None
-    length = random_draws.share(options.seed, "finish", video_id) * options.heygen_finish_seconds
-    return _Waits("running", length)
+    share = random_draws.uniform(options.seed, "finish", video_id)
+    return _Delay("running", share * options.heygen_finish_seconds)
 
 
-def _caption(scene: Scene, video_id: str, now: float) -> Caption:
-    known = words(video_id)
-    if "nocaption" in known:
+def _caption_link(world: World, video_id: str, now: float) -> CaptionLink:
+    present = keywords(video_id)
+    if "nocaption" in present:
         return "null"
-    if "emptylink" in known:
+    if "emptylink" in present:
         return "empty"
-    late = known & {"latelink", "lateempty"} or scene.faults.fate("late_link", video_id)
-    if late and now - _first_look(scene, video_id, now) < scene.options.late_link_seconds:
-        return "empty" if "lateempty" in known else "null"
-    return "link"
+    is_late = present & {"latelink", "lateempty"} or world.faults.hits("late_link", video_id)
+    if is_late:
+        age = now - _first_requested(world, video_id, now)
+        if age < world.options.late_link_seconds:
+            return "empty" if "lateempty" in present else "null"
+    return "present"
 
 
-def _first_look(scene: Scene, video_id: str, now: float) -> float:
-    first = scene.looks.get(video_id)
+def _first_requested(world: World, video_id: str, now: float) -> float:
+    first = world.first_requested.get(video_id)
     if first is None:
-        first = scene.looks[video_id] = now
-        scene.touch(video_id)
+        first = world.first_requested[video_id] = now
+        world.record_change(video_id)
     return first

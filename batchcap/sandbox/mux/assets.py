@@ -1,4 +1,4 @@
-"""The Mux assets of the sandbox's world, each known by its id alone."""
+"""Mux assets. Everything about an asset follows from its id."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from functools import lru_cache
 import msgspec
 
 from batchcap.sandbox import random_draws
-from batchcap.sandbox.id_keywords import sound, tags, words
+from batchcap.sandbox.id_keywords import is_valid_id, keywords, language_tags
 
-SOURCE = "en"
-"""The language that assets are spoken in."""
+SOURCE_LANGUAGE = "en"
 
 
 class Track(msgspec.Struct, frozen=True):
@@ -24,7 +23,7 @@ class Track(msgspec.Struct, frozen=True):
     status: str = "ready"
 
     def document(self) -> dict[str, object]:
-        """The track as the API shows it."""
+        """Return the track as the API shows it."""
         return {
             "id": self.id,
             "type": "text",
@@ -38,98 +37,109 @@ class Track(msgspec.Struct, frozen=True):
 
 
 class Asset(msgspec.Struct, frozen=True):
-    """An asset with the text tracks it had before any job; `duration` in seconds."""
+    """An asset with the text tracks that it has before any job; `duration` in seconds."""
 
     id: str
     duration: float
-    playback: tuple[tuple[str, str], ...]
+    playback_ids: tuple[tuple[str, str], ...]
     """Pairs of playback id and policy."""
     tracks: tuple[Track, ...]
 
     def document(self, tracks: list[Track]) -> dict[str, object]:
-        """The asset as the API shows it, with the text tracks that it has by now."""
+        """Return the asset as the API shows it, with its current text tracks."""
         media = [
             {"id": f"video_{self.id}", "type": "video", "duration": self.duration},
-            {"id": f"audio_{self.id}", "type": "audio", "primary": True, "language_code": SOURCE},
+            {
+                "id": f"audio_{self.id}",
+                "type": "audio",
+                "primary": True,
+                "language_code": SOURCE_LANGUAGE,
+            },
         ]
         return {
             "id": self.id,
             "status": "ready",
             "duration": self.duration,
             "created_at": "1760000000",
-            "playback_ids": [{"id": name, "policy": policy} for name, policy in self.playback],
+            "playback_ids": [{"id": name, "policy": policy} for name, policy in self.playback_ids],
             "tracks": [*media, *(track.document() for track in tracks)],
         }
 
 
 def mux_ids(count: int) -> Iterator[str]:
-    """The first ids of the sandbox's own Mux account, the same in every run."""
-    return (f"asset-{number:05}-{random_draws.name(8, 'asset', number)}" for number in range(count))
+    """Yield the first ids of the sandbox's Mux account, the same in every run."""
+    return (
+        f"asset-{number:05}-{random_draws.hex_digits(8, 'asset', number)}"
+        for number in range(count)
+    )
 
 
 @lru_cache(maxsize=8)
-def account(count: int, further: tuple[str, ...]) -> tuple[str, ...]:
-    """The ids that an account holds, oldest first."""
-    return (*mux_ids(count), *further)
+def account_ids(count: int, more: tuple[str, ...]) -> tuple[str, ...]:
+    """Return all asset ids of an account, oldest first."""
+    return (*mux_ids(count), *more)
 
 
 @lru_cache(maxsize=1 << 14)
-def asset(identifier: str) -> Asset | None:
-    """The asset of that id, None where its words say that there is none."""
-    if not sound(identifier) or "missing" in words(identifier):
+def find_asset(identifier: str) -> Asset | None:
+    """Return the asset of that id, or None if the id is invalid or contains `missing`."""
+    if not is_valid_id(identifier) or "missing" in keywords(identifier):
         return None
     return Asset(
         id=identifier,
-        duration=round(30 + 600 * random_draws.share("duration", identifier), 3),
-        playback=_playback(identifier),
+        duration=round(30 + 600 * random_draws.uniform("duration", identifier), 3),
+        playback_ids=_playback_ids(identifier),
         tracks=_tracks(identifier),
     )
 
 
-def asset_of(playback_id: str) -> tuple[str, str]:
-    """The asset id and the policy behind a playback id; empty texts for no playback id."""
+def parse_playback_id(playback_id: str) -> tuple[str, str]:
+    """Return the asset id and the policy of a playback id, or two empty strings."""
     policy, _, identifier = playback_id.partition("_")
-    known = asset(identifier) if identifier else None
-    if known is None or (playback_id, policy) not in known.playback:
+    asset = find_asset(identifier) if identifier else None
+    if asset is None or (playback_id, policy) not in asset.playback_ids:
         return "", ""
     return identifier, policy
 
 
-def _playback(identifier: str) -> tuple[tuple[str, str], ...]:
-    # A playback id names its asset, so that the stream host needs no memory of its own.
-    known = words(identifier)
-    if "noplayback" in known:
+def _playback_ids(identifier: str) -> tuple[tuple[str, str], ...]:
+    # A playback id contains its asset's id, so that the stream host needs no table of them.
+    present = keywords(identifier)
+    if "noplayback" in present:
         return ()
-    policy = next((each for each in ("signed", "drm") if each in known), "public")
+    policy = next((policy for policy in ("signed", "drm") if policy in present), "public")
     return ((f"{policy}_{identifier}", policy),)
 
 
 def _tracks(identifier: str) -> tuple[Track, ...]:
-    extra = [_track(identifier, tag, f"{tag} (uploaded)", "uploaded") for tag in tags(identifier)]
-    return (*_sources(identifier), *extra)
+    translations = [
+        _track(identifier, tag, f"{tag} (uploaded)", "uploaded")
+        for tag in language_tags(identifier)
+    ]
+    return (*_source_tracks(identifier), *translations)
 
 
-def _sources(identifier: str) -> list[Track]:
-    known = words(identifier)
-    if "notrack" in known:
+def _source_tracks(identifier: str) -> list[Track]:
+    present = keywords(identifier)
+    if "notrack" in present:
         return []
-    if "autotrack" in known:
+    if "autotrack" in present:
         return [_track(identifier, "auto", "Auto", "generated_vod", "preparing")]
-    if "preparing" in known:
-        return [_track(identifier, SOURCE, "English", "generated_vod", "preparing")]
-    if "twotracks" in known:
+    if "preparing" in present:
+        return [_track(identifier, SOURCE_LANGUAGE, "English", "generated_vod", "preparing")]
+    if "twotracks" in present:
         return [
             _track(identifier, "en", "English", "uploaded"),
             _track(identifier, "en-US", "English (United States)", "generated_vod"),
         ]
-    if "live" in known:
+    if "live" in present:
         return [
-            _track(identifier, SOURCE, "English (live)", "generated_live"),
-            _track(identifier, SOURCE, "English", "generated_live_final"),
+            _track(identifier, SOURCE_LANGUAGE, "English (live)", "generated_live"),
+            _track(identifier, SOURCE_LANGUAGE, "English", "generated_live_final"),
         ]
-    return [_track(identifier, SOURCE, "English", "generated_vod")]
+    return [_track(identifier, SOURCE_LANGUAGE, "English", "generated_vod")]
 
 
 def _track(identifier: str, language: str, name: str, source: str, status: str = "ready") -> Track:
-    unique = random_draws.name(20, "track", identifier, language, source)
+    unique = random_draws.hex_digits(20, "track", identifier, language, source)
     return Track(f"track_{unique}", language, name, source, status)

@@ -1,7 +1,7 @@
-"""The body of a create: what Robots takes, and how it refuses the rest.
+"""Validates the body of a create.
 
-Mux docs: an error of Robots is `{"error": {"type", "message"}}`, with a single
-message, unlike those of the Video API.
+Mux docs: an error of Robots is `{"error": {"type", "message"}}`, with a single message,
+unlike the errors of the Video API.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from batchcap.sandbox.http_types import Answer, as_json
+from batchcap.sandbox.http_types import Response, json_response
 from batchcap.sandbox.mux.jobs import CreateRequest
 
 WORKFLOW = "translate-captions"
@@ -29,50 +29,57 @@ class _Parameters(msgspec.Struct, frozen=True, omit_defaults=True):
     replace_existing_tracks: Literal["fail", "replace_all", "replace_generated"] = "fail"
 
 
-class _Create(msgspec.Struct, frozen=True):
+class _Body(msgspec.Struct, frozen=True):
     parameters: _Parameters
     passthrough: str | None = None
 
 
-_decode = msgspec.json.Decoder(_Create).decode
+_decode = msgspec.json.Decoder(_Body).decode
 
 
-class Refusal(Exception):
-    """A create that the API does not take: its status, type and message."""
+class CreateRefusedError(Exception):
+    """A create that the API refuses, with the response."""
 
-    def __init__(self, status: int, kind: str, message: str) -> None:
+    def __init__(self, status: int, error_type: str, message: str) -> None:
         super().__init__(message)
-        self.answer = error(status, kind, message)
+        self.response = robots_error(status, error_type, message)
 
 
-def error(status: int, kind: str, message: str) -> Answer:
-    """An error as Robots tells it."""
-    return as_json(status, {"error": {"type": kind, "message": message}})
+def robots_error(status: int, error_type: str, message: str) -> Response:
+    """Return an error in the format of Robots."""
+    return json_response(status, {"error": {"type": error_type, "message": message}})
 
 
-def about(body: bytes) -> str:
-    """What a create is about, as a key: asset, source track and language."""
+def caption_key(body: bytes) -> str:
+    """Return the `caption_key` of the create in a body, or "" if it is invalid."""
     try:
-        return parse(body).key
-    except Refusal:
+        return parse_create(body).caption_key
+    except CreateRefusedError:
         return ""
 
 
-def parse(body: bytes) -> CreateRequest:
-    """The order in a create's body, its defaults filled in; raises `Refusal`, a 422."""
+def parse_create(body: bytes) -> CreateRequest:
+    """Return the create in a body, with the defaults filled in.
+
+    Raises:
+        CreateRefusedError: the body is invalid (422).
+    """
     try:
         create = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
-        raise Refusal(422, "invalid_parameters", str(fault)) from None
-    given = create.parameters
-    language = given.to_language_code
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CreateRefusedError(422, "invalid_parameters", str(error)) from None
+    parameters = create.parameters
+    language = parameters.to_language_code
     return CreateRequest(
-        asset_id=given.asset_id,
-        track_id=given.track_id,
+        asset_id=parameters.asset_id,
+        track_id=parameters.track_id,
         language=language,
-        upload=given.upload_to_mux,
-        track_name=given.track_name or f"{language} (Auto-translated)",
-        replace=given.replace_existing_tracks,
-        parameters={**msgspec.to_builtins(given), "upload_to_mux": given.upload_to_mux},
+        upload=parameters.upload_to_mux,
+        track_name=parameters.track_name or f"{language} (Auto-translated)",
+        replace=parameters.replace_existing_tracks,
+        parameters={
+            **msgspec.to_builtins(parameters),
+            "upload_to_mux": parameters.upload_to_mux,
+        },
         passthrough=create.passthrough,
     )

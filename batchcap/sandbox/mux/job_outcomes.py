@@ -1,70 +1,72 @@
-"""What becomes of a Mux job, drawn once, when it is created."""
+"""Draws the outcome of a Mux job when it is created."""
 
 from __future__ import annotations
 
 import math
 
 from batchcap.sandbox import random_draws
-from batchcap.sandbox.faults import Faults
-from batchcap.sandbox.id_keywords import words
-from batchcap.sandbox.mux.assets import asset
+from batchcap.sandbox.faults import FaultInjector
+from batchcap.sandbox.id_keywords import keywords
+from batchcap.sandbox.mux.assets import find_asset
 from batchcap.sandbox.mux.jobs import CreateRequest, JobOutcome
 from batchcap.sandbox.options import SandboxOptions
 
-_TRANSIENT: dict[str, object] = {
+_RETRYABLE_ERROR: dict[str, object] = {
     "type": "processing_error",
     "message": "The captions could not be translated at this time.",
     "retryable": True,
 }
-_FINAL: dict[str, object] = {
+_FINAL_ERROR: dict[str, object] = {
     "type": "invalid_input",
     "message": "The captions cannot be translated.",
     "retryable": False,
 }
-_ODD: dict[str, object] = {"type": "gremlins", "message": "Something happened."}
+_UNKNOWN_ERROR: dict[str, object] = {"type": "unknown_error", "message": "Something happened."}
 
 
-def draw(order: CreateRequest, attempt: int, options: SandboxOptions, faults: Faults) -> JobOutcome:
-    """The fate of the n-th job, from 0, for the same caption."""
-    key = order.key
-    error = _error(order, attempt) or (
-        _TRANSIENT if faults.fate("job_error", key, attempt) else None
-    )
-    known = words(order.asset_id)
-    cancelled = "cancelled" in known or faults.fate("job_cancelled", key, attempt)
-    stuck = "stuck" in known or faults.fate("job_stuck", key, attempt)
-    length = _length(options, key, attempt)
-    odd = options.odd_state_seconds if "oddstate" in known else 0.0
-    hidden = faults.fate("not_found_after_create", key, attempt)
+def draw_outcome(
+    request: CreateRequest, attempt: int, options: SandboxOptions, faults: FaultInjector
+) -> JobOutcome:
+    """Return the outcome of the n-th job (from 0) for the same caption."""
+    key = request.caption_key
+    present = keywords(request.asset_id)
+    error = _error_by_keyword(present, attempt)
+    if error is None and faults.hits("job_error", key, attempt):
+        error = _RETRYABLE_ERROR
+    is_cancelled = "cancelled" in present or faults.hits("job_cancelled", key, attempt)
+    is_stuck = "stuck" in present or faults.hits("job_stuck", key, attempt)
+    is_hidden = faults.hits("not_found_after_create", key, attempt)
+    loses_link = faults.hits("missing_link", key, attempt)
+    duration = _duration(options, key, attempt)
+    unknown_status_seconds = options.odd_state_seconds if "oddstate" in present else 0.0
     return JobOutcome(
-        starts_after=length * options.job_pending_share,
-        ends_after=None if stuck else max(length, odd),
-        status="errored" if error else "cancelled" if cancelled else "completed",
+        starts_after=duration * options.job_pending_share,
+        ends_after=None if is_stuck else max(duration, unknown_status_seconds),
+        status="errored" if error else "cancelled" if is_cancelled else "completed",
         error=error,
-        unknown_status_seconds=odd,
-        hidden_seconds=options.hidden_seconds if hidden else 0.0,
-        has_link=_has_link(order, options) and not faults.fate("missing_link", key, attempt),
-        has_track=order.upload and "nooutput" not in known,
-        units=_units(order),
+        unknown_status_seconds=unknown_status_seconds,
+        hidden_seconds=options.hidden_seconds if is_hidden else 0.0,
+        has_link=_has_link(request, options) and not loses_link,
+        has_track=request.upload and "nooutput" not in present,
+        units=_units(request),
     )
 
 
-def _error(order: CreateRequest, attempt: int) -> dict[str, object] | None:
-    known = words(order.asset_id)
-    if "fails" in known or ("failsonce" in known and attempt == 0):
-        return _TRANSIENT
-    if "failsforever" in known:
-        return _FINAL
-    return _ODD if "failsodd" in known else None
+def _error_by_keyword(present: frozenset[str], attempt: int) -> dict[str, object] | None:
+    if "fails" in present or ("failsonce" in present and attempt == 0):
+        return _RETRYABLE_ERROR
+    if "failsforever" in present:
+        return _FINAL_ERROR
+    return _UNKNOWN_ERROR if "failsodd" in present else None
 
 
-def _has_link(order: CreateRequest, options: SandboxOptions) -> bool:
-    if words(order.asset_id) & {"nolink", "nooutput"}:
+def _has_link(request: CreateRequest, options: SandboxOptions) -> bool:
+    if keywords(request.asset_id) & {"nolink", "nooutput"}:
         return False
-    return order.upload or options.url_without_upload
+    return request.upload or options.url_without_upload
 
 
-def _length(options: SandboxOptions, key: str, attempt: int) -> float:
+def _duration(options: SandboxOptions, key: str, attempt: int) -> float:
     return random_draws.lognormal(
         options.job_seconds,
         options.job_sigma,
@@ -73,7 +75,7 @@ def _length(options: SandboxOptions, key: str, attempt: int) -> float:
     )
 
 
-def _units(order: CreateRequest) -> int:
-    # The price list is not public; a unit a started minute makes bills that differ.
-    known = asset(order.asset_id)
-    return 1 if known is None else max(1, math.ceil(known.duration / 60))
+def _units(request: CreateRequest) -> int:
+    # The price list is not public. One unit a started minute makes bills differ by asset.
+    asset = find_asset(request.asset_id)
+    return 1 if asset is None else max(1, math.ceil(asset.duration / 60))

@@ -1,4 +1,4 @@
-"""Mux Robots jobs: facts written down at the create, states read off the clock."""
+"""Mux Robots jobs. The outcome is fixed at creation; the status follows from the clock."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from batchcap.sandbox import random_draws
-from batchcap.sandbox.mux.assets import Asset, Track, asset
+from batchcap.sandbox.mux.assets import Asset, Track, find_asset
 
 ACTIVE = ("pending", "processing")
 TERMINAL = ("completed", "errored", "cancelled")
-ODD = "reticulating"
-"""A status word that no document has."""
+UNKNOWN_STATUS = "unknown_status"
+"""A status that no document mentions."""
 
 
 class CreateRequest(msgspec.Struct, frozen=True):
-    """A create as it was accepted, with the defaults filled in."""
+    """An accepted create, with the defaults filled in."""
 
     asset_id: str
     track_id: str
@@ -27,19 +27,20 @@ class CreateRequest(msgspec.Struct, frozen=True):
     track_name: str
     replace: str
     parameters: dict[str, object]
-    """What the API echoes."""
+    """The parameters as the API returns them."""
     passthrough: str | None = None
 
     @property
-    def key(self) -> str:
-        """What it is about: asset, source track and language."""
+    def caption_key(self) -> str:
+        """The caption that is asked for: asset, source track and language."""
         return f"{self.asset_id}/{self.track_id}/{self.language}"
 
 
 class JobOutcome(msgspec.Struct, frozen=True):
-    """What will become of a job, drawn when it is made; durations in seconds.
+    """How a job will go, drawn when it is created. Durations in seconds from then on.
 
-    `ends` None is a job that never ends; `odd` is how long it shows an odd word.
+    `ends_after` is None for a job that never ends. For `unknown_status_seconds` it shows an
+    undocumented status, for `hidden_seconds` a GET of it returns 404.
     """
 
     starts_after: float
@@ -54,51 +55,51 @@ class JobOutcome(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct):
-    """One job. Only a cancel ever changes it; all else follows from the clock."""
+    """A job. Only a cancel changes it; everything else follows from the clock."""
 
     id: str
     request: CreateRequest
     outcome: JobOutcome
     created: float
-    settles: float
-    """Seconds that its track is preparing."""
+    track_delay: float
+    """Seconds for which its track is preparing."""
     cancelled: float | None = None
 
     @property
     def ends(self) -> float | None:
-        """The sandbox time at which it ends if nobody cancels it."""
-        return None if self.outcome.ends_after is None else self.created + self.outcome.ends_after
+        """The sandbox time at which it ends unless it is cancelled."""
+        ends_after = self.outcome.ends_after
+        return None if ends_after is None else self.created + ends_after
 
     def status(self, now: float) -> str:
-        """The status word at that sandbox time."""
-        # Times are compared, not ages: a difference of unix times is rounded, and the
-        # status at the very time of a change has to be the new one.
+        """Return the status at that sandbox time."""
+        # Compare times, not ages: the difference of two unix times is rounded, and at the
+        # exact time of a change the status must be the new one.
         if self.cancelled is not None and now >= self.cancelled:
             return "cancelled"
         outcome, created = self.outcome, self.created
         if outcome.ends_after is not None and now >= created + outcome.ends_after:
             return outcome.status
         if now < created + outcome.unknown_status_seconds:
-            return ODD
+            return UNKNOWN_STATUS
         return "pending" if now < created + outcome.starts_after else "processing"
 
-    def changes(self) -> list[tuple[float, str]]:
-        """Every status word that it shows, and from which sandbox time on, the first first."""
-        ages = {
-            0.0,
-            self.outcome.unknown_status_seconds,
-            self.outcome.starts_after,
-            self.outcome.ends_after,
-        }
+    def status_changes(self) -> list[tuple[float, str]]:
+        """Return every status that it shows with the sandbox time of the change, in order."""
+        outcome = self.outcome
+        ages = {0.0, outcome.unknown_status_seconds, outcome.starts_after, outcome.ends_after}
         times = {self.created + age for age in ages if age is not None}
         if self.cancelled is not None:
             times = {time for time in times if time < self.cancelled} | {self.cancelled}
-        found = [(time, self.status(time)) for time in sorted(times)]
-        words = ["", *(word for _, word in found)]
-        return [each for before, each in zip(words, found, strict=False) if each[1] != before]
+        changes: list[tuple[float, str]] = []
+        for time in sorted(times):
+            status = self.status(time)
+            if not changes or changes[-1][1] != status:
+                changes.append((time, status))
+        return changes
 
-    def updated(self, now: float) -> float:
-        """The time of its last change of state."""
+    def updated_at(self, now: float) -> float:
+        """Return the time of its last change before `now`."""
         if self.cancelled is not None and now >= self.cancelled:
             return self.cancelled
         if self.ends is not None and now >= self.ends:
@@ -106,93 +107,98 @@ class Job(msgspec.Struct):
         starts = self.created + self.outcome.starts_after
         return starts if now >= starts else self.created
 
-    def done(self, now: float) -> bool:
-        """Whether it completed."""
+    def is_completed(self, now: float) -> bool:
+        """Return whether it has completed."""
         return self.status(now) == "completed"
 
-    def track(self, now: float) -> Track | None:
-        """The text track that it has put on its asset by then."""
-        if not (self.outcome.has_track and self.done(now)):
+    def uploaded_track(self, now: float) -> Track | None:
+        """Return the text track that it has added to its asset, or None if there is none yet."""
+        if not (self.outcome.has_track and self.is_completed(now)):
             return None
-        ready = self.ends is not None and now >= self.ends + self.settles
+        is_ready = self.ends is not None and now >= self.ends + self.track_delay
         return Track(
-            id=self.track_id,
+            id=self.uploaded_track_id,
             language=self.request.language,
             name=self.request.track_name,
             source="uploaded",
-            status="ready" if ready else "preparing",
+            status="ready" if is_ready else "preparing",
         )
 
     @property
-    def track_id(self) -> str:
+    def uploaded_track_id(self) -> str:
         """The id of the track that it uploads."""
-        return f"track_{random_draws.name(20, 'uploaded', self.id)}"
+        return f"track_{random_draws.hex_digits(20, 'uploaded', self.id)}"
 
 
-class JobBook:
-    """Every job ever created, by id, by asset and in order.
+class JobStore:
+    """Every job that was ever created, by id, by asset and in order of creation.
 
-    A job older than `lifetime` is gone from the API; its track stays on the asset.
+    The API no longer shows a job older than `lifetime`; its track stays on the asset.
     """
 
     def __init__(self, lifetime: float) -> None:
         self.lifetime = lifetime
-        self._ids: dict[str, Job] = {}
-        self._assets: defaultdict[str, list[Job]] = defaultdict(list)
-        self._order: list[Job] = []
+        self._by_id: dict[str, Job] = {}
+        self._by_asset: defaultdict[str, list[Job]] = defaultdict(list)
+        self._in_order: list[Job] = []
 
     def __iter__(self) -> Iterator[Job]:
-        return iter(self._order)
+        return iter(self._in_order)
 
     def add(self, job: Job) -> None:
-        """Keep a job; jobs come in the order of their creation."""
-        self._ids[job.id] = job
-        self._assets[job.request.asset_id].append(job)
-        self._order.append(job)
+        """Add a job. Jobs must be added in the order of their creation."""
+        self._by_id[job.id] = job
+        self._by_asset[job.request.asset_id].append(job)
+        self._in_order.append(job)
 
-    def get(self, identifier: str, now: float) -> Job | None:
-        """The job of that id, None where it is unknown or deleted by age."""
-        job = self._ids.get(identifier)
+    def get(self, job_id: str, now: float) -> Job | None:
+        """Return the job of that id, or None if it is unknown or was deleted by age."""
+        job = self._by_id.get(job_id)
         return None if job is None or job.created + self.lifetime <= now else job
 
-    def equal(self, order: CreateRequest) -> list[Job]:
-        """Every job for the same caption, whatever became of it, oldest first."""
-        return [job for job in self._assets.get(order.asset_id, ()) if job.request.key == order.key]
+    def for_caption(self, request: CreateRequest) -> list[Job]:
+        """Return all jobs for the same caption, whatever their status, oldest first."""
+        return [
+            job
+            for job in self._by_asset.get(request.asset_id, ())
+            if job.request.caption_key == request.caption_key
+        ]
 
-    def kept(self, now: float, asset_id: str | None = None) -> list[Job]:
-        """The jobs that the API still knows, oldest first."""
-        jobs = self._order if asset_id is None else self._assets.get(asset_id, [])
+    def unexpired(self, now: float, asset_id: str | None = None) -> list[Job]:
+        """Return the jobs that the API still shows, oldest first."""
+        jobs = self._in_order if asset_id is None else self._by_asset.get(asset_id, [])
         first = bisect_right(jobs, now - self.lifetime, key=lambda job: job.created)
         return jobs[first:] if first else jobs
 
-    def tracks(self, known: Asset, now: float) -> list[Track]:
-        """The text tracks of an asset by now, its jobs' among them."""
-        tracks = list(known.tracks)
-        for job in self._assets.get(known.id, ()):
-            new = job.track(now)
-            if new is not None:
-                tracks = [track for track in tracks if not _replaced(track, new, job)]
-                tracks.append(new)
+    def tracks(self, asset: Asset, now: float) -> list[Track]:
+        """Return the text tracks of an asset, with those that its jobs have uploaded."""
+        tracks = list(asset.tracks)
+        for job in self._by_asset.get(asset.id, ()):
+            uploaded = job.uploaded_track(now)
+            if uploaded is not None:
+                tracks = [track for track in tracks if not _is_replaced(track, uploaded, job)]
+                tracks.append(uploaded)
         return tracks
 
     def track(self, asset_id: str, track_id: str, now: float) -> Track | None:
-        """One text track of an asset by now."""
-        known = asset(asset_id)
-        found: Iterable[Track] = () if known is None else self.tracks(known, now)
-        return next((track for track in found if track.id == track_id), None)
+        """Return one text track of an asset, or None if there is none."""
+        asset = find_asset(asset_id)
+        tracks: Iterable[Track] = () if asset is None else self.tracks(asset, now)
+        return next((track for track in tracks if track.id == track_id), None)
 
 
-def clashes(track: Track, language: str, name: str) -> bool:
-    """Whether a new track of that language and name collides with this one."""
+def conflicts(track: Track, language: str, name: str) -> bool:
+    """Return whether a new track of that language and name conflicts with this one."""
     return track.language.lower() == language.lower() or track.name == name
 
 
-def replaceable(track: Track, replace: str) -> bool:
-    """Whether `replace_existing_tracks` lets a new track take this one's place."""
+def can_be_replaced(track: Track, replace: str) -> bool:
+    """Return whether `replace_existing_tracks` allows a new track to replace this one."""
     return replace == "replace_all" or (
         replace == "replace_generated" and track.source.startswith("generated")
     )
 
 
-def _replaced(track: Track, new: Track, job: Job) -> bool:
-    return clashes(track, new.language, new.name) and replaceable(track, job.request.replace)
+def _is_replaced(track: Track, uploaded: Track, job: Job) -> bool:
+    conflicting = conflicts(track, uploaded.language, uploaded.name)
+    return conflicting and can_be_replaced(track, job.request.replace)

@@ -6,136 +6,138 @@ from base64 import b64encode
 from math import ceil
 from urllib.parse import parse_qs
 
-from batchcap.sandbox.http_types import Answer, Call, Route, as_json, gone
-from batchcap.sandbox.mux import create_request
-from batchcap.sandbox.mux.assets import account
-from batchcap.sandbox.mux.robots_api import Robots
-from batchcap.sandbox.rate_limits import Bucket
-from batchcap.sandbox.world import Scene
+from batchcap.sandbox.http_types import Request, Response, Route, json_response, retired_route
+from batchcap.sandbox.mux.assets import account_ids
+from batchcap.sandbox.mux.create_request import WORKFLOW, caption_key, robots_error
+from batchcap.sandbox.mux.robots_api import RobotsApi
+from batchcap.sandbox.rate_limits import TokenBucket
+from batchcap.sandbox.world import World
 
 
-class Mux:
-    """Mux's API. Each token bucket is that of the one environment there is."""
+class MuxHost:
+    """Mux's API with a single environment, so there is one bucket for writes and one for reads."""
 
-    foreign: tuple[str, ...] = ("X-Api-Key", "Cookie")
+    forbidden_headers: tuple[str, ...] = ("X-Api-Key", "Cookie")
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-        self.robots = Robots(scene)
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.robots = RobotsApi(world)
 
-    def route(self, call: Call) -> Route:
-        """What the request asks for."""
-        match call.parts[:3]:
+    def route(self, request: Request) -> Route:
+        """Return the route of a request; carries out delayed creates that are due."""
+        match request.segments[:3]:
             case ("robots", "v0", "jobs"):
-                return self._unless_gone(self._robots_route(call))
+                return self._unless_retired(self._robots_route(request))
             case ("video", "v1", "assets"):
-                return self._video_route(call)
-        return self._nowhere(call)
+                return self._video_route(request)
+        return self._unknown_route(request)
 
-    def refuse(self, call: Call) -> Answer | None:
-        """401 without the right Basic credentials, 403 where the terms are not accepted."""
-        options = self._scene.options
-        robot = call.parts[:1] == ("robots",)
-        pair = f"{options.mux_token_id}:{options.mux_token_secret}".encode()
-        if call.headers.get("Authorization") != f"Basic {b64encode(pair).decode()}":
-            return _error(robot, 401, "unauthorized", "Unauthorized request.")
-        if robot and not options.robots_terms:
-            return _error(robot, 403, "forbidden", "The Robots terms have not been accepted.")
+    def reject(self, request: Request) -> Response | None:
+        """Return 401 for wrong Basic credentials, 403 if the terms are not accepted."""
+        options = self._world.options
+        is_robots = request.segments[:1] == ("robots",)
+        credentials = f"{options.mux_token_id}:{options.mux_token_secret}".encode()
+        if request.headers.get("Authorization") != f"Basic {b64encode(credentials).decode()}":
+            return _error(is_robots, 401, "unauthorized", "Unauthorized request.")
+        if is_robots and not options.robots_terms:
+            return _error(is_robots, 403, "forbidden", "The Robots terms have not been accepted.")
         return None
 
-    def throttled(self, route: Route, wait: float) -> Answer:
-        """429, with Retry-After as `retry_after` says."""
-        options = self._scene.options
+    def too_many_requests(self, route: Route, wait: float) -> Response:
+        """Return 429, with Retry-After in the format of the option `retry_after`."""
+        options = self._world.options
         seconds = max(ceil(wait), options.retry_after_seconds)
         headers = []
         if options.retry_after == "seconds":
             headers.append(("Retry-After", str(seconds)))
         elif options.retry_after == "date":
-            headers.append(("Retry-After", self._scene.clock.date(seconds * options.speed)))
-        answer = _error(_is_robots(route), 429, "too_many_requests", "Too many requests.")
-        return answer._replace(headers=tuple(headers))
+            date = self._world.clock.http_date(seconds * options.speed)
+            headers.append(("Retry-After", date))
+        response = _error(_is_robots(route), 429, "too_many_requests", "Too many requests.")
+        return response._replace(headers=tuple(headers))
 
-    def dressed(self, answer: Answer, bucket: Bucket | None) -> Answer:
-        """With X-RateLimit headers, where there is a limit."""
+    def with_headers(self, response: Response, bucket: TokenBucket | None) -> Response:
+        """Add the X-RateLimit headers if there is a limit."""
         if bucket is None:
-            return answer
+            return response
         limit = ("X-RateLimit-Limit", f"{bucket.rate:g}")
-        remaining = ("X-RateLimit-Remaining", str(bucket.left))
-        return answer._replace(headers=(*answer.headers, limit, remaining))
+        remaining = ("X-RateLimit-Remaining", str(bucket.remaining))
+        return response._replace(headers=(*response.headers, limit, remaining))
 
-    def broken(self, route: Route, status: int) -> Answer:
-        """A server error in JSON."""
+    def server_error(self, route: Route, status: int) -> Response:
+        """Return a server error in JSON."""
         return _error(_is_robots(route), status, "internal_error", "Something went wrong.")
 
-    def expired(self) -> Answer:
-        """No link leads here."""
+    def expired_link(self) -> Response:
+        """This host serves no links."""
         raise NotImplementedError
 
-    def _unless_gone(self, route: Route) -> Route:
-        version = self._scene.options.robots_v0
-        if version == "on":
+    def _unless_retired(self, route: Route) -> Route:
+        status = self._world.options.robots_v0
+        if status == "on":
             return route
-        answer = gone(version, self._scene.options.gone_body)
-        # A create that is not carried out is no create: no fault may commit it.
-        return Route("mux.gone", route.key, route.bucket, "read", lambda _: answer)
+        response = retired_route(status, self._world.options.gone_body)
+        # The group is "read" even for a POST: no fault may carry out the create.
+        return Route("mux.gone", route.key, route.bucket, "read", lambda _: response)
 
-    def _robots_route(self, call: Call) -> Route:
-        self.robots.land(call.now)
-        match (call.method, *call.parts[3:]):
-            case ("POST", create_request.WORKFLOW):
-                key = create_request.about(call.body)
+    def _robots_route(self, request: Request) -> Route:
+        self.robots.run_due_creates(request.now)
+        match (request.method, *request.segments[3:]):
+            case ("POST", name) if name == WORKFLOW:
+                key = caption_key(request.body)
                 return Route("mux.create", key, "mux.write", "create", self.robots.create)
             case ("POST", job_id, "cancel"):
                 return Route("mux.cancel", job_id, "mux.write", "read", self.robots.cancel)
-            case ("GET", create_request.WORKFLOW, job_id):
+            case ("GET", name, job_id) if name == WORKFLOW:
                 return Route("mux.job", job_id, "mux.read", "read", self.robots.get)
             case ("GET",):
-                return Route("mux.jobs", call.query, "mux.read", "read", self.robots.page)
-        return self._nowhere(call)
+                return Route("mux.jobs", request.query, "mux.read", "read", self.robots.list_jobs)
+        return self._unknown_route(request)
 
-    def _video_route(self, call: Call) -> Route:
-        match (call.method, *call.parts[3:]):
+    def _video_route(self, request: Request) -> Route:
+        match (request.method, *request.segments[3:]):
             case ("GET", asset_id):
-                return Route("mux.asset", asset_id, "mux.read", "read", self._asset)
+                return Route("mux.asset", asset_id, "mux.read", "read", self._get_asset)
             case ("GET",):
-                return Route("mux.assets", call.query, "mux.read", "read", self._assets)
-        return self._nowhere(call)
+                return Route("mux.assets", request.query, "mux.read", "read", self._list_assets)
+        return self._unknown_route(request)
 
-    def _nowhere(self, call: Call) -> Route:
-        robot = call.parts[:1] == ("robots",)
-        answer = _error(robot, 404, "not_found", "There is no such route.")
-        return Route("mux.other", "/".join(call.parts), _bucket(call), "read", lambda _: answer)
+    def _unknown_route(self, request: Request) -> Route:
+        is_robots = request.segments[:1] == ("robots",)
+        response = _error(is_robots, 404, "not_found", "There is no such route.")
+        # Mux docs: POSTs have a bucket of their own, all other methods share one.
+        bucket = "mux.write" if request.method == "POST" else "mux.read"
+        return Route("mux.other", "/".join(request.segments), bucket, "read", lambda _: response)
 
-    def _asset(self, call: Call) -> Answer:
-        known = self.robots.asset(call.parts[-1])
-        if known is None:
+    def _get_asset(self, request: Request) -> Response:
+        asset = self.robots.find_asset(request.segments[-1])
+        if asset is None:
             return _error(False, 404, "not_found", "The requested asset does not exist.")
-        tracks = self._scene.jobs.tracks(known, call.now)
-        return as_json(200, {"data": known.document(tracks)})
+        tracks = self._world.jobs.tracks(asset, request.now)
+        return json_response(200, {"data": asset.document(tracks)})
 
-    def _assets(self, call: Call) -> Answer:
-        query = {name: values[-1] for name, values in parse_qs(call.query).items()}
+    def _list_assets(self, request: Request) -> Response:
+        query = {name: values[-1] for name, values in parse_qs(request.query).items()}
         limit, page = query.get("limit", "10"), query.get("page", "1")
         if not (limit.isdecimal() and 1 <= int(limit) <= 100 and page.isdecimal() and int(page)):
             return _error(False, 400, "invalid_parameters", "limit is 1 to 100, page from 1.")
-        options = self._scene.options
-        newest = account(options.mux_account, options.mux_ids)[::-1]
+        options = self._world.options
+        newest_first = account_ids(options.mux_account, options.mux_ids)[::-1]
         first = (int(page) - 1) * int(limit)
-        found = map(self.robots.asset, newest[first : first + int(limit)])
-        rows = [each.document(self._scene.jobs.tracks(each, call.now)) for each in found if each]
-        return as_json(200, {"data": rows})
+        assets = map(self.robots.find_asset, newest_first[first : first + int(limit)])
+        rows = [
+            asset.document(self._world.jobs.tracks(asset, request.now))
+            for asset in assets
+            if asset is not None
+        ]
+        return json_response(200, {"data": rows})
 
 
 def _is_robots(route: Route) -> bool:
     return route.name in {"mux.create", "mux.cancel", "mux.job", "mux.jobs"}
 
 
-def _bucket(call: Call) -> str:
-    # Mux docs: POSTs have a bucket of their own, all other verbs share one.
-    return "mux.write" if call.method == "POST" else "mux.read"
-
-
-def _error(robot: bool, status: int, kind: str, message: str) -> Answer:
-    if robot:
-        return create_request.error(status, kind, message)
-    return as_json(status, {"error": {"type": kind, "messages": [message]}})
+def _error(is_robots: bool, status: int, error_type: str, message: str) -> Response:
+    if is_robots:
+        return robots_error(status, error_type, message)
+    return json_response(status, {"error": {"type": error_type, "messages": [message]}})

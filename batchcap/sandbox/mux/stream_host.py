@@ -1,8 +1,8 @@
 """The host of MUX_STREAM_BASE_URL: `/{playback id}/text/{track id}.vtt`.
 
-Mux docs: 404 is `{"code": 5, "message": "Not Found"}`, 400 is code 3. A signed
-playback id needs `?token=` with a JWT: RS256, `kid`, `sub` = playback id, `aud` =
-"v", `exp`. What a bad token is told is not documented; here it is 403.
+Mux docs: 404 is `{"code": 5, "message": "Not Found"}`, 400 is code 3. A signed playback id
+needs `?token=` with a JWT: RS256, `kid`, `sub` = playback id, `aud` = "v", `exp`. The response
+to an invalid token is not documented; here it is 403.
 """
 
 from __future__ import annotations
@@ -14,103 +14,103 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from batchcap.sandbox.caption_files import vtt
-from batchcap.sandbox.http_types import Answer, Call, Route, as_json
-from batchcap.sandbox.mux.assets import Track, asset_of
-from batchcap.sandbox.rate_limits import Bucket
-from batchcap.sandbox.world import Scene
+from batchcap.sandbox.caption_files import serve_vtt
+from batchcap.sandbox.http_types import Request, Response, Route, json_response
+from batchcap.sandbox.mux.assets import Track, parse_playback_id
+from batchcap.sandbox.rate_limits import TokenBucket
+from batchcap.sandbox.world import World
 
-_BAD_REQUEST = as_json(400, {"code": 3, "message": "Invalid parameter"})
-_NOT_FOUND = as_json(404, {"code": 5, "message": "Not Found"})
-_FORBIDDEN = as_json(403, {"code": 7, "message": "Permission denied"})
+_BAD_REQUEST = json_response(400, {"code": 3, "message": "Invalid parameter"})
+_NOT_FOUND = json_response(404, {"code": 5, "message": "Not Found"})
+_FORBIDDEN = json_response(403, {"code": 7, "message": "Permission denied"})
 
 
-class Stream:
-    """Serves text tracks, those of the assets and those that jobs uploaded."""
+class StreamHost:
+    """Serves text tracks: those of the assets, and those that jobs uploaded."""
 
-    foreign: tuple[str, ...] = ("Authorization", "X-Api-Key", "Cookie")
+    forbidden_headers: tuple[str, ...] = ("Authorization", "X-Api-Key", "Cookie")
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, world: World) -> None:
+        self._world = world
 
-    def route(self, call: Call) -> Route:
-        """Any path asks for a track, well or badly."""
-        key = "/".join(call.parts)
-        return Route("stream.track", key, "downloads", "stream", self._track)
+    def route(self, request: Request) -> Route:
+        """Return the track route for any path."""
+        key = "/".join(request.segments)
+        return Route("stream.track", key, "downloads", "stream", self._get_track)
 
-    def refuse(self, call: Call) -> Answer | None:
-        """Nobody is refused: playback needs no credentials of the API."""
+    def reject(self, request: Request) -> Response | None:
+        """Reject nothing: playback needs no API credentials."""
         return None
 
-    def throttled(self, route: Route, wait: float) -> Answer:
-        """Playback has no limit (Mux docs)."""
+    def too_many_requests(self, route: Route, wait: float) -> Response:
+        """Playback has no rate limit (Mux docs)."""
         raise NotImplementedError
 
-    def dressed(self, answer: Answer, bucket: Bucket | None) -> Answer:
-        """As it is."""
-        return answer
+    def with_headers(self, response: Response, bucket: TokenBucket | None) -> Response:
+        """Return the response unchanged."""
+        return response
 
-    def broken(self, route: Route, status: int) -> Answer:
-        """A server error in JSON."""
-        return as_json(status, {"code": 13, "message": "Internal error"})
+    def server_error(self, route: Route, status: int) -> Response:
+        """Return a server error in JSON."""
+        return json_response(status, {"code": 13, "message": "Internal error"})
 
-    def expired(self) -> Answer:
-        """What a token that has expired gets."""
+    def expired_link(self) -> Response:
+        """Return the response to an expired token."""
         return _FORBIDDEN
 
-    def _track(self, call: Call) -> Answer:
-        match call.parts:
-            case (playback_id, "text", name) if call.method == "GET" and name.endswith(".vtt"):
-                return self._served(call, playback_id, name.removesuffix(".vtt"))
+    def _get_track(self, request: Request) -> Response:
+        match request.segments:
+            case (playback_id, "text", name) if request.method == "GET" and name.endswith(".vtt"):
+                return self._serve_track(request, playback_id, name.removesuffix(".vtt"))
         return _BAD_REQUEST
 
-    def _served(self, call: Call, playback_id: str, track_id: str) -> Answer:
-        asset_id, policy = asset_of(playback_id)
+    def _serve_track(self, request: Request, playback_id: str, track_id: str) -> Response:
+        asset_id, policy = parse_playback_id(playback_id)
         if not asset_id:
             return _NOT_FOUND
-        if policy == "drm" or (policy == "signed" and not self._admits(call, playback_id)):
+        if policy == "drm" or (policy == "signed" and not self._has_valid_token(request)):
             return _FORBIDDEN
-        track: Track | None = self._scene.jobs.track(asset_id, track_id, call.now)
+        track: Track | None = self._world.jobs.track(asset_id, track_id, request.now)
         if track is None or track.status != "ready":
             return _NOT_FOUND
-        return vtt(self._scene, call, asset_id, track.language)
+        return serve_vtt(self._world, request, asset_id, track.language)
 
-    def _admits(self, call: Call, playback_id: str) -> bool:
-        options = self._scene.options
-        token = parse_qs(call.query).get("token", [""])[-1]
-        head, claims = _opened(token)
-        audience = claims.get("aud")
-        right = (
-            head.get("kid") == options.mux_signing_key
-            and claims.get("sub") == playback_id
-            and audience in ("v", ["v"])
+    def _has_valid_token(self, request: Request) -> bool:
+        options = self._world.options
+        token = parse_qs(request.query).get("token", [""])[-1]
+        header, claims = _decode_token(token)
+        has_valid_claims = (
+            header.get("kid") == options.mux_signing_key
+            and claims.get("sub") == request.segments[0]
+            and claims.get("aud") in ("v", ["v"])
             and isinstance(claims.get("exp"), int)
-            and claims["exp"] > call.now
+            and claims["exp"] > request.now
         )
-        return right and _signed(token, options.mux_signing_public_key)
+        return has_valid_claims and _has_valid_signature(token, options.mux_signing_public_key)
 
 
-def _opened(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _decode_token(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return header and claims of a token, both empty if it is malformed."""
     try:
-        head, claims, _ = token.split(".")
-        return _part(head), _part(claims)
+        header, claims, _ = token.split(".")
+        return _decode_part(header), _decode_part(claims)
     except ValueError:
         return {}, {}
 
 
-def _part(text: str) -> dict[str, Any]:
+def _decode_part(text: str) -> dict[str, Any]:
     padded = text + "=" * (-len(text) % 4)
     return msgspec.json.decode(urlsafe_b64decode(padded), type=dict[str, Any])
 
 
-def _signed(token: str, public_key: str | None) -> bool:
-    # PyJWT is an extra; without it, or without a key, the claims have to do.
+def _has_valid_signature(token: str, public_key: str | None) -> bool:
+    # PyJWT is an extra. Without it, or without a key, the claims alone decide.
     if public_key is None or find_spec("jwt") is None:
         return True
     import jwt
 
     try:
-        jwt.PyJWS().decode(token, public_key, algorithms=["RS256"])  # the claims are judged above
+        jwt.PyJWS().decode(token, public_key, algorithms=["RS256"])  # the claims are checked above
     except jwt.InvalidTokenError:
         return False
     return True

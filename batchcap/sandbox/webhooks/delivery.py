@@ -1,8 +1,8 @@
-"""Webhooks on their way: signed, repeated until they are taken, at most so many at once.
+"""Sends signed webhooks, and repeats them until the receiver accepts them.
 
-Mux docs: an attempt times out after 5 s, and what is not answered with 2xx is sent again
-for 24 hours at growing distances; an event may come twice even so. HeyGen says nothing of
-this; here its events travel alike.
+Mux docs: an attempt times out after 5 s, and an event without a 2xx response is sent again
+for 24 hours at growing intervals; an event may arrive twice nonetheless. HeyGen documents
+nothing of this kind; here its events are sent in the same way.
 """
 
 from __future__ import annotations
@@ -16,160 +16,164 @@ import aiohttp
 
 from batchcap.sandbox import random_draws
 from batchcap.sandbox.request_log import RequestLog
-from batchcap.sandbox.webhooks.payloads import Notice, sealed, stranger, tried
-from batchcap.sandbox.webhooks.scheduler import Agenda
-from batchcap.sandbox.world import Scene
+from batchcap.sandbox.webhooks.payloads import OutgoingEvent, attempt_record, sign, unrelated_event
+from batchcap.sandbox.webhooks.scheduler import Scheduler
+from batchcap.sandbox.world import World
 
-_TIMEOUT = 5.0
-"""Loop seconds that the receiver has for its answer."""
+_RESPONSE_TIMEOUT = 5.0  # loop seconds
+_MAX_CONCURRENT = 32
+"""Maximum number of open attempts. Others wait in a queue."""
 
-_MOST = 32
-"""Attempts in the air at once; others wait for their turn."""
+_KEEPALIVE = 1.0
+"""Loop seconds after which an idle connection is not used again. The receiver may be about to
+close it, and an attempt that fails for that reason is repeated only much later."""
 
-_RESTED = 1.0
-"""Loop seconds after which a connection is not used again: the receiver may be about to close it,
-and an attempt that fails for that reason would come again much later."""
-
-_DAY = 86400.0
+_RETRY_PERIOD = 86400.0  # sandbox seconds
 
 
 class Delivery:
-    """One event on its way, and the attempts so far as Mux tells them in its envelope."""
+    """An event that is being sent, with its attempts so far in Mux's format."""
 
-    def __init__(self, notice: Notice) -> None:
-        self.notice = notice
+    def __init__(self, event: OutgoingEvent) -> None:
+        self.event = event
         self.attempts: list[dict[str, Any]] = []
 
 
-class Webhooks:
-    """Sends notices to the URLs that the options name at the time of each attempt.
+class WebhookSender:
+    """Sends events to the URLs that the options name at the time of each attempt.
 
-    What is still on its way when the sandbox stops does not arrive.
+    Events that are not delivered when the sandbox stops are dropped.
     """
 
-    def __init__(self, scene: Scene, journal: RequestLog) -> None:
-        self._scene, self._request_log = scene, journal
-        self._agenda = Agenda(scene)
+    def __init__(self, world: World, request_log: RequestLog) -> None:
+        self._world, self._request_log = world, request_log
+        self._scheduler = Scheduler(world)
         self._queue: deque[Delivery] = deque()
-        self._air: set[asyncio.Task[None]] = set()
+        self._open_attempts: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None
 
-    def post(self, notice: Notice) -> None:
-        """Send it after `webhook_delay`, unless a fault has other plans."""
-        options = self._scene.options
-        if self._hit("webhook_foreign", notice.id):
-            self._plan(stranger(notice, options.seed), notice.when + options.webhook_delay)
-        if self._hit("webhook_lost", notice.id):
-            self._count(notice, "lost")
+    def send(self, event: OutgoingEvent) -> None:
+        """Send an event after `webhook_delay`, unless a fault changes that."""
+        options = self._world.options
+        if self._is_hit("webhook_foreign", event.id):
+            unrelated = unrelated_event(event, options.seed)
+            self._schedule(unrelated, event.time + options.webhook_delay)
+        if self._is_hit("webhook_lost", event.id):
+            self._count(event, "lost")
             return
-        due = notice.when + options.webhook_delay
-        if self._hit("webhook_reordered", notice.id):
-            # The earlier one is the later it comes, so that no two of them keep their order.
-            behind = (1 + notice.followers) * options.webhook_late_seconds
-            due = notice.last + options.webhook_delay + behind
-        self._plan(notice, due)
-        if self._hit("webhook_duplicate", notice.id):
-            gap = options.webhook_retry * random_draws.pick(2, options.seed, "again", notice.id)
-            self._plan(notice, due + gap)
+        due = event.time + options.webhook_delay
+        if self._is_hit("webhook_reordered", event.id):
+            # The earlier an event, the later it is sent: no two of a job keep their order.
+            late = (1 + event.later_events) * options.webhook_late_seconds
+            due = event.last_event_at + options.webhook_delay + late
+        self._schedule(event, due)
+        if self._is_hit("webhook_duplicate", event.id):
+            is_delayed = random_draws.integer(2, options.seed, "again", event.id)
+            self._schedule(event, due + options.webhook_retry * is_delayed)
 
-    def heard(self, identifier: str) -> None:
-        """Nothing: events come by `post`."""
+    def on_change(self, identifier: str) -> None:
+        """Do nothing: events come by `send`."""
 
-    def adjusted(self) -> None:
-        """Send what is due by the clock that was changed."""
-        self._agenda.switch(True)
-        self._agenda.run()
+    def on_options(self) -> None:
+        """Send what became due when the clock was put forward."""
+        self._scheduler.set_active(True)
+        self._scheduler.run_due()
 
     async def stop(self) -> None:
-        """Drop whatever is on its way."""
-        self._agenda.switch(False)
+        """Drop all events and cancel open attempts."""
+        self._scheduler.set_active(False)
         self._queue.clear()
-        air = tuple(self._air)
-        for task in air:
+        open_attempts = tuple(self._open_attempts)
+        for task in open_attempts:
             task.cancel()
-        if air:
-            await asyncio.wait(air)
+        if open_attempts:
+            await asyncio.wait(open_attempts)
         if self._session is not None:
             await self._session.close()
             self._session = None
 
-    def _hit(self, fault: str, key: str, attempt: int = 0) -> bool:
-        hit = self._scene.faults.fate(fault, key, attempt)
-        if hit:
+    def _is_hit(self, fault: str, key: str, attempt: int = 0) -> bool:
+        is_hit = self._world.faults.hits(fault, key, attempt)
+        if is_hit:
             self._request_log.faults[fault] += 1
-        return hit
+        return is_hit
 
-    def _count(self, notice: Notice, what: str) -> None:
-        self._request_log.webhooks[notice.provider, what] += 1
+    def _count(self, event: OutgoingEvent, result: str) -> None:
+        self._request_log.webhooks[event.provider, result] += 1
 
-    def _plan(self, notice: Notice, due: float) -> None:
-        self._agenda.at(due, partial(self._launch, Delivery(notice)))
+    def _schedule(self, event: OutgoingEvent, due: float) -> None:
+        self._scheduler.run_at(due, partial(self._enqueue, Delivery(event)))
 
-    def _launch(self, delivery: Delivery) -> None:
+    def _enqueue(self, delivery: Delivery) -> None:
         self._queue.append(delivery)
-        self._fill()
+        self._start_attempts()
 
-    def _fill(self) -> None:
-        while self._queue and len(self._air) < _MOST:
+    def _start_attempts(self) -> None:
+        while self._queue and len(self._open_attempts) < _MAX_CONCURRENT:
             task = asyncio.get_running_loop().create_task(self._attempt(self._queue.popleft()))
-            self._air.add(task)
-            task.add_done_callback(self._landed)
+            self._open_attempts.add(task)
+            task.add_done_callback(self._on_attempt_done)
 
-    def _landed(self, task: asyncio.Task[None]) -> None:
-        self._air.discard(task)
-        self._fill()
+    def _on_attempt_done(self, task: asyncio.Task[None]) -> None:
+        self._open_attempts.discard(task)
+        self._start_attempts()
 
     async def _attempt(self, delivery: Delivery) -> None:
-        options, notice = self._scene.options, delivery.notice
-        url = options.mux_webhook_url if notice.provider == "mux" else options.heygen_webhook_url
+        options, event = self._world.options, delivery.event
+        url = options.mux_webhook_url if event.provider == "mux" else options.heygen_webhook_url
         if not url:
             return
-        self._count(notice, "sent")
+        self._count(event, "sent")
         if delivery.attempts:
-            self._count(notice, "retried")
-        status = await self._status(delivery, url)
+            self._count(event, "retried")
+        status = await self._post(delivery, url)
         if status is not None and 200 <= status < 300:
-            self._count(notice, "accepted")
+            self._count(event, "accepted")
         else:
-            self._again(delivery, url, status)
+            self._retry(delivery, url, status)
 
-    async def _status(self, delivery: Delivery, url: str) -> int | None:
-        """What the receiver answers; None where it does not, or not in time."""
-        options, notice, attempts = self._scene.options, delivery.notice, delivery.attempts
-        forged = self._hit("webhook_bad_signature", notice.id, len(attempts))
-        now = self._scene.clock.now()
-        body, headers = sealed(notice, options, attempts, now, forged=forged)
-        if self._session is None:
-            connector = aiohttp.TCPConnector(limit=_MOST, keepalive_timeout=_RESTED)
-            # From ceil_threshold on aiohttp rounds up, to six seconds here.
-            timeout = aiohttp.ClientTimeout(total=_TIMEOUT, ceil_threshold=_TIMEOUT + 1)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+    async def _post(self, delivery: Delivery, url: str) -> int | None:
+        """Return the status of the receiver's response, or None if there is none in time."""
+        event, attempts = delivery.event, delivery.attempts
+        forged = self._is_hit("webhook_bad_signature", event.id, len(attempts))
+        now = self._world.clock.now()
+        body, headers = sign(event, self._world.options, attempts, now, forged=forged)
         try:
-            # No redirect is followed: it might lead away from this machine.
-            async with self._session.post(
+            # Redirects are not followed: they might lead to another machine.
+            async with self._open_session().post(
                 url, data=body, headers=headers, allow_redirects=False
-            ) as answer:
-                await answer.read()
-                return answer.status
+            ) as response:
+                await response.read()
+                return response.status
         except (aiohttp.ClientError, TimeoutError):
             return None
 
-    def _again(self, delivery: Delivery, url: str, status: int | None) -> None:
-        now, number = self._scene.clock.now(), len(delivery.attempts)
-        delays = waits(self._scene.options.webhook_retry)
-        most = len(delays) + 1
-        delivery.attempts.append(tried(delivery.notice, number, now, url, status, most))
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=_MAX_CONCURRENT, keepalive_timeout=_KEEPALIVE)
+            # aiohttp rounds timeouts from ceil_threshold on up, here to six seconds.
+            timeout = aiohttp.ClientTimeout(
+                total=_RESPONSE_TIMEOUT, ceil_threshold=_RESPONSE_TIMEOUT + 1
+            )
+            self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+        return self._session
+
+    def _retry(self, delivery: Delivery, url: str, status: int | None) -> None:
+        now, number = self._world.clock.now(), len(delivery.attempts)
+        delays = retry_delays(self._world.options.webhook_retry)
+        record = attempt_record(delivery.event, number, now, url, status, len(delays) + 1)
+        delivery.attempts.append(record)
         if number < len(delays):
-            self._agenda.at(now + delays[number], partial(self._launch, delivery))
+            self._scheduler.run_at(now + delays[number], partial(self._enqueue, delivery))
         else:
-            self._count(delivery.notice, "given_up")
+            self._count(delivery.event, "given_up")
 
 
 @lru_cache(maxsize=16)
-def waits(first: float) -> tuple[float, ...]:
-    """The sandbox seconds between the attempts: each twice the one before, a day in all."""
-    found: list[float] = []
-    while sum(found) + first <= _DAY:
-        found.append(first)
+def retry_delays(first: float) -> tuple[float, ...]:
+    """Return the sandbox seconds between attempts: each twice the last, 24 hours in all."""
+    delays: list[float] = []
+    while sum(delays) + first <= _RETRY_PERIOD:
+        delays.append(first)
         first *= 2
-    return tuple(found)
+    return tuple(delays)

@@ -1,9 +1,9 @@
-"""Which events the providers have to tell of, and when.
+"""Decides which events the providers send, and when.
 
-The states of jobs and videos follow from the clock, and nothing happens at the time of
-a change. So each change that is still to come is put on an agenda: when a job is created
-or a video first looked at, and for all of them when a webhook URL is set or the sandbox
-starts again. Without a URL nothing is put there.
+The status of a job or video follows from the clock, so nothing happens in the sandbox at the
+time of a change. Each future change is therefore scheduled: when a job is created or a video
+is first requested, and for all of them when a webhook URL is set or the sandbox restarts.
+Without a URL nothing is scheduled.
 """
 
 from __future__ import annotations
@@ -14,114 +14,118 @@ from math import inf, nextafter
 from typing import Any
 
 from batchcap.sandbox import random_draws
-from batchcap.sandbox.heygen.videos import FAILURE, ending, language_of, video_link
+from batchcap.sandbox.heygen.videos import FAILURE_MESSAGE, find_end, language_of, video_url
 from batchcap.sandbox.mux.jobs import Job
-from batchcap.sandbox.mux.robots_api import Robots
-from batchcap.sandbox.webhooks.payloads import Notice, event_id, heygen_event, mux_event
-from batchcap.sandbox.webhooks.scheduler import Agenda
-from batchcap.sandbox.world import Scene
+from batchcap.sandbox.mux.robots_api import RobotsApi
+from batchcap.sandbox.webhooks.payloads import OutgoingEvent, event_id, heygen_event, mux_event
+from batchcap.sandbox.webhooks.scheduler import Scheduler
+from batchcap.sandbox.world import World
 
-Tell = Callable[[Notice], None]
+Emit = Callable[[OutgoingEvent], None]
 
 
-class MuxNotices:
-    """Tells of every status change of every job (Mux docs: each one fires an event)."""
+class MuxJobEvents:
+    """Emits an event for every status change of every job, as Mux does (Mux docs)."""
 
-    def __init__(self, scene: Scene, robots: Robots, tell: Tell) -> None:
-        self._scene, self._robots, self._tell = scene, robots, tell
-        self._agenda = Agenda(scene)
+    def __init__(self, world: World, robots: RobotsApi, emit: Emit) -> None:
+        self._world, self._robots, self._emit = world, robots, emit
+        self._scheduler = Scheduler(world)
 
-    def heard(self, identifier: str) -> None:
-        """Expect what follows a create, or tell of a cancel."""
-        job = self._scene.jobs.get(identifier, 0.0)
+    def on_change(self, identifier: str) -> None:
+        """Schedule the events of a created job, or emit the event of a cancelled one."""
+        job = self._world.jobs.get(identifier, 0.0)
         if job is not None:
-            self._expect(job, job.created if job.cancelled is None else job.cancelled)
-            self._agenda.run()  # now, or a cancel at the same moment would undo the create
+            self._schedule(job, job.created if job.cancelled is None else job.cancelled)
+            # At once: otherwise a cancel at the same moment would remove the event of the create.
+            self._scheduler.run_due()
 
-    def landing(self, due: float) -> None:
-        """Have a postponed create carried out in time: nobody may come and ask."""
-        self._agenda.at(due, partial(self._robots.land, due))
+    def schedule_create(self, due: float) -> None:
+        """Carry out a delayed create in time, even if no request arrives by then."""
+        self._scheduler.run_at(due, partial(self._robots.run_due_creates, due))
 
-    def adjusted(self) -> None:
-        """Begin where a URL was set, end where it was taken away."""
-        jobs = self._robots.jobs()  # first: what landed before a URL was set is history
-        if self._agenda.switch(bool(self._scene.options.mux_webhook_url)):
+    def on_options(self) -> None:
+        """Start when a URL was set, stop when it was removed."""
+        jobs = self._robots.jobs()  # first: creates due before a URL was set cause no events
+        if self._scheduler.set_active(bool(self._world.options.mux_webhook_url)):
             self._resume(jobs)
-        self._agenda.run()
+        self._scheduler.run_due()
 
     def stop(self) -> None:
-        """Expect nothing more."""
-        self._agenda.switch(False)
+        """Discard all scheduled events."""
+        self._scheduler.set_active(False)
 
     def _resume(self, jobs: Iterable[Job]) -> None:
-        future = nextafter(self._scene.clock.now(), inf)
+        future = nextafter(self._world.clock.now(), inf)
         for job in jobs:
-            self._expect(job, future)
-        for due, _, _ in self._robots.landings:
-            self.landing(due)
+            self._schedule(job, future)
+        for due, _, _ in self._robots.delayed_creates:
+            self.schedule_create(due)
 
-    def _expect(self, job: Job, since: float) -> None:
-        for when, status in job.changes() if self._agenda.open else ():
-            if when >= since:
-                self._agenda.at(when, partial(self._changed, job, when, status))
+    def _schedule(self, job: Job, since: float) -> None:
+        if not self._scheduler.is_active:
+            return
+        for time, status in job.status_changes():
+            if time >= since:
+                self._scheduler.run_at(time, partial(self._on_status, job, time, status))
 
-    def _changed(self, job: Job, when: float, status: str) -> None:
-        changes = job.changes()
-        if (when, status) not in changes:
-            return  # cancelled before it came to that
-        options = self._scene.options
-        robots = "robots.job" if options.webhook_names == "v0" else "robots.v1.job"
-        kind = f"{robots}.translate_captions.{status}"
+    def _on_status(self, job: Job, time: float, status: str) -> None:
+        changes = job.status_changes()
+        if (time, status) not in changes:
+            return  # the job was cancelled before this change
+        options = self._world.options
+        prefix = "robots.job" if options.webhook_names == "v0" else "robots.v1.job"
+        event_type = f"{prefix}.translate_captions.{status}"
         identifier = event_id(options.seed, job.id, status)
-        data = self._data(job, when, kind, identifier)
-        body = mux_event(identifier, kind, when, ("job", job.id), data)
-        followers = len(changes) - 1 - changes.index((when, status))
-        self._tell(Notice("mux", identifier, when, body, followers, changes[-1][0]))
+        data = self._data(job, time, event_type, identifier)
+        body = mux_event(identifier, event_type, time, ("job", job.id), data)
+        later_events = len(changes) - 1 - changes.index((time, status))
+        self._emit(OutgoingEvent("mux", identifier, time, body, later_events, changes[-1][0]))
 
-    def _data(self, job: Job, when: float, kind: str, identifier: str) -> dict[str, Any]:
-        options = self._scene.options
-        document = self._robots.document(job, when)
+    def _data(self, job: Job, time: float, event_type: str, identifier: str) -> dict[str, Any]:
+        options = self._world.options
+        document = self._robots.document(job, time)
         if not options.webhook_outputs:
             document.pop("outputs", None)
         nested = options.webhook_nested
         if nested == "mixed":
-            nested = random_draws.pick(2, options.seed, "nested", identifier) == 0
-        return {kind: document} if nested else document
+            nested = random_draws.integer(2, options.seed, "nested", identifier) == 0
+        return {event_type: document} if nested else document
 
 
-class HeyGenNotices:
-    """Tells how a translation ended that ran when the sandbox first heard of it."""
+class HeyGenVideoEvents:
+    """Emits an event at the end of each translation that was running at its first request."""
 
-    def __init__(self, scene: Scene, tell: Tell) -> None:
-        self._scene, self._tell = scene, tell
-        self._agenda = Agenda(scene)
+    def __init__(self, world: World, emit: Emit) -> None:
+        self._world, self._emit = world, emit
+        self._scheduler = Scheduler(world)
 
-    def heard(self, identifier: str) -> None:
-        """Expect the end of a video that still runs."""
-        end = ending(self._scene, identifier)
-        if end is not None and end.when > self._scene.clock.now():
-            self._agenda.at(end.when, partial(self._ended, identifier))
+    def on_change(self, identifier: str) -> None:
+        """Schedule the event of a video that is still running."""
+        end = find_end(self._world, identifier)
+        if end is not None and end.time > self._world.clock.now():
+            self._scheduler.run_at(end.time, partial(self._on_end, identifier))
 
-    def adjusted(self) -> None:
-        """Begin where a URL was set, end where it was taken away."""
-        if self._agenda.switch(bool(self._scene.options.heygen_webhook_url)):
-            for video_id in self._scene.looks:
-                self.heard(video_id)
-        self._agenda.run()
+    def on_options(self) -> None:
+        """Start when a URL was set, stop when it was removed."""
+        if self._scheduler.set_active(bool(self._world.options.heygen_webhook_url)):
+            for video_id in self._world.first_requested:
+                self.on_change(video_id)
+        self._scheduler.run_due()
 
     def stop(self) -> None:
-        """Expect nothing more."""
-        self._agenda.switch(False)
+        """Discard all scheduled events."""
+        self._scheduler.set_active(False)
 
-    def _ended(self, video_id: str) -> None:
-        end = ending(self._scene, video_id)
-        if end is None or end.when > self._scene.clock.now():
-            self.heard(video_id)  # the options changed since
+    def _on_end(self, video_id: str) -> None:
+        end = find_end(self._world, video_id)
+        if end is None or end.time > self._world.clock.now():
+            self.on_change(video_id)  # the options have changed since it was scheduled
             return
-        language = language_of(video_id)
         if end.state == "failed":
-            kind, outcome = "video_translate.fail", {"message": FAILURE}
+            event_type, result = "video_translate.fail", {"message": FAILURE_MESSAGE}
         else:
-            kind, outcome = "video_translate.success", {"url": video_link(self._scene, video_id)}
-        body = heygen_event(kind, video_id, output_language=language, **outcome)
-        self._tell(Notice("heygen", f"{kind} {video_id}", end.when, body, 0, end.when))
+            url = video_url(self._world, video_id)
+            event_type, result = "video_translate.success", {"url": url}
+        body = heygen_event(event_type, video_id, output_language=language_of(video_id), **result)
+        identifier = f"{event_type} {video_id}"
+        self._emit(OutgoingEvent("heygen", identifier, end.time, body, 0, end.time))

@@ -1,7 +1,8 @@
-"""What a webhook event looks like: its body and its signature, by provider.
+"""Builds the body and the signature of an event, by provider.
 
-Mux docs: the header is `mux-signature: t=<unix seconds>,v1=<hex>`, over the time, a
-dot and the body. HeyGen docs: hexadecimal HMAC-SHA256 of the body alone, no time.
+Mux docs: the header is `mux-signature: t=<unix seconds>,v1=<hex>`; the signature covers the
+time, a dot and the body. HeyGen docs: hexadecimal HMAC-SHA256 of the body alone, without a
+time.
 """
 
 from __future__ import annotations
@@ -22,34 +23,34 @@ Provider = Literal["mux", "heygen"]
 _ENVIRONMENT = {"name": "Sandbox", "id": "sandbox"}
 
 
-class Notice(msgspec.Struct, frozen=True):
-    """One event, before it is sent. The same event has the same id in every run."""
+class OutgoingEvent(msgspec.Struct, frozen=True):
+    """An event before it is sent. The same event has the same id in every run."""
 
     provider: Provider
     id: str
-    when: float
-    """The sandbox time of what it tells."""
+    time: float
+    """The sandbox time of the change that it reports."""
     body: dict[str, Any]
-    followers: int = 0
-    """How many events of the same job come after it."""
-    last: float = 0.0
-    """The sandbox time of the last of those, or its own."""
+    later_events: int = 0
+    """The number of events of the same job that come after it."""
+    last_event_at: float = 0.0
+    """The sandbox time of the job's last event."""
 
 
 def event_id(*parts: object) -> str:
-    """The id of a Mux event, always the same for the same parts."""
-    return str(UUID(hex=random_draws.name(32, "event", *parts)))
+    """Return the id of a Mux event, always the same for the same parts."""
+    return str(UUID(hex=random_draws.hex_digits(32, "event", *parts)))
 
 
 def mux_event(
-    identifier: str, kind: str, when: float, about: tuple[str, str], data: Any
+    identifier: str, event_type: str, time: float, subject: tuple[str, str], data: Any
 ) -> dict[str, Any]:
-    """A Mux event, as every one is wrapped; `about` is the sort and the id of its object."""
+    """Return the body of a Mux event; `subject` is the type and the id of its object."""
     return {
-        "type": kind,
+        "type": event_type,
         "id": identifier,
-        "created_at": _iso(when),
-        "object": dict(zip(("type", "id"), about, strict=True)),
+        "created_at": _iso(time),
+        "object": dict(zip(("type", "id"), subject, strict=True)),
         "environment": _ENVIRONMENT,
         "data": data,
         "attempts": [],
@@ -59,58 +60,63 @@ def mux_event(
     }
 
 
-def heygen_event(kind: str, video_id: str, **fields: str | None) -> dict[str, Any]:
-    """A HeyGen event of a translation; it never holds a link to captions."""
+def heygen_event(event_type: str, video_id: str, **fields: str | None) -> dict[str, Any]:
+    """Return the body of a HeyGen event. It never contains a link to captions."""
     data = {"video_translate_id": video_id, "callback_id": None, **fields}
-    return {"event_type": kind, "event_data": data}
+    return {"event_type": event_type, "event_data": data}
 
 
-def stranger(notice: Notice, seed: int) -> Notice:
-    """An event of something in the same account that the receiver never asked for."""
-    identifier = event_id(seed, "foreign", notice.id)
-    job = random_draws.pick(2, seed, "stranger", notice.id) == 0
-    if notice.provider == "mux":
-        body = _foreign_mux(identifier, notice.when, job=job)
+def unrelated_event(event: OutgoingEvent, seed: int) -> OutgoingEvent:
+    """Return an event of a job or asset in the same account that batchcap did not create."""
+    identifier = event_id(seed, "foreign", event.id)
+    is_job = random_draws.integer(2, seed, "stranger", event.id) == 0
+    if event.provider == "mux":
+        body = _unrelated_mux(identifier, event.time, is_job=is_job)
     else:
-        body = _foreign_heygen(identifier, job=job)
-    return Notice(notice.provider, identifier, notice.when, body)
+        body = _unrelated_heygen(identifier, is_job=is_job)
+    return OutgoingEvent(event.provider, identifier, event.time, body)
 
 
-def _foreign_mux(identifier: str, when: float, *, job: bool) -> dict[str, Any]:
-    name = random_draws.name(24, "foreign", identifier)
-    if not job:
+def _unrelated_mux(identifier: str, time: float, *, is_job: bool) -> dict[str, Any]:
+    name = random_draws.hex_digits(24, "foreign", identifier)
+    if not is_job:
         asset = {"id": name, "status": "ready", "duration": 61.0}
-        return mux_event(identifier, "video.asset.ready", when, ("asset", name), asset)
+        return mux_event(identifier, "video.asset.ready", time, ("asset", name), asset)
     document = {
         "id": f"rjob_{name}",
         "workflow": "translate-captions",
         "status": "completed",
         "units_consumed": 1,
-        "created_at": int(when) - 60,
-        "updated_at": int(when),
+        "created_at": int(time) - 60,
+        "updated_at": int(time),
         "parameters": {"asset_id": f"other-{name}", "track_id": "t", "to_language_code": "es"},
         "outputs": {"uploaded_track_id": f"track_{name}"},
     }
-    kind = "robots.job.translate_captions.completed"
-    return mux_event(identifier, kind, when, ("job", f"rjob_{name}"), document)
+    event_type = "robots.job.translate_captions.completed"
+    return mux_event(identifier, event_type, time, ("job", f"rjob_{name}"), document)
 
 
-def _foreign_heygen(identifier: str, *, job: bool) -> dict[str, Any]:
-    name = random_draws.name(32, "foreign", identifier)
-    if job:
+def _unrelated_heygen(identifier: str, *, is_job: bool) -> dict[str, Any]:
+    name = random_draws.hex_digits(32, "foreign", identifier)
+    if is_job:
         return heygen_event("video_translate.success", name, url=None, output_language="fr")
     return {"event_type": "avatar_video.success", "event_data": {"video_id": name, "url": None}}
 
 
-def tried(
-    notice: Notice, number: int, when: float, url: str, status: int | None, most: int
+def attempt_record(
+    event: OutgoingEvent,
+    number: int,
+    time: float,
+    url: str,
+    status: int | None,
+    max_attempts: int,
 ) -> dict[str, Any]:
-    """The n-th attempt, from 0, as Mux lists it in those that follow."""
+    """Return the n-th attempt (from 0) as Mux lists it in the attempts that follow."""
     return {
-        "id": event_id("attempt", notice.id, number),
+        "id": event_id("attempt", event.id, number),
         "address": url,
-        "created_at": _iso(when),
-        "max_attempts": most,
+        "created_at": _iso(time),
+        "max_attempts": max_attempts,
         "response_status_code": status,
         "response_headers": {},
         "response_body": None,
@@ -118,23 +124,23 @@ def tried(
     }
 
 
-def sealed(
-    notice: Notice, options: SandboxOptions, attempts: list[Any], now: float, *, forged: bool
+def sign(
+    event: OutgoingEvent, options: SandboxOptions, attempts: list[Any], now: float, *, forged: bool
 ) -> tuple[bytes, dict[str, str]]:
-    """The bytes of one attempt and its headers; a forged one is signed with no one's secret."""
-    if notice.provider == "mux":
-        body = orjson.dumps({**notice.body, "attempts": attempts})
+    """Return the body and the headers of one attempt; `forged` signs with a wrong secret."""
+    if event.provider == "mux":
+        body = orjson.dumps({**event.body, "attempts": attempts})
         secret = options.webhook_secret_mux
-        header, stamp = "mux-signature", f"t={int(now)},v1="
+        header, prefix = "mux-signature", f"t={int(now)},v1="
         signed = f"{int(now)}.".encode() + body
     else:
-        body = signed = orjson.dumps(notice.body)
+        body = signed = orjson.dumps(event.body)
         secret = options.webhook_secret_heygen
-        header, stamp = options.webhook_header, ""
+        header, prefix = options.webhook_header, ""
     key = f"not {secret}" if forged else secret
-    seal = stamp + hmac.digest(key.encode(), signed, "sha256").hex()
-    return body, {header: seal, "content-type": "application/json"}
+    signature = prefix + hmac.digest(key.encode(), signed, "sha256").hex()
+    return body, {header: signature, "content-type": "application/json"}
 
 
-def _iso(when: float) -> str:
-    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def _iso(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

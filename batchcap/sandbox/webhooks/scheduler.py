@@ -1,4 +1,4 @@
-"""What is still to happen, and at which sandbox time."""
+"""Runs actions at their sandbox time."""
 
 from __future__ import annotations
 
@@ -7,56 +7,59 @@ import heapq
 import itertools
 from collections.abc import Callable
 
-from batchcap.sandbox.world import Scene
+from batchcap.sandbox.world import World
 
 Action = Callable[[], None]
 
 
-class Agenda:
-    """Carries out actions in the order of their sandbox times, none before its time.
+class Scheduler:
+    """Runs actions in the order of their sandbox times, none of them early.
 
-    One timer of the loop waits for the earliest of them, however many there are. A closed
-    agenda, as it is at first, takes nothing.
+    However many actions there are, it uses one timer of the event loop. An inactive
+    scheduler, as it is at first, ignores new actions.
     """
 
-    def __init__(self, scene: Scene) -> None:
-        self.open = False
-        self._scene = scene
-        self._entries: list[tuple[float, int, Action]] = []
+    def __init__(self, world: World) -> None:
+        self.is_active = False
+        self._world = world
+        self._heap: list[tuple[float, int, Action]] = []
         self._serial = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
 
-    def at(self, due: float, action: Action) -> None:
-        """Have it done at that time; what is due already waits for the loop's next turn."""
-        if not self.open:
+    def run_at(self, due: float, action: Action) -> None:
+        """Run the action at that time, in a later turn of the loop if that is already past."""
+        if not self.is_active:
             return
         entry = (due, next(self._serial), action)
-        heapq.heappush(self._entries, entry)
-        if self._entries[0] is entry:
-            self._arm()
+        heapq.heappush(self._heap, entry)
+        if self._heap[0] is entry:
+            self._set_timer()
 
-    def run(self) -> None:
-        """Do all that is due by now; to be called too where the clock was put forward."""
-        if not self._entries:
+    def run_due(self) -> None:
+        """Run all actions that are due. Must be called when the clock was put forward."""
+        if not self._heap:
             return
-        now = self._scene.clock.now()
-        while self._entries and self._entries[0][0] <= now:
-            heapq.heappop(self._entries)[2]()
-        self._arm()
+        now = self._world.clock.now()
+        while self._heap and self._heap[0][0] <= now:
+            heapq.heappop(self._heap)[2]()
+        self._set_timer()
 
-    def switch(self, on: bool) -> bool:
-        """Open or close it; closed, it forgets everything. Tells whether it was opened now."""
-        opened = on and not self.open
-        self.open = on
-        if not on:
-            self._entries.clear()
-            self._arm()
-        return opened
+    def set_active(self, active: bool) -> bool:
+        """Activate or deactivate; returns whether it was inactive and is active now.
 
-    def _arm(self) -> None:
+        Deactivating discards all actions.
+        """
+        was_activated = active and not self.is_active
+        self.is_active = active
+        if not active:
+            self._heap.clear()
+            self._set_timer()
+        return was_activated
+
+    def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        wait = self._scene.clock.until(self._entries[0][0]) if self._entries else None
+        wait = self._world.clock.loop_seconds_until(self._heap[0][0]) if self._heap else None
         if wait is not None:
-            self._timer = asyncio.get_running_loop().call_later(wait, self.run)
+            self._timer = asyncio.get_running_loop().call_later(wait, self.run_due)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from batchcap.sandbox.http_types import Answer, Call, Route
+from batchcap.sandbox.http_types import Request, Response, Route
 from batchcap.sandbox.mux.jobs import Job
 from batchcap.sandbox.request_log import RequestLog
 from tests.sandbox.client import asking
@@ -19,23 +19,23 @@ def no_jobs() -> list[Job]:
 
 
 def test_the_worst_second_is_half_open() -> None:
-    journal = RequestLog(no_jobs, keep=0)
+    request_log = RequestLog(no_jobs, max_requests=0)
     for time in (0.0, 0.5, 1.0, 1.25, 1.5, 9.0):
-        journal.arrived("mux.read", time)
-    assert journal.worst_second("mux.read") == 3
-    assert journal.worst_second("heygen") == 0
+        request_log.record_arrival("mux.read", time)
+    assert request_log.worst_second("mux.read") == 3
+    assert request_log.worst_second("heygen") == 0
 
 
 def test_what_was_not_kept_cannot_be_filtered() -> None:
-    journal = RequestLog(no_jobs, keep=1)
-    call = Call("GET", "/", (), "", {}, b"", 0.0)
-    route = Route("mux.job", "a", "mux.read", "read", lambda _: Answer(200))
-    journal.answered(0.0, call, route, 200, "")
-    assert journal.count("mux.job", key="a") == 1
-    journal.answered(0.0, call, route, 200, "")
-    assert journal.count("mux.job") == 2
+    request_log = RequestLog(no_jobs, max_requests=1)
+    call = Request("GET", "/", (), "", {}, b"", 0.0)
+    route = Route("mux.job", "a", "mux.read", "read", lambda _: Response(200))
+    request_log.record_response(0.0, call, route, 200, "")
+    assert request_log.count("mux.job", key="a") == 1
+    request_log.record_response(0.0, call, route, 200, "")
+    assert request_log.count("mux.job") == 2
     with pytest.raises(LookupError):
-        journal.count("mux.job", key="a")
+        request_log.count("mux.job", key="a")
 
 
 async def test_requests_are_counted_by_route_status_and_key() -> None:
@@ -45,29 +45,29 @@ async def test_requests_are_counted_by_route_status_and_key() -> None:
         await client.create("one", "ja")
         await client.job(first)
         await client.job("none")
-        journal = client.sandbox.request_log
-        assert journal.count("mux.create") == 3
-        assert journal.count("mux.create", status=202) == 2
-        assert journal.count("mux.create", status=409, key="one/the-track/es") == 1
-        assert journal.count("mux.job", key=first, method="GET") == 1
-        assert [job.request.passthrough for job in journal.creates_for("one", "es")] == ["mine"]
-        assert [entry.route for entry in journal.requests].count("mux.job") == 2
+        request_log = client.sandbox.request_log
+        assert request_log.count("mux.create") == 3
+        assert request_log.count("mux.create", status=202) == 2
+        assert request_log.count("mux.create", status=409, key="one/the-track/es") == 1
+        assert request_log.count("mux.job", key=first, method="GET") == 1
+        assert [job.request.passthrough for job in request_log.creates_for("one", "es")] == ["mine"]
+        assert [entry.route for entry in request_log.requests].count("mux.job") == 2
 
 
-async def test_the_journal_is_there_over_http() -> None:
+async def test_the_request_log_is_there_over_http() -> None:
     async with asking(faults={"throttle": 0.0}) as client:
         created = (await client.create("one", passthrough="mine")).data
         await client.heygen("/v3/video-translations/one")
         await asyncio.sleep(60)
         url = client.sandbox.url + "/sandbox"
-        journal = (await client.fetch(f"{url}/request-log")).json
-    assert journal["requests"] == {"mux.write": 1, "heygen": 1}
-    assert journal["routes"] == {"mux.create": {"202": 1}, "heygen.v3.video": {"200": 1}}
-    assert journal["worst_second"] == {"mux.write": 1, "heygen": 1}
-    assert (journal["throttled"], journal["leaks"], journal["faults"]) == (0, [], {})
-    (create,) = journal["creates"]
+        request_log = (await client.fetch(f"{url}/request-log")).json
+    assert request_log["requests"] == {"mux.write": 1, "heygen": 1}
+    assert request_log["routes"] == {"mux.create": {"202": 1}, "heygen.v3.video": {"200": 1}}
+    assert request_log["worst_second"] == {"mux.write": 1, "heygen": 1}
+    assert (request_log["throttled"], request_log["leaks"], request_log["faults"]) == (0, [], {})
+    (create,) = request_log["creates"]
     assert (create["job_id"], create["passthrough"]) == (created["id"], "mine")
-    assert (create["status"], create["units"]) == ("completed", journal["units_consumed"])
+    assert (create["status"], create["units"]) == ("completed", request_log["units_consumed"])
 
 
 async def test_options_change_over_http_or_say_why_not() -> None:
