@@ -1,6 +1,6 @@
 """CPU of whole items: batchcap beside the baseline and what others would write.
 
-Loopback, no limits, and every job has completed when it is first asked for, so that the
+Loopback, no limits, and every job has completed when it is first polled, so that the
 client is all that is measured.
 """
 

@@ -1,6 +1,6 @@
 """Whole items as users meet them: over TLS, with a round trip of 100 ms.
 
-Limits are lifted, and every job has completed when it is first asked for: in practice the
+Limits are lifted, and every job has completed when it is first polled: in practice the
 provider's quota decides, and this table shows what is left when it does not. Wall time
 counts here, start-up included. `curl --parallel` downloads the same files from links that
 it is given: it creates no jobs and asks no API.

@@ -3,7 +3,7 @@
 It gives the providers' answers for captions that succeed, and nothing else: for faults,
 limits and the providers' rules there is `batchcap sandbox`.
 
-`__main__`    the process: listens, and prints where
+`__main__`    the process: listens, and prints its address
 `routes`      the answer to each request
 `connection`  HTTP/1.1 on one connection
 `latency`     a relay that delays every byte, for a round trip as over a network

@@ -1,6 +1,6 @@
 """The answer to each request, in the shapes in which the providers give them.
 
-Every job has completed when it is first asked for. The server keeps no jobs: a job's id
+Every job has completed when it is first polled. The server keeps no jobs: a job's id
 contains its caption's name.
 """
 
