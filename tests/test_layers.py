@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -148,3 +149,36 @@ def _lengths(path: Path) -> Iterator[int]:
             body = node.body[0]
             skipped = (body.end_lineno or 0) - body.lineno + 1 if doc is not None else 0
             yield (node.end_lineno or 0) - node.lineno + 1 - skipped
+
+
+PROVIDER_NAMES = re.compile("mux|heygen", re.IGNORECASE)
+KNOW_PROVIDERS = {"providers", "sandbox", "rehearsal", "cli"}
+"""The sandbox and the rehearsal imitate providers; the CLI has options about one."""
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_rooms_of_providers_name_a_provider(path: Path) -> None:
+    if room_of(path) not in KNOW_PROVIDERS:
+        found = {
+            word for word in _words(ast.parse(path.read_text())) if PROVIDER_NAMES.search(word)
+        }
+        assert not found, f"{path} names a provider"
+
+
+def _words(tree: ast.Module) -> Iterator[str]:
+    """Every identifier and every string that is not a docstring."""
+    docstrings = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant):
+            if isinstance(node.value, str) and id(node) not in docstrings:
+                yield node.value
+        else:
+            names = (
+                getattr(node, field, None)
+                for field in ("id", "attr", "arg", "name", "asname", "module")
+            )
+            yield from (name for name in names if isinstance(name, str))
