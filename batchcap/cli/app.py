@@ -41,6 +41,9 @@ COMMANDS = {
 
     A provider sends all events of an environment to one endpoint; runs read them from this
     inbox and poll less. Works until Ctrl-C.""",
+    "demo": """Run the demo manifest on the built-in simulators: no account, no keys, no network.
+
+    2,100 captions of both providers. Interrupted, the same command resumes.""",
     "sandbox": """Serve both providers on loopback and print the environment that points to them.
 
     Works until Ctrl-C. In another terminal: paste the environment, then batchcap run.""",

@@ -1,0 +1,48 @@
+"""`batchcap demo`, and the manifest that comes with the package."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+from tests.system.conftest import Shell
+
+ROOT = Path(__file__).parents[2]
+MANIFEST = ROOT / "manifests" / "demo.csv"
+
+
+def build(kind: str, source: Path, target: Path) -> Path:
+    """Build a `wheel` or an `sdist` of a source tree; returns the file."""
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(target)],
+        cwd=source,
+        check=True,
+        capture_output=True,
+    )
+    (built,) = target.iterdir()
+    return built
+
+
+def test_demo_ends_with_every_caption_and_needs_no_account(shell: Shell) -> None:
+    ran = shell.run("demo", "--json", "--no-progress")
+    assert ran.returncode == 0, ran.stderr
+    summary = json.loads(ran.stdout)
+    assert summary["done"] == summary["total"] == 2100
+    again = shell.run("demo")
+    assert again.returncode == 0
+    assert "skipped 1 unchanged manifest" in again.stderr
+
+
+def test_wheel_and_sdist_hold_the_demo_manifest(tmp_path: Path) -> None:
+    sdist = build("sdist", ROOT, tmp_path / "sdist")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / "source", filter="data")
+    (source,) = (tmp_path / "source").iterdir()
+    assert (source / "manifests" / "demo.csv").read_bytes() == MANIFEST.read_bytes()
+    wheel = build("wheel", source, tmp_path / "wheel")
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read("batchcap/cli/demo.csv") == MANIFEST.read_bytes()
