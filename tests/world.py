@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import msgspec
@@ -80,9 +80,17 @@ class Desk:
             self.warnings.append(event.message)
 
 
+class Server(Protocol):
+    """Whatever serves a provider's API."""
+
+    def environment(self) -> dict[str, str]:
+        """The variables that point batchcap at it."""
+        ...
+
+
 @asynccontextmanager
 async def desk(
-    sandbox: Sandbox,
+    sandbox: Server,
     name: str,
     environment: Mapping[str, str] | None = None,
     **changes: Any,

@@ -1,7 +1,7 @@
 """The providers, in an explicit table.
 
-A third one is one folder here with a `ProviderSpec`, and one line in `PROVIDERS`;
-`tests/contract/test_providers.py` then runs against it too.
+A further one is one folder here with a `ProviderSpec`, and one entry in `PROVIDERS`; see
+`tests/third_provider/` for an example. `tests/contract/test_providers.py` runs against it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,15 @@
-"""One suite for every spec of `PROVIDERS`, against the sandbox over real HTTP.
+"""One suite for every provider over real HTTP, against the sandbox or a server of its own.
 
-A third provider adds its words to `IDS` and runs.
+A further provider adds its words to `IDS` and a server to `serve`.
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
 import anyio
+import msgspec
 import pytest
 
 from batchcap.errors import FatalError, LinkExpired, RowError
@@ -15,14 +19,34 @@ from batchcap.model import Job, JobRequest, JobState, Row
 from batchcap.providers import PROVIDERS
 from batchcap.sandbox import Sandbox, SandboxOptions
 from tests.fakes import now, pieces, started
+from tests.third_provider.server import AcmeServer
+from tests.third_provider.spec import SPEC as THIRD
 from tests.world import desk, heygen_row, mux_row
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.parametrize("name", PROVIDERS),
+    pytest.mark.parametrize("name", [*PROVIDERS, THIRD.name]),
 ]
 
-ROWS = {"mux": mux_row, "heygen": heygen_row}
+
+@pytest.fixture(autouse=True)
+def _third_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PROVIDERS, THIRD.name, THIRD)
+
+
+def serve(name: str, **options: Any) -> AbstractAsyncContextManager[Any]:
+    """Return a server of the provider; options that only the sandbox has are for it alone."""
+    if name == THIRD.name:
+        own = options.keys() & AcmeServer.__dataclass_fields__.keys()
+        return AcmeServer(**{option: options[option] for option in own})
+    return Sandbox(SandboxOptions(**options))
+
+
+def third_row(source_id: str) -> Row:
+    return msgspec.structs.replace(mux_row(source_id), provider=THIRD.name)
+
+
+ROWS = {"mux": mux_row, "heygen": heygen_row, THIRD.name: third_row}
 TELLS_HOW_LONG = {"mux"}
 """Whose finished jobs say when they began and ended."""
 
@@ -41,6 +65,13 @@ IDS = {
         "odd": "oddstate",
         "missing": "missing",
     },
+    THIRD.name: {
+        "good": "one",
+        "fails": "fails",
+        "stuck": "stuck",
+        "odd": "oddstate",
+        "missing": "missing",
+    },
 }
 
 
@@ -54,7 +85,7 @@ async def looked(provider: Provider, row: Row, job: Job) -> Job:
 
 
 async def test_a_job_is_followed_to_a_link_that_holds_a_caption(name: str) -> None:
-    async with Sandbox(SandboxOptions()) as sandbox, desk(sandbox, name) as here:
+    async with serve(name) as sandbox, desk(sandbox, name) as here:
         mine = row(name, "good")
         job = await started(here.provider, mine)
         await anyio.sleep(60)
@@ -71,7 +102,7 @@ async def test_a_job_is_followed_to_a_link_that_holds_a_caption(name: str) -> No
 
 async def test_a_poll_tells_of_every_job_in_few_requests(name: str) -> None:
     async with (
-        Sandbox(SandboxOptions(job_seconds=1e6, job_seconds_max=1e6)) as sandbox,
+        serve(name, job_seconds=1e6, job_seconds_max=1e6) as sandbox,
         desk(sandbox, name) as here,
     ):
         jobs = [await started(here.provider, ROWS[name](f"many-stuck-{n}")) for n in range(250)]
@@ -87,7 +118,7 @@ async def test_a_poll_tells_of_every_job_in_few_requests(name: str) -> None:
 async def test_what_asking_costs_can_be_told_beforehand(name: str, count: int, others: int) -> None:
     """Once something was asked, and also where the account is full of other people's jobs."""
     async with (
-        Sandbox(SandboxOptions(job_seconds=1e6, job_seconds_max=1e6)) as sandbox,
+        serve(name, job_seconds=1e6, job_seconds_max=1e6) as sandbox,
         desk(sandbox, name) as here,
     ):
         for number in range(others):
@@ -103,14 +134,14 @@ async def test_what_asking_costs_can_be_told_beforehand(name: str, count: int, o
 
 
 async def test_asking_for_more_never_costs_less(name: str) -> None:
-    async with Sandbox(SandboxOptions()) as sandbox, desk(sandbox, name) as here:
+    async with serve(name) as sandbox, desk(sandbox, name) as here:
         costs = [here.provider.cost(count) for count in range(2500)]
         assert costs == sorted(costs)
         assert costs[1] == 1
 
 
 async def test_a_poll_tells_that_a_job_is_not_running_any_more(name: str) -> None:
-    async with Sandbox(SandboxOptions()) as sandbox, desk(sandbox, name) as here:
+    async with serve(name) as sandbox, desk(sandbox, name) as here:
         rows = [ROWS[name](f"ended-{n}") for n in range(120)]
         ids = [(await started(here.provider, one)).id or "" for one in rows]
         await anyio.sleep(60)
@@ -122,7 +153,7 @@ async def test_a_poll_tells_that_a_job_is_not_running_any_more(name: str) -> Non
 
 
 async def test_a_failed_job_is_a_failure_with_a_reason(name: str) -> None:
-    async with Sandbox(SandboxOptions()) as sandbox, desk(sandbox, name) as here:
+    async with serve(name) as sandbox, desk(sandbox, name) as here:
         mine = row(name, "fails")
         job = await started(here.provider, mine)
         await anyio.sleep(60)
@@ -134,8 +165,10 @@ async def test_a_failed_job_is_a_failure_with_a_reason(name: str) -> None:
 
 
 async def test_an_ended_job_tells_how_long_it_took_or_nothing(name: str) -> None:
-    options = SandboxOptions(job_seconds=500.0, job_seconds_max=900.0)
-    async with Sandbox(options) as sandbox, desk(sandbox, name) as here:
+    async with (
+        serve(name, job_seconds=500.0, job_seconds_max=900.0) as sandbox,
+        desk(sandbox, name) as here,
+    ):
         mine = row(name, "good")
         job = await started(here.provider, mine)
         assert job.took is None
@@ -150,7 +183,7 @@ async def test_an_ended_job_tells_how_long_it_took_or_nothing(name: str) -> None
 
 
 async def test_a_job_that_runs_is_running(name: str) -> None:
-    async with Sandbox(SandboxOptions()) as sandbox, desk(sandbox, name) as here:
+    async with serve(name) as sandbox, desk(sandbox, name) as here:
         mine = row(name, "stuck")
         job = await started(here.provider, mine)
         await anyio.sleep(3600)
@@ -159,7 +192,7 @@ async def test_a_job_that_runs_is_running(name: str) -> None:
 
 async def test_a_state_never_seen_before_is_running_and_told_once(name: str) -> None:
     async with (
-        Sandbox(SandboxOptions(odd_state_seconds=100)) as sandbox,
+        serve(name, odd_state_seconds=100) as sandbox,
         desk(sandbox, name) as here,
     ):
         mine = row(name, "odd")
@@ -170,7 +203,7 @@ async def test_a_state_never_seen_before_is_running_and_told_once(name: str) -> 
 
 
 async def test_an_id_that_does_not_exist_is_told(name: str) -> None:
-    async with Sandbox(SandboxOptions()) as sandbox, desk(sandbox, name) as here:
+    async with serve(name) as sandbox, desk(sandbox, name) as here:
         mine = row(name, "missing")
         try:
             job = await started(here.provider, mine)
@@ -183,7 +216,7 @@ async def test_an_id_that_does_not_exist_is_told(name: str) -> None:
 async def test_wrong_credentials_name_the_provider_and_the_variables(name: str) -> None:
     spec = PROVIDERS[name]
     wrong = dict.fromkeys(spec.credentials, "wrong")
-    async with Sandbox(SandboxOptions()) as sandbox, desk(sandbox, name, wrong) as here:
+    async with serve(name) as sandbox, desk(sandbox, name, wrong) as here:
         with pytest.raises(FatalError) as caught:
             job = await started(here.provider, row(name, "good"))
             await looked(here.provider, row(name, "good"), job)
@@ -196,8 +229,10 @@ async def test_wrong_credentials_name_the_provider_and_the_variables(name: str) 
     "fault", ["throttle", "server_error", "html_error", "empty_error", "cut_body", "slow_body"]
 )
 async def test_what_passes_is_waited_out(name: str, fault: str) -> None:
-    options = SandboxOptions(faults={fault: 0.5}, seed=3)
-    async with Sandbox(options) as sandbox, desk(sandbox, name) as here:
+    async with (
+        serve(name, faults={fault: 0.5}, seed=3) as sandbox,
+        desk(sandbox, name) as here,
+    ):
         mine = row(name, "stuck")
         await here.provider.poll([f"p-{n}" for n in range(5)], lambda job: None)
         prepared = await here.provider.prepare(mine)
@@ -205,7 +240,7 @@ async def test_what_passes_is_waited_out(name: str, fault: str) -> None:
 
 
 async def test_an_expired_link_is_told_apart_and_a_fresh_one_is_had(name: str) -> None:
-    async with Sandbox(SandboxOptions(link_seconds=100)) as sandbox, desk(sandbox, name) as here:
+    async with serve(name, link_seconds=100) as sandbox, desk(sandbox, name) as here:
         mine = row(name, "good")
         job = await started(here.provider, mine)
         await anyio.sleep(60)
@@ -226,7 +261,7 @@ async def test_an_expired_link_is_told_apart_and_a_fresh_one_is_had(name: str) -
 @pytest.mark.parametrize("odd", ["a/../b", "..", ".", "a b", "ä", "a?b=c", "a#b", "%2e%2e"])
 async def test_an_odd_id_stays_one_path_segment(name: str, odd: str) -> None:
     async with (
-        Sandbox(SandboxOptions(strict_ids=True, mux_ids=("asset-0001",))) as sandbox,
+        serve(name, strict_ids=True, mux_ids=("asset-0001",)) as sandbox,
         desk(sandbox, name) as here,
     ):
         mine = ROWS[name]("asset-0001")

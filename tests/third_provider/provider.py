@@ -1,0 +1,138 @@
+"""Acme: a job for each row, statuses of a hundred jobs in one request."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Container, Sequence
+from contextlib import asynccontextmanager
+
+from batchcap.answers import Answer, as_object, clean, text
+from batchcap.errors import RowError
+from batchcap.events import Warned
+from batchcap.interfaces import Report, SendSlot
+from batchcap.model import Facts, Failure, Job, JobRequest, JobState, Json, Row
+from batchcap.pacing import Priority
+from batchcap.providers.http_errors import check_access, rejected
+from batchcap.providers.registry import ProviderContext
+from batchcap.transport import SendSlot as PostSlot
+from batchcap.transport import segment
+from tests.third_provider.webhooks import NAME
+
+CREDENTIALS = ("ACME_KEY",)
+_PAGE = 100
+_STATES = {
+    "running": JobState.RUNNING,
+    "done": JobState.COMPLETED,
+    "failed": JobState.ERRORED,
+}
+
+
+class Acme:
+    """The `Provider` for Acme. Satisfies `interfaces.Provider`."""
+
+    name = NAME
+    first_look = 1.0
+    shortest_gap = 2.0
+    link_grace = 30.0
+    missing_grace = 10.0
+
+    def __init__(self, context: ProviderContext) -> None:
+        self._api = context.api
+        self._observer = context.observer
+        self._quality = context.settings.options["acme_quality"]
+        self._unknown: set[str] = set()
+
+    @property
+    def read_rate(self) -> float | None:
+        """See `interfaces.Polled`."""
+        return self._api.read_rate
+
+    @property
+    def busy(self) -> bool:
+        """See `interfaces.Polled`."""
+        return self._api.busy
+
+    def cost(self, count: int) -> int:
+        """See `interfaces.Polled`."""
+        return math.ceil(count / _PAGE)
+
+    async def prepare(self, row: Row) -> JobRequest | Job:
+        """See `interfaces.Provider`. A new job for every row."""
+        body = {"clip": row.source_id, "to": row.target, "quality": self._quality, **row.params}
+        return JobRequest(row, body)
+
+    @asynccontextmanager
+    async def send_slot(self, failures: int = 0) -> AsyncIterator[SendSlot]:
+        """See `interfaces.Provider`."""
+        async with self._api.send_slot(failures=failures) as slot:
+            yield _CreateSlot(self, slot)
+
+    async def find(self, row: Row, facts: Facts, since: float) -> Job | None:
+        """See `interfaces.Provider`."""
+        answer = await self._get(f"/clips/{segment(row.source_id)}/jobs")
+        for item in answer.items():
+            if item.get("to") == row.target and text(item.get("id")) not in facts.former:
+                return self.job(item)
+        return None
+
+    async def poll(self, job_ids: Sequence[str], report: Report) -> int:
+        """See `interfaces.Polled`."""
+        pages = [job_ids[start : start + _PAGE] for start in range(0, len(job_ids), _PAGE)]
+        for page in pages:
+            answer = await self._api.get("/jobs", {"ids": ",".join(page)}, priority=Priority.POLL)
+            self.check(answer)
+            for item in answer.items():
+                job = self.job(item)
+                running = job.state is JobState.RUNNING
+                report(job if running else Job(id=job.id, state=JobState.ENDED))
+        return len(pages)
+
+    async def look(self, row: Row, job_id: str) -> Job:
+        """See `interfaces.Provider`."""
+        answer = await self._get(f"/jobs/{segment(job_id)}")
+        if answer.status == 404:
+            return Job(id=job_id, state=JobState.MISSING)
+        return self.job(answer.data())
+
+    async def link(self, row: Row, job: Job, dead: Container[str]) -> str | None:
+        """See `interfaces.Provider`. Every look signs the link again."""
+        return job.link if job.link not in dead else None
+
+    def job(self, data: Json) -> Job:
+        """Return a job as the API describes it."""
+        word = text(data.get("status"))
+        if word not in _STATES and word not in self._unknown:
+            self._unknown.add(word)
+            self._observer(Warned(f"acme: unknown job status {clean(word)!r}"))
+        state = _STATES.get(word, JobState.RUNNING)
+        reason = text(as_object(data.get("error")).get("message"))
+        return Job(
+            id=text(data.get("id")),
+            state=state,
+            link=text(data.get("vtt_url")) or None,
+            failure=Failure("job_failed", reason) if state is JobState.ERRORED else None,
+        )
+
+    def check(self, answer: Answer) -> None:
+        """Raise what the answer's status means; 404 passes."""
+        check_access(answer, NAME, CREDENTIALS)
+        if not answer.ok and answer.status != 404:
+            raise rejected(answer)
+
+    async def _get(self, path: str) -> Answer:
+        answer = await self._api.get(path, priority=Priority.FINISH)
+        self.check(answer)
+        return answer
+
+
+class _CreateSlot:
+    def __init__(self, provider: Acme, slot: PostSlot) -> None:
+        self._provider, self._slot = provider, slot
+
+    async def create(self, request: JobRequest) -> Job:
+        """See `interfaces.SendSlot`."""
+        answer = await self._slot.post("/jobs", request.body)
+        self._provider.check(answer)
+        if answer.status == 404:
+            raise RowError("asset_not_found", f"there is no clip {request.row.source_id}")
+        return self._provider.job(answer.data())
