@@ -64,7 +64,7 @@ def test_every_error_code_is_explained() -> None:
 
 
 def test_every_test_that_is_promised_exists() -> None:
-    guarantees = (ROOT / "GUARANTEES.md").read_text()
+    guarantees = (ROOT / "docs" / "guarantees.md").read_text()
     for path, name in re.findall(r"`(tests/[a-z_/]+\.py)(?:::([a-z_0-9]+))?`", guarantees):
         assert (ROOT / path).exists(), path
         assert name in (ROOT / path).read_text(), name
