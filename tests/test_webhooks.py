@@ -36,7 +36,7 @@ from tests.world import HERE, Ran, heygen_row, mux_row, run_rows, telling
 pytestmark = pytest.mark.anyio
 
 RATES = {"mux.write": 1.0, "mux.read": 5.0, "heygen": 5.0}
-PACED: dict[str, Any] = {"rates": RATES, "learned": frozenset()}
+PACED: dict[str, Any] = {"rates": RATES}
 """A run within the documented limits, which the poller weighs its questions by."""
 
 REALISTIC = {"job_seconds": 180.0, "job_sigma": 0.75, "job_seconds_max": 1800.0}
@@ -561,7 +561,7 @@ async def inbox(folder: Path, sandbox: Sandbox) -> AsyncIterator[Path]:
     """`batchcap listen` in this loop, and a sandbox that sends to it."""
     home = folder / "batchcap"
     with Inbox(home, executor=None, now=now) as kept:
-        async with endpoint(kept.keep) as receiver:
+        async with endpoint(kept.store) as receiver:
             urls = receiver.receiver.endpoints()
             await telling(sandbox)(urls)
             yield home
@@ -628,7 +628,7 @@ def damaged(home: Path) -> None:
 
 def of_another_version(home: Path) -> None:
     with closing(sqlite3.connect(inbox_path(home))) as connection:
-        connection.execute("DROP TABLE notices")
+        connection.execute("DROP TABLE events")
         connection.execute("PRAGMA user_version = 99")
 
 

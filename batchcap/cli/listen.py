@@ -67,7 +67,7 @@ async def _listen(address: Listening, folder: Path, json: bool) -> None:
         ThreadPoolExecutor(1, "inbox") as writer,
         Inbox(folder, executor=writer, now=time.time) as inbox,
     ):
-        receiver = Receiver(address, webhooks, credentials, inbox.keep, _print_warning, time.time)
+        receiver = Receiver(address, webhooks, credentials, inbox.store, _print_warning, time.time)
         async with receiver, anyio.create_task_group() as group:
             _print_endpoints(receiver, folder, json=json)
             group.start_soon(_print_counts, receiver.counts)

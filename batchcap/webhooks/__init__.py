@@ -1,14 +1,14 @@
-"""What providers tell by themselves: their webhooks, received.
+"""Receives the webhooks that providers send.
 
-event     what an event says of a job, and what is known of each provider's webhooks
-signing   whether somebody who has the secret sent it
-receiver  the endpoint: bounded, acknowledged at once, told to whoever listens
-dedup     which events came already
-inbox     keeps events for all runs on this machine (`batchcap listen`)
-inbox_reader  a run reads that inbox
+event         what an event says about a job, and how each provider's webhooks are read
+signing       verifies signatures, and requires the signing secrets
+receiver      the HTTP endpoint: bounded, acknowledges at once, calls a handler
+dedup         remembers recent event ids
+inbox         stores events for all runs on this machine (`batchcap listen`)
+inbox_reader  reads that inbox in a run
 
-An event only ever saves a question. Whatever is lost, late, doubled or forged, the poller
-asks all the same, and the ledger is written by the same hand.
+Webhooks are an optimisation only. If events are lost, late, duplicated or forged, the poller
+still finds out how every job ended, and the same code writes the ledger.
 
-Nothing is imported here: a run without an endpoint loads no server.
+This module imports nothing, so that a run without an endpoint does not load a server.
 """

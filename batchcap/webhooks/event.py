@@ -1,4 +1,4 @@
-"""What an event says of a job, and what is known of each provider's webhooks."""
+"""What an event says about a job, and how each provider's webhooks are read."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import msgspec
 from batchcap.model import Job, JobState
 
 MAX_ID_LENGTH = 255
-"""Characters of an id; what is longer is none (Mux's API reference, for its jobs)."""
+"""Characters of an id; longer ones are invalid (Mux's API reference, for job ids)."""
 
 
 class WebhookEvent(msgspec.Struct, frozen=True):
-    """What one event says of one job.
+    """What one event says about one job.
 
-    `event_id` is the same in every delivery of an event, and no other event of the
-    provider has it. A job that is not running is told either in full, or as "ended",
-    and then a look tells how.
+    `event_id` is the same in every delivery of the event and unique within the provider. A
+    job that is not running is either described in full, or has the state ENDED: then only the
+    provider's API can say how it ended.
     """
 
     provider: str
@@ -25,27 +25,33 @@ class WebhookEvent(msgspec.Struct, frozen=True):
     job: Job
 
     def as_untrusted(self) -> WebhookEvent:
-        """The same as hearsay: that the job ended is worth a look, and nothing else of it."""
+        """Return the event without the details that must not be trusted without a signature.
+
+        Of a job that is not running, only its id and the state ENDED remain: a reason to poll
+        it, and nothing more.
+        """
         if self.job.state is JobState.RUNNING:
             return self
-        hearsay = Job(id=self.job.id, state=JobState.ENDED)
-        return msgspec.structs.replace(self, job=hearsay)
+        untrusted = Job(id=self.job.id, state=JobState.ENDED)
+        return msgspec.structs.replace(self, job=untrusted)
 
 
 EventHandler = Callable[[WebhookEvent], Awaitable[None] | None]
-"""Takes a notice. Must not wait; where it gives something to await, the provider's
-answer waits for that. Raises `BatchcapError` where the provider has to send it again."""
+"""Handles an event. Must not block. If it returns an awaitable, the response to the provider
+waits for it. Raises `BatchcapError` if the provider has to send the event again."""
 
 
 class Webhook(msgspec.Struct, frozen=True):
     """How one provider sends its events.
 
-    `provider` is its name in the table, and the last part of the endpoint's path.
-    `secret` is the environment variable of the signing secret, `where` tells a person
-    where to enter the endpoint and find that secret. `verify(secret, headers, body,
-    now)` says whether the holder of the secret sent this body; header names are in any
-    case, `now` is unix seconds. `read(body)` is the notice in it, or None where it is
-    about something else. Neither raises, whatever came.
+    Attributes:
+        provider: the name of the provider, and the last segment of the endpoint's path.
+        secret_variable: the environment variable with the signing secret.
+        setup_hint: tells a user where to register the endpoint and find the secret.
+        verify: `verify(secret, headers, body, now)` returns whether the body carries a valid
+            signature. Header names may be in any case; `now` is in unix seconds. Never raises.
+        read: `read(body)` returns the event, or None if it is not about a translation of
+            captions. Never raises.
     """
 
     provider: str

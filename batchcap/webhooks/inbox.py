@@ -1,9 +1,9 @@
-"""Keeps events for all runs on this machine: durable, each once.
+"""Stores events for all runs on this machine, durably and each once.
 
-A provider sends all events of an environment to one endpoint, and many runs wait for
-some of them. It holds ids, states and track ids; no link, which would be dead when it is
-needed, and no key. `synchronous=FULL`, as in a ledger: what was acknowledged to the
-provider is not sent again.
+A provider sends all events of an environment to one endpoint, and several runs may wait for
+them. The inbox stores ids, states and track ids. It stores no keys, and no links, which would
+have expired by the time they are needed. SQLite runs with `synchronous=FULL`, as for a
+ledger: a provider does not send an acknowledged event again.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from batchcap.grouping import Group
 from batchcap.ledger.disk import check_disk
 from batchcap.webhooks.event import MAX_ID_LENGTH, WebhookEvent
 
-VERSION = 1
+VERSION = 2
 
-_TABLES = """
-CREATE TABLE notices (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given twice: readers go by it
+_SCHEMA = """
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused: readers remember the last one
     provider TEXT NOT NULL,
     event_id TEXT NOT NULL,
     job_id TEXT NOT NULL,
@@ -37,53 +37,53 @@ CREATE TABLE notices (
     units INTEGER NOT NULL,
     received_at REAL NOT NULL                  -- unix seconds
 );
-CREATE UNIQUE INDEX event ON notices (provider, event_id);
-CREATE INDEX job ON notices (provider, job_id);
-CREATE INDEX age ON notices (received_at);
+CREATE UNIQUE INDEX event ON events (provider, event_id);
+CREATE INDEX age ON events (received_at);
 """
-_KEEP = """
-INSERT OR IGNORE INTO notices (provider, event_id, job_id, state, track, units, received_at)
+_INSERT = """
+INSERT OR IGNORE INTO events (provider, event_id, job_id, state, track, units, received_at)
 VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 _PRUNE = """
-DELETE FROM notices WHERE received_at < ?
-OR number <= (SELECT max(number) FROM notices) - ?
+DELETE FROM events WHERE received_at < ?
+OR number <= (SELECT max(number) FROM events) - ?
 """
-_KEPT_FOR = 31 * 86400.0
-"""Seconds. Mux deletes jobs after 30 days."""
-
-_MOST = 1_000_000
-_PRUNED_EVERY = 3600.0
+_MAX_AGE = 31 * 86400.0  # seconds; Mux deletes jobs after 30 days
+_MAX_EVENTS = 1_000_000
+_PRUNE_INTERVAL = 3600.0  # seconds
 
 
 _Row = tuple[str, str, str, str, str | None, int, float]
 
 
 def inbox_path(folder: Path) -> Path:
-    """The inbox's file."""
+    """Return the path of the inbox in `folder`."""
     return folder / "inbox.sqlite"
 
 
 class Inbox:
-    """The one writer of the inbox in `folder`, for as long as its block runs.
+    """The only writer of the inbox in `folder`, while its `with` block runs.
 
-    With an executor (of one thread) commits run beside the loop; without, once a turn
-    of the loop, in it. `now` gives unix seconds. Entering raises `FatalError` where
-    another process keeps this inbox, and where it cannot be used.
+    With an executor (of one thread) commits run beside the event loop; without one they run
+    in the loop, once per turn. `now` returns unix seconds.
+
+    Raises:
+        FatalError: on entering, if another process writes this inbox or if it is unusable.
     """
 
     def __init__(
         self, folder: Path, *, executor: Executor | None, now: Callable[[], float]
     ) -> None:
         self._folder, self._now = folder, now
-        self._pruned_at = -_PRUNED_EVERY
-        self._lines: Group[_Row, None] = Group(self._commit, executor)
+        self._pruned_at = -_PRUNE_INTERVAL
+        self._batches: Group[_Row, None] = Group(self._commit, executor)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             try:
-                stack.enter_context(_held(self._folder))
-                self._connection = stack.enter_context(closing(_opened(inbox_path(self._folder))))
+                stack.enter_context(_lock(self._folder))
+                connection = _open_database(inbox_path(self._folder))
+                self._connection = stack.enter_context(closing(connection))
             except (OSError, sqlite3.Error) as error:
                 raise _unusable(self._folder, error) from None
             self._stack = stack.pop_all()
@@ -91,30 +91,31 @@ class Inbox:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
         self._stack.close()
 
-    async def keep(self, notice: WebhookEvent) -> None:
-        """Keep a notice, or have kept it already; durable on return.
+    async def store(self, event: WebhookEvent) -> None:
+        """Store an event, unless it is stored already. It is durable when this returns.
 
-        Raises `FatalError` where the disk does not take it.
+        Raises:
+            FatalError: the event cannot be written.
         """
-        await self._lines.do(_row(notice, self._now()))
+        await self._batches.do(_row(event, self._now()))
 
     async def drain(self) -> None:
-        """Return when everything handed over is durable."""
-        await self._lines.drain()
+        """Wait until every event passed to `store` is durable."""
+        await self._batches.drain()
 
-    def _commit(self, batch: Sequence[_Row]) -> list[Exception | None]:
-        """All of a batch in one transaction. Runs in the writer's thread."""
+    def _commit(self, rows: Sequence[_Row]) -> list[Exception | None]:
+        """Write a batch in one transaction. Runs in the executor's thread."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._prune(batch[-1][-1])
-                self._connection.executemany(_KEEP, batch)
+                self._prune(rows[-1][-1])
+                self._connection.executemany(_INSERT, rows)
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
@@ -122,30 +123,36 @@ class Inbox:
                 raise
         except sqlite3.Error as error:
             raise _unusable(self._folder, error) from None
-        return [None] * len(batch)
+        return [None] * len(rows)
 
     def _prune(self, now: float) -> None:
-        if abs(now - self._pruned_at) >= _PRUNED_EVERY:
-            self._connection.execute(_PRUNE, (now - _KEPT_FOR, _MOST))
+        if abs(now - self._pruned_at) >= _PRUNE_INTERVAL:
+            self._connection.execute(_PRUNE, (now - _MAX_AGE, _MAX_EVENTS))
             self._pruned_at = now
 
 
-def _row(notice: WebhookEvent, now: float) -> _Row:
-    job = notice.job
+def _row(event: WebhookEvent, now: float) -> _Row:
+    job = event.job
     track = job.track if len(job.track or "") <= MAX_ID_LENGTH else None
     state = job.state.value
-    return notice.provider, notice.event_id, job.id or "", state, track, job.units, now
+    return event.provider, event.event_id, job.id or "", state, track, job.units, now
 
 
-def _held(folder: Path) -> TextIOWrapper:
-    """The lock's file, held until it is closed or its process dies, also by kill -9."""
+def _lock(folder: Path) -> TextIOWrapper:
+    """Take the lock and return its file.
+
+    The lock lasts until the file is closed or the process dies, also by kill -9.
+
+    Raises:
+        FatalError: another process holds the lock, or the folder is on a network disk.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     try:
         check_disk(folder)
     except FatalError:
         raise FatalError(
-            f"the inbox must not lie on a network disk: {folder}",
+            f"the inbox must not be on a network disk: {folder}",
             hint="Set XDG_STATE_HOME to a folder on a local disk, for runs as well.",
         ) from None
     path = folder / "inbox.lock"  # Path.open takes no opener
@@ -157,9 +164,9 @@ def _held(folder: Path) -> TextIOWrapper:
         holder = lock.read(20).strip()
         lock.close()
         raise FatalError(
-            f"another batchcap listen keeps the inbox in {folder}"
+            f"another batchcap listen writes the inbox in {folder}"
             + (f" (process {holder})" if holder.isdecimal() else ""),
-            hint="One is enough: all runs on this machine read it.",
+            hint="One is enough: all runs on this machine read its inbox.",
         ) from None
     lock.truncate(0)
     lock.write(str(os.getpid()))
@@ -168,44 +175,45 @@ def _held(folder: Path) -> TextIOWrapper:
 
 
 def _private(path: str, flags: int) -> int:
-    """Opens a file for its owner alone, and not what a link under its name leads to."""
+    """Open a file with access for its owner only, and refuse a symbolic link."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    os.close(_private(str(path), os.O_RDWR | os.O_CREAT))  # SQLite's other files follow its mode
+def _open_database(path: Path) -> sqlite3.Connection:
+    os.close(_private(str(path), os.O_RDWR | os.O_CREAT))  # SQLite's other files get its mode
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA busy_timeout = 2000")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
-        readable(connection)
+            connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        is_ready(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def readable(connection: sqlite3.Connection) -> bool:
-    """Whether there is an inbox in the file; False while it is being made.
+def is_ready(connection: sqlite3.Connection) -> bool:
+    """Return whether the file contains an inbox; False while it is being created.
 
-    Raises `FatalError` where another version of batchcap wrote it.
+    Raises:
+        FatalError: another version of batchcap wrote the inbox.
     """
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found not in {0, VERSION}:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version not in {0, VERSION}:
         raise FatalError(
-            f"the inbox is of version {found}, this batchcap reads version {VERSION}",
+            f"the inbox has version {version}, this batchcap reads version {VERSION}",
             hint="Use one version of batchcap on this machine, or set another XDG_STATE_HOME.",
         )
-    return bool(found)
+    return bool(version)
 
 
 def _unusable(folder: Path, error: OSError | sqlite3.Error) -> FatalError:
-    why = error.strerror if isinstance(error, OSError) and error.strerror else error
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
     return FatalError(
-        f"the inbox {inbox_path(folder)} cannot be used: {why}",
-        hint="Make room on the disk or mend the permissions. A damaged inbox can be deleted: "
-        "runs then ask the provider instead.",
+        f"the inbox {inbox_path(folder)} cannot be used: {reason}",
+        hint="Free disk space or fix the permissions. A damaged inbox can be deleted: "
+        "runs then poll the provider instead.",
     )

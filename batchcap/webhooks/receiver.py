@@ -1,9 +1,9 @@
-"""The endpoint that providers send their events to.
+"""The HTTP endpoint that providers send their events to.
 
-Reachable from outside, often, so everything that comes is bounded before it is looked at:
-connections, requests at once and a second, bytes, seconds. What passes is verified over the
-raw bytes and acknowledged at once; the providers wait for 5 s, and send again what is not
-answered with a 2xx (Mux: for 24 h). So a refusal for want of room loses nothing.
+It is often reachable from outside, so connections, concurrent requests, requests a second,
+bytes and seconds are bounded before anything is read. The signature is verified over the raw
+bytes, and the event is acknowledged at once: providers wait for 5 s, and send again what is
+not answered with a 2xx (Mux: for 24 h). So an event rejected by a limit is not lost.
 """
 
 from __future__ import annotations
@@ -29,61 +29,55 @@ from batchcap.webhooks.dedup import RecentIds
 from batchcap.webhooks.event import EventHandler, Webhook, WebhookEvent
 from batchcap.webhooks.signing import require_secrets
 
-_LARGEST = 1 << 20
-"""Bytes of a body. A Mux event with its attempts has a few thousand."""
+_MAX_BODY = 1 << 20  # bytes; a Mux event with its attempts has a few thousand
+_BODY_TIMEOUT = 5.0  # seconds for the body of a request to arrive
+_STORE_TIMEOUT = 4.0  # seconds for the handler, within the 5 that the provider waits
 
-_PATIENCE = 5.0
-"""Seconds for a body to arrive."""
+_MAX_CONNECTIONS = 256
+_MAX_CONCURRENT = 64  # requests
+_MAX_RATE = 1000.0  # requests a second
 
-_KEEPING = 4.0
-"""Seconds for an event to be kept, within the 5 that the provider waits."""
-
-_CONNECTIONS, _AT_ONCE, _RATE = 256, 64, 1000.0
-"""The most of each: connections, requests at once, requests a second."""
-
-_IDLE = 75.0
-"""Seconds for a request's head, and between two requests: longer than proxies keep an idle
-connection, so that they never send on one that is just being closed."""
+_KEEPALIVE_TIMEOUT = 75.0
+"""Seconds for the head of a request, and between two requests. Longer than proxies keep an idle
+connection, so that a proxy never sends on a connection that is just being closed."""
 
 _LINGER = 1.0
-_GRACE = 5.0
-"""Seconds that requests in the air get when the receiver stops."""
+_SHUTDOWN_TIMEOUT = 5.0  # seconds for open requests to end when the receiver stops
+_REMEMBERED_IDS = 10_000
+_WARN_INTERVAL = 60.0  # seconds between two warnings of the same kind
 
-_REMEMBERED = 10_000
-"""Events known by their ids, so that a second delivery is told nobody."""
-
-_SELDOM = 60.0
-"""Seconds between two warnings of the same kind."""
-
-_SILENT = logging.Logger("batchcap.webhooks", logging.CRITICAL + 1)
+_SILENT_LOGGER = logging.Logger("batchcap.webhooks", logging.CRITICAL + 1)
 _NO_HEADERS: Mapping[str, str] = {}
-_AGAIN = {"Retry-After": "1"}
-_POSTS = {"Allow": "POST, OPTIONS"}
-_GETS = {"Allow": "GET, HEAD"}
+_RETRY_AFTER = {"Retry-After": "1"}
+_ALLOW_POST = {"Allow": "POST, OPTIONS"}
+_ALLOW_GET = {"Allow": "GET, HEAD"}
 
 
 class Counts(msgspec.Struct):
-    """What came: for `GET /health`, and for lines on the screen."""
+    """Numbers of events by result, for `GET /health` and the screen."""
 
     received: int = 0
-    refused: int = 0
-    """Without a good signature."""
+    bad_signature: int = 0
     duplicates: int = 0
-    unknown: int = 0
-    """Genuine, and about something else than a translation of captions."""
+    unrelated: int = 0
+    """Signed, but not about a translation of captions."""
     rejected: int = 0
-    """Too many, too large, too slow, or not kept: the provider sends them again."""
+    """Too many, too large, too slow, or not stored: the provider sends them again."""
 
 
 class Receiver:
-    """Receives events for as long as its block runs, and hands on what is news.
+    """Receives events while its `async with` block runs, and passes new ones to a handler.
 
-    Entering binds the address and raises `FatalError` where that cannot be. Leaving lets
-    requests in the air end, for at most 5 s. Building one raises as `require_secrets`
-    does. Events of a provider whose secret is not there are handed on as hearsay.
+    Every event is passed to `on_event` once, in order of arrival; duplicates are recognised
+    among the last 10,000 events. If the handler raises or takes longer than 4 s, the response
+    is 503, and the event is passed on again when the provider repeats it. Events of a provider
+    whose secret is not set are passed on as untrusted.
 
-    `deliver` gets each notice once, as far as the last 10,000 go, in the order in which
-    they came; an event that it could not keep is answered 503, and told again.
+    Leaving the block lets open requests end, for at most 5 s.
+
+    Raises:
+        UsageError: a signing secret is missing (see `require_secrets`).
+        FatalError: on entering, if the address cannot be bound.
     """
 
     def __init__(
@@ -91,210 +85,218 @@ class Receiver:
         listening: Listening,
         webhooks: Sequence[Webhook],
         secrets: Mapping[str, str],
-        deliver: EventHandler,
+        on_event: EventHandler,
         observer: Observer,
         now: Callable[[], float],
     ) -> None:
         require_secrets(webhooks, secrets, listening)
         self.counts = Counts()
         self.url = ""
-        """Where it listens, once it does."""
+        """The URL it listens on; empty before the block is entered."""
         self._listening, self._secrets = listening, secrets
-        self._deliver, self._observer, self._now = deliver, observer, now
-        self._routes = {f"/webhooks/{one.provider}": one for one in webhooks}
-        self._prefix = urlsplit(listening.public_url or "").path
-        self._known = RecentIds(_REMEMBERED)
-        self._warned: dict[str, float] = {}
-        self._at_work = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._stopping = False
+        self._on_event, self._observer, self._now = on_event, observer, now
+        self._routes = {f"/webhooks/{webhook.provider}": webhook for webhook in webhooks}
+        self._public_path = urlsplit(listening.public_url or "").path
+        self._recent_ids = RecentIds(_REMEMBERED_IDS)
+        self._next_warning_at: dict[str, float] = {}
+        self._open_requests = 0
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+        self._is_stopping = False
 
     def endpoints(self) -> dict[str, str]:
-        """What to enter at each provider, by its name: public where that is known."""
+        """Return the URL to register at each provider: the public one if it is known."""
         base = self._listening.public_url or self.url
         return {webhook.provider: base + path for path, webhook in self._routes.items()}
 
     async def __aenter__(self) -> Self:
-        self._limiter = AsyncLimiter(_RATE, 1)
-        server = _Server(
+        self._limiter = AsyncLimiter(_MAX_RATE, 1)
+        server = _BoundedServer(
             self._serve,
             access_log=None,
-            auto_decompress=False,  # signatures are over what was sent
-            keepalive_timeout=_IDLE,
+            auto_decompress=False,  # the signature covers the bytes that were sent
+            keepalive_timeout=_KEEPALIVE_TIMEOUT,
             lingering_time=_LINGER,
-            logger=_SILENT,  # it would quote what strangers send
+            logger=_SILENT_LOGGER,  # aiohttp would log what strangers send
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=_LINGER)
         await self._runner.setup()
-        host, port = self._listening.host, self._listening.port
+        await self._bind(self._listening.host, self._listening.port)
+        return self
+
+    async def _bind(self, host: str, port: int) -> None:
         try:
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
             await self._runner.cleanup()
             raise FatalError(
                 f"cannot listen on {host}:{port}: {error.strerror or error}",
-                hint="Another batchcap may have it: runs without --listen read the inbox of "
-                "`batchcap listen`. Port 0 is any free one.",
+                hint="Another batchcap may use the port: runs without --listen read the inbox "
+                "of batchcap listen. Port 0 is any free one.",
             ) from None
-        named = f"[{host}]" if ":" in host else host
-        self.url = f"http://{named}:{self._runner.addresses[0][1]}"
-        return self
+        url_host = f"[{host}]" if ":" in host else host
+        self.url = f"http://{url_host}:{self._runner.addresses[0][1]}"
 
     async def __aexit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._stopping = True
-        grace = 0.0 if kind is not None else _GRACE  # a second Ctrl-C waits for nobody
+        self._is_stopping = True
+        # After an error or a second Ctrl-C, open requests are not waited for.
+        timeout = 0.0 if error_type is not None else _SHUTDOWN_TIMEOUT
         with anyio.CancelScope(shield=True):
             for site in self._runner.sites:
                 await site.stop()
-            with anyio.move_on_after(grace):
-                await self._idle.wait()
+            with anyio.move_on_after(timeout):
+                await self._is_idle.wait()
             await self._runner.cleanup()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path.rstrip("/")
-        if path not in self._routes:  # a proxy may hand on the public path as it is
-            path = path.removeprefix(self._prefix)
+        if path not in self._routes:  # a proxy may pass on the public path unchanged
+            path = path.removeprefix(self._public_path)
         webhook = self._routes.get(path)
         if webhook is not None:
-            response = await self._endpoint(webhook, request)
+            response = await self._serve_webhook(webhook, request)
         elif path != "/health":
-            response = _answer(404)
+            response = _response(404)
         elif request.method in {"GET", "HEAD"}:
-            response = self._health()
+            response = self._serve_health()
         else:
-            response = _answer(405, _GETS)
-        if self._stopping:
+            response = _response(405, _ALLOW_GET)
+        if self._is_stopping:
             response.force_close()
         return response
 
-    def _health(self) -> web.StreamResponse:
-        shown = {"status": "ok", **msgspec.to_builtins(self.counts)}
-        return _answer(200, body=orjson.dumps(shown))
+    def _serve_health(self) -> web.StreamResponse:
+        document = {"status": "ok", **msgspec.to_builtins(self.counts)}
+        return _response(200, body=orjson.dumps(document))
 
-    async def _endpoint(self, webhook: Webhook, request: web.BaseRequest) -> web.StreamResponse:
-        if request.method == "OPTIONS":  # HeyGen asks so whether an endpoint is there
-            return _answer(200, _POSTS)
+    async def _serve_webhook(
+        self, webhook: Webhook, request: web.BaseRequest
+    ) -> web.StreamResponse:
+        if request.method == "OPTIONS":  # HeyGen checks with it that the endpoint exists
+            return _response(200, _ALLOW_POST)
         if request.method != "POST":
-            return _answer(405, _POSTS)
-        if self._at_work >= _AT_ONCE:
-            return self._rejected(503)
+            return _response(405, _ALLOW_POST)
+        if self._open_requests >= _MAX_CONCURRENT:
+            return self._reject(503)
         if not self._limiter.has_capacity():
-            return self._rejected(429)
+            return self._reject(429)
         await self._limiter.acquire()
-        self._at_work += 1
-        self._idle.clear()
+        self._open_requests += 1
+        self._is_idle.clear()
         try:
-            return await self._posted(webhook, request)
+            return await self._receive(webhook, request)
         finally:
-            self._at_work -= 1
-            if not self._at_work:
-                self._idle.set()
+            self._open_requests -= 1
+            if not self._open_requests:
+                self._is_idle.set()
 
-    async def _posted(self, webhook: Webhook, request: web.BaseRequest) -> web.StreamResponse:
+    async def _receive(self, webhook: Webhook, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            body = await _body(request)
+            body = await _read_body(request)
         except _TooLargeError:
-            return self._rejected(413)
+            return self._reject(413)
         except TimeoutError:
-            return self._rejected(408)
+            return self._reject(408)
         except (web.RequestPayloadError, ConnectionError):
-            return self._rejected(400)
+            return self._reject(400)
         secret = self._secrets.get(webhook.secret_variable)
         if secret and not webhook.verify(secret, request.headers, body, self._now()):
-            return self._refused(webhook)
-        notice = webhook.read(body)
-        if notice is None:
-            self.counts.unknown += 1
-            return _answer(200)
-        return await self._told(notice if secret else notice.as_untrusted())
+            return self._refuse_signature(webhook)
+        event = webhook.read(body)
+        if event is None:
+            self.counts.unrelated += 1
+            return _response(200)
+        return await self._dispatch(event if secret else event.as_untrusted())
 
-    async def _told(self, notice: WebhookEvent) -> web.StreamResponse:
-        event = notice.provider, notice.event_id
-        if event in self._known:
+    async def _dispatch(self, event: WebhookEvent) -> web.StreamResponse:
+        """Pass an event to the handler, unless it is a duplicate."""
+        identity = event.provider, event.event_id
+        if identity in self._recent_ids:
             self.counts.duplicates += 1
-            return _answer(200)
+            return _response(200)
         try:
-            async with asyncio.timeout(_KEEPING):
-                keeping = self._deliver(notice)
-                if keeping is not None:
-                    await keeping
+            async with asyncio.timeout(_STORE_TIMEOUT):
+                awaitable = self._on_event(event)
+                if awaitable is not None:
+                    await awaitable
         except (BatchcapError, TimeoutError) as error:
-            why = error.message if isinstance(error, BatchcapError) else "the disk is too slow"
-            self._warn("keeping", f"webhooks are not taken: {why}")
-            return self._rejected(503)
-        self._known.add(event)
+            reason = error.message if isinstance(error, BatchcapError) else "the disk is too slow"
+            self._warn("store", f"webhooks cannot be stored: {reason}")
+            return self._reject(503)
+        self._recent_ids.add(identity)
         self.counts.received += 1
-        self._observer(WebhookReceived(notice.provider, notice.job.id or ""))
-        return _answer(200)
+        self._observer(WebhookReceived(event.provider, event.job.id or ""))
+        return _response(200)
 
-    def _refused(self, webhook: Webhook) -> web.StreamResponse:
-        self.counts.refused += 1
+    def _refuse_signature(self, webhook: Webhook) -> web.StreamResponse:
+        self.counts.bad_signature += 1
         self._observer(WebhookRefused(webhook.provider))
         self._warn(
             webhook.provider,
-            f"{webhook.provider}: a webhook without a good signature was refused "
-            f"({self.counts.refused} so far). Is {webhook.secret_variable} the secret of this "
-            "endpoint, and is this machine's clock right?",
+            f"{webhook.provider}: refused a webhook without a valid signature "
+            f"({self.counts.bad_signature} so far). Is {webhook.secret_variable} the secret of "
+            "this endpoint, and is this machine's clock right?",
         )
-        return _answer(401)
+        return _response(401)
 
-    def _rejected(self, status: int) -> web.StreamResponse:
+    def _reject(self, status: int) -> web.StreamResponse:
         self.counts.rejected += 1
-        return _answer(status, _AGAIN if status in {429, 503} else _NO_HEADERS)
+        return _response(status, _RETRY_AFTER if status in {429, 503} else _NO_HEADERS)
 
-    def _warn(self, kind: str, message: str) -> None:
-        """Tell a person, but not with every event."""
+    def _warn(self, subject: str, message: str) -> None:
+        """Show a warning, at most once per `_WARN_INTERVAL` and subject."""
         now = asyncio.get_running_loop().time()
-        if now >= self._warned.get(kind, now):
-            self._warned[kind] = now + _SELDOM
+        if now >= self._next_warning_at.get(subject, now):
+            self._next_warning_at[subject] = now + _WARN_INTERVAL
             self._observer(Warned(message))
 
 
-class _Server(web.Server):
-    """Lets so many in and no more: each connection is a file that the run cannot open."""
+class _BoundedServer(web.Server):
+    """Limits connections: each one takes a file descriptor that the run may need."""
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
-        if len(self.connections) > _CONNECTIONS:
-            asyncio.get_running_loop().call_soon(
-                transport.abort
-            )  # not before the handler is at work
+        if len(self.connections) > _MAX_CONNECTIONS:
+            # In the next turn of the loop: the handler must have started before it can be aborted.
+            asyncio.get_running_loop().call_soon(transport.abort)
 
 
 class _TooLargeError(Exception):
     """A body above the limit."""
 
 
-async def _body(request: web.BaseRequest) -> bytes:
-    """The body as it was sent.
+async def _read_body(request: web.BaseRequest) -> bytes:
+    """Return the body as it was sent.
 
-    Raises `_TooLargeError`, `TimeoutError`, `RequestPayloadError` for broken chunks, and
-    `ConnectionError` where nobody waits for the answer any more.
+    Raises:
+        _TooLargeError: the body is larger than `_MAX_BODY`.
+        TimeoutError: the body did not arrive in time.
+        RequestPayloadError: the chunks are malformed.
+        ConnectionError: the client closed the connection.
     """
-    if (request.content_length or 0) > _LARGEST:
+    if (request.content_length or 0) > _MAX_BODY:
         raise _TooLargeError
     if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # as aiohttp's own handler does: the answer is to come
+        request.writer.output_size = 0  # as aiohttp's own handler does before the response
     body = bytearray()
-    async with asyncio.timeout(_PATIENCE):
-        async for piece in request.content.iter_any():
-            body += piece
-            if len(body) > _LARGEST:
+    async with asyncio.timeout(_BODY_TIMEOUT):
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > _MAX_BODY:
                 raise _TooLargeError
     return bytes(body)
 
 
-def _answer(
+def _response(
     status: int, headers: Mapping[str, str] = _NO_HEADERS, body: bytes = b""
 ) -> web.StreamResponse:
-    kind = "application/json" if body else None
-    response = web.Response(status=status, headers=headers, body=body, content_type=kind)
+    content_type = "application/json" if body else None
+    response = web.Response(status=status, headers=headers, body=body, content_type=content_type)
     response.headers[hdrs.SERVER] = "batchcap"
     return response

@@ -1,4 +1,4 @@
-"""Whether somebody who has the secret sent it."""
+"""Verifies the signatures of events, and requires the secrets for that."""
 
 from __future__ import annotations
 
@@ -10,35 +10,43 @@ from batchcap.errors import UsageError
 from batchcap.settings import Listening
 from batchcap.webhooks.event import Webhook
 
-_LONGEST = 2048
-"""Characters of a header that holds signatures; a longer one is nobody's."""
+_MAX_HEADER_LENGTH = 2048
+"""Characters of a header with signatures. Providers send far fewer."""
 
 
 def get_header(headers: Mapping[str, str], name: str) -> str:
-    """A header's value by its name in small letters; "" where it is absent or far too long."""
-    found = next((value for key, value in headers.items() if key.lower() == name), "")
-    return found if len(found) <= _LONGEST else ""
+    """Return the value of a header, or "" if it is absent or too long; `name` in lower case."""
+    value = next((value for key, value in headers.items() if key.lower() == name), "")
+    return value if len(value) <= _MAX_HEADER_LENGTH else ""
 
 
-def has_signature(secret: str, message: bytes, told: Iterable[str]) -> bool:
-    """Whether one of the told signatures is the message's hex HMAC-SHA256.
+def has_signature(secret: str, message: bytes, signatures: Iterable[str]) -> bool:
+    """Return whether one of the signatures is the message's HMAC-SHA256 in hexadecimal.
 
-    How long that takes says nothing about the secret.
+    The comparison takes constant time, so its duration reveals nothing about the secret.
     """
-    key = secret.encode("utf-8", "surrogateescape")  # as the environment came
-    mine = hmac.new(key, message, hashlib.sha256).hexdigest().encode()
-    return any(hmac.compare_digest(mine, one.encode("utf-8", "replace")) for one in told)
+    key = secret.encode("utf-8", "surrogateescape")  # the bytes as they are in the environment
+    expected = hmac.new(key, message, hashlib.sha256).hexdigest().encode()
+    return any(
+        hmac.compare_digest(expected, signature.encode("utf-8", "replace"))
+        for signature in signatures
+    )
 
 
 def require_secrets(
     webhooks: Sequence[Webhook], secrets: Mapping[str, str], listening: Listening
 ) -> None:
-    """Raise `UsageError` that names the variables where a signing secret is missing."""
+    """Check that the signing secrets of all webhooks are set.
+
+    Raises:
+        UsageError: a secret is missing, and `listening` does not allow unsigned events. It
+            names the variables.
+    """
     missing = [webhook for webhook in webhooks if webhook.secret_variable not in secrets]
     if missing and not listening.insecure:
         names = " and ".join(webhook.secret_variable for webhook in missing)
         places = "; ".join(f"{webhook.provider}: {webhook.setup_hint}" for webhook in missing)
         raise UsageError(
-            f"webhooks are received with a signing secret only: set {names}",
-            hint=f"Where it is found: {places}. To try it on loopback: --insecure-webhooks",
+            f"receiving webhooks requires their signing secrets: set {names}",
+            hint=f"Where to find them: {places}. To try it on loopback: --insecure-webhooks",
         )

@@ -56,7 +56,7 @@ async def test_without_a_signature_or_with_another_s_it_is_401(name: str) -> Non
         for headers in ({}, SIGNERS[name](body, "another secret"), SIGNERS[name](body + b" ")):
             assert await post.send(name, body, headers) == 401
     assert not post.notices
-    assert post.receiver.counts.refused == 3
+    assert post.receiver.counts.bad_signature == 3
 
 
 async def test_a_signature_for_one_provider_is_none_for_another(name: str) -> None:
@@ -120,7 +120,7 @@ async def test_the_sandbox_s_events_are_taken_and_tell_how_its_jobs_ended(name: 
             await anyio.sleep(120)
     ended = {one.job.id for one in post.notices if one.job.state is not JobState.RUNNING}
     assert set(ids) <= ended
-    assert post.receiver.counts.refused == post.receiver.counts.rejected == 0
+    assert post.receiver.counts.bad_signature == post.receiver.counts.rejected == 0
 
 
 async def running(here: Desk, row: Row) -> str | None:

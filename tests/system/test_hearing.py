@@ -456,7 +456,7 @@ print(sent, answers)
 
 
 def test_a_flood_of_junk_keeps_no_run_from_its_end(here: Shell) -> None:
-    """5,000 events a second without a good signature; polling does what events cannot."""
+    """5,000 events a second without a valid signature; polling does what events cannot."""
     control(here.environment, job_seconds=2.0)
     with running(
         here, "run", mixed(here, 40), "--listen", "127.0.0.1:0", "--rate=mux.write=10/s"
@@ -479,6 +479,6 @@ def test_a_flood_of_junk_keeps_no_run_from_its_end(here: Shell) -> None:
     assert peak < 400_000
     said = run.said.read_text()
     assert "Traceback" not in said
-    assert said.count("without a good signature") == 1
+    assert said.count("without a valid signature") == 1
     assert {one["state"] for one in here.results()} == {"done"}
     assert_paid_once(here.environment)

@@ -62,7 +62,7 @@ class Listener:
         """What lies in the inbox, read as a run does."""
         where = Path(self.said["inbox"]).as_uri() + "?mode=ro"
         with closing(sqlite3.connect(where, uri=True)) as connection:
-            found = connection.execute("SELECT provider, job_id, state, track FROM notices")
+            found = connection.execute("SELECT provider, job_id, state, track FROM events")
             return found.fetchall()
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
@@ -139,7 +139,7 @@ def test_a_signal_stops_it_in_order(here: Shell, number: int) -> None:
         assert listener.post("mux", mux_event()) == 200
         status, said = listener.stop(number)
     assert status == 0
-    assert "stopped: 1 received, 0 refused" in said
+    assert "stopped: 1 received, 0 bad signature" in said
     assert "Traceback" not in said
 
 
@@ -170,9 +170,9 @@ def test_what_is_refused_and_what_is_left_alone(here: Shell) -> None:
         assert listener.health() == {
             "status": "ok",
             "received": 0,
-            "refused": 2,
+            "bad_signature": 2,
             "duplicates": 0,
-            "unknown": 1,
+            "unrelated": 1,
             "rejected": 1,
         }
         assert listener.kept() == []
