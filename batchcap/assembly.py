@@ -6,11 +6,10 @@ The only file that knows every class.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 
 import anyio
 from anyio.abc import TaskGroup
@@ -21,8 +20,7 @@ from batchcap.engine import Engine, Lane, Policy
 from batchcap.errors import FatalError, UsageError
 from batchcap.filehost import FileHosts
 from batchcap.hearing import Announce, Hearing
-from batchcap.interfaces import KeyValueStore, Observer, Provider
-from batchcap.ledger import SqliteLedger, waiting
+from batchcap.interfaces import KeyValueStore, Ledger, Observer, Provider
 from batchcap.pacing import Bucket
 from batchcap.poller import Poller
 from batchcap.providers import PROVIDERS, ProviderContext, ProviderSettings, ProviderSpec
@@ -97,7 +95,7 @@ class Run:
     def __init__(
         self,
         settings: Settings,
-        ledger: SqliteLedger,
+        ledger: Ledger,
         providers: Mapping[str, ProviderSettings],
         observer: Observer,
         now: Callable[[], float],
@@ -189,23 +187,22 @@ def claim_origins(ledger: KeyValueStore, providers: Mapping[str, ProviderSetting
 
 
 def check_beforehand(
-    connection: sqlite3.Connection,
+    ledger: Ledger,
     environment: Mapping[str, str],
     settings: Settings,
     *,
     sandbox: bool,
 ) -> None:
     """Raise `UsageError` for rows that could not be worked on, while their import can be undone."""
-    known = dict(connection.execute("SELECT key, value FROM memory"))
     around = {} if sandbox else environment
-    there = waiting(connection)
+    there = ledger.providers_with_pending()
     providers = {
         name: spec.configure(around, settings, sandbox=sandbox)
         for name, spec in PROVIDERS.items()
         if name in there
     }
     for name, mine in providers.items():
-        _check_origin(name, known.get(f"origin.{name}"), mine.origin)
+        _check_origin(name, ledger.get(f"origin.{name}"), mine.origin)
     if settings.listening is not None and not sandbox:
         require_secrets(_webhooks(providers), _secrets(environment), settings.listening)
 
@@ -272,7 +269,7 @@ async def asking(
 
 async def work(  # noqa: PLR0913  # the choices of a run, given by name
     settings: Settings,
-    connection: sqlite3.Connection,
+    ledger: Ledger,
     environment: Mapping[str, str],
     observer: Observer,
     *,
@@ -280,14 +277,13 @@ async def work(  # noqa: PLR0913  # the choices of a run, given by name
     stop: Stop | None = None,
     now: Callable[[], float] = time.time,
     threads: bool = True,
-    repairs: bool = False,
     announce: Announce | None = None,
 ) -> list[FatalError]:
     """Work on the rows of an open ledger until all have ended, or the run has to stop.
 
-    With `repairs`, only on those that were done once. With `threads`, the ledger is
-    committed in one thread and files are written in a few others; without, everything is
-    done in the loop (virtual time). No thread is left at work on return.
+    With `threads`, the ledger is committed in one thread and files are written in a few
+    others; without, everything is done in the event loop (virtual time). On return no
+    thread is at work any more: whoever gets the run's lock next has the folder alone.
 
     `announce` is told where webhooks are received, where they are.
 
@@ -295,24 +291,23 @@ async def work(  # noqa: PLR0913  # the choices of a run, given by name
 
     Raises `UsageError` and `FatalError` for what is found before anything is started.
     """
-    names = [name for name in PROVIDERS if name in waiting(connection, repairs=repairs)]
+    pending = ledger.providers_with_pending()
+    names = [name for name in PROVIDERS if name in pending]
     providers = providers_in_use(names, environment, settings, sandbox=sandbox)
-    with ExitStack() as stack:
-        commits, files = _executors(stack) if threads else (None, None)
-        ledger = SqliteLedger(connection, settings.out, now=now, repairs=repairs, executor=commits)
-        hearing = Hearing(
-            settings.listening,
-            _webhooks(providers),
-            _secrets(environment),
-            inbox=None if sandbox else inbox_folder(environment),
-            announce=announce,
-            observer=observer,
-            now=now,
-        )
+    hearing = Hearing(
+        settings.listening,
+        _webhooks(providers),
+        _secrets(environment),
+        inbox=None if sandbox else inbox_folder(environment),
+        announce=announce,
+        observer=observer,
+        now=now,
+    )
+    async with ledger.recording(threads=threads):
         claim_origins(ledger, providers)
         died_at = ledger.get(_OPEN) or None
         ledger.set(_OPEN, died_at or repr(now()))
-        try:
+        with _file_threads() if threads else nullcontext() as executor:
             run = Run(
                 settings,
                 ledger,
@@ -320,23 +315,13 @@ async def work(  # noqa: PLR0913  # the choices of a run, given by name
                 observer,
                 now,
                 stop or Stop(),
-                executor=files,
+                executor=executor,
                 hearing=hearing,
             )
             fatal = await run.work(float(died_at) if died_at else None)
-            ledger.set(_OPEN, "")
-            return fatal
-        finally:
-            with anyio.CancelScope(shield=True):
-                await ledger.drain()
+        ledger.set(_OPEN, "")
+        return fatal
 
 
-def _executors(stack: ExitStack) -> tuple[Executor, Executor]:
-    """One thread for the ledger and `FILE_THREADS` for files, until the stack is left.
-
-    Leaving it waits for what the threads have in hand: when the run's lock is given back,
-    nothing of the run may write any more.
-    """
-    ledger = ThreadPoolExecutor(1, thread_name_prefix="ledger")
-    files = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="files")
-    return stack.enter_context(ledger), stack.enter_context(files)
+def _file_threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="files")

@@ -8,7 +8,6 @@ further job after one that errored or was cancelled is no duplicate.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
@@ -16,14 +15,28 @@ import anyio
 import msgspec
 
 from batchcap.errors import FatalError, RowError, Unavailable
-from batchcap.interfaces import Books
-from batchcap.ledger import Wanted, sources, wanted
-from batchcap.model import JobState, Record
+from batchcap.interfaces import Books, LedgerReader
+from batchcap.model import CaptionRecord, JobState, Record
 
 _WORKERS = 32
 _GOOD = (JobState.RUNNING, JobState.COMPLETED)
 UNKNOWN = "unknown"
 """The state of a job that the provider does not know (any more)."""
+
+
+class ReadOnlyStore:
+    """A `KeyValueStore` with the values of a ledger, which it leaves as it is."""
+
+    def __init__(self, ledger: LedgerReader) -> None:
+        self._values = ledger.values()
+
+    def get(self, key: str) -> str | None:
+        """See `interfaces.KeyValueStore`."""
+        return self._values.get(key)
+
+    def set(self, key: str, value: str) -> None:
+        """Keep a value as long as this object lives."""
+        self._values[key] = value
 
 
 class PaidJob(msgspec.Struct, frozen=True):
@@ -76,7 +89,7 @@ class Audit(msgspec.Struct):
         return Counter(job.state for job in self.jobs)
 
 
-async def audit(connection: sqlite3.Connection, books: Mapping[str, Books]) -> Audit:
+async def audit(ledger: LedgerReader, books: Mapping[str, Books]) -> Audit:
     """Compare every job and caption of the ledger, each source listed once; GETs only.
 
     Sources that a provider does not let see are in `unasked`. Raises `FatalError`
@@ -84,17 +97,17 @@ async def audit(connection: sqlite3.Connection, books: Mapping[str, Books]) -> A
     """
     found = Audit()
     for name, book in books.items():
-        waiting = sources(connection, name)
+        source_ids = ledger.source_ids(name)
         async with anyio.create_task_group() as group:
             for _ in range(_WORKERS):
-                group.start_soon(_worker, found, connection, name, book, waiting)
+                group.start_soon(_worker, found, ledger, name, book, source_ids)
     return found
 
 
 async def _worker(
-    found: Audit, connection: sqlite3.Connection, name: str, book: Books, waiting: Iterator[str]
+    found: Audit, ledger: LedgerReader, name: str, book: Books, source_ids: Iterator[str]
 ) -> None:
-    for source_id in waiting:
+    for source_id in source_ids:
         try:
             records = await book.history(source_id)
         except RowError as error:
@@ -106,11 +119,11 @@ async def _worker(
                 hint="Nothing is wrong with the ledger; try the audit again later.",
                 provider=name,
             ) from None
-        for caption in wanted(connection, name, source_id):
+        for caption in ledger.captions_of(name, source_id):
             _compare(found, caption, records)
 
 
-def _compare(found: Audit, caption: Wanted, records: list[Record]) -> None:
+def _compare(found: Audit, caption: CaptionRecord, records: list[Record]) -> None:
     """One caption's creates against what the provider has for its source."""
     found.captions += 1
     known = {record.id: record for record in records}
@@ -137,7 +150,7 @@ def _paid(key: str, job_id: str, units: int, record: Record | None) -> PaidJob:
     return PaidJob(key, job_id, record.state.value, record.units)
 
 
-def _for(caption: Wanted, record: Record) -> bool:
+def _for(caption: CaptionRecord, record: Record) -> bool:
     """Whether a job makes this caption, by the rule by which the engine adopts jobs."""
     return (
         record.source_id == caption.source_id
@@ -146,7 +159,7 @@ def _for(caption: Wanted, record: Record) -> bool:
     )
 
 
-def _twins(caption: Wanted, alike: list[Record], mine: Mapping[str, PaidJob]) -> list[Twin]:
+def _twins(caption: CaptionRecord, alike: list[Record], mine: Mapping[str, PaidJob]) -> list[Twin]:
     """The jobs for a caption that cost: those at the provider, and ours that it deleted."""
     listed = [
         Twin(record.id, record.state.value, _whose(record, mine), record.units)

@@ -31,7 +31,7 @@ from batchcap.errors import (
     Unavailable,
 )
 from batchcap.events import JobCreated, LaneStopped, RowEnded, RowStarted
-from batchcap.interfaces import Downloader, Ledger, Observer, Provider
+from batchcap.interfaces import Checkpoint, Downloader, Observer, Provider
 from batchcap.model import (
     Caption,
     Facts,
@@ -97,7 +97,7 @@ class Engine:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: Checkpoint,
         lanes: list[Lane],
         policy: Policy,
         observer: Observer,
@@ -177,7 +177,7 @@ async def _worker(engine: Engine, lane: Lane, feed: _Feed) -> None:
 class _Feed:
     """The pending rows of one provider, a page at a time, for many workers."""
 
-    def __init__(self, ledger: Ledger, provider: str) -> None:
+    def __init__(self, ledger: Checkpoint, provider: str) -> None:
         self._ledger, self._provider = ledger, provider
         self._page: deque[Work] = deque()
         self._after = 0
@@ -223,7 +223,7 @@ class Carrier:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: Checkpoint,
         lane: Lane,
         policy: Policy,
         observer: Observer,

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
-import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import orjson
 
-from batchcap.ledger import results, totals
+from batchcap.interfaces import LedgerReader
 
 _COLUMNS = (
     *("key", "provider", "source_id", "language", "state", "path", "bytes", "sha256", "cues"),
@@ -25,21 +24,21 @@ _ERROR = ("code", "message", "retryable")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def as_csv(connection: sqlite3.Connection) -> Iterator[str]:
+def as_csv(ledger: LedgerReader) -> Iterator[str]:
     """One record a task, the user's own columns last, as `meta.NAME`."""
-    names = sorted({name for one in results(connection) for name in one["meta"]})
+    names = sorted({name for one in ledger.results() for name in one["meta"]})
     yield _record([*_COLUMNS, *(f"error.{name}" for name in _ERROR), *(f"meta.{n}" for n in names)])
-    for one in results(connection):
+    for one in ledger.results():
         error = one["error"] or {}
         values = [*(one[name] for name in _COLUMNS), *(error.get(name) for name in _ERROR)]
         yield _record([*values, *(one["meta"].get(name) for name in names)])
 
 
-def as_json(connection: sqlite3.Connection) -> Iterator[str]:
+def as_json(ledger: LedgerReader) -> Iterator[str]:
     """One object: `totals`, and `rows` as in results.jsonl."""
-    yield f'{{"totals":{msgspec.json.encode(totals(connection)).decode()},"rows":['
+    yield f'{{"totals":{msgspec.json.encode(ledger.totals()).decode()},"rows":['
     comma = ""
-    for one in results(connection):
+    for one in ledger.results():
         yield comma + orjson.dumps(one).decode()
         comma = ",\n"
     yield "]}\n"

@@ -7,12 +7,26 @@ every implementation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from batchcap.events import Event
-from batchcap.model import Caption, Facts, Job, JobRequest, Outcome, Record, Row, Work
+from batchcap.model import (
+    Caption,
+    CaptionRecord,
+    CompletedRow,
+    Facts,
+    ImportResult,
+    InvalidRow,
+    Job,
+    JobRequest,
+    Outcome,
+    Record,
+    Row,
+    Totals,
+    Work,
+)
 
 Observer = Callable[[Event], None]
 """Told what happened, in the order in which it happened. Must not raise or wait."""
@@ -155,31 +169,31 @@ class Downloader(Protocol):
         ...
 
 
-class Ledger(Protocol):
-    """The checkpoint. What a method was awaited for is durable on its return."""
+class Checkpoint(Protocol):
+    """What the engine records of rows. What a method was awaited for is durable on its return."""
 
     async def pending(self, provider: str, after: int, limit: int) -> list[Work]:
-        """The provider's rows beyond number `after` that have not ended, in manifest order."""
+        """Return rows beyond number `after` that have not ended, in manifest order."""
         ...
 
     async def record_intent(self, row: Row) -> None:
-        """A create is about to leave (again, where the last one surely did not arrive)."""
+        """Record that a create is about to leave; again if the last one surely did not arrive."""
         ...
 
     async def record_job(self, row: Row, job_id: str) -> None:
-        """The create was accepted."""
+        """Record that the create was accepted."""
         ...
 
     async def discard_intent(self, row: Row) -> None:
-        """The create was surely not accepted; the intent is void."""
+        """Remove the intent of a create that was surely not accepted."""
         ...
 
     async def record_job_ended(self, row: Row, job: Job) -> None:
-        """The row's job ended without a caption; a further create is no duplicate."""
+        """Record that the job ended without a caption: a further create is no duplicate."""
         ...
 
     async def record_outcome(self, row: Row, outcome: Outcome) -> None:
-        """The row ended; it stays so."""
+        """Record how the row ended; it stays so."""
         ...
 
 
@@ -192,4 +206,143 @@ class KeyValueStore(Protocol):
 
     def set(self, key: str, value: str) -> None:
         """Keep a value; durable with the ledger's next commit, which starts now."""
+        ...
+
+
+class LedgerReader(Protocol):
+    """What commands read from a ledger, also while a run writes it.
+
+    Every method raises `FatalError` if the ledger cannot be read.
+    """
+
+    def close(self) -> None:
+        """Give back what the reader holds; it must not be used afterwards."""
+        ...
+
+    def totals(self) -> Totals:
+        """Count all rows."""
+        ...
+
+    def providers_with_pending(self) -> list[str]:
+        """Return the providers that have pending rows."""
+        ...
+
+    def failed_codes(self) -> list[str]:
+        """Return the error codes of failed rows."""
+        ...
+
+    def results(self) -> Iterator[dict[str, Any]]:
+        """Yield one object for each row in manifest order, as results.jsonl shows it."""
+        ...
+
+    def result_lines(self) -> Iterator[bytes]:
+        """Yield the lines of results.jsonl."""
+        ...
+
+    def completed_rows(self) -> Iterator[list[CompletedRow]]:
+        """Yield the rows that are done, in manifest order, a page at a time."""
+        ...
+
+    def has_task(self, row: Row) -> bool:
+        """Return whether the ledger has the task that a row asks for."""
+        ...
+
+    def owns_path(self, path: str) -> bool:
+        """Return whether any row's file has this path below the output folder."""
+        ...
+
+    def providers_with_jobs(self) -> list[str]:
+        """Return the providers at which jobs are made for rows of the ledger."""
+        ...
+
+    def source_ids(self, provider: str) -> Iterator[str]:
+        """Yield the source ids for which jobs are made at a provider, each once."""
+        ...
+
+    def captions_of(self, provider: str, source_id: str) -> list[CaptionRecord]:
+        """Return the captions of one source, each with its creates in their order."""
+        ...
+
+    def values(self) -> dict[str, str]:
+        """Return everything that was set as in a `KeyValueStore`."""
+        ...
+
+    def fingerprint(self, file: str) -> str | None:
+        """Return the fingerprint of a file that was kept last, or None."""
+        ...
+
+
+class Ledger(LedgerReader, Checkpoint, KeyValueStore, Protocol):
+    """The checkpoint of a run, which alone writes it.
+
+    It belongs to the event loop's thread. Every method raises `FatalError` if the ledger
+    cannot be used.
+    """
+
+    def import_rows(
+        self,
+        manifests: Sequence[tuple[str, Iterable[Row | InvalidRow]]],
+        *,
+        skip_invalid: bool,
+        check: Callable[[], None] = ...,
+    ) -> ImportResult:
+        """Import manifests, given as (name, rows), all or none.
+
+        `check` is called before the commit, and undoes the import if it raises. Invalid rows
+        of an earlier import of the same manifest are judged anew.
+
+        Raises:
+            UsageError: Rows are invalid, and `skip_invalid` is off. It lists the first ones.
+        """
+        ...
+
+    def requeue_failed(self, code: str | None) -> int:
+        """Make failed rows pending again, those with an error code or all; return how many.
+
+        Facts about their jobs are kept: a job that ended well is not made again.
+        """
+        ...
+
+    def requeue_damaged(self, numbers: Sequence[int]) -> None:
+        """Make rows that are done pending again, by number, all or none.
+
+        Facts about their jobs are kept, and that they were done once, so that nothing is
+        created for them.
+        """
+        ...
+
+    def set_fingerprint(self, file: str, fingerprint: str) -> None:
+        """Keep a file's fingerprint; in the import's transaction if `check` calls it."""
+        ...
+
+    def recording(self, *, threads: bool) -> AbstractAsyncContextManager[None]:
+        """Record in a thread of its own until the block ends, or in the event loop.
+
+        The loop is for virtual time. When the block ends, everything handed over is
+        durable, and no thread is at work.
+        """
+        ...
+
+    async def drain(self) -> None:
+        """Return when everything handed over is durable."""
+        ...
+
+
+class NewLedger(Ledger, Protocol):
+    """A ledger that is being made; it may take the place of one that is lost."""
+
+    def copy_values(self, values: Mapping[str, str]) -> None:
+        """Take over what another ledger kept as a `KeyValueStore`."""
+        ...
+
+    def mark_creates_unknown(self, at: float) -> None:
+        """Record for every caption made by a job that a create may have left by `at`."""
+        ...
+
+    def unfinished_files(self) -> Iterator[list[tuple[int, str]]]:
+        """Yield number and path of the pending rows, a page at a time."""
+        ...
+
+    def mark_done(self, files: Sequence[tuple[int, Caption, float]]) -> None:
+        """Make rows done by what their files hold: (number, caption, time of the file)."""
         ...

@@ -179,3 +179,56 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     caption: Caption | None = None
     failure: Failure | None = None
     job: Job | None = None
+
+
+class ImportResult(msgspec.Struct):
+    """What an import did. `problems` are the first of `invalid`, as "file:line: text"."""
+
+    added: int = 0
+    known: int = 0
+    invalid: int = 0
+    problems: list[str] = []
+
+
+class Totals(msgspec.Struct):
+    """Counts over the whole ledger; `errors` counts per code of failed rows."""
+
+    total: int = 0
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0
+    invalid: int = 0
+    pending: int = 0
+    bytes: int = 0
+    units_consumed: int = 0
+    errors: dict[str, int] = {}
+    by_provider: dict[str, dict[str, int]] = {}
+
+
+class CompletedRow(msgspec.Struct, frozen=True):
+    """A row that is done, with what its file was when it was fetched."""
+
+    number: int
+    key: str
+    path: str
+    bytes: int
+    sha256: str
+    cues: int
+
+
+class CreateRecord(msgspec.Struct, frozen=True):
+    """One create that was sent. Without `job_id`, nobody knows whether it arrived."""
+
+    job_id: str | None
+    ended: str | None
+    units: int
+
+
+class CaptionRecord(msgspec.Struct, frozen=True):
+    """A caption that jobs are made for, with the creates that were sent for it."""
+
+    key: str
+    source_id: str
+    target: str
+    track_id: str | None
+    creates: tuple[CreateRecord, ...]

@@ -6,7 +6,6 @@ that whatever this cannot settle is looked up by the next run before it may send
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,8 +15,7 @@ import anyio
 import msgspec
 
 from batchcap.errors import RowError, Unavailable
-from batchcap.interfaces import Provider
-from batchcap.ledger import SqliteLedger, adopt, open_files
+from batchcap.interfaces import Ledger, NewLedger, Provider
 from batchcap.model import Caption, JobState, Work
 from batchcap.verification import Measure, measure
 
@@ -40,7 +38,7 @@ class Rebuilt(msgspec.Struct):
 
 
 async def look_up(
-    ledger: SqliteLedger,
+    ledger: Ledger,
     providers: Mapping[str, Provider],
     settled_at: float,
     now: Callable[[], float],
@@ -63,7 +61,7 @@ async def look_up(
 
 
 async def _look_up(
-    ledger: SqliteLedger, provider: Provider, work: Work, since: float, rebuilt: Rebuilt
+    ledger: Ledger, provider: Provider, work: Work, since: float, rebuilt: Rebuilt
 ) -> None:
     try:
         job = await provider.find(work.row, work.facts, since)
@@ -79,10 +77,10 @@ async def _look_up(
         await ledger.record_job_ended(work.row, job)
 
 
-def take_files(connection: sqlite3.Connection, out: Path, rebuilt: Rebuilt) -> None:
+def take_files(ledger: NewLedger, out: Path, rebuilt: Rebuilt) -> None:
     """Make every row done whose file is there under its name and a whole caption."""
     with ThreadPoolExecutor(_THREADS) as threads:
-        for page in open_files(connection):
+        for page in ledger.unfinished_files():
             measures = threads.map(partial(_measured, out), page)
             adopted = []
             for (number, path), found in zip(page, measures, strict=True):
@@ -92,7 +90,7 @@ def take_files(connection: sqlite3.Connection, out: Path, rebuilt: Rebuilt) -> N
                     caption = Caption(found.bytes, found.sha256, found.cues)
                     adopted.append((number, caption, found.modified))
             rebuilt.adopted += len(adopted)
-            adopt(connection, adopted)
+            ledger.mark_done(adopted)
 
 
 def _measured(out: Path, row: tuple[int, str]) -> Measure | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ from typing import Any
 import msgspec
 
 from batchcap.errors import FatalError
-from batchcap.ledger import Totals, lines, seen, totals
+from batchcap.interfaces import Ledger, LedgerReader
+from batchcap.ledger import seen
+from batchcap.model import Totals
 from batchcap.tally import Tally
 
 RESULTS = "results.jsonl"
@@ -43,7 +44,7 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 def summarize(
-    connection: sqlite3.Connection,
+    ledger: LedgerReader,
     out: Path,
     tally: Tally,
     elapsed: float,
@@ -52,25 +53,26 @@ def summarize(
     """Return the totals of the ledger with the counts of this run, of each of the buckets."""
     requests = {name: tally.requests[name] for name in buckets}
     path = str(out / RESULTS)
-    return Summary(totals(connection), elapsed, requests, tally.throttled, path)
+    return Summary(ledger.totals(), elapsed, requests, tally.throttled, path)
 
 
-def write_results(connection: sqlite3.Connection, out: Path) -> None:
+def write_results(ledger: Ledger, out: Path) -> None:
     """Replace `DIR/results.jsonl` as a whole, unless it says what the ledger says.
 
     Raises `FatalError` where the disk refuses.
     """
     target, part = out / RESULTS, out / f".{RESULTS}.part"
-    if (known := seen.recall(connection, seen.RESULTS)) and known == _mark(target):
+    fingerprint = ledger.fingerprint(seen.RESULTS)
+    if fingerprint and fingerprint == _fingerprint(target):
         return
     try:
         part.unlink(missing_ok=True)
         with part.open("xb") as file:  # anew: a link under this name would be followed
-            file.writelines(lines(connection))
+            file.writelines(ledger.result_lines())
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)
-        seen.note(connection, seen.RESULTS, _mark(target))
+        ledger.set_fingerprint(seen.RESULTS, _fingerprint(target))
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
@@ -80,8 +82,8 @@ def write_results(connection: sqlite3.Connection, out: Path) -> None:
         ) from None
 
 
-def _mark(path: Path) -> str:
-    """What changes with every change of a file; "" where there is none."""
+def _fingerprint(path: Path) -> str:
+    """Return what changes with every change of a file; "" if there is none."""
     try:
         found = path.stat()
     except OSError:

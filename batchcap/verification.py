@@ -11,7 +11,6 @@ import errno
 import hashlib
 import os
 import re
-import sqlite3
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -24,8 +23,8 @@ import msgspec
 
 from batchcap import captions
 from batchcap.errors import BadCaption, UsageError
-from batchcap.ledger import Delivered, delivered, known, owned, put_wrong_back
-from batchcap.model import InvalidRow, Row
+from batchcap.interfaces import LedgerReader
+from batchcap.model import CompletedRow, InvalidRow, Row
 from batchcap.store import disk_failed
 from batchcap.text import printable
 
@@ -88,31 +87,31 @@ class Verdict(msgspec.Struct):
 
 
 def check_files(
-    connection: sqlite3.Connection,
+    ledger: LedgerReader,
     out: Path,
     verdict: Verdict,
     tell: Callable[[Fault], None],
     *,
-    repair: bool,
+    requeue: Callable[[list[int]], None] | None = None,
 ) -> None:
     """Hold the file of every row that is done against the ledger, told in manifest order.
 
-    With `repair`, rows whose file is wrong are pending again, page by page.
+    `requeue` is given the numbers of rows whose file is wrong, page by page.
     """
     with ThreadPoolExecutor(_THREADS) as threads:
-        for page in delivered(connection):
+        for page in ledger.completed_rows():
             found = threads.map(partial(_fault, out), page)
             wrong = {row.number: fault for row, fault in zip(page, found, strict=True) if fault}
             verdict.checked += len(page)
             for fault in wrong.values():
                 verdict.add(fault)
                 tell(fault)
-            if wrong and repair:
-                put_wrong_back(connection, list(wrong))
+            if wrong and requeue is not None:
+                requeue(list(wrong))
 
 
 def check_tasks(
-    connection: sqlite3.Connection,
+    ledger: LedgerReader,
     rows: Iterable[Row | InvalidRow],
     verdict: Verdict,
     tell: Callable[[Fault], None],
@@ -130,18 +129,18 @@ def check_tasks(
                     f"{row.origin}: {row.message}",
                     hint="Mend it, or go on without invalid rows: --skip-invalid",
                 )
-        elif not known(connection, row):
+        elif not ledger.has_task(row):
             fault = Fault(row.key, row.path, "unknown", f"not in the ledger ({row.origin})")
             verdict.add(fault)
             tell(fault)
 
 
-def check_folder(connection: sqlite3.Connection, out: Path, verdict: Verdict) -> None:
+def check_folder(ledger: LedgerReader, out: Path, verdict: Verdict) -> None:
     """Look for files that no row owns, and for part files that a kill left behind."""
     for path in _files(out):
         if _PART.fullmatch(path.rpartition("/")[2]):
             verdict.leftovers.append(path)
-        elif not owned(connection, path):
+        elif not ledger.owns_path(path):
             verdict.unowned_files += 1
             if len(verdict.unowned) < _KEPT:
                 verdict.unowned.append(printable(path))
@@ -181,7 +180,7 @@ def measure(out: Path, path: str) -> Measure:
     return Measure(size, digest.hexdigest(), cues, flaw, modified)
 
 
-def _fault(out: Path, row: Delivered) -> Fault | None:
+def _fault(out: Path, row: CompletedRow) -> Fault | None:
     try:
         kind, message = _compared(row, measure(out, row.path))
     except (FileNotFoundError, NotADirectoryError):
@@ -191,7 +190,7 @@ def _fault(out: Path, row: Delivered) -> Fault | None:
     return Fault(row.key, row.path, kind, message) if kind else None
 
 
-def _compared(row: Delivered, found: Measure) -> tuple[str, str]:
+def _compared(row: CompletedRow, found: Measure) -> tuple[str, str]:
     """Kind and message of what differs; empty where nothing does."""
     aside = f"; {found.flaw}" if found.flaw else ""
     if found.bytes != row.bytes:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from batchcap import assembly
 from batchcap.events import Event, RowEnded
-from batchcap.ledger import connect, take_in
+from batchcap.ledger import open_ledger
 from batchcap.model import Row
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.settings import Listening, Settings
@@ -148,8 +148,8 @@ async def _run_batchcap(
         out=folder,
         listening=Listening("127.0.0.1", 0) if listen else None,
     )
-    with closing(connect(folder, create=True)) as ledger:
-        take_in(ledger, [("rows", [_row(number) for number in range(rows)])], skip_invalid=False)
+    with closing(open_ledger(folder, create=True, now=_now)) as ledger:
+        ledger.import_rows([("rows", [_row(number) for number in range(rows)])], skip_invalid=False)
         await assembly.work(
             settings,
             ledger,

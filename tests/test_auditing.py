@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,9 +10,10 @@ import pytest
 
 from batchcap.auditing import Audit, audit
 from batchcap.errors import FatalError, RowError, Unavailable
-from batchcap.ledger import connect, take_in
+from batchcap.interfaces import LedgerReader
+from batchcap.ledger import open_ledger
 from batchcap.model import JobState, Record
-from tests.world import heygen_row, mux_row
+from tests.world import heygen_row, ledger_sql, mux_row
 
 pytestmark = pytest.mark.anyio
 
@@ -34,24 +34,23 @@ class Shelf:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+def ledger(tmp_path: Path) -> Iterator[LedgerReader]:
     rows = [mux_row("film", "es", track_id="film-en"), mux_row("film", "ja"), heygen_row("clip")]
-    with closing(connect(tmp_path, create=True)) as connection:
-        take_in(connection, [("m.csv", rows)], skip_invalid=False)
-        yield connection
+    with closing(open_ledger(tmp_path, create=True)) as ledger:
+        ledger.import_rows([("m.csv", rows)], skip_invalid=False)
+        yield ledger
 
 
 def paid(
-    ledger: sqlite3.Connection,
+    out: Path,
     row: int,
     *jobs: str | None,
     ended: str | None = None,
     units: int = 1,
 ) -> None:
     for nth, job in enumerate(jobs, 1):
-        ledger.execute(
-            "INSERT INTO creates VALUES (?, ?, 0, ?, ?, ?)", (row, nth, job, ended, units)
-        )
+        sql = "INSERT INTO creates VALUES (?, ?, 0, ?, ?, ?)"
+        ledger_sql(out, sql, row, nth, job, ended, units)
 
 
 def job(name: str, state: JobState = JobState.COMPLETED, **changes: object) -> Record:
@@ -59,13 +58,13 @@ def job(name: str, state: JobState = JobState.COMPLETED, **changes: object) -> R
     return Record(id=name, state=state, **given)  # type: ignore[arg-type]  # fields by name
 
 
-async def audited(ledger: sqlite3.Connection, *records: Record) -> Audit:
+async def audited(ledger: LedgerReader, *records: Record) -> Audit:
     return await audit(ledger, {"mux": Shelf(*records)})
 
 
-async def test_every_job_is_held_against_the_books(ledger: sqlite3.Connection) -> None:
-    paid(ledger, 1, "a", ended="completed")
-    paid(ledger, 2, "gone", None)
+async def test_every_job_is_held_against_the_books(ledger: LedgerReader, tmp_path: Path) -> None:
+    paid(tmp_path, 1, "a", ended="completed")
+    paid(tmp_path, 2, "gone", None)
     shelf = Shelf(job("a"))
     found = await audit(ledger, {"mux": shelf})
     assert shelf.listed == ["film"]
@@ -79,9 +78,9 @@ async def test_every_job_is_held_against_the_books(ledger: sqlite3.Connection) -
 @pytest.mark.parametrize("state", [JobState.RUNNING, JobState.COMPLETED])
 @pytest.mark.parametrize("ours", [True, False])
 async def test_two_jobs_that_cost_are_paid_twice(
-    ledger: sqlite3.Connection, state: JobState, ours: bool
+    ledger: LedgerReader, tmp_path: Path, state: JobState, ours: bool
 ) -> None:
-    paid(ledger, 1, "a")
+    paid(tmp_path, 1, "a")
     found = await audited(ledger, job("a"), job("b", state, ours=ours))
     assert [(one.key, len(one.jobs)) for one in found.paid_twice] == [("mux:film:es", 2)]
     assert found.paid_twice[0].jobs[1].whose == ("batchcap" if ours else "others")
@@ -97,38 +96,41 @@ async def test_two_jobs_that_cost_are_paid_twice(
         job("b", source_id="another"),
     ],
 )
-async def test_these_are_no_duplicates(ledger: sqlite3.Connection, other: Record) -> None:
-    paid(ledger, 1, "a")
+async def test_these_are_no_duplicates(ledger: LedgerReader, tmp_path: Path, other: Record) -> None:
+    paid(tmp_path, 1, "a")
     found = await audited(ledger, job("a"), other)
     assert found.paid_twice == []
 
 
-async def test_what_others_pay_for_twice_is_theirs(ledger: sqlite3.Connection) -> None:
+async def test_what_others_pay_for_twice_is_theirs(ledger: LedgerReader) -> None:
     assert (await audited(ledger, job("x"), job("y"))).paid_twice == []
 
 
 async def test_a_completed_job_that_was_deleted_since_was_still_paid(
-    ledger: sqlite3.Connection,
+    ledger: LedgerReader,
+    tmp_path: Path,
 ) -> None:
-    paid(ledger, 1, "old", ended="completed")
-    ledger.execute("INSERT INTO creates VALUES (1, 2, 0, 'a', NULL, 0)")
+    paid(tmp_path, 1, "old", ended="completed")
+    ledger_sql(tmp_path, "INSERT INTO creates VALUES (1, 2, 0, 'a', NULL, 0)")
     found = await audited(ledger, job("a"))
     assert [one.job_id for one in found.paid_twice[0].jobs] == ["a", "old"]
 
 
-async def test_a_job_of_ours_beside_an_intent_is_named(ledger: sqlite3.Connection) -> None:
-    paid(ledger, 1, None)
+async def test_a_job_of_ours_beside_an_intent_is_named(
+    ledger: LedgerReader, tmp_path: Path
+) -> None:
+    paid(tmp_path, 1, None)
     found = await audited(ledger, job("a", ours=True), job("b"))
     assert found.unanswered[0].jobs == ["a"]
 
 
-async def test_a_source_that_cannot_be_seen_is_named(ledger: sqlite3.Connection) -> None:
+async def test_a_source_that_cannot_be_seen_is_named(ledger: LedgerReader) -> None:
     shelf = Shelf()
     shelf.fault = RowError("rejected", "not this one")
     assert (await audit(ledger, {"mux": shelf})).unasked == ["film: not this one"]
 
 
-async def test_a_provider_that_does_not_answer_ends_the_audit(ledger: sqlite3.Connection) -> None:
+async def test_a_provider_that_does_not_answer_ends_the_audit(ledger: LedgerReader) -> None:
     shelf = Shelf()
     shelf.fault = Unavailable("no answer")
     with pytest.raises(ExceptionGroup) as raised:

@@ -24,7 +24,7 @@ from batchcap.cli import log
 from batchcap.cli.progress import Progress
 from batchcap.errors import Ambiguous, FatalError, Unavailable
 from batchcap.events import Event, Paused, Warned
-from batchcap.ledger import connect, results, take_in
+from batchcap.ledger import open_ledger
 from batchcap.model import Row
 from batchcap.pacing import Priority
 from batchcap.retry import Backoff
@@ -81,13 +81,13 @@ class Attack:
 
     async def run(self, *, stop_after: float = DAYS) -> None:
         """Work; stopped after so many seconds, it has to end at once."""
-        with closing(connect(self.out, create=True)) as connection:
-            take_in(connection, [("test", self.rows)], skip_invalid=False)
+        with closing(open_ledger(self.out, create=True, now=now)) as ledger:
+            ledger.import_rows([("test", self.rows)], skip_invalid=False)
             timer = asyncio.get_running_loop().call_later(stop_after, self.stop.request)
             with anyio.fail_after(stop_after + 200):
                 self.fatal = await assembly.work(
                     self.settings,
-                    connection,
+                    ledger,
                     self.environment,
                     log.observers(self.tally, self.heard, log.logged),
                     stop=self.stop,
@@ -95,7 +95,7 @@ class Attack:
                     threads=False,
                 )
             timer.cancel()
-            self.results = list(results(connection))
+            self.results = list(ledger.results())
         self.states = Ran(self.fatal, self.results, self.tally).states()
 
     def files(self) -> set[str]:
@@ -720,7 +720,7 @@ async def test_progress_shows_a_pause_of_a_year() -> None:
     tally(Paused("mux.write", float(YEAR)))
     from rich.console import Console
 
-    from batchcap.ledger import Totals
+    from batchcap.model import Totals
 
     progress = Progress(tally, Totals(), Console())
     async with progress.shown():
@@ -821,8 +821,8 @@ async def test_links_under_the_names_of_files_are_replaced_and_not_followed(
     ran = await carried(out, size)
     from batchcap.report import write_results
 
-    with closing(connect(out, create=False)) as connection:
-        write_results(connection, out)
+    with closing(open_ledger(out)) as ledger:
+        write_results(ledger, out)
     assert set(ran.states().values()) == {"done"}
     for path in ("mux/film.es.vtt", "heygen/tr.vtt", "results.jsonl"):
         assert not (out / path).is_symlink()
@@ -880,7 +880,7 @@ async def test_a_ledger_is_not_written_through_a_planted_link(
     planted.parent.mkdir(parents=True)
     planted.symlink_to(outside / "victim" if name else outside)
     with pytest.raises(FatalError), Lock(out):
-        connect(out, create=True)
+        open_ledger(out, create=True)
     assert_untouched(outside)
 
 

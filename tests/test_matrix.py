@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import orjson
 import pytest
 
-from batchcap.ledger import connect
+from batchcap.ledger import open_ledger
 from batchcap.model import Row
 from batchcap.report import RESULTS, write_results
 from batchcap.sandbox import DELIVERY_FAULTS, FAULTS, Sandbox, SandboxOptions, captions
@@ -117,9 +118,8 @@ def assert_known_to_the_ledger(sandbox: Sandbox, ran: Ran) -> None:
 
 
 def assert_results_tell_of_every_row(out: Path, rows: list[Row]) -> None:
-    connection = connect(out, create=False)
-    write_results(connection, out)
-    connection.close()
+    with closing(open_ledger(out)) as ledger:
+        write_results(ledger, out)
     lines = [orjson.loads(line) for line in (out / RESULTS).read_bytes().splitlines()]
     assert [line["key"] for line in lines] == [row.key for row in rows]
 

@@ -9,15 +9,7 @@ from typing import Any
 import pytest
 
 from batchcap.errors import Unavailable, UsageError
-from batchcap.ledger import (
-    SqliteLedger,
-    connect,
-    doubt,
-    kept_as,
-    replaced,
-    results,
-    take_in,
-)
+from batchcap.ledger import backup_path, open_ledger, open_reader, replacement
 from batchcap.ledger.schema import file
 from batchcap.model import Facts, Job, Row
 from batchcap.rebuilding import Rebuilt, look_up, take_files
@@ -38,14 +30,13 @@ class Deaf:
 async def rebuilt(out: Path, rows: list[Row], provider: Any) -> tuple[Rebuilt, dict[str, Any]]:
     """Everything but the command; what was found, and the results by key."""
     found = Rebuilt()
-    with replaced(out) as connection:
-        take_in(connection, [("m.csv", rows)], skip_invalid=False)
-        doubt(connection, now())
-        ledger = SqliteLedger(connection, out, now=now)
-        await look_up(ledger, {"mux": provider}, now() + 60, now, found)
-        take_files(connection, out, found)
-    with closing(connect(out, create=False)) as connection:
-        return found, {one["key"]: one for one in results(connection)}
+    with replacement(out, now=now) as new:
+        new.import_rows([("m.csv", rows)], skip_invalid=False)
+        new.mark_creates_unknown(now())
+        await look_up(new, {"mux": provider}, now() + 60, now, found)
+        take_files(new, out, found)
+    with closing(open_reader(out)) as ledger:
+        return found, {one["key"]: one for one in ledger.results()}
 
 
 async def test_files_and_jobs_come_back_and_the_rest_is_made_once(tmp_path: Path) -> None:
@@ -87,23 +78,24 @@ async def test_the_old_ledger_stays_where_the_manifest_is_refused(tmp_path: Path
     twins[1] = Row(
         key=twins[0].key, provider="mux", source_id="a", language="es", target="es", path="x.vtt"
     )
-    connect(tmp_path, create=True).close()
+    open_ledger(tmp_path, create=True).close()
     before = file(tmp_path).read_bytes()
-    with pytest.raises(UsageError), replaced(tmp_path) as connection:
-        take_in(connection, [("m.csv", twins)], skip_invalid=False)
+    with pytest.raises(UsageError), replacement(tmp_path) as ledger:
+        ledger.import_rows([("m.csv", twins)], skip_invalid=False)
     assert file(tmp_path).read_bytes() == before
-    assert kept_as(tmp_path).name == "ledger.sqlite.bad-1"
+    assert backup_path(tmp_path).name == "ledger.sqlite.bad-1"
 
 
 async def test_each_old_ledger_is_kept_and_what_it_remembers_goes_on(tmp_path: Path) -> None:
-    with closing(connect(tmp_path, create=True)) as connection:
-        connection.execute("INSERT INTO memory VALUES ('origin.mux', 'sandbox')")
+    with closing(open_ledger(tmp_path, create=True)) as ledger:
+        ledger.set("origin.mux", "sandbox")
+        await ledger.drain()
     for number in (1, 2):
-        with replaced(tmp_path) as connection:
-            memory = connection.execute("SELECT * FROM memory").fetchall()
-        assert memory == [("origin.mux", "sandbox")]
+        with replacement(tmp_path) as ledger:
+            assert ledger.get("origin.mux") == "sandbox"
+            assert ledger.values() == {"origin.mux": "sandbox"}
         assert file(tmp_path).with_name(f"ledger.sqlite.bad-{number}").exists()
     file(tmp_path).write_bytes(b"no database at all" * 1000)
-    with replaced(tmp_path) as connection:
-        assert connection.execute("SELECT * FROM memory").fetchall() == []
-    connect(tmp_path, create=False).close()
+    with replacement(tmp_path) as ledger:
+        assert ledger.values() == {}
+    open_reader(tmp_path).close()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import heapq
 import json
 import math
-from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from batchcap.ledger import connect
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import documented_rates
 from batchcap.rehearsal import Course, Forecast, JobLengths, MuxWorld, World, rehearse
 from batchcap.sandbox import Sandbox, SandboxOptions
-from tests.world import mux_row, run_rows
+from tests.world import ledger_sql, mux_row, run_rows
 
 JOB_TIMEOUT = 7200.0
 RATES = documented_rates(PROVIDERS.values())
@@ -246,11 +244,9 @@ async def second_run(out: Path, *, forgets: bool) -> tuple[int, dict[str, list[f
             before = asked_of(sandbox)
             rows = [mux_row(f"{name}-{number}", track_id="t") for number in range(40)]
             await run_rows(sandbox, out, rows, rates=limits)
-            with closing(connect(out, create=False)) as connection:
-                query = "SELECT value FROM memory WHERE key = 'durations.mux'"
-                (kept,) = connection.execute(query).fetchone()
-                if forgets:
-                    connection.execute("DELETE FROM memory WHERE key = 'durations.mux'")
+            ((kept,),) = ledger_sql(out, "SELECT value FROM memory WHERE key = 'durations.mux'")
+            if forgets:
+                ledger_sql(out, "DELETE FROM memory WHERE key = 'durations.mux'")
         assert len(sandbox.request_log.creates) == 80
         return asked_of(sandbox) - before, json.loads(kept)
 

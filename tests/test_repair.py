@@ -11,14 +11,14 @@ import anyio
 import pytest
 
 from batchcap import assembly
-from batchcap.ledger import connect, put_wrong_back, results, take_in, totals
+from batchcap.ledger import open_ledger, open_reader
 from batchcap.model import Row
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.sandbox.mux.assets import find_asset
 from batchcap.tally import Tally
 from batchcap.verification import Fault, Verdict, check_files, check_folder, check_tasks
 from tests.fakes import now
-from tests.world import heygen_row, lifted, mux_row, run_rows
+from tests.world import heygen_row, ledger_sql, lifted, mux_row, run_rows
 
 pytestmark = pytest.mark.anyio
 
@@ -28,27 +28,27 @@ PURGED = 31 * 86400.0
 def verified(out: Path, *, repair: bool = False) -> dict[str, str]:
     """Kinds of faults by key."""
     told: list[Fault] = []
-    with closing(connect(out, create=False)) as connection:
-        check_files(connection, out, Verdict(), told.append, repair=repair)
+    with closing(open_ledger(out)) as ledger:
+        requeue = ledger.requeue_damaged if repair else None
+        check_files(ledger, out, Verdict(), told.append, requeue=requeue)
     return {fault.key: fault.kind for fault in told}
 
 
 async def worked(sandbox: Sandbox, out: Path, *, repairs: bool, **changes: Any) -> dict[str, str]:
     """Work on the ledger's rows; their states, an error's code for the failed ones."""
-    with closing(connect(out, create=False)) as connection:
+    with closing(open_ledger(out, repairs=repairs, now=now)) as ledger:
         await assembly.work(
             lifted(out, **changes),
-            connection,
+            ledger,
             sandbox.environment(),
             Tally(),
             sandbox=True,
             now=now,
             threads=False,
-            repairs=repairs,
         )
         return {
             one["key"]: one["error"]["code"] if one["error"] else one["state"]
-            for one in results(connection)
+            for one in ledger.results()
         }
 
 
@@ -111,8 +111,8 @@ async def test_a_repair_leaves_rows_that_are_pending_alone(tmp_path: Path) -> No
     done, pending = mux_row("film", "es"), mux_row("film", "ja")
     async with Sandbox(SandboxOptions()) as sandbox:
         await run_rows(sandbox, tmp_path, [done])
-        with closing(connect(tmp_path, create=False)) as connection:
-            take_in(connection, [("more", [pending])], skip_invalid=False)
+        with closing(open_ledger(tmp_path)) as ledger:
+            ledger.import_rows([("more", [pending])], skip_invalid=False)
         (tmp_path / done.path).unlink()
         verified(tmp_path, repair=True)
         states = await worked(sandbox, tmp_path, repairs=True)
@@ -124,9 +124,9 @@ async def test_resume_after_an_interrupted_repair_creates_nothing_either(tmp_pat
     row = mux_row("film-has-es", "es", from_language="en")
     async with Sandbox(SandboxOptions()) as sandbox:
         await run_rows(sandbox, tmp_path, [row])
-        with closing(connect(tmp_path, create=False)) as connection:
-            put_wrong_back(connection, [1])
-            connection.execute("UPDATE rows SET source_id = 'film'")  # without that track
+        with closing(open_ledger(tmp_path)) as ledger:
+            ledger.requeue_damaged([1])
+        ledger_sql(tmp_path, "UPDATE rows SET source_id = 'film'")  # without that track
         assert await worked(sandbox, tmp_path, repairs=False) == {row.key: "not_found"}
         assert sandbox.request_log.creates == []
 
@@ -136,8 +136,7 @@ async def test_a_wrong_file_is_not_adopted_after_a_run_that_died(tmp_path: Path)
     async with Sandbox(SandboxOptions()) as sandbox:
         await run_rows(sandbox, tmp_path, [row])
         good = contents(tmp_path)
-        with closing(connect(tmp_path, create=False)) as connection:
-            connection.execute("INSERT OR REPLACE INTO memory VALUES ('run.open', '1.0')")
+        ledger_sql(tmp_path, "INSERT OR REPLACE INTO memory VALUES ('run.open', '1.0')")
         damage(tmp_path, [heygen_row("x"), row][1:])
         file = tmp_path / row.path
         file.write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nanother caption, whole\n")
@@ -153,12 +152,10 @@ async def test_files_of_no_row_and_leftovers_are_told_and_kept(tmp_path: Path) -
     (tmp_path / "heygen" / "mine\x1b.txt").touch()
     (tmp_path / "heygen" / f".{'0' * 16}.part").touch()
     verdict = Verdict()
-    with closing(connect(tmp_path, create=False)) as connection:
-        check_folder(connection, tmp_path, verdict)
-        check_tasks(
-            connection, [row, heygen_row("new")], verdict, lambda _: None, skip_invalid=False
-        )
-        assert totals(connection).done == 1
+    with closing(open_reader(tmp_path)) as ledger:
+        check_folder(ledger, tmp_path, verdict)
+        check_tasks(ledger, [row, heygen_row("new")], verdict, lambda _: None, skip_invalid=False)
+        assert ledger.totals().done == 1
     assert verdict.unowned == ["heygen/mine\\x1b.txt"]
     assert verdict.leftovers == [f"heygen/.{'0' * 16}.part"]
     assert [fault.key for fault in verdict.faults] == ["heygen:new"]

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from batchcap.errors import UsageError
-from batchcap.ledger import connect, take_in
+from batchcap.ledger import open_ledger
 from batchcap.sandbox import Sandbox, SandboxOptions, heygen_ids
 from batchcap.sandbox.mux.assets import find_asset
 from tests.fakes import now
@@ -353,10 +353,11 @@ async def test_an_intent_older_than_jobs_are_kept_is_told_by_the_track_or_not_at
     tmp_path: Path, film: str, end: str
 ) -> None:
     row = mux_row(film, from_language="en")
-    with closing(connect(tmp_path, create=True)) as connection:
-        take_in(connection, [("test", [row])], skip_invalid=False)
-        month = (1, 1, now() - 30 * 86400)
-        connection.execute("INSERT INTO creates (row, nth, intent_at) VALUES (?, ?, ?)", month)
+    month_ago = now() - 30 * 86400
+    with closing(open_ledger(tmp_path, create=True, now=lambda: month_ago)) as ledger:
+        ledger.import_rows([("test", [row])], skip_invalid=False)
+        (pending,) = await ledger.pending("mux", 0, 1)
+        await ledger.record_intent(pending.row)
     async with Sandbox(SandboxOptions()) as sandbox:
         ran = await run_rows(sandbox, tmp_path)
         assert sandbox.request_log.count("mux.create") == 0
@@ -368,7 +369,7 @@ async def test_a_tag_in_other_letters_is_the_same_task(tmp_path: Path) -> None:
         "asset_id,track_id,to_language_code\nfilm,film-en,pt-BR\nfilm,film-en,pt-br\n"
     )
     with (
-        closing(connect(tmp_path / "out", create=True)) as connection,
+        closing(open_ledger(tmp_path / "out", create=True)) as ledger,
         pytest.raises(UsageError, match=r":3: the same task as .*:2"),
     ):
-        take_in(connection, [("m.csv", rows_of(tmp_path / "m.csv"))], skip_invalid=False)
+        ledger.import_rows([("m.csv", rows_of(tmp_path / "m.csv"))], skip_invalid=False)

@@ -21,12 +21,12 @@ import anyio
 import pytest
 
 from batchcap import assembly
-from batchcap.ledger import connect, put_back, results, take_in
+from batchcap.ledger import open_ledger, open_reader
 from batchcap.model import Row
 from batchcap.sandbox import FAULTS, Sandbox, SandboxOptions
 from batchcap.tally import Tally
 from tests.fakes import now
-from tests.world import heygen_row, lifted, mux_row
+from tests.world import heygen_row, ledger_sql, lifted, mux_row
 
 pytestmark = pytest.mark.anyio
 
@@ -63,21 +63,21 @@ class Fate:
 
 async def live(sandbox: Sandbox, out: Path, rows: list[Row], seconds: float) -> None:
     """One life: it ends by itself, or after so many seconds as by kill -9."""
-    connection = connect(out, create=True)
-    take_in(connection, [("test", rows)], skip_invalid=False)
+    ledger = open_ledger(out, create=True, now=now)
+    ledger.import_rows([("test", rows)], skip_invalid=False)
     settings = lifted(out, rates=RATES, settle=10.0)
     with anyio.CancelScope() as life:
 
         async def die() -> None:
             await anyio.sleep(seconds)
-            connection.close()  # what is not committed now never will be
+            ledger.close()  # what is not committed now never will be
             life.cancel()
 
         async with anyio.create_task_group() as group:
             group.start_soon(die)
             await assembly.work(
                 settings,
-                connection,
+                ledger,
                 sandbox.environment(),
                 Tally(),
                 sandbox=True,
@@ -85,7 +85,7 @@ async def live(sandbox: Sandbox, out: Path, rows: list[Row], seconds: float) -> 
                 threads=False,
             )
             group.cancel_scope.cancel()
-    connection.close()
+    ledger.close()
 
 
 def safe(sandbox: Sandbox, out: Path, ended: dict[str, Any], deaths: list[float]) -> None:
@@ -99,8 +99,8 @@ def safe(sandbox: Sandbox, out: Path, ended: dict[str, Any], deaths: list[float]
         assert sandbox.request_log.worst_second(bucket) <= limit
         assert not inside_a_pause(sandbox, bucket, deaths)
     assert not sandbox.request_log.leaks
-    with closing(connect(out, create=False)) as connection:
-        for one in results(connection):
+    with closing(open_reader(out)) as ledger:
+        for one in ledger.results():
             before = ended.get(one["key"])
             assert before in {None, one["state"]}, f"{one['key']} was {before}"
             if one["state"] != "pending":
@@ -126,9 +126,9 @@ def inside_a_pause(sandbox: Sandbox, bucket: str, deaths: list[float]) -> list[f
 
 def complete(sandbox: Sandbox, out: Path, rows: list[Row]) -> None:
     """The run came to its end, and the ledger knows all that was paid for."""
-    with closing(connect(out, create=False)) as connection:
-        found = list(results(connection))
-        known = {job for (job,) in connection.execute("SELECT job_id FROM creates")}
+    with closing(open_reader(out)) as ledger:
+        found = list(ledger.results())
+    known = {job for (job,) in ledger_sql(out, "SELECT job_id FROM creates")}
     assert [one["key"] for one in found] == [row.key for row in rows]
     assert {job.id for job in sandbox.request_log.creates} <= known
     assert not [one for one in found if one["state"] not in {"done", "failed"}]
@@ -148,13 +148,13 @@ async def simulate(out: Path, seed: int) -> None:
         safe(sandbox, out, ended, deaths)
         complete(sandbox, out, fate.rows)
         sandbox.change(faults={})
-        with closing(connect(out, create=False)) as connection:
-            put_back(connection, None)
+        with closing(open_ledger(out)) as ledger:
+            ledger.requeue_failed(None)
         await live(sandbox, out, fate.rows, 1e9)
         safe(sandbox, out, {}, deaths)
         complete(sandbox, out, fate.rows)
-        with closing(connect(out, create=False)) as connection:
-            lost = [one for one in results(connection) if one["state"] != "done"]
+        with closing(open_reader(out)) as ledger:
+            lost = [one for one in ledger.results() if one["state"] != "done"]
         assert all(one["error"]["code"] in {"job_failed", "job_cancelled"} for one in lost), lost
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -16,7 +17,7 @@ from batchcap.errors import FatalError
 from batchcap.events import Event, Warned
 from batchcap.hearing import Announce
 from batchcap.interfaces import Observer, Provider
-from batchcap.ledger import connect, results, take_in
+from batchcap.ledger import file, open_ledger
 from batchcap.manifest import ManifestOptions, read
 from batchcap.model import Row
 from batchcap.pacing import Bucket
@@ -64,6 +65,12 @@ def heygen_row(source_id: str) -> Row:
         language=None,
         path=f"heygen/{source_id}.vtt",
     )
+
+
+def ledger_sql(out: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    """Execute SQL on an output folder's ledger that no run has open; returns the rows."""
+    with closing(sqlite3.connect(file(out), isolation_level=None)) as connection:
+        return connection.execute(sql, values).fetchall()
 
 
 class Desk:
@@ -149,11 +156,11 @@ async def run_rows(
     machine's webhook inbox.
     """
     tally = Tally()
-    with closing(connect(out, create=True)) as connection:
-        take_in(connection, [("test", list(rows))], skip_invalid=False)
+    with closing(open_ledger(out, create=True, now=clock)) as ledger:
+        ledger.import_rows([("test", list(rows))], skip_invalid=False)
         fatal = await assembly.work(
             lifted(out, **changes),
-            connection,
+            ledger,
             {**sandbox.environment(), **(environment or {})},
             tally if observer is None else observers(tally, observer),
             sandbox=simulated,
@@ -162,7 +169,7 @@ async def run_rows(
             threads=False,
             announce=announce,
         )
-        return Ran(fatal, list(results(connection)), tally)
+        return Ran(fatal, list(ledger.results()), tally)
 
 
 HERE = Listening("127.0.0.1", 0)

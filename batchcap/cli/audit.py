@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, closing
@@ -13,12 +12,12 @@ import msgspec
 from cyclopts import Parameter
 
 from batchcap import assembly, auditing
-from batchcap.auditing import UNKNOWN, Audit, Twice
+from batchcap.auditing import UNKNOWN, Audit, ReadOnlyStore, Twice
 from batchcap.cli import log
 from batchcap.cli.options import Out, RunOptions, SandboxFlag
 from batchcap.cli.runtime import provider_environment, run_async
-from batchcap.interfaces import Books
-from batchcap.ledger import Lock, Recollection, damaged, paying, read_only
+from batchcap.interfaces import Books, LedgerReader
+from batchcap.ledger import Lock, open_reader
 from batchcap.settings import Settings
 from batchcap.text import printable
 
@@ -38,11 +37,8 @@ def audit(
     """Compare the ledger with the provider: every paid job, any caption paid for twice."""
     log.set_up(verbose=False, log_file=None)
     settings = RunOptions(rate=rate or [], headroom=headroom).settings(out, sandbox=sandbox)
-    try:
-        with closing(read_only(out)) as connection:
-            result = _audit(connection, settings, sandbox=sandbox)
-    except sqlite3.Error as error:
-        raise damaged(out, error) from None
+    with closing(open_reader(out)) as ledger:
+        result = _audit(ledger, settings, sandbox=sandbox)
     if Lock.holder(out):
         print("a run is working: its latest jobs may be missing here", file=sys.stderr)
     if json:
@@ -53,15 +49,15 @@ def audit(
     return 1 if result.paid_twice else 3 if result.unasked else 0
 
 
-def _audit(connection: sqlite3.Connection, settings: Settings, *, sandbox: bool) -> Audit:
-    names = paying(connection)
+def _audit(ledger: LedgerReader, settings: Settings, *, sandbox: bool) -> Audit:
+    names = ledger.providers_with_jobs()
 
     async def compare() -> Audit:
         async with AsyncExitStack() as stack:
             environment = await stack.enter_async_context(
                 provider_environment(settings.out, sandbox=sandbox and bool(names))
             )
-            store = Recollection(connection)
+            store = ReadOnlyStore(ledger)
             providers = await stack.enter_async_context(
                 assembly.asking(settings, store, names, environment, log.logged, sandbox=sandbox)
             )
@@ -70,7 +66,7 @@ def _audit(connection: sqlite3.Connection, settings: Settings, *, sandbox: bool)
                 for name, provider in providers.items()
                 if isinstance(provider, Books)
             }
-            return await auditing.audit(connection, histories)
+            return await auditing.audit(ledger, histories)
 
     return run_async(compare)
 

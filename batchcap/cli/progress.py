@@ -17,8 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from batchcap.ledger import Totals
-from batchcap.model import RowState
+from batchcap.model import RowState, Totals
 from batchcap.report import duration, size
 from batchcap.tally import Tally
 from batchcap.text import printable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 import time
 from contextlib import AsyncExitStack, closing
@@ -18,19 +17,9 @@ from batchcap.cli.manifests import open_manifests
 from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.runtime import command_line, provider_environment, run_async
 from batchcap.errors import UsageError
-from batchcap.ledger import (
-    Lock,
-    SqliteLedger,
-    Totals,
-    connect,
-    doubt,
-    file,
-    kept_as,
-    paying,
-    replaced,
-    take_in,
-    totals,
-)
+from batchcap.interfaces import NewLedger
+from batchcap.ledger import Lock, backup_path, file, open_ledger, replacement
+from batchcap.model import Totals
 from batchcap.rebuilding import Rebuilt, look_up, take_files
 from batchcap.settings import Settings
 from batchcap.text import printable
@@ -57,15 +46,15 @@ def rebuild(
     log.set_up(output_options.verbose, output_options.log_file)
     result = Rebuilt()
     with Lock(out):
-        backup = kept_as(out) if file(out).exists() else None
-        with replaced(out) as connection:
+        backup = backup_path(out) if file(out).exists() else None
+        with replacement(out) as ledger:
             opened = open_manifests(manifests, manifest_options)
-            take_in(connection, opened, skip_invalid=manifest_options.skip_invalid)
-            _find_jobs(connection, settings, result, output_options, sandbox=sandbox)
-            take_files(connection, out, result)
-        with closing(connect(out, create=False)) as connection:
-            report.write_results(connection, out)
-            counts = totals(connection)
+            ledger.import_rows(opened, skip_invalid=manifest_options.skip_invalid)
+            _find_jobs(ledger, settings, result, output_options, sandbox=sandbox)
+            take_files(ledger, out, result)
+        with closing(open_ledger(out)) as ledger:
+            report.write_results(ledger, out)
+            counts = ledger.totals()
     if not output_options.quiet:
         _print_details(result, backup)
     if output_options.json:
@@ -78,7 +67,7 @@ def rebuild(
 
 
 def _find_jobs(
-    connection: sqlite3.Connection,
+    ledger: NewLedger,
     settings: Settings,
     result: Rebuilt,
     options: OutputOptions,
@@ -87,8 +76,8 @@ def _find_jobs(
 ) -> None:
     """Find the jobs at the providers that an earlier ledger knew."""
     started = time.time()
-    doubt(connection, started)
-    names = paying(connection)
+    ledger.mark_creates_unknown(started)
+    names = ledger.providers_with_jobs()
     if not names:
         return
     if settings.settle and not options.quiet:
@@ -98,7 +87,6 @@ def _find_jobs(
         )
 
     async def ask_providers() -> None:
-        ledger = SqliteLedger(connection, settings.out, now=time.time)
         async with AsyncExitStack() as stack:
             environment = await stack.enter_async_context(
                 provider_environment(settings.out, sandbox=sandbox)

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from batchcap.cli.parsing import DASH
 from batchcap.errors import UsageError
 from batchcap.export import as_csv, as_json
-from batchcap.ledger import read_only
+from batchcap.ledger import open_reader
 
 
 def report(
@@ -26,8 +26,8 @@ def report(
     ] = "-",
 ) -> int:
     """Write the result of every row, even while a run works."""
-    with closing(read_only(dir_)) as connection:
-        pieces = as_csv(connection) if format_ == "csv" else as_json(connection)
+    with closing(open_reader(dir_)) as ledger:
+        pieces = as_csv(ledger) if format_ == "csv" else as_json(ledger)
         if out in {"-", DASH}:
             sys.stdout.writelines(pieces)
             return 0

@@ -12,7 +12,7 @@ from batchcap.cli import log
 from batchcap.cli.options import Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.session import Session
 from batchcap.errors import UsageError
-from batchcap.ledger import Lock, connect, failed_codes, put_back, require
+from batchcap.ledger import Lock, open_ledger, require
 
 
 def resume(
@@ -34,12 +34,12 @@ def resume(
     settings = run_options.settings(out, sandbox=sandbox)
     log.set_up(output_options.verbose, output_options.log_file)
     require(out)
-    with Lock(out), closing(connect(out, create=False)) as connection:
+    with Lock(out), closing(open_ledger(out)) as ledger:
         if retry_failed:
-            codes = failed_codes(connection)
+            codes = ledger.failed_codes()
             if only and codes and only not in codes:
                 raise UsageError(
                     f"--only: no row failed with {only!r}", hint=f"There are: {', '.join(codes)}"
                 )
-            put_back(connection, only or None)
-        return Session(connection, settings, output_options, sandbox=sandbox).run()
+            ledger.requeue_failed(only or None)
+        return Session(ledger, settings, output_options, sandbox=sandbox).run()

@@ -18,7 +18,8 @@ from batchcap.cli.manifests import fingerprints, open_manifests
 from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.session import Session
 from batchcap.errors import UsageError
-from batchcap.ledger import Intake, Lock, begun, connect, discard_new, file, seen, take_in
+from batchcap.ledger import Lock, discard_new, file, new_ledger, open_ledger, seen
+from batchcap.model import ImportResult
 from batchcap.settings import Settings
 
 
@@ -49,8 +50,8 @@ def run(
             gc.enable()
         if not output_options.quiet:
             print(summary, file=sys.stderr)
-        with closing(connect(out, create=False)) as connection:
-            return Session(connection, settings, output_options, sandbox=sandbox).run()
+        with closing(open_ledger(out)) as ledger:
+            return Session(ledger, settings, output_options, sandbox=sandbox).run()
 
 
 def import_manifests(
@@ -65,24 +66,24 @@ def import_manifests(
         FatalError: A credential is missing.
     """
     out, prints = settings.out, fingerprints(names, options)
-    with closing(connect(out, create=False)) if file(out).exists() else begun(out) as connection:
+    with closing(open_ledger(out)) if file(out).exists() else new_ledger(out) as ledger:
         opened = open_manifests(names, options)
         changed = [
             (name, rows)
             for (name, rows), fingerprint in zip(opened, prints, strict=True)
-            if fingerprint is None or fingerprint != seen.recall(connection, seen.manifest(name))
+            if fingerprint is None or fingerprint != ledger.fingerprint(seen.manifest(name))
         ]
 
         def check() -> None:
-            assembly.check_beforehand(connection, os.environ, settings, sandbox=sandbox)
+            assembly.check_beforehand(ledger, os.environ, settings, sandbox=sandbox)
             for (name, _), fingerprint in zip(opened, prints, strict=True):
-                seen.note(connection, seen.manifest(name), fingerprint or "")
+                ledger.set_fingerprint(seen.manifest(name), fingerprint or "")
 
-        imported = take_in(connection, changed, skip_invalid=options.skip_invalid, check=check)
+        imported = ledger.import_rows(changed, skip_invalid=options.skip_invalid, check=check)
     return import_summary(imported, len(opened) - len(changed))
 
 
-def import_summary(imported: Intake, unchanged: int) -> str:
+def import_summary(imported: ImportResult, unchanged: int) -> str:
     """Return what an import did, as a line to print."""
     text = f"{imported.added:,} new captions in the ledger"
     text += f", {imported.known:,} already there" if imported.known else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import sys
 import time
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from batchcap.cli.runtime import command_line, provider_environment, run_async
 from batchcap.cli.signals import Signals
 from batchcap.errors import FatalError
 from batchcap.events import Event, LaneStopped, Paused, Warned
-from batchcap.ledger import seen, totals, waiting
+from batchcap.interfaces import Ledger
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import documented_rates
 from batchcap.sandbox.child_process import ChildFailedError, send_webhooks
@@ -35,23 +34,19 @@ _PRINTED = {LaneStopped, Warned, Paused}
 
 
 class Session:
-    """One run of the engine over an open ledger, with its display and its reports.
-
-    With `repairs`, only rows that were done before are worked on.
-    """
+    """One run of the engine over an open ledger, with its display and its reports."""
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        ledger: Ledger,
         settings: Settings,
         options: OutputOptions,
         *,
         sandbox: bool,
-        repairs: bool = False,
     ) -> None:
-        self._connection = connection
+        self._ledger = ledger
         self._settings, self._warning = fit_to_fd_limit(settings)
-        self._options, self._sandbox, self._repairs = options, sandbox, repairs
+        self._options, self._sandbox = options, sandbox
         self._tally = Tally()
         self._pause_printed_until: dict[str, float] = {}
         self._stop = Stop()
@@ -66,11 +61,11 @@ class Session:
             UsageError: A setting is wrong; nothing was started.
             FatalError: The run cannot start.
         """
-        if waiting(self._connection):
+        if self._ledger.providers_with_pending():
             self._prepare()
         fatal = run_async(self._work)
         try:
-            report.write_results(self._connection, self._settings.out)
+            report.write_results(self._ledger, self._settings.out)
         except FatalError as error:
             fatal.append(error)
             self._print_event(LaneStopped("results", error.message, error.hint))
@@ -78,9 +73,8 @@ class Session:
 
     def _prepare(self) -> None:
         """Do what takes long with a large ledger, before the event loop starts."""
-        seen.forget_results(self._connection)
         if not (self._options.quiet or self._options.no_progress):
-            before = totals(self._connection)
+            before = self._ledger.totals()
             self._progress = Progress(self._tally, before, Console(stderr=True))
 
     async def _work(self) -> list[FatalError]:
@@ -95,7 +89,7 @@ class Session:
 
     async def _run_with_display(self) -> list[FatalError]:
         async with AsyncExitStack() as stack:
-            sandbox = self._sandbox and bool(waiting(self._connection))
+            sandbox = self._sandbox and bool(self._ledger.providers_with_pending())
             environment = await stack.enter_async_context(
                 provider_environment(self._settings.out, sandbox=sandbox)
             )
@@ -113,12 +107,11 @@ class Session:
 
             return await assembly.work(
                 self._settings,
-                self._connection,
+                self._ledger,
                 environment,
                 log.observers(self._tally, log.logged, self._print_event),
                 sandbox=self._sandbox,
                 stop=self._stop,
-                repairs=self._repairs,
                 announce=announce,
             )
 
@@ -153,7 +146,7 @@ class Session:
         elapsed = time.monotonic() - self._started
         buckets = [*documented_rates(PROVIDERS.values()), "downloads"]
         out = self._settings.out
-        summary = report.summarize(self._connection, out, self._tally, elapsed, buckets)
+        summary = report.summarize(self._ledger, out, self._tally, elapsed, buckets)
         if self._options.json:
             # In ASCII, because the folder's name may hold bytes that are not text.
             sys.stdout.write(json.dumps(summary.as_json(), separators=(",", ":")) + "\n")

@@ -13,7 +13,8 @@ import msgspec
 from cyclopts import Parameter
 
 from batchcap.cli.options import Out
-from batchcap.ledger import Holder, Lock, Totals, read_only, totals
+from batchcap.ledger import Holder, Lock, open_reader
+from batchcap.model import Totals
 from batchcap.text import printable
 
 
@@ -23,8 +24,8 @@ def status(
     json: Annotated[bool, Parameter(negative="", help="Print one JSON object.")] = False,
 ) -> int:
     """Show the state of a run, even while it works in another terminal."""
-    with closing(read_only(out)) as connection:
-        counts = totals(connection)
+    with closing(open_reader(out)) as ledger:
+        counts = ledger.totals()
     holder = Lock.holder(out)
     if json:
         shown = {"running": holder, **msgspec.to_builtins(counts)}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +17,8 @@ from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions
 from batchcap.cli.parsing import DASH
 from batchcap.cli.runtime import command_line
 from batchcap.cli.session import Session
-from batchcap.ledger import Lock, connect, damaged, read_only, require, waiting
+from batchcap.interfaces import LedgerReader
+from batchcap.ledger import Lock, open_ledger, open_reader, require
 from batchcap.settings import Settings
 from batchcap.text import printable
 from batchcap.verification import (
@@ -71,8 +71,8 @@ class _Verification:
 
     def run(self) -> int:
         """Check, and change nothing."""
-        with closing(read_only(self._out)) as connection:
-            verdict = self._check(connection, repair=False)
+        with closing(open_reader(self._out)) as ledger:
+            verdict = self._check(ledger)
         if Lock.holder(self._out):
             verdict.leftovers.clear()  # a run is writing them now
         self._print_extra_files(verdict)
@@ -85,18 +85,14 @@ class _Verification:
     def repair(self) -> int:
         """Check, then download what is wrong and what an earlier repair did not finish."""
         require(self._out)
-        with Lock(self._out), closing(connect(self._out, create=False)) as connection:
-            verdict = self._check(connection, repair=True)
+        with Lock(self._out), closing(open_ledger(self._out, repairs=True)) as ledger:
+            verdict = self._check(ledger, requeue=ledger.requeue_damaged)
             remove_leftovers(self._out, verdict)
             self._print_extra_files(verdict, "removed")
-            if waiting(connection, repairs=True):
+            if ledger.providers_with_pending():
                 print(f"{_counts(verdict)}.", file=sys.stderr)
                 session = Session(
-                    connection,
-                    self._settings,
-                    self._output_options,
-                    sandbox=self._sandbox,
-                    repairs=True,
+                    ledger, self._settings, self._output_options, sandbox=self._sandbox
                 )
                 return session.run() or (1 if verdict.kinds["unknown"] else 0)
         if self._output_options.json:
@@ -105,16 +101,15 @@ class _Verification:
             print(f"{_counts(verdict)}.")
         return 1 if verdict.kinds else 0
 
-    def _check(self, connection: sqlite3.Connection, *, repair: bool) -> Verdict:
+    def _check(
+        self, ledger: LedgerReader, *, requeue: Callable[[list[int]], None] | None = None
+    ) -> Verdict:
         verdict = Verdict()
         skip_invalid = self._manifest_options.skip_invalid
-        try:
-            for _, rows in open_manifests(self._manifests, self._manifest_options):
-                check_tasks(connection, rows, verdict, self._print, skip_invalid=skip_invalid)
-            check_files(connection, self._out, verdict, self._print, repair=repair)
-            check_folder(connection, self._out, verdict)
-        except sqlite3.Error as error:
-            raise damaged(self._out, error) from None
+        for _, rows in open_manifests(self._manifests, self._manifest_options):
+            check_tasks(ledger, rows, verdict, self._print, skip_invalid=skip_invalid)
+        check_files(ledger, self._out, verdict, self._print, requeue=requeue)
+        check_folder(ledger, self._out, verdict)
         return verdict
 
     def _print(self, problem: Fault) -> None:

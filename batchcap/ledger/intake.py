@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import msgspec
 import orjson
 
 from batchcap.errors import UsageError
 from batchcap.ledger.schema import DISTINCT, INDEXES
-from batchcap.ledger.seen import forget_results
-from batchcap.model import InvalidRow, Row
+from batchcap.model import ImportResult, InvalidRow, Row
 
 _BATCH = 1000
 _SHOWN = 20
@@ -52,75 +50,37 @@ WHERE source_id = ? AND target = ? AND provider = ? AND path IS NOT NULL
 _KEY = "SELECT origin FROM rows WHERE key = ? AND path IS NOT NULL"
 _PATH = "SELECT origin FROM rows WHERE lower(path) = lower(?) AND path IS NOT NULL"
 
-# A pending row that has an end already was paid for: nothing is created for it.
-_PUT_BACK = """
-UPDATE rows SET state = NULL, started_at = NULL, job_id = NULL,
-       finished_at = CASE WHEN EXISTS (
-           SELECT 1 FROM creates WHERE row = number AND ended = 'completed'
-       ) THEN finished_at END,
-       code = NULL, message = NULL, retryable = NULL
-WHERE state = 'failed' AND (?1 IS NULL OR code = ?1)
-"""
-
-
-class Intake(msgspec.Struct):
-    """What an import did. `problems` are the first of `invalid`, as file:line: text."""
-
-    added: int = 0
-    known: int = 0
-    invalid: int = 0
-    problems: list[str] = []
-
-
 Values = tuple[Any, ...]
 """A row as it goes into the ledger: `_COLUMNS`."""
 
 
-def take_in(
+def import_rows(
     connection: sqlite3.Connection,
     manifests: Sequence[tuple[str, Iterable[Row | InvalidRow]]],
     *,
     skip_invalid: bool,
-    check: Callable[[], None] = lambda: None,
-) -> Intake:
-    """Import manifests, given as (name, rows), in one transaction.
+) -> ImportResult:
+    """Import manifests, given as (name, rows), in the caller's transaction.
 
-    What `check` raises before the commit undoes it all. Raises `UsageError` with the
-    first problems, and leaves the ledger as it was, where there is any and
-    `skip_invalid` is off.
+    Raises:
+        UsageError: Rows are invalid, and `skip_invalid` is off. It lists the first ones;
+            the caller has to roll back.
     """
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        importer = _Importer(connection)
-        for name, rows in manifests:
-            importer.manifest(name, rows)
-        intake = importer.finished()
-        if intake.invalid and not skip_invalid:
-            raise _refused(intake)
-        check()
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return intake
+    importer = _Importer(connection)
+    for name, rows in manifests:
+        importer.manifest(name, rows)
+    imported = importer.finished()
+    if imported.invalid and not skip_invalid:
+        raise _refused(imported)
+    return imported
 
 
-def put_back(connection: sqlite3.Connection, code: str | None) -> int:
-    """Make failed rows pending again (those with an error code, or all); returns how many.
-
-    What is known of their jobs stays known: a job that ended well is not made anew.
-    """
-    forget_results(connection)
-    return connection.execute(_PUT_BACK, (code,)).rowcount
-
-
-def _refused(intake: Intake) -> UsageError:
-    hidden = intake.invalid - len(intake.problems)
-    lines = [*intake.problems, *([f"... and {hidden:,} more"] if hidden else [])]
-    noun = "problem" if intake.invalid == 1 else "problems"
+def _refused(imported: ImportResult) -> UsageError:
+    hidden = imported.invalid - len(imported.problems)
+    lines = [*imported.problems, *([f"... and {hidden:,} more"] if hidden else [])]
+    noun = "problem" if imported.invalid == 1 else "problems"
     return UsageError(
-        f"{intake.invalid:,} {noun} in the manifest; nothing was started\n" + "\n".join(lines),
+        f"{imported.invalid:,} {noun} in the manifest; nothing was started\n" + "\n".join(lines),
         hint="Mend them, or go on without these rows: --skip-invalid",
     )
 
@@ -128,9 +88,8 @@ def _refused(intake: Intake) -> UsageError:
 class _Importer:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._intake = Intake()
-        self._told: list[tuple[int, str]] = []
-        self._changes = connection.total_changes
+        self._result = ImportResult()
+        self._problems: list[tuple[int, str]] = []
         self._next = 1 + connection.execute("SELECT ifnull(max(number), 0) FROM rows").fetchone()[0]
         self._has_indexes = True
         if self._next == 1:
@@ -148,17 +107,15 @@ class _Importer:
                 for row in batch:
                     self._single(row)
 
-    def finished(self) -> Intake:
+    def finished(self) -> ImportResult:
         """What the import did, once the rows are seen to be distinct."""
         if not self._has_indexes:
             try:
                 self._make_indexes()
             except sqlite3.IntegrityError:
                 self._sort_out()
-        if self._connection.total_changes > self._changes:
-            forget_results(self._connection)
-        self._intake.problems = [text for _, text in sorted(self._told)[:_SHOWN]]
-        return self._intake
+        self._result.problems = [text for _, text in sorted(self._problems)[:_SHOWN]]
+        return self._result
 
     def _insert(self, batch: Sequence[Row | InvalidRow]) -> bool:
         """Insert a batch at once. Return False, with nothing done, if a row is bad or collides."""
@@ -172,7 +129,7 @@ class _Importer:
         complete = self._connection.total_changes - before == len(values)
         if complete:
             self._next += len(values)
-            self._intake.added += len(values)
+            self._result.added += len(values)
         else:
             self._connection.execute("ROLLBACK TO batch")
         self._connection.execute("RELEASE batch")
@@ -190,11 +147,11 @@ class _Importer:
         clash = self._clash(values) if self._has_indexes else None
         if clash is None:
             self._connection.execute(_INSERT, values)
-            self._intake.added += 1
+            self._result.added += 1
         elif clash:
             self._invalid(values[0], _rejected(values, clash))
         else:
-            self._intake.known += 1
+            self._result.known += 1
         return clash != ""
 
     def _drop_indexes(self) -> None:
@@ -224,7 +181,7 @@ class _Importer:
         """Take rows that may collide with earlier ones out again, and put them in one by one."""
         self._connection.execute(_SET_ASIDE)
         again = "DELETE FROM rows WHERE number IN (SELECT number FROM aside)"
-        self._intake.added -= self._connection.execute(again).rowcount
+        self._result.added -= self._connection.execute(again).rowcount
         self._make_indexes()
         for values in self._connection.execute("SELECT * FROM aside ORDER BY number"):
             self._put(values)
@@ -245,10 +202,10 @@ class _Importer:
         return None
 
     def _invalid(self, number: int, row: InvalidRow) -> None:
-        self._intake.invalid += 1
-        self._told.append((number, f"{row.origin}: {row.message}"))
-        if len(self._told) > 2 * _SHOWN:
-            self._told = sorted(self._told)[:_SHOWN]
+        self._result.invalid += 1
+        self._problems.append((number, f"{row.origin}: {row.message}"))
+        if len(self._problems) > 2 * _SHOWN:
+            self._problems = sorted(self._problems)[:_SHOWN]
         who = (row.provider, row.source_id, row.language, row.key)
         self._connection.execute(_INSERT_INVALID, (number, *who, row.origin, row.message))
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import itertools
 import os
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from batchcap.errors import BatchcapError, FatalError
-from batchcap.ledger.schema import beside, draft, file, opened, read_only
+from batchcap.errors import BatchcapError
+from batchcap.ledger.reading import open_reader
+from batchcap.ledger.schema import beside, cannot_make, draft, file, open_file
+from batchcap.ledger.transactions import transaction
+from batchcap.ledger.writer import SqliteLedger
 from batchcap.model import Caption
 
 _SIDES = ("", "-wal", "-shm")
@@ -19,88 +23,99 @@ _UNKNOWN = """
 INSERT INTO creates (row, nth, intent_at)
 SELECT number, 1, ? FROM rows WHERE target <> '' AND state IS NULL
 """
-_THERE = """
+_DONE = """
 UPDATE rows SET state = 'done', started_at = ?1, finished_at = ?1, bytes = ?2, sha256 = ?3,
        cues = ?4, job_id = CASE target WHEN '' THEN source_id ELSE
        (SELECT job_id FROM creates WHERE row = number AND ended = 'completed') END
 WHERE number = ?5
 """
+_COPY = "INSERT INTO memory VALUES (?, ?)"
 _OPEN = "SELECT number, path FROM rows WHERE state IS NULL AND number > ? ORDER BY number LIMIT 512"
 
 
-@contextmanager
-def begun(out: Path) -> Iterator[sqlite3.Connection]:
-    """A new ledger, which takes its place when the block ends without an error.
+class NewSqliteLedger(SqliteLedger):
+    """The `interfaces.NewLedger` in one SQLite file."""
 
-    Until then nobody sees it, and an old one is as it was; afterwards that is `kept_as`.
-    Whatever happens in the block leaves nothing of the new one. Raises `FatalError`
-    where the disk refuses.
+    def mark_creates_unknown(self, at: float) -> None:
+        """See `interfaces.NewLedger`."""
+        with self._faults():
+            self._connection.execute(_UNKNOWN, (at,))
+
+    def copy_values(self, values: Mapping[str, str]) -> None:
+        """See `interfaces.NewLedger`."""
+        with self._faults():
+            self._connection.executemany(_COPY, values.items())
+        self._values = {**self._values, **values}
+
+    def unfinished_files(self) -> Iterator[list[tuple[int, str]]]:
+        """See `interfaces.NewLedger`."""
+        after = 0
+        while page := [(number, path) for number, path in self._select(_OPEN, (after,))]:
+            yield page
+            after = page[-1][0]
+
+    def mark_done(self, files: Sequence[tuple[int, Caption, float]]) -> None:
+        """See `interfaces.NewLedger`."""
+        with self._faults(), transaction(self._connection):
+            self._connection.executemany(
+                _DONE,
+                [
+                    (modified, caption.bytes, caption.sha256, caption.cues, number)
+                    for number, caption, modified in files
+                ],
+            )
+
+
+@contextmanager
+def new_ledger(out: Path, *, now: Callable[[], float] = time.time) -> Iterator[NewSqliteLedger]:
+    """Make a ledger, which takes its place when the block ends without an error.
+
+    Until then no other process sees it, and an old one is left as it was; afterwards the
+    old one is found at `backup_path`. If the block raises, nothing is left of the new one.
+
+    Raises:
+        FatalError: The disk refuses.
     """
-    fresh = draft(out)
+    path = draft(out)
     try:
-        _remove(fresh)
-        with closing(opened(out, fresh, durable=False)) as connection:
-            yield connection
-        _sync(fresh)
-        _move(file(out), kept_as(out))
-        fresh.rename(file(out))
-        _sync(fresh.parent)
+        _remove(path)
+        connection = open_file(out, path, durable=False)
+        with closing(NewSqliteLedger(connection, path, out, now=now)) as ledger:
+            yield ledger
+        _sync(path)
+        _move(file(out), backup_path(out))
+        path.rename(file(out))
+        _sync(path.parent)
     except (OSError, sqlite3.Error) as error:
-        raise FatalError(
-            f"cannot make a new ledger in {fresh.parent}: {error}",
-            hint="Make room or mend the permissions, then the same command again.",
-        ) from None
+        raise cannot_make(out, error) from None
     finally:
         with suppress(OSError):
-            _remove(fresh)
+            _remove(path)
 
 
 @contextmanager
-def replaced(out: Path) -> Iterator[sqlite3.Connection]:
-    """As `begun`; what an old ledger remembers of the providers is taken over.
+def replacement(out: Path, *, now: Callable[[], float] = time.time) -> Iterator[NewSqliteLedger]:
+    """Make a ledger as `new_ledger` does, with the stored values of the old one.
 
-    Origins and pauses, that is, where they can still be read.
+    These are origins and pauses of the providers, if they can still be read.
     """
-    with begun(out) as connection:
-        connection.executemany("INSERT INTO memory VALUES (?, ?)", _memory(out))
-        yield connection
+    with new_ledger(out, now=now) as ledger:
+        ledger.copy_values(_values(out))
+        yield ledger
 
 
-def kept_as(out: Path) -> Path:
-    """The first free name for a ledger that is moved aside: `ledger.sqlite.bad-<n>`."""
+def backup_path(out: Path) -> Path:
+    """Return the first free name for a ledger that is moved aside: `ledger.sqlite.bad-<n>`."""
     names = (beside(out, f"bad-{number}") for number in itertools.count(1))
     return next(name for name in names if not any(map(os.path.lexists, _sides(name))))
 
 
-def doubt(connection: sqlite3.Connection, at: float) -> None:
-    """Note of every caption that jobs are made for: a create may have left by then."""
-    connection.execute(_UNKNOWN, (at,))
-
-
-def open_files(connection: sqlite3.Connection) -> Iterator[list[tuple[int, str]]]:
-    """Number and path of the rows that have not ended, by the page."""
-    after = 0
-    while page := connection.execute(_OPEN, (after,)).fetchall():
-        yield page
-        after = page[-1][0]
-
-
-def adopt(connection: sqlite3.Connection, found: list[tuple[int, Caption, float]]) -> None:
-    """Make rows done by what their files hold: (number, caption, time of the file)."""
-    connection.execute("BEGIN IMMEDIATE")
-    connection.executemany(
-        _THERE,
-        [(at, caption.bytes, caption.sha256, caption.cues, row) for row, caption, at in found],
-    )
-    connection.execute("COMMIT")
-
-
-def _memory(out: Path) -> list[tuple[str, str]]:
+def _values(out: Path) -> dict[str, str]:
     try:
-        with closing(read_only(out)) as old:
-            return old.execute("SELECT key, value FROM memory").fetchall()
-    except (BatchcapError, sqlite3.Error):
-        return []
+        with closing(open_reader(out)) as old:
+            return old.values()
+    except BatchcapError:
+        return {}
 
 
 def _sides(ledger: Path) -> list[Path]:

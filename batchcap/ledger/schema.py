@@ -128,10 +128,10 @@ def connect(out: Path, *, create: bool) -> sqlite3.Connection:
     """
     if not create and not file(out).exists():
         raise _nothing_here(out)
-    return opened(out, file(out))
+    return open_file(out, file(out))
 
 
-def opened(out: Path, path: Path, *, durable: bool = True) -> sqlite3.Connection:
+def open_file(out: Path, path: Path, *, durable: bool = True) -> sqlite3.Connection:
     """Open a ledger's file for writing, made where it is missing. Raises as `connect` does.
 
     What is not `durable` yet is synced by the caller in the end.
@@ -139,14 +139,14 @@ def opened(out: Path, path: Path, *, durable: bool = True) -> sqlite3.Connection
     refuse_links(folder(out), path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return _prepared(transactions.opened(path), durable=durable)
+        return _prepared(transactions.open_durable(path), durable=durable)
     except OSError as error:
         raise FatalError(
             f"cannot make {folder(out)}: {error.strerror or error}",
             hint="Choose another folder with --out, or mend its permissions.",
         ) from None
     except sqlite3.Error as error:
-        raise damaged(out, error) from None
+        raise unusable(out, path, error) from None
 
 
 def discard_new(out: Path) -> None:
@@ -167,16 +167,26 @@ def read_only(out: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(f"{file(out).absolute().as_uri()}?mode=ro", uri=True)
         _check_version(connection, _READABLE)
     except sqlite3.Error as error:
-        raise damaged(out, error) from None
+        raise unusable(out, file(out), error) from None
     return connection
 
 
-def damaged(out: Path, error: sqlite3.Error) -> FatalError:
-    """What to tell where SQLite refuses the file."""
+def unusable(out: Path, path: Path, error: sqlite3.Error) -> FatalError:
+    """Return the error to raise when SQLite refuses a ledger's file."""
+    if path == draft(out):
+        return cannot_make(out, error)
     return FatalError(
-        f"the ledger {file(out)} cannot be used: {error}",
+        f"the ledger {path} cannot be used: {error}",
         hint="Make room on the disk or mend the permissions if that is the cause, then: "
         "batchcap resume. A damaged ledger: batchcap rebuild MANIFEST makes a new one.",
+    )
+
+
+def cannot_make(out: Path, error: Exception) -> FatalError:
+    """Return the error to raise when there is no place for a new ledger."""
+    return FatalError(
+        f"cannot make a new ledger in {folder(out)}: {error}",
+        hint="Make room or mend the permissions, then the same command again.",
     )
 
 

@@ -6,7 +6,8 @@ Nothing here knows the event loop, or what the statements mean: it is called in 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +15,49 @@ from batchcap.failpoints import reach
 
 Statements = Mapping[str, str | None]
 """Every statement (SQL) that may come, in the order in which they are executed, each with
-the boundary (`failpoints`) that it is to commit one."""
+the failpoint that is reached when it is committed."""
 
 Statement = tuple[str, tuple[Any, ...]]
 
 
-def opened(path: Path | str) -> sqlite3.Connection:
-    """A connection on which a commit is durable once SQLite's log is in WAL mode."""
+def open_durable(path: Path) -> sqlite3.Connection:
+    """Open a file. A commit is durable once SQLite's log is in WAL mode."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA busy_timeout = 5000")
     connection.execute("PRAGMA synchronous = FULL")
     return connection
 
 
-def commit(
-    connection: sqlite3.Connection, known: Statements, statements: Sequence[Statement]
-) -> list[None]:
-    """All statements or none, kind by kind; one result a statement. Raises `sqlite3.Error`."""
-    values: dict[str, list[tuple[Any, ...]]] = {sql: [] for sql in known}
-    for sql, one in statements:
-        values[sql].append(one)
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit what the block does, or undo all of it if anything is raised."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for sql, many in values.items():
-            if many:
-                connection.executemany(sql, many)
+        yield
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    for sql, boundary in known.items():
-        if boundary:
+
+
+def commit(
+    connection: sqlite3.Connection, known: Statements, statements: Sequence[Statement]
+) -> list[None]:
+    """Execute all statements or none, in the order of `known`; return one result for each.
+
+    Raises:
+        sqlite3.Error: None of them was executed.
+    """
+    values: dict[str, list[tuple[Any, ...]]] = {sql: [] for sql in known}
+    for sql, parameters in statements:
+        values[sql].append(parameters)
+    with transaction(connection):
+        for sql, many in values.items():
+            if many:
+                connection.executemany(sql, many)
+    for sql, failpoint in known.items():
+        if failpoint:
             for _ in values[sql]:
-                reach(boundary)
+                reach(failpoint)
     return [None] * len(statements)

@@ -26,7 +26,7 @@ class Notebook:
 
 
 class Books:
-    """A `Ledger` of `count` rows, made by `row` from their numbers; nothing is written.
+    """A `Checkpoint` of `count` rows, made by `row` from their numbers; nothing is written.
 
     `waits` are the seconds between the end of each job and that of its row.
     """
@@ -40,24 +40,24 @@ class Books:
         self.last = 0.0
 
     async def pending(self, provider: str, after: int, limit: int) -> list[Work]:
-        """See `interfaces.Ledger`."""
+        """See `interfaces.Checkpoint`."""
         numbers = range(after + 1, min(after + limit, self._count) + 1)
         return [Work(self._row(number), Facts()) for number in numbers]
 
     async def record_intent(self, row: Row) -> None:
-        """See `interfaces.Ledger`."""
+        """See `interfaces.Checkpoint`."""
 
     async def record_job(self, row: Row, job_id: str) -> None:
-        """See `interfaces.Ledger`."""
+        """See `interfaces.Checkpoint`."""
 
     async def discard_intent(self, row: Row) -> None:
-        """See `interfaces.Ledger`."""
+        """See `interfaces.Checkpoint`."""
 
     async def record_job_ended(self, row: Row, job: Job) -> None:
-        """See `interfaces.Ledger`."""
+        """See `interfaces.Checkpoint`."""
 
     async def record_outcome(self, row: Row, outcome: Outcome) -> None:
-        """See `interfaces.Ledger`."""
+        """See `interfaces.Checkpoint`."""
         self.last = asyncio.get_running_loop().time()
         self.states[outcome.state] = self.states.get(outcome.state, 0) + 1
         self.waits.append(self.last - self._ended_at(row.source_id))

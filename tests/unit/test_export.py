@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,14 +12,15 @@ from pathlib import Path
 import pytest
 
 from batchcap.export import as_csv, as_json
-from batchcap.ledger import connect, take_in
+from batchcap.interfaces import LedgerReader
+from batchcap.ledger import open_ledger
 from batchcap.model import Row
 
 EVIL = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", '=HYPERLINK("http://x")', "<b>x</b>"]
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+def ledger(tmp_path: Path) -> Iterator[LedgerReader]:
     rows = [
         Row(
             key=f"k{number}",
@@ -32,19 +32,19 @@ def ledger(tmp_path: Path) -> Iterator[sqlite3.Connection]:
         )
         for number, text in enumerate(EVIL)
     ]
-    with closing(connect(tmp_path, create=True)) as connection:
-        take_in(connection, [("m", rows)], skip_invalid=False)
-        yield connection
+    with closing(open_ledger(tmp_path, create=True)) as ledger:
+        ledger.import_rows([("m", rows)], skip_invalid=False)
+        yield ledger
 
 
-def test_no_cell_is_a_formula(ledger: sqlite3.Connection) -> None:
+def test_no_cell_is_a_formula(ledger: LedgerReader) -> None:
     records = list(csv.reader(io.StringIO("".join(as_csv(ledger)), newline="")))
     assert len(records) == len(EVIL) + 1
     for record in records:
         assert not [cell for cell in record if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
 
 
-def test_nothing_of_a_cell_is_lost(ledger: sqlite3.Connection) -> None:
+def test_nothing_of_a_cell_is_lost(ledger: LedgerReader) -> None:
     records = list(csv.DictReader(io.StringIO("".join(as_csv(ledger)), newline="")))
     assert [record["meta.note"].removeprefix("'") for record in records] == EVIL
     assert records[3]["meta.n"] == "3"
@@ -52,7 +52,7 @@ def test_nothing_of_a_cell_is_lost(ledger: sqlite3.Connection) -> None:
     assert {record["state"] for record in records} == {"pending"}
 
 
-def test_json_is_the_results_with_their_totals(ledger: sqlite3.Connection) -> None:
+def test_json_is_the_results_with_their_totals(ledger: LedgerReader) -> None:
     found = json.loads("".join(as_json(ledger)))
     assert found["totals"]["pending"] == len(EVIL)
     assert [one["meta"]["note"] for one in found["rows"]] == EVIL

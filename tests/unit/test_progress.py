@@ -12,8 +12,7 @@ from rich.console import Console
 
 from batchcap.cli.progress import Progress
 from batchcap.events import RowEnded, RowStarted, Throttled, Warned
-from batchcap.ledger import Totals
-from batchcap.model import Failure, Outcome, RowState
+from batchcap.model import Failure, Outcome, RowState, Totals
 from batchcap.tally import Tally
 from tests.fakes import CAPTION, row
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from sqlite3 import Connection
 from typing import Any
 
 import orjson
@@ -17,16 +16,19 @@ from hypothesis import strategies as st
 
 from batchcap.errors import FatalError
 from batchcap.events import RequestSent
-from batchcap.ledger import (
-    SqliteLedger,
+from batchcap.interfaces import Ledger
+from batchcap.ledger import open_ledger, results
+from batchcap.model import (
+    Caption,
+    Failure,
+    InvalidRow,
+    Job,
+    JobState,
+    Outcome,
+    Row,
+    RowState,
     Totals,
-    connect,
-    put_back,
-    put_wrong_back,
-    reading,
-    take_in,
 )
-from batchcap.model import Caption, Failure, InvalidRow, Job, JobState, Outcome, Row, RowState
 from batchcap.report import Summary, duration, last_line, size, summarize, write_results
 from batchcap.tally import Tally
 from tests.fakes import EPOCH, row
@@ -41,12 +43,12 @@ FIELDS = {
 
 
 @pytest.fixture
-def connection(tmp_path: Path) -> Iterator[Connection]:
-    with closing(connect(tmp_path, create=True)) as opened:
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with closing(open_ledger(tmp_path, create=True, now=lambda: EPOCH)) as opened:
         yield opened
 
 
-async def filled(connection: Connection, out: Path) -> None:
+async def filled(ledger: Ledger) -> None:
     """done, failed, invalid, pending; in manifest order."""
     rows: list[Row | InvalidRow] = [
         row(1, provider="mux", meta={"title": "ü", "n": 1}),
@@ -54,8 +56,7 @@ async def filled(connection: Connection, out: Path) -> None:
         InvalidRow(line=4, message="asset_id: missing", origin="m.csv:4", provider="mux"),
         row(4, provider="heygen", language=None, params={}),
     ]
-    take_in(connection, [("m.csv", rows)], skip_invalid=True)
-    ledger = SqliteLedger(connection, out, now=lambda: EPOCH)
+    ledger.import_rows([("m.csv", rows)], skip_invalid=True)
     works = await ledger.pending("mux", 0, 10)
     first, second = (work.row for work in works)
     await ledger.record_intent(first)
@@ -77,10 +78,10 @@ async def filled(connection: Connection, out: Path) -> None:
 
 
 async def test_results_hold_one_object_a_task_in_manifest_order(
-    connection: Connection, tmp_path: Path
+    ledger: Ledger, tmp_path: Path
 ) -> None:
-    await filled(connection, tmp_path)
-    write_results(connection, tmp_path)
+    await filled(ledger)
+    write_results(ledger, tmp_path)
     lines = (tmp_path / "results.jsonl").read_bytes().splitlines()
     done, failed, invalid, pending = map(orjson.loads, lines)
     assert done == {
@@ -108,93 +109,89 @@ async def test_results_hold_one_object_a_task_in_manifest_order(
         assert set(one) == FIELDS
 
 
-async def test_results_are_replaced_as_a_whole(connection: Connection, tmp_path: Path) -> None:
+async def test_results_are_replaced_as_a_whole(ledger: Ledger, tmp_path: Path) -> None:
     (tmp_path / "results.jsonl").write_text("old\n" * 1000)
-    await filled(connection, tmp_path)
-    write_results(connection, tmp_path)
+    await filled(ledger)
+    write_results(ledger, tmp_path)
     assert b"old" not in (tmp_path / "results.jsonl").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == [".batchcap", "results.jsonl"]
 
 
 async def test_results_that_say_what_the_ledger_says_are_left_alone(
-    connection: Connection, tmp_path: Path
+    ledger: Ledger, tmp_path: Path
 ) -> None:
-    await filled(connection, tmp_path)
+    await filled(ledger)
     written = tmp_path / "results.jsonl"
-    write_results(connection, tmp_path)
+    write_results(ledger, tmp_path)
     first, inode = written.read_bytes(), written.stat().st_ino
-    write_results(connection, tmp_path)
+    write_results(ledger, tmp_path)
     assert written.stat().st_ino == inode
     written.write_bytes(first[:-5])
-    write_results(connection, tmp_path)
+    write_results(ledger, tmp_path)
     assert written.read_bytes() == first
     written.unlink()
-    write_results(connection, tmp_path)
+    write_results(ledger, tmp_path)
     assert written.read_bytes() == first
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda connection: put_back(connection, None),
-        lambda connection: put_wrong_back(connection, [1]),
-        lambda connection: take_in(connection, [("n.csv", [row(9)])], skip_invalid=False),
-        lambda connection: take_in(connection, [("m.csv", [row(9)])], skip_invalid=False),
+        lambda ledger: ledger.requeue_failed(None),
+        lambda ledger: ledger.requeue_damaged([1]),
+        lambda ledger: ledger.import_rows([("n.csv", [row(9)])], skip_invalid=False),
+        lambda ledger: ledger.import_rows([("m.csv", [row(9)])], skip_invalid=False),
     ],
 )
 async def test_results_are_written_anew_where_the_ledger_changed(
-    connection: Connection, tmp_path: Path, change: Callable[[Connection], object]
+    ledger: Ledger, tmp_path: Path, change: Callable[[Ledger], object]
 ) -> None:
-    await filled(connection, tmp_path)
-    write_results(connection, tmp_path)
+    await filled(ledger)
+    write_results(ledger, tmp_path)
     before = (tmp_path / "results.jsonl").read_bytes()
-    change(connection)
-    write_results(connection, tmp_path)
+    change(ledger)
+    write_results(ledger, tmp_path)
     assert (tmp_path / "results.jsonl").read_bytes() != before
 
 
-async def test_rows_that_are_known_leave_the_results_alone(
-    connection: Connection, tmp_path: Path
-) -> None:
-    await filled(connection, tmp_path)
-    write_results(connection, tmp_path)
+async def test_rows_that_are_known_leave_the_results_alone(ledger: Ledger, tmp_path: Path) -> None:
+    await filled(ledger)
+    write_results(ledger, tmp_path)
     inode = (tmp_path / "results.jsonl").stat().st_ino
     known = row(1, provider="mux", meta={"title": "ü", "n": 1})
-    assert take_in(connection, [("n.csv", [known])], skip_invalid=False).known == 1
-    write_results(connection, tmp_path)
+    assert ledger.import_rows([("n.csv", [known])], skip_invalid=False).known == 1
+    write_results(ledger, tmp_path)
     assert (tmp_path / "results.jsonl").stat().st_ino == inode
 
 
 @given(st.floats(0, 4e9))
 def test_times_are_rfc_3339_to_the_millisecond(seconds: float) -> None:
-    shown = reading._time(seconds)
+    shown = results._time(seconds)
     assert shown is not None
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", shown)
     assert abs(datetime.fromisoformat(shown).timestamp() - seconds) <= 0.001
 
 
 async def test_results_that_cannot_be_written_are_fatal_and_leave_no_part(
-    connection: Connection, tmp_path: Path
+    ledger: Ledger, tmp_path: Path
 ) -> None:
     (tmp_path / "results.jsonl").mkdir()
-    await filled(connection, tmp_path)
+    await filled(ledger)
     with pytest.raises(FatalError, match=r"cannot write .*results\.jsonl"):
-        write_results(connection, tmp_path)
+        write_results(ledger, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".batchcap", "results.jsonl"]
 
 
 BUCKETS = ("mux.write", "mux.read", "heygen", "downloads")
 
 
-async def test_the_summary_has_the_names_of_the_contract(
-    connection: Connection, tmp_path: Path
-) -> None:
-    await filled(connection, tmp_path)
+async def test_the_summary_has_the_names_of_the_contract(ledger: Ledger, tmp_path: Path) -> None:
+    await filled(ledger)
     tally = Tally()
     for _ in range(4):
         tally(RequestSent("mux.read"))
     tally(RequestSent("downloads"))
-    assert summarize(connection, tmp_path, tally, 12.34567, BUCKETS).as_json() == {
+    assert summarize(ledger, tmp_path, tally, 12.34567, BUCKETS).as_json() == {
         "total": 4,
         "done": 1,
         "failed": 1,

@@ -1,0 +1,56 @@
+"""How a row of the ledger looks in results.jsonl."""
+
+from __future__ import annotations
+
+import functools
+from datetime import UTC, datetime
+from typing import Any
+
+COLUMNS = (
+    "key, provider, source_id, language, state, path, bytes, sha256, cues, job_id, "
+    "code, message, retryable, started_at, finished_at, meta, origin"
+)
+"""What `result` needs of a row, in this order."""
+META = 15
+"""Place of `meta`, which is JSON, among them."""
+
+
+def result(values: tuple[Any, ...], meta: Any) -> dict[str, Any]:
+    """Return the object of one row; `meta` stands for the JSON of the row's own."""
+    (key, provider, source_id, language, state, path, size, sha256, cues, job_id) = values[:10]
+    (code, message, retryable, started_at, finished_at, _, origin) = values[10:]
+    error = None
+    if message is not None:
+        error = {"code": code, "message": message, "retryable": bool(retryable)}
+    shown = {
+        "key": key,
+        "provider": provider,
+        "source_id": source_id,
+        "language": language,
+        "state": state or "pending",
+        "path": path,
+        "bytes": size,
+        "sha256": sha256,
+        "cues": cues,
+        "job_id": job_id,
+        "error": error,
+        "started_at": _time(started_at),
+        "finished_at": _time(finished_at),
+        "meta": meta,
+    }
+    if state == "invalid":
+        shown["line"] = int(origin.rpartition(":")[2] or 0)
+    return shown
+
+
+def _time(seconds: float | None) -> str | None:
+    """RFC 3339 in UTC, to the millisecond."""
+    if seconds is None:
+        return None
+    whole, micros = divmod(round(seconds * 1_000_000), 1_000_000)
+    return f"{_second(whole)}.{micros // 1000:03}Z"
+
+
+@functools.lru_cache(maxsize=1024)
+def _second(whole: int) -> str:
+    return datetime.fromtimestamp(whole, UTC).isoformat()[:19]

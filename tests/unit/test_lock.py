@@ -1,0 +1,105 @@
+"""One run at a time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from batchcap.errors import FatalError
+from batchcap.ledger import Lock, folder
+
+HOLD = (
+    "import sys; from pathlib import Path; from batchcap.ledger import Lock\n"
+    "with Lock(Path(sys.argv[1])):\n"
+    "    print('held', flush=True); sys.stdin.read()\n"
+)
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock until its input ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+class TestLock:
+    """It belongs to one process, and dies with it."""
+
+    def test_a_second_run_is_told_who_holds_it(self, tmp_path: Path) -> None:
+        with Lock(tmp_path):
+            mine = Lock.holder(tmp_path)
+            assert mine is not None
+            with pytest.raises(FatalError, match=f"held by process {mine.pid} on ") as caught:
+                Lock(tmp_path).__enter__()
+            assert "batchcap status" in caught.value.hint
+        assert Lock.holder(tmp_path) is None
+
+    def test_it_can_be_taken_again_after_it_was_given_back(self, tmp_path: Path) -> None:
+        for _ in range(3):
+            with Lock(tmp_path):
+                assert Lock.holder(tmp_path) is not None
+
+    def test_a_refused_second_run_leaves_the_first_its_lock(self, tmp_path: Path) -> None:
+        with Lock(tmp_path):
+            for _ in range(3):
+                with pytest.raises(FatalError):
+                    Lock(tmp_path).__enter__()
+            assert Lock.holder(tmp_path) is not None
+
+    def test_nobody_holds_what_was_never_taken(self, tmp_path: Path) -> None:
+        assert Lock.holder(tmp_path) is None
+        assert list(tmp_path.iterdir()) == []
+
+    def test_two_folders_have_two_locks(self, tmp_path: Path) -> None:
+        with Lock(tmp_path / "a"), Lock(tmp_path / "b"):
+            pass
+
+    def test_it_holds_against_another_process(
+        self, tmp_path: Path, holder: subprocess.Popen[str]
+    ) -> None:
+        found = Lock.holder(tmp_path)
+        assert found is not None
+        assert found.pid == holder.pid
+        with pytest.raises(FatalError, match=f"held by process {holder.pid} on {found.host}"):
+            Lock(tmp_path).__enter__()
+
+    def test_it_dies_with_a_holder_that_was_killed(
+        self, tmp_path: Path, holder: subprocess.Popen[str]
+    ) -> None:
+        holder.kill()
+        holder.wait()
+        assert Lock.holder(tmp_path) is None
+        with Lock(tmp_path):
+            pass
+
+    def test_a_lock_file_of_rubbish_is_no_obstacle(self, tmp_path: Path) -> None:
+        folder(tmp_path).mkdir()
+        (folder(tmp_path) / "lock").write_bytes(b"{rubbish" * 10)
+        with Lock(tmp_path):
+            assert Lock.holder(tmp_path) is not None
+
+    @pytest.mark.parametrize("content", [b"\xff\xfe", b"[1, 2]", b'{"pid": "x"}', b"null"])
+    def test_a_holder_that_cannot_be_read_is_another_run(
+        self, tmp_path: Path, content: bytes
+    ) -> None:
+        with Lock(tmp_path):
+            (folder(tmp_path) / "lock").write_bytes(content)
+            with pytest.raises(FatalError, match="held by another run"):
+                Lock(tmp_path).__enter__()
+
+    def test_a_folder_that_cannot_be_made_is_fatal(self, tmp_path: Path) -> None:
+        (tmp_path / "out").write_text("a file")
+        with pytest.raises(FatalError):
+            Lock(tmp_path / "out").__enter__()
