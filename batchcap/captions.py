@@ -1,14 +1,14 @@
-"""Checks that bytes are a whole WebVTT file.
+"""Checks that bytes are WebVTT, by the rules of a player's parser.
 
-A caption is good if a player shows all of it: it has the header and at least one cue,
-every line with an arrow is a timing line that ends after it starts, and there is no sign
-that the end is missing. Cue settings, tags and the text itself are the provider's
-business and stay as they are.
+The parser of the WebVTT specification (W3C, section 6) decides what is a file and what is
+a cue, so that no caption is refused that a browser shows. Its rules come down to two:
+the file begins with the line `WEBVTT`, and every later line with an arrow that begins with
+a timing is a cue. Such a line ends whatever block it stands in, and any other line with an
+arrow is dropped. Cues without text and cues that end before they start are cues too, though
+no player shows them.
 
-Stricter than the WebVTT specification, which drops a bad cue silently: here a bad timing
-line means that the file was damaged on the way. Looser than webvtt-py's strict mode: cue
-settings are not checked, blocks need not be separated by empty lines, and a cue may follow
-the header at once.
+A file without a cue is accepted if it holds only header, NOTE, STYLE and REGION blocks, as
+that of a silent video does. Whether a file is whole is known from HTTP, not from its text.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _OPENING = 2048  # bytes to wait for before saying what the file is
 _BOM = b"\xef\xbb\xbf"
 _ARROW = b"-->"
 _HEADER = re.compile(rb"WEBVTT(?=[ \t\n]|\Z)")
-_TIME = rb"(?:\d{2,}:)?[0-5]\d:[0-5]\d\.\d{3}"
-_TIMING = re.compile(rb"[ \t]*(%b)[ \t]*-->[ \t]*(%b)(?:[ \t]|\Z)" % (_TIME, _TIME))
-_UNFINISHED = re.compile(rb"[ \t]*\d[\d:.]*[ \t]*-{0,2}")
+_TIME = rb"(?:\d+:)?[0-5]\d:[0-5]\d\.\d{3}(?!\d)"
+_TIMING = re.compile(rb"[ \t\f]*%b[ \t\f]*-->[ \t\f]*%b" % (_TIME, _TIME))
+_NO_TEXT = re.compile(rb"(?:NOTE|STYLE|REGION)(?=[ \t]|\Z)|\Z")
 _ERROR_CODE = re.compile(rb"<Code>(\w{1,60})</Code>")
 
 
 def check(data: bytes) -> int:
-    """Return the number of cues of a whole WebVTT file.
+    """Return the number of cues that a parser keeps of a WebVTT file.
 
     Raises:
-        BadCaption: It is not WebVTT, or not whole.
+        BadCaption: It is not WebVTT, or has content but not a single cue.
     """
     file = Check()
     file.feed(data)
@@ -51,15 +51,15 @@ class Check:
     def __init__(self) -> None:
         self._waiting = b""  # the beginning of a line whose end has not arrived
         self._opened = False
-        self._lines = 0
         self._cues = 0
-        self._in_cue = False  # whether the last line belongs to a block with a timing line
+        self._block = b""  # the first line of the current block
+        self._has_content = False
 
     def feed(self, chunk: bytes) -> None:
         """Check the next bytes of the file.
 
         Raises:
-            BadCaption: The file cannot become a whole WebVTT file any more.
+            BadCaption: The file is not WebVTT, or one of its lines is longer than `MAX_LINE`.
         """
         data = self._waiting + chunk if self._waiting else chunk
         if not self._opened and len(data) < _OPENING:
@@ -73,13 +73,10 @@ class Check:
         """Return the number of cues. Call it once the file has ended.
 
         Raises:
-            BadCaption: The file is not WebVTT, was cut off, or has no cue.
+            BadCaption: The file is not WebVTT, or has content but not a single cue.
         """
-        waiting, self._waiting = self._waiting, b""
-        self._take(waiting, b"")
-        if _ARROW in self._waiting or (not self._in_cue and _UNFINISHED.fullmatch(self._waiting)):
-            raise BadCaption(f"the file is cut off in line {self._lines + 1}")
-        if not self._cues:
+        self._take(self._waiting + b"\n", b"")
+        if self._has_content and not self._cues:
             raise BadCaption("WebVTT without a single cue")
         return self._cues
 
@@ -88,45 +85,40 @@ class Check:
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if not self._opened:
-            data = data.removeprefix(_BOM)
-            if not _HEADER.match(data):
-                raise BadCaption(_described(data[:_OPENING]))
-            self._opened = True
-        *lines, rest = data.split(b"\n")
-        self._check_lines(lines)
-        if len(rest) > MAX_LINE:
-            raise BadCaption(_overlong(self._lines + 1))
-        self._waiting = rest + held
+            data = self._open(data)
+        if len(data) > MAX_LINE and len(max(data.split(b"\n"), key=len)) > MAX_LINE:
+            raise BadCaption(f"a line is longer than {MAX_LINE:,} bytes")
+        end = data.rfind(b"\n") + 1
+        lines, self._waiting = data[:end], data[end:] + held
+        self._cues += _count_cues(lines)
+        if not self._cues:
+            self._find_content(lines)
 
-    def _check_lines(self, lines: list[bytes]) -> None:
-        for number, line in enumerate(lines, self._lines + 1):
-            if len(line) > MAX_LINE:
-                raise BadCaption(_overlong(number))
-            if _ARROW in line:
-                _check_timing(line, number)
-                self._cues += 1
-                self._in_cue = True
-            elif not line:
-                self._in_cue = False
-        self._lines += len(lines)
+    def _open(self, data: bytes) -> bytes:
+        """Check the header, and return the file without its byte order mark."""
+        data = data.removeprefix(_BOM)
+        if not _HEADER.match(data):
+            raise BadCaption(_described(data[:_OPENING].removesuffix(b"\n")))
+        self._opened = True
+        return data
 
-
-def _check_timing(line: bytes, number: int) -> None:
-    timing = _TIMING.match(line)
-    if not timing or line.count(_ARROW) > 1:
-        raise BadCaption(f"line {number} is no timing line: {_shown(line)}")
-    if not _in_order(timing.groups()):
-        raise BadCaption(f"line {number} ends before it starts: {_shown(line)}")
+    def _find_content(self, lines: bytes) -> None:
+        """Look for lines that are not part of the header or of a block without text."""
+        for line in lines.split(b"\n"):
+            self._block = (self._block or line) if line else b""
+            in_header = self._block.startswith(b"WEBVTT")
+            if _ARROW in line if in_header else not _NO_TEXT.match(self._block):
+                self._has_content = True
 
 
-def _in_order(timing: tuple[bytes, ...]) -> bool:
-    """Return whether a cue ends after it starts."""
-    start, end = timing
-    if len(start) == len(end):
-        return end > start
-    # Without leading zeros the longer time is the later one; all fields but the first are fixed.
-    start, end = start.lstrip(b"0:"), end.lstrip(b"0:")
-    return (len(end), end) > (len(start), start)
+def _count_cues(lines: bytes) -> int:
+    """The number of lines that begin with a timing; the last one has its line end."""
+    cues, arrow = 0, lines.find(_ARROW)
+    while arrow >= 0:
+        if _TIMING.match(lines, lines.rfind(b"\n", 0, arrow) + 1):
+            cues += 1
+        arrow = lines.find(_ARROW, lines.find(b"\n", arrow))
+    return cues
 
 
 def _described(opening: bytes) -> str:
@@ -141,12 +133,4 @@ def _described(opening: bytes) -> str:
         return f"an XML document{f' ({code[1].decode()})' if code else ''}, not WebVTT"
     if start.startswith((b"{", b"[")):
         return "JSON, not WebVTT"
-    return f"not WebVTT: it begins with {_shown(opening[:20])}"
-
-
-def _shown(line: bytes) -> str:
-    return repr(line[:60].decode(errors="replace"))
-
-
-def _overlong(number: int) -> str:
-    return f"line {number} is longer than {MAX_LINE:,} bytes"
+    return f"not WebVTT: it begins with {opening[:20].decode(errors='replace')!r}"
