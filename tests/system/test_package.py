@@ -1,15 +1,12 @@
-"""`batchcap demo`, and the manifest that comes with the package."""
+"""What comes with the package. `test_manifests_readme.py` runs `batchcap demo`."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tarfile
 import zipfile
 from pathlib import Path
-
-from tests.system.conftest import Shell
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = ROOT / "manifests" / "demo.csv"
@@ -25,16 +22,6 @@ def build(kind: str, source: Path, target: Path) -> Path:
     )
     (built,) = target.iterdir()
     return built
-
-
-def test_demo_ends_with_every_caption_and_needs_no_account(shell: Shell) -> None:
-    ran = shell.run("demo", "--json", "--no-progress")
-    assert ran.returncode == 0, ran.stderr
-    summary = json.loads(ran.stdout)
-    assert summary["done"] == summary["total"] == 2100
-    again = shell.run("demo")
-    assert again.returncode == 0
-    assert "skipped 1 unchanged manifest" in again.stderr
 
 
 def test_wheel_and_sdist_hold_the_demo_manifest(tmp_path: Path) -> None:
