@@ -81,7 +81,7 @@ class Reach:
                 observer=self._observer,
                 now=self._now,
                 learns=name in spec.learned - self._settings.rates.keys(),
-                share=self._settings.share,
+                share=self._settings.quota_share,
             )
         return self.buckets[name]
 

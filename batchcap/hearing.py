@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 
 from batchcap.interfaces import Observer
 from batchcap.poller import Poller
-from batchcap.settings import Listening
+from batchcap.settings import ListenAddress
 from batchcap.webhooks.event import Webhook, WebhookEvent
 from batchcap.webhooks.inbox_reader import InboxReader
 from batchcap.webhooks.signing import require_secrets
@@ -27,7 +27,7 @@ class Hearing:
 
     def __init__(
         self,
-        listening: Listening | None,
+        listening: ListenAddress | None,
         webhooks: Sequence[Webhook],
         secrets: Mapping[str, str],
         *,

@@ -1,4 +1,4 @@
-"""Frozen settings from flags and environment; the only reader of the environment."""
+"""Settings of a run, from options and environment. Only this module reads the environment."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ import msgspec
 from batchcap.errors import UsageError
 
 
-def crash_at(environment: Mapping[str, str]) -> int | None:
-    """The boundary at which to crash on purpose (`failpoints`), from BATCHCAP_CRASH_AT."""
+def failpoint_from_env(environment: Mapping[str, str]) -> int | None:
+    """Return the number of the failpoint at which to crash, from BATCHCAP_CRASH_AT."""
     text = environment.get("BATCHCAP_CRASH_AT", "")
     return int(text) if text.isdecimal() else None
 
 
-def uvloop_wanted(environment: Mapping[str, str]) -> bool:
-    """Whether uvloop runs the loop where it is installed: BATCHCAP_LOOP=asyncio says no.
+def use_uvloop(environment: Mapping[str, str]) -> bool:
+    """Return whether to use uvloop if it is installed: not with BATCHCAP_LOOP=asyncio.
 
-    Raises `UsageError` for any other word.
+    Raises:
+        UsageError: BATCHCAP_LOOP has another value.
     """
-    word = environment.get("BATCHCAP_LOOP", "")
-    if word not in {"", "uvloop", "asyncio"}:
+    value = environment.get("BATCHCAP_LOOP", "")
+    if value not in {"", "uvloop", "asyncio"}:
         raise UsageError(
-            f"BATCHCAP_LOOP is {word[:40]!r}", hint="Leave it unset, or: BATCHCAP_LOOP=asyncio"
+            f"BATCHCAP_LOOP is {value[:40]!r}", hint="Leave it unset, or: BATCHCAP_LOOP=asyncio"
         )
-    return word != "asyncio"
+    return value != "asyncio"
 
 
 class Secrets(Mapping[str, str]):
-    """Credentials by the name of their variable; never printed."""
+    """Credentials by the name of their variable. Their values are never printed."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = dict(values)
@@ -57,28 +58,28 @@ def secrets(environment: Mapping[str, str], names: Iterable[str]) -> Secrets:
     An empty one counts as not set. White space around a secret is removed, because files
     end with a line break.
     """
-    found = {name: environment.get(name, "").strip() for name in names}
-    return Secrets({name: value for name, value in found.items() if value})
+    values = {name: environment.get(name, "").strip() for name in names}
+    return Secrets({name: value for name, value in values.items() if value})
 
 
 def inbox_folder(environment: Mapping[str, str]) -> Path | None:
-    """Where `batchcap listen` keeps its inbox: `$XDG_STATE_HOME/batchcap`.
+    """Return the folder of the inbox: `$XDG_STATE_HOME/batchcap`, or the default below HOME.
 
-    A relative path is as good as none (XDG Base Directory specification), and then it
-    is in the home folder; None where there is no such folder either.
+    A relative path is ignored, as the XDG Base Directory specification says. Returns None if
+    neither variable has an absolute path.
     """
-    for name, below in (("XDG_STATE_HOME", "batchcap"), ("HOME", ".local/state/batchcap")):
-        found = Path(environment.get(name, ""))
-        if found.is_absolute():
-            return found / below
+    for name, subfolder in (("XDG_STATE_HOME", "batchcap"), ("HOME", ".local/state/batchcap")):
+        base = Path(environment.get(name, ""))
+        if base.is_absolute():
+            return base / subfolder
     return None
 
 
-class Listening(msgspec.Struct, frozen=True):
-    """Where webhooks are received.
+class ListenAddress(msgspec.Struct, frozen=True):
+    """The address on which webhooks are received.
 
-    `port` 0 is any free one. `public_url` is the endpoint as the providers reach it,
-    through a proxy or a tunnel. `insecure` takes events without a signature.
+    With `port` 0, any free port. `public_url` is the URL by which providers reach it,
+    through a proxy or a tunnel. `insecure` accepts events without a signature.
     """
 
     host: str
@@ -87,37 +88,38 @@ class Listening(msgspec.Struct, frozen=True):
     insecure: bool = False
 
 
-def listening(address: str, public_url: str = "", *, insecure: bool = False) -> Listening:
-    """`HOST:PORT` of --listen, and --public-url where one is given.
+def parse_listen(address: str, public_url: str = "", *, insecure: bool = False) -> ListenAddress:
+    """Parse `HOST:PORT` of --listen, and --public-url if it is given.
 
-    Raises `UsageError` that names the option; events without a signature are taken only
-    where nobody else can send them.
+    Raises:
+        UsageError: A value is wrong, or `insecure` is set although other machines can
+            reach the address. The message names the option.
     """
     match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/\[\]]+)):([0-9]{1,5})", address)
     if match is None or int(match[3]) > 65535:
         raise UsageError(
-            f"--listen: {address[:80]!r} is no address",
-            hint="Like this: --listen 127.0.0.1:8467, or [::1]:8467; port 0 is any free one",
+            f"--listen: invalid address {address[:80]!r}",
+            hint="Like this: --listen 127.0.0.1:8467, or [::1]:8467; with port 0, any free port",
         )
-    host, public, near = match[1] or match[2], None, True
+    host, public, public_on_loopback = match[1] or match[2], None, True
     if public_url:
-        public, near = checked_url(
+        public, public_on_loopback = checked_url(
             "--public-url", public_url, "Like this: --public-url https://hooks.example.com"
         )
-    if insecure and not (_on_loopback(host) and near):
+    if insecure and not (_on_loopback(host) and public_on_loopback):
         raise UsageError(
-            "--insecure-webhooks takes what anybody sends, so it is for loopback only",
+            "--insecure-webhooks accepts unsigned events, so it works on loopback only",
             hint="Set the signing secrets instead, or leave out --public-url and listen on "
             "127.0.0.1.",
         )
-    return Listening(host, int(match[3]), public, insecure)
+    return ListenAddress(host, int(match[3]), public, insecure)
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """A run's settings. Rates are requests per second, durations seconds, sizes bytes.
+    """The settings of a run: rates in requests per second, durations in seconds, sizes in bytes.
 
-    `rates` (by bucket) and `windows` (by provider) are what the user set; what is missing
-    is as the provider's spec says. `options` are those of all providers, by name.
+    `rates` (by bucket) and `windows` (by provider) hold what the user set; for the rest the
+    provider's spec applies. `options` are those of all providers, by name.
     """
 
     out: Path
@@ -131,17 +133,17 @@ class Settings(msgspec.Struct, frozen=True):
     settle: float = 60.0
     retry_jobs: int = 0
     max_caption: int = 64 * 1000 * 1000
-    listening: Listening | None = None
+    listening: ListenAddress | None = None
 
     @property
-    def share(self) -> float:
-        """The part of every bucket that is not left to the user's other programs."""
+    def quota_share(self) -> float:
+        """The share of every bucket that is not left to the user's other programs."""
         return 1 - self.headroom / 100
 
     def rate(self, bucket: str, documented: float | None) -> float | None:
         """Return a bucket's rate, less what is left to the user's other programs."""
         rate = self.rates.get(bucket, documented)
-        return None if rate is None else rate * self.share
+        return None if rate is None else rate * self.quota_share
 
 
 def checked_url(name: str, url: str, hint: str) -> tuple[str, bool]:
@@ -176,7 +178,7 @@ def checked_url(name: str, url: str, hint: str) -> tuple[str, bool]:
 
 
 def _shown(url: str) -> str:
-    """A URL fit for a message: without anything that could be a credential."""
+    """Return a URL without anything that could be a credential, for a message."""
     return re.sub(r"//[^/]*@", "//***@", re.split(r"[?#]", url)[0])[:80]
 
 

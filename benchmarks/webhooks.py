@@ -21,7 +21,7 @@ from batchcap.events import Event, RowEnded
 from batchcap.ledger import open_ledger
 from batchcap.model import Row
 from batchcap.sandbox import Sandbox, SandboxOptions
-from batchcap.settings import Listening, Settings
+from batchcap.settings import ListenAddress, Settings
 from batchcap.tally import Tally
 from batchcap.virtual import VirtualLoop
 from benchmarks import bars, machine, table
@@ -146,7 +146,7 @@ async def _run_batchcap(
 
     settings = Settings(
         out=folder,
-        listening=Listening("127.0.0.1", 0) if listen else None,
+        listening=ListenAddress("127.0.0.1", 0) if listen else None,
     )
     with closing(open_ledger(folder, create=True, now=_now)) as ledger:
         ledger.import_rows([("rows", [_row(number) for number in range(rows)])], skip_invalid=False)

@@ -14,7 +14,7 @@ import msgspec
 import orjson
 
 from batchcap.providers import PROVIDERS
-from batchcap.settings import Listening
+from batchcap.settings import ListenAddress
 from batchcap.webhooks.event import EventHandler, Webhook, WebhookEvent
 from batchcap.webhooks.receiver import Receiver
 from tests.fakes import Recorder, now
@@ -123,7 +123,7 @@ async def receiving(
     **changes: Any,
 ) -> AsyncIterator[Post]:
     """A receiver of every provider, on any free port."""
-    where = msgspec.structs.replace(Listening("127.0.0.1", 0), **changes)
+    where = msgspec.structs.replace(ListenAddress("127.0.0.1", 0), **changes)
     recorder = Recorder()
     post: Post
 

@@ -24,7 +24,7 @@ from batchcap.pacing import Bucket
 from batchcap.providers import PROVIDERS, ProviderContext
 from batchcap.providers.registry import documented_rates
 from batchcap.sandbox import Sandbox
-from batchcap.settings import Listening, Settings
+from batchcap.settings import ListenAddress, Settings
 from batchcap.stopping import Stop
 from batchcap.tally import Tally
 from batchcap.transport import Api
@@ -172,7 +172,7 @@ async def run_rows(
         return Ran(fatal, list(ledger.results()), tally)
 
 
-HERE = Listening("127.0.0.1", 0)
+HERE = ListenAddress("127.0.0.1", 0)
 """An endpoint for webhooks on any free port."""
 
 

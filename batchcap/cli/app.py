@@ -12,7 +12,7 @@ from cyclopts import App, CycloptsError
 from batchcap import __version__, failpoints
 from batchcap.cli.parsing import DASH
 from batchcap.errors import BatchcapError, UsageError
-from batchcap.settings import crash_at
+from batchcap.settings import failpoint_from_env
 from batchcap.text import printable
 
 DONE, FAILED, USAGE, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -66,7 +66,7 @@ for command, text in COMMANDS.items():
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     _open_standard_streams()
-    failpoints.arm(crash_at(os.environ))
+    failpoints.arm(failpoint_from_env(os.environ))
     arguments = [DASH if argument == "-" else argument for argument in argv or sys.argv[1:]]
     try:
         result = app(arguments, exit_on_error=False, print_error=False)

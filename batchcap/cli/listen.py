@@ -20,7 +20,7 @@ from batchcap.errors import UsageError
 from batchcap.events import Event, Warned
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import read_secrets
-from batchcap.settings import Listening, inbox_folder, listening
+from batchcap.settings import ListenAddress, inbox_folder, parse_listen
 from batchcap.text import printable
 from batchcap.webhooks.event import Webhook
 from batchcap.webhooks.inbox import Inbox, inbox_path
@@ -48,7 +48,7 @@ def listen(
     ] = False,
 ) -> int:
     """Receive webhooks for all runs on this machine, and keep them for 31 days."""
-    address = listening(listen, public_url, insecure=insecure_webhooks)
+    address = parse_listen(listen, public_url, insecure=insecure_webhooks)
     folder = inbox_folder(os.environ)
     if folder is None:
         raise UsageError("no folder for the inbox", hint="Set XDG_STATE_HOME to an absolute path.")
@@ -57,7 +57,7 @@ def listen(
     return 0
 
 
-async def _listen(address: Listening, folder: Path, json: bool) -> None:
+async def _listen(address: ListenAddress, folder: Path, json: bool) -> None:
     """Serve until SIGINT or SIGTERM, then finish the open requests and save every event."""
     credentials = read_secrets(PROVIDERS.values(), os.environ)
     webhooks = _enabled_webhooks(credentials, address)
@@ -78,7 +78,7 @@ async def _listen(address: Listening, folder: Path, json: bool) -> None:
     print(f"stopped: {_counts_line(receiver.counts)}", file=sys.stderr)
 
 
-def _enabled_webhooks(credentials: Mapping[str, str], address: Listening) -> list[Webhook]:
+def _enabled_webhooks(credentials: Mapping[str, str], address: ListenAddress) -> list[Webhook]:
     """Return the webhooks whose secret is set, or all of them if none is."""
     webhooks = [spec.webhook for spec in PROVIDERS.values() if spec.webhook is not None]
     signed = [webhook for webhook in webhooks if webhook.secret_variable in credentials]

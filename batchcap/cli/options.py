@@ -13,9 +13,9 @@ from batchcap.errors import UsageError
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import documented_rates
 from batchcap.settings import (
-    Listening,
+    ListenAddress,
     Settings,
-    listening,
+    parse_listen,
 )
 
 OnExisting = Literal["download", "skip", "fail"]
@@ -153,7 +153,7 @@ class RunOptions:
             settle=parse_duration("--settle", self.settle),
             retry_jobs=self.retry_jobs,
             max_caption=parse_size("--max-caption", self.max_caption),
-            listening=self._listening(sandbox=sandbox),
+            listening=self._listen_address(sandbox=sandbox),
         )
 
     def _limits(self, *, sandbox: bool) -> tuple[dict[str, float | None], dict[str, int]]:
@@ -168,11 +168,11 @@ class RunOptions:
             rates = dict.fromkeys(buckets)
         return rates, dict(parse_max_jobs(text, creating) for text in self.max_jobs)
 
-    def _listening(self, *, sandbox: bool) -> Listening | None:
+    def _listen_address(self, *, sandbox: bool) -> ListenAddress | None:
         """Return where to receive webhooks; the sandbox sends its own directly."""
         if self.listen:
             public = "" if sandbox else self.public_url
-            return listening(self.listen, public, insecure=self.insecure_webhooks)
+            return parse_listen(self.listen, public, insecure=self.insecure_webhooks)
         if self.public_url or self.insecure_webhooks:
             raise UsageError("--public-url and --insecure-webhooks need --listen")
         return None

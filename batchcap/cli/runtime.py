@@ -13,10 +13,10 @@ from typing import TypeVar
 
 import anyio
 
+from batchcap import settings
 from batchcap.errors import BatchcapError, FatalError
 from batchcap.ledger import folder
 from batchcap.sandbox.child_process import ChildFailedError, sandbox_process
-from batchcap.settings import uvloop_wanted
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ def run_async(work: Callable[[], Awaitable[T]]) -> T:
     Raises:
         BatchcapError: As `work` raised it, without the exception groups of task groups.
     """
-    use_uvloop = uvloop_wanted(os.environ) and find_spec("uvloop") is not None
+    use_uvloop = settings.use_uvloop(os.environ) and find_spec("uvloop") is not None
     tune_gc()
     try:
         return anyio.run(work, backend_options={"use_uvloop": use_uvloop})

@@ -24,7 +24,7 @@ from aiolimiter import AsyncLimiter
 from batchcap.errors import BatchcapError, FatalError
 from batchcap.events import Warned, WebhookReceived, WebhookRefused
 from batchcap.interfaces import Observer
-from batchcap.settings import Listening
+from batchcap.settings import ListenAddress
 from batchcap.webhooks.dedup import RecentIds
 from batchcap.webhooks.event import EventHandler, Webhook, WebhookEvent
 from batchcap.webhooks.signing import require_secrets
@@ -82,7 +82,7 @@ class Receiver:
 
     def __init__(
         self,
-        listening: Listening,
+        listening: ListenAddress,
         webhooks: Sequence[Webhook],
         secrets: Mapping[str, str],
         on_event: EventHandler,

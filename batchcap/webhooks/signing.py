@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Iterable, Mapping, Sequence
 
 from batchcap.errors import UsageError
-from batchcap.settings import Listening
+from batchcap.settings import ListenAddress
 from batchcap.webhooks.event import Webhook
 
 _MAX_HEADER_LENGTH = 2048
@@ -34,7 +34,7 @@ def has_signature(secret: str, message: bytes, signatures: Iterable[str]) -> boo
 
 
 def require_secrets(
-    webhooks: Sequence[Webhook], secrets: Mapping[str, str], listening: Listening
+    webhooks: Sequence[Webhook], secrets: Mapping[str, str], listening: ListenAddress
 ) -> None:
     """Check that the signing secrets of all webhooks are set.
 

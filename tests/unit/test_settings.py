@@ -17,7 +17,7 @@ from batchcap.providers.registry import documented_rates, read_secrets
 from batchcap.settings import (
     Secrets,
     Settings,
-    uvloop_wanted,
+    use_uvloop,
 )
 
 MUX, HEYGEN = PROVIDERS["mux"], PROVIDERS["heygen"]
@@ -291,10 +291,10 @@ def test_a_credential_that_no_header_can_hold_is_named_and_not_shown() -> None:
 
 @pytest.mark.parametrize(("word", "wanted"), [("", True), ("uvloop", True), ("asyncio", False)])
 def test_the_loop_is_uvloop_unless_told_otherwise(word: str, wanted: bool) -> None:
-    assert uvloop_wanted({"BATCHCAP_LOOP": word}) is wanted
-    assert uvloop_wanted({})
+    assert use_uvloop({"BATCHCAP_LOOP": word}) is wanted
+    assert use_uvloop({})
 
 
 def test_another_loop_is_not_known() -> None:
     with pytest.raises(UsageError, match="BATCHCAP_LOOP is 'trio'"):
-        uvloop_wanted({"BATCHCAP_LOOP": "trio"})
+        use_uvloop({"BATCHCAP_LOOP": "trio"})

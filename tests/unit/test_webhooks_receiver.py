@@ -15,7 +15,7 @@ import pytest
 from batchcap.errors import FatalError, UsageError
 from batchcap.events import Warned, WebhookReceived, WebhookRefused
 from batchcap.model import JobState
-from batchcap.settings import Listening
+from batchcap.settings import ListenAddress
 from batchcap.webhooks.dedup import RecentIds
 from batchcap.webhooks.event import WebhookEvent
 from batchcap.webhooks.receiver import Receiver
@@ -318,7 +318,7 @@ async def test_a_keeping_that_takes_too_long_is_given_up_within_the_provider_s_5
 
 
 async def test_without_a_secret_it_does_not_start() -> None:
-    where = Listening("127.0.0.1", 0)
+    where = ListenAddress("127.0.0.1", 0)
     with pytest.raises(UsageError, match="HEYGEN_WEBHOOK_SECRET") as caught:
         require_secrets(webhooks(), {"MUX_WEBHOOK_SECRET": "x"}, where)
     assert "MUX_WEBHOOK_SECRET" not in caught.value.message

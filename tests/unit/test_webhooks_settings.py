@@ -9,7 +9,7 @@ import pytest
 from batchcap.errors import UsageError
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import read_secrets
-from batchcap.settings import Listening, inbox_folder, listening
+from batchcap.settings import ListenAddress, inbox_folder, parse_listen
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from batchcap.settings import Listening, inbox_folder, listening
     ],
 )
 def test_an_address(text: str, expected: tuple[str, int]) -> None:
-    assert listening(text) == Listening(*expected)
+    assert parse_listen(text) == ListenAddress(*expected)
 
 
 @pytest.mark.parametrize(
@@ -35,12 +35,12 @@ def test_an_address(text: str, expected: tuple[str, int]) -> None:
 )
 def test_what_is_no_address_is_refused(wrong: str) -> None:
     with pytest.raises(UsageError, match="--listen"):
-        listening(wrong)
+        parse_listen(wrong)
 
 
 def test_a_public_url_stands_without_its_last_slash() -> None:
-    assert listening("h:1", "https://hooks.example/x/").public_url == "https://hooks.example/x"
-    assert listening("h:1", "http://127.0.0.1:9").public_url == "http://127.0.0.1:9"
+    assert parse_listen("h:1", "https://hooks.example/x/").public_url == "https://hooks.example/x"
+    assert parse_listen("h:1", "http://127.0.0.1:9").public_url == "http://127.0.0.1:9"
 
 
 @pytest.mark.parametrize(
@@ -49,17 +49,17 @@ def test_a_public_url_stands_without_its_last_slash() -> None:
 )
 def test_what_is_no_public_url_is_refused_and_shows_no_password(wrong: str) -> None:
     with pytest.raises(UsageError, match="--public-url") as caught:
-        listening("127.0.0.1:1", wrong)
+        parse_listen("127.0.0.1:1", wrong)
     assert "hunter2" not in caught.value.message + caught.value.hint
 
 
 def test_insecure_is_for_loopback_only_and_not_behind_a_tunnel() -> None:
     for host in ("127.0.0.1", "localhost", "[::1]"):
-        assert listening(f"{host}:0", insecure=True).insecure
-    assert listening("127.0.0.1:0", "http://localhost:9", insecure=True).insecure
+        assert parse_listen(f"{host}:0", insecure=True).insecure
+    assert parse_listen("127.0.0.1:0", "http://localhost:9", insecure=True).insecure
     for host, public in (("0.0.0.0", ""), ("10.0.0.1", ""), ("127.0.0.1", "https://t.example")):
         with pytest.raises(UsageError, match="--insecure-webhooks"):
-            listening(f"{host}:0", public, insecure=True)
+            parse_listen(f"{host}:0", public, insecure=True)
 
 
 @pytest.mark.parametrize(
