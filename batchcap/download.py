@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import aiofiles
 import anyio
+import anyio.lowlevel
 
 from batchcap import captions
 from batchcap.circuit import Circuit
@@ -142,6 +143,7 @@ class CaptionDownloader:
                 check.feed(piece)
                 digest.update(piece)
                 await _on_disk(part, file.write(piece))
+                await anyio.lowlevel.checkpoint_if_cancelled()  # no rename after a cancellation
         finally:
             await _on_disk(part, file.close())
         return Caption(size, digest.hexdigest(), check.finish())

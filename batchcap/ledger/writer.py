@@ -158,7 +158,8 @@ class SqliteLedger(SqliteLedgerReader):
         """See `interfaces.Ledger`."""
         with ExitStack() as stack:
             if threads:
-                connection = stack.enter_context(closing(open_durable(self._path)))
+                with self._faults():
+                    connection = stack.enter_context(closing(open_durable(self._path)))
                 executor = ThreadPoolExecutor(1, thread_name_prefix="ledger")
                 self._record_on(connection, stack.enter_context(executor))
             try:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, TypeVar
 
 import anyio
 import pytest
@@ -36,6 +38,8 @@ from tests.fakes import (
 )
 
 pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
 
 CUE = b"00:00:01.000 --> 00:00:02.000\n" + b"x" * 70 + b"\n\n"
 LARGE = b"WEBVTT\n\n" + CUE * 4000
@@ -392,6 +396,40 @@ async def test_a_cancelled_fetch_leaves_no_part_file(
             await made.fetch(f"{url}/x")
         assert made.files() == {}
         assert await free(made.slots) == 4
+
+
+class SlowDisk(ThreadPoolExecutor):
+    """A thread in which every call begins late; calls `on_call` with the call's number."""
+
+    calls = 0
+    on_call: Callable[[int], None] = staticmethod(lambda _: None)
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        def slowly() -> T:
+            time.sleep(0.02)
+            return fn(*args, **kwargs)
+
+        self.calls += 1
+        self.on_call(self.calls)
+        return super().submit(slowly)
+
+
+@pytest.mark.parametrize("step", ["open", "first write", "last write"])
+async def test_a_fetch_cancelled_in_the_middle_of_a_write_never_renames(
+    tmp_path: Path, step: str
+) -> None:
+    """A thread cannot be interrupted: what it writes is waited for, then thrown away."""
+    with SlowDisk(1) as disk:
+        async with serving(serves(LARGE)) as url, office(tmp_path, disk) as made:
+            await made.fetch(f"{url}/x", "whole.vtt")  # open, writes, close, rename
+            last = {"open": 1, "first write": 2, "last write": disk.calls - 2}[step] + disk.calls
+            with anyio.CancelScope() as scope:
+                disk.on_call = lambda number: scope.cancel() if number == last else None
+                await made.fetch(f"{url}/x", "cancelled.vtt")
+            assert scope.cancelled_caught
+            await made.store.drain()
+    assert disk.calls <= last + (2 if step == "open" else 1), "a write, and the close"
+    assert list(made.files()) == ["whole.vtt"]
 
 
 async def test_an_outage_of_the_file_host_costs_no_caption(tmp_path: Path) -> None:
