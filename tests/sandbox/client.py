@@ -1,4 +1,4 @@
-"""A plain client of the sandbox: no retries, no pacing, nothing of the engine."""
+"""A plain HTTP client of the sandbox: no retries, no rate limiting, nothing of the engine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -16,8 +17,8 @@ from batchcap.sandbox import Sandbox, SandboxOptions
 EPOCH = 1_790_000_000.0
 
 
-class Reply(NamedTuple):
-    """Status, headers and body of an answer."""
+class Response(NamedTuple):
+    """Status, headers and body of a response."""
 
     status: int
     headers: Mapping[str, str]
@@ -32,51 +33,57 @@ class Reply(NamedTuple):
         return self.json["data"]
 
 
-class Client:
-    """Asks a sandbox as its environment says."""
+class SandboxClient:
+    """Sends requests to a sandbox, with the URLs and credentials of its environment."""
 
     def __init__(self, sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
         self.sandbox = sandbox
         self.session = session
-        self.around = sandbox.environment()
+        self.environment = sandbox.environment()
 
-    async def fetch(self, url: str, method: str = "GET", body: Any = None, **headers: str) -> Reply:
-        """One request, the URL as it is."""
+    async def fetch(
+        self, url: str, method: str = "GET", body: Any = None, **headers: str
+    ) -> Response:
+        """Send a request; the URL is not re-encoded, no redirect is followed."""
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body)
-        url_given = URL(url, encoded=True)
         async with self.session.request(
-            method, url_given, data=data, headers=headers, allow_redirects=False
-        ) as answer:
-            return Reply(answer.status, answer.headers, await answer.read())
+            method, URL(url, encoded=True), data=data, headers=headers, allow_redirects=False
+        ) as response:
+            return Response(response.status, response.headers, await response.read())
 
-    async def mux(self, path: str, method: str = "GET", body: Any = None) -> Reply:
-        """One request to Mux with the right credentials."""
-        pair = self.around["MUX_TOKEN_ID"], self.around["MUX_TOKEN_SECRET"]
-        url = self.around["MUX_BASE_URL"] + path
-        return await self.fetch(url, method, body, Authorization=aiohttp.encode_basic_auth(*pair))
+    async def control(self, path: str, method: str = "GET", body: Any = None) -> Response:
+        """Send a request to the sandbox's own routes."""
+        return await self.fetch(f"{self.sandbox.url}/sandbox{path}", method, body)
 
-    async def heygen(self, path: str, method: str = "GET") -> Reply:
-        """One request to HeyGen with the right key."""
-        url = self.around["HEYGEN_API_BASE"] + path
-        return await self.fetch(url, method, **{"X-Api-Key": self.around["HEYGEN_API_KEY"]})
+    async def mux(self, path: str, method: str = "GET", body: Any = None) -> Response:
+        """Send a request to Mux with valid credentials."""
+        credentials = self.environment["MUX_TOKEN_ID"], self.environment["MUX_TOKEN_SECRET"]
+        authorization = aiohttp.encode_basic_auth(*credentials)
+        url = self.environment["MUX_BASE_URL"] + path
+        return await self.fetch(url, method, body, Authorization=authorization)
 
-    async def stream(self, path: str) -> Reply:
-        """One request to the stream host."""
-        return await self.fetch(self.around["MUX_STREAM_BASE_URL"] + path)
+    async def heygen(self, path: str, method: str = "GET") -> Response:
+        """Send a request to HeyGen with a valid key."""
+        url = self.environment["HEYGEN_API_BASE"] + path
+        return await self.fetch(url, method, **{"X-Api-Key": self.environment["HEYGEN_API_KEY"]})
 
-    async def track(self, asset_id: str, language: str = "en") -> str:
-        """The first text track of an asset in a language."""
+    async def stream(self, path: str) -> Response:
+        """Send a request to the stream host."""
+        return await self.fetch(self.environment["MUX_STREAM_BASE_URL"] + path)
+
+    async def find_track(self, asset_id: str, language: str = "en") -> str:
+        """Return the id of the first text track of an asset in a language."""
         tracks = (await self.mux(f"/video/v1/assets/{asset_id}")).data["tracks"]
         return str(
             next(
-                t["id"]
-                for t in tracks
-                if t.get("language_code") == language and t["type"] == "text"
+                track["id"]
+                for track in tracks
+                if track.get("language_code") == language and track["type"] == "text"
             )
         )
 
-    async def create(self, asset_id: str, language: str = "es", **parameters: Any) -> Reply:
-        """Create a job; `passthrough` is a field of its own."""
+    async def create(self, asset_id: str, language: str = "es", **parameters: Any) -> Response:
+        """Create a Mux job; `passthrough` becomes a field beside the parameters."""
         body: dict[str, Any] = {"parameters": parameters}
         if "passthrough" in parameters:
             body["passthrough"] = parameters.pop("passthrough")
@@ -84,20 +91,24 @@ class Client:
         parameters |= {"asset_id": asset_id, "to_language_code": language}
         return await self.mux("/robots/v0/jobs/translate-captions", "POST", body)
 
-    async def job(self, identifier: str) -> Reply:
-        """One job."""
-        return await self.mux(f"/robots/v0/jobs/translate-captions/{identifier}")
+    async def get_job(self, job_id: str) -> Response:
+        """Request a Mux job."""
+        return await self.mux(f"/robots/v0/jobs/translate-captions/{job_id}")
 
-    async def ended(self, asset_id: str, language: str = "es", **parameters: Any) -> Any:
-        """Create a job and come back when it has ended."""
+    async def cancel_job(self, job_id: str) -> Response:
+        """Cancel a Mux job."""
+        return await self.mux(f"/robots/v0/jobs/{job_id}/cancel", "POST")
+
+    async def run_job(self, asset_id: str, language: str = "es", **parameters: Any) -> Any:
+        """Create a Mux job, wait 60 s, which is longer than jobs take, and return it."""
         created = await self.create(asset_id, language, **parameters)
         await asyncio.sleep(60)
-        return (await self.job(created.data["id"])).data
+        return (await self.get_job(created.data["id"])).data
 
 
 @asynccontextmanager
-async def asking(**options: Any) -> AsyncIterator[Client]:
-    """A sandbox with these options and its client."""
-    made = SandboxOptions(**{"epoch": EPOCH, **options})
-    async with Sandbox(made) as sandbox, aiohttp.ClientSession() as session:
-        yield Client(sandbox, session)
+async def sandbox_client(state: Path | None = None, **options: Any) -> AsyncIterator[SandboxClient]:
+    """Start a sandbox with these options and yield a client of it."""
+    sandbox_options = SandboxOptions(**{"epoch": EPOCH, **options})
+    async with Sandbox(sandbox_options, state) as sandbox, aiohttp.ClientSession() as session:
+        yield SandboxClient(sandbox, session)

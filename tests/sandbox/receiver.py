@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback: notes what comes and answers as it is told."""
+"""A receiver of webhooks on loopback that records events and responds as a test wants."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from tests.sandbox.client import Client, asking
+from tests.sandbox.client import SandboxClient, sandbox_client
 
 
 class Arrival(NamedTuple):
-    """One attempt as it came; `time` is the event loop's."""
+    """One attempt as it arrived; `time` is the event loop's."""
 
     time: float
     path: str
@@ -31,54 +31,58 @@ class Arrival(NamedTuple):
         return str(self.body["type"])
 
 
-async def nothing(_arrival: Arrival) -> None:
+async def _do_nothing(_arrival: Arrival) -> None:
     pass
 
 
-class Receiver:
-    """Takes everything with 204, after the `answers` that it was given."""
+class FakeReceiver:
+    """Responds with the given `statuses`, then always with 204."""
 
     def __init__(self) -> None:
         self.url = ""
         self.arrivals: list[Arrival] = []
-        self.answers: Iterator[int] = iter(())
-        self.meanwhile: Callable[[Arrival], Awaitable[None]] = nothing
-        """Done before each answer."""
-        self.strict = False
-        """Whether Mux events that are not rightly signed are answered 401."""
-        self.seconds = 0.0
-        """Loop seconds that each answer takes."""
-        self.most = 0
-        """The most requests that were open at once."""
-        self._open = 0
+        self.statuses: Iterator[int] = iter(())
+        self.before_response: Callable[[Arrival], Awaitable[None]] = _do_nothing
+        self.checks_signatures = False
+        """Whether Mux events without a valid signature get 401."""
+        self.delay = 0.0
+        """Loop seconds before each response."""
+        self.max_concurrent = 0
+        """The largest number of requests that were open at once."""
+        self._open_requests = 0
 
-    async def take(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         now = asyncio.get_running_loop().time()
         raw = await request.read()
         arrival = Arrival(now, request.path, request.headers, raw)
         self.arrivals.append(arrival)
-        self._open += 1
-        self.most = max(self.most, self._open)
+        self._open_requests += 1
+        self.max_concurrent = max(self.max_concurrent, self._open_requests)
         try:
-            await self.meanwhile(arrival)
-            await asyncio.sleep(self.seconds)
+            await self.before_response(arrival)
+            await asyncio.sleep(self.delay)
         finally:
-            self._open -= 1
-        if self.strict and not rightly_signed(arrival):
+            self._open_requests -= 1
+        if self.checks_signatures and not is_signed(arrival):
             return web.Response(status=401)
-        return web.Response(status=next(self.answers, 204))
+        return web.Response(status=next(self.statuses, 204))
 
     @property
-    def words(self) -> list[str]:
-        """The last part of each type, in the order of arrival."""
+    def mux_statuses(self) -> list[str]:
+        """The last part of each Mux event's type, in order of arrival."""
         return [arrival.type.rpartition(".")[2] for arrival in self.arrivals]
+
+    @property
+    def mux_ids(self) -> list[str]:
+        """The id of each Mux event, in order of arrival."""
+        return [arrival.body["id"] for arrival in self.arrivals]
 
 
 @asynccontextmanager
-async def receiving() -> AsyncIterator[Receiver]:
-    """A receiver that listens."""
-    receiver = Receiver()
-    runner = web.ServerRunner(web.Server(receiver.take, access_log=None), shutdown_timeout=0.1)
+async def fake_receiver() -> AsyncIterator[FakeReceiver]:
+    """Start a receiver."""
+    receiver = FakeReceiver()
+    runner = web.ServerRunner(web.Server(receiver.handle, access_log=None), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
@@ -89,24 +93,24 @@ async def receiving() -> AsyncIterator[Receiver]:
 
 
 @asynccontextmanager
-async def told(**options: Any) -> AsyncIterator[tuple[Client, Receiver]]:
-    """A sandbox that tells a receiver of both providers, and its client."""
-    async with receiving() as receiver:
+async def sandbox_and_receiver(**options: Any) -> AsyncIterator[tuple[SandboxClient, FakeReceiver]]:
+    """Start a sandbox that sends the events of both providers to a receiver."""
+    async with fake_receiver() as receiver:
         urls = {
             "mux_webhook_url": f"{receiver.url}/mux",
             "heygen_webhook_url": f"{receiver.url}/heygen",
         }
-        async with asking(**{**urls, **options}) as client:
+        async with sandbox_client(**{**urls, **options}) as client:
             yield client, receiver
 
 
-def signature(secret: str, signed: bytes) -> str:
-    """What the providers' documents say, written down a second time."""
-    return hmac.new(secret.encode(), signed, "sha256").hexdigest()
+def hmac_hex(secret: str, message: bytes) -> str:
+    """Return the signature by the providers' documents, independent of batchcap's code."""
+    return hmac.new(secret.encode(), message, "sha256").hexdigest()
 
 
-def rightly_signed(arrival: Arrival, secret: str = "whsec_sandbox_mux") -> bool:
-    """Whether a Mux event carries the signature of its bytes and its time."""
-    time, seal = arrival.headers["Mux-Signature"].split(",")
-    stamp = time.removeprefix("t=").encode()
-    return seal == "v1=" + signature(secret, stamp + b"." + arrival.raw)
+def is_signed(arrival: Arrival, secret: str = "whsec_sandbox_mux") -> bool:
+    """Return whether a Mux event has a valid signature of its time and body."""
+    timestamp_field, signature = arrival.headers["Mux-Signature"].split(",")
+    timestamp = timestamp_field.removeprefix("t=").encode()
+    return signature == "v1=" + hmac_hex(secret, timestamp + b"." + arrival.raw)

@@ -1,4 +1,4 @@
-"""Faults: by seed, never endless, and each as it is described."""
+"""Faults: drawn by seed, limited in a row, and each as described."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 
 from batchcap.sandbox import FAULTS, SandboxOptions, parse_faults
 from batchcap.sandbox.faults import FaultInjector
-from tests.sandbox.client import Client, Reply, asking
+from tests.sandbox.client import Response, SandboxClient, sandbox_client
 
 pytestmark = pytest.mark.anyio
 
 
-def test_faults_are_parsed_or_explained() -> None:
+def test_parse_faults_with_invalid_text_explains_it() -> None:
     assert parse_faults(["throttle=0.05", "lost_create=1"]) == {
         "throttle": 0.05,
         "lost_create": 1.0,
@@ -29,23 +29,23 @@ def test_faults_are_parsed_or_explained() -> None:
         SandboxOptions(faults={"nope": 1.0})
 
 
-def drawn(seed: int, order: list[str]) -> dict[str, list[str | None]]:
+def draw(seed: int, order: list[str]) -> dict[str, list[str | None]]:
     faults = FaultInjector(seed, {"throttle": 0.3, "reset": 0.3}, max_streak=2)
-    found: dict[str, list[str | None]] = {}
+    faults_by_key: dict[str, list[str | None]] = {}
     for key in order:
-        found.setdefault(key, []).append(faults.draw_for_request("read", "mux.job", key))
-    return found
+        faults_by_key.setdefault(key, []).append(faults.draw_for_request("read", "mux.job", key))
+    return faults_by_key
 
 
 def test_faults_depend_on_the_seed_and_not_on_the_order_of_requests() -> None:
     keys = [str(number) for number in range(20)] * 4
-    assert drawn(1, keys) == drawn(1, sorted(keys)) != drawn(2, keys)
+    assert draw(1, keys) == draw(1, sorted(keys)) != draw(2, keys)
 
 
-def test_faults_never_hit_a_key_more_often_in_a_row_than_allowed() -> None:
+def test_faults_hit_a_key_at_most_max_streak_times_in_a_row() -> None:
     faults = FaultInjector(0, {"reset": 1.0}, max_streak=2)
-    found = [faults.draw_for_request("read", "mux.job", "one") for _ in range(6)]
-    assert found == ["reset", "reset", None, "reset", "reset", None]
+    drawn = [faults.draw_for_request("read", "mux.job", "one") for _ in range(6)]
+    assert drawn == ["reset", "reset", None, "reset", "reset", None]
     assert [faults.hits("job_error", "one", attempt) for attempt in range(3)] == [False] * 3
     faults.configure({"job_error": 1.0}, max_streak=2)
     assert [faults.hits("job_error", "one", attempt) for attempt in range(4)] == [
@@ -53,11 +53,11 @@ def test_faults_never_hit_a_key_more_often_in_a_row_than_allowed() -> None:
     ]
 
 
-async def asked(client: Client) -> Reply:
+async def get_video(client: SandboxClient) -> Response:
     return await client.heygen("/v3/video-translations/one")
 
 
-ANSWERS: dict[str, tuple[set[int], str]] = {
+RESPONSES: dict[str, tuple[set[int], str]] = {
     "throttle": ({429}, "application/json"),
     "server_error": ({500, 502, 503}, "application/json"),
     "html_error": ({502}, "text/html; charset=utf-8"),
@@ -65,20 +65,20 @@ ANSWERS: dict[str, tuple[set[int], str]] = {
 }
 
 
-@pytest.mark.parametrize("fault", ANSWERS)
-async def test_a_fault_answers_as_described_and_passes(fault: str) -> None:
-    async with asking(faults={fault: 1.0}) as client:
-        replies = [await asked(client) for _ in range(3)]
+@pytest.mark.parametrize("fault", RESPONSES)
+async def test_fault_responds_as_described_and_passes(fault: str) -> None:
+    async with sandbox_client(faults={fault: 1.0}) as client:
+        responses = [await get_video(client) for _ in range(3)]
         assert client.sandbox.request_log.faults == {fault: 2}
         assert client.sandbox.request_log.count("heygen.v3.video", fault=fault) == 2
-    statuses, kind = ANSWERS[fault]
-    assert {reply.status for reply in replies[:2]} <= statuses
-    assert replies[0].headers["Content-Type"] == kind
-    assert replies[2].status == 200
+    statuses, content_type = RESPONSES[fault]
+    assert {response.status for response in responses[:2]} <= statuses
+    assert responses[0].headers["Content-Type"] == content_type
+    assert responses[2].status == 200
 
 
-async def test_a_reset_does_nothing_and_answers_nothing() -> None:
-    async with asking(faults={"reset": 1.0}, fault_streak=1) as client:
+async def test_reset_sends_no_response_and_creates_nothing() -> None:
+    async with sandbox_client(faults={"reset": 1.0}, fault_streak=1) as client:
         with pytest.raises(aiohttp.ClientError):
             await client.create("one")
         assert client.sandbox.request_log.creates == []
@@ -86,17 +86,17 @@ async def test_a_reset_does_nothing_and_answers_nothing() -> None:
         assert (await client.create("one")).status == 202
 
 
-async def test_a_lost_create_is_there_although_its_answer_is_not() -> None:
-    async with asking(faults={"lost_create": 1.0}, fault_streak=1) as client:
+async def test_lost_create_creates_a_job_without_a_response() -> None:
+    async with sandbox_client(faults={"lost_create": 1.0}, fault_streak=1) as client:
         with pytest.raises(aiohttp.ClientError):
-            await client.create("one", passthrough="mine")
+            await client.create("one", passthrough="text")
         (job,) = client.sandbox.request_log.creates_for("one", "es")
-        assert (await client.job(job.id)).data["passthrough"] == "mine"
+        assert (await client.get_job(job.id)).data["passthrough"] == "text"
         assert (await client.create("one")).status == 409
 
 
-async def test_a_late_create_lands_later() -> None:
-    async with asking(faults={"late_create": 1.0}, late_create_seconds=10.0) as client:
+async def test_late_create_creates_the_job_later() -> None:
+    async with sandbox_client(faults={"late_create": 1.0}, late_create_seconds=10.0) as client:
         with pytest.raises(aiohttp.ClientError):
             await client.create("one")
         assert (await client.mux("/robots/v0/jobs?asset_id=one")).data == []
@@ -104,36 +104,36 @@ async def test_a_late_create_lands_later() -> None:
         await asyncio.sleep(11)
         assert len(client.sandbox.request_log.creates) == 1
         (summary,) = (await client.mux("/robots/v0/jobs?asset_id=one")).data
-        created = (await client.job(summary["id"])).data["created_at"]
+        created = (await client.get_job(summary["id"])).data["created_at"]
         assert created == int(client.sandbox.request_log.creates[0].created)
 
 
-async def test_a_cut_body_is_shorter_than_promised() -> None:
-    async with asking(faults={"cut_body": 1.0}, fault_streak=1) as client:
+async def test_cut_body_is_shorter_than_its_content_length() -> None:
+    async with sandbox_client(faults={"cut_body": 1.0}, fault_streak=1) as client:
         with pytest.raises(aiohttp.ClientPayloadError):
-            await asked(client)
-        assert (await asked(client)).status == 200
+            await get_video(client)
+        assert (await get_video(client)).status == 200
 
 
-async def test_a_slow_body_takes_its_time() -> None:
-    async with asking(faults={"slow_body": 1.0}, slow_body_seconds=40.0) as client:
+async def test_slow_body_takes_slow_body_seconds() -> None:
+    async with sandbox_client(faults={"slow_body": 1.0}, slow_body_seconds=40.0) as client:
         start = asyncio.get_running_loop().time()
-        reply = await asked(client)
+        response = await get_video(client)
         assert asyncio.get_running_loop().time() - start >= 40
-    assert reply.data["id"] == "one"
+    assert response.data["id"] == "one"
 
 
 @pytest.mark.parametrize("fault", ["expired_link", "not_vtt"])
-async def test_a_file_host_may_refuse_a_fresh_link(fault: str) -> None:
-    async with asking(faults={fault: 1.0}, fault_streak=1) as client:
-        link = (await client.ended("one"))["outputs"]["temporary_vtt_url"]
-        bad, good = await client.fetch(link), await client.fetch(link)
-    assert bad.status == (400 if fault == "expired_link" else 200)
-    assert not bad.body.startswith(b"WEBVTT")
-    assert good.body.startswith(b"WEBVTT")
+async def test_file_host_fault_refuses_a_fresh_link_once(fault: str) -> None:
+    async with sandbox_client(faults={fault: 1.0}, fault_streak=1) as client:
+        link = (await client.run_job("one"))["outputs"]["temporary_vtt_url"]
+        first, second = await client.fetch(link), await client.fetch(link)
+    assert first.status == (400 if fault == "expired_link" else 200)
+    assert not first.body.startswith(b"WEBVTT")
+    assert second.body.startswith(b"WEBVTT")
 
 
-JOBS: dict[str, str] = {
+STATUS_BY_FAULT: dict[str, str] = {
     "job_error": "errored",
     "job_cancelled": "cancelled",
     "job_stuck": "processing",
@@ -141,29 +141,29 @@ JOBS: dict[str, str] = {
 }
 
 
-@pytest.mark.parametrize("fault", JOBS)
-async def test_a_job_may_end_badly(fault: str) -> None:
-    async with asking(faults={fault: 1.0}) as client:
-        job: dict[str, Any] = await client.ended("one")
-    assert job["status"] == JOBS[fault]
+@pytest.mark.parametrize("fault", STATUS_BY_FAULT)
+async def test_job_fault_changes_how_the_job_ends(fault: str) -> None:
+    async with sandbox_client(faults={fault: 1.0}) as client:
+        job: dict[str, Any] = await client.run_job("one")
+    assert job["status"] == STATUS_BY_FAULT[fault]
     assert "temporary_vtt_url" not in job.get("outputs", {})
     assert fault != "job_error" or job["errors"][0]["retryable"] is True
 
 
-async def test_a_fresh_job_may_not_be_found_at_first() -> None:
-    async with asking(faults={"not_found_after_create": 1.0}) as client:
+async def test_not_found_after_create_hides_a_new_job_for_a_while() -> None:
+    async with sandbox_client(faults={"not_found_after_create": 1.0}) as client:
         created = (await client.create("one")).data["id"]
-        assert (await client.job(created)).status == 404
+        assert (await client.get_job(created)).status == 404
         await asyncio.sleep(3)
-        assert (await client.job(created)).status == 200
+        assert (await client.get_job(created)).status == 200
 
 
-async def test_a_link_may_be_late_by_fault() -> None:
-    async with asking(faults={"late_link": 1.0}, heygen_running=0.0) as client:
-        assert (await asked(client)).data["vtt_caption_url"] is None
+async def test_late_link_fault_delays_the_caption_link() -> None:
+    async with sandbox_client(faults={"late_link": 1.0}, heygen_running=0.0) as client:
+        assert (await get_video(client)).data["vtt_caption_url"] is None
         await asyncio.sleep(31)
-        assert (await asked(client)).data["vtt_caption_url"]
+        assert (await get_video(client)).data["vtt_caption_url"]
 
 
-def test_every_fault_is_told_of() -> None:
+def test_every_fault_has_a_description() -> None:
     assert all(FAULTS.values())

@@ -1,4 +1,4 @@
-"""The file hosts: what a link is worth, and what they say when it is worth nothing."""
+"""The file hosts: valid, expired and modified links, keywords, and leaked credentials."""
 
 from __future__ import annotations
 
@@ -7,92 +7,92 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.sandbox.client import Client, asking
+from tests.sandbox.client import SandboxClient, sandbox_client
 
 pytestmark = pytest.mark.anyio
 
 WEEK = 7 * 86400
 
 
-async def storage_link(client: Client, asset_id: str = "one") -> str:
-    return str((await client.ended(asset_id))["outputs"]["temporary_vtt_url"])
+async def storage_link(client: SandboxClient, asset_id: str = "one") -> str:
+    return str((await client.run_job(asset_id))["outputs"]["temporary_vtt_url"])
 
 
-async def files2_link(client: Client, video_id: str = "one") -> str:
+async def cdn_link(client: SandboxClient, video_id: str = "one") -> str:
     video = await client.heygen(f"/v3/video-translations/{video_id}")
     return str(video.data["vtt_caption_url"])
 
 
-async def test_a_storage_link_expires_a_week_after_the_job_and_is_not_renewed() -> None:
-    async with asking() as client:
+async def test_storage_link_expires_a_week_after_the_job_and_is_not_renewed() -> None:
+    async with sandbox_client() as client:
         link = await storage_link(client)
         client.sandbox.advance(WEEK - 120)
         assert (await client.fetch(link)).status == 200
         client.sandbox.advance(120)
         expired = await client.fetch(link)
         job = client.sandbox.request_log.creates[0]
-        assert (await client.job(job.id)).data["outputs"]["temporary_vtt_url"] == link
+        assert (await client.get_job(job.id)).data["outputs"]["temporary_vtt_url"] == link
     assert expired.status == 400
     assert b"<Code>ExpiredToken</Code>" in expired.body
 
 
-async def test_a_heygen_link_expires_and_the_next_one_is_good() -> None:
-    async with asking(heygen_running=0.0) as client:
-        link = await files2_link(client)
+async def test_cdn_link_expires_and_a_new_one_is_valid() -> None:
+    async with sandbox_client(heygen_running=0.0) as client:
+        link = await cdn_link(client)
         client.sandbox.advance(WEEK + 1)
         expired = await client.fetch(link)
-        assert (await client.fetch(await files2_link(client))).status == 200
+        assert (await client.fetch(await cdn_link(client))).status == 200
     assert expired.status == 403
     assert b"<Code>AccessDenied</Code>" in expired.body
 
 
-async def test_a_link_that_was_touched_is_refused() -> None:
-    async with asking(heygen_running=0.0) as client:
-        storage, files2 = await storage_link(client), await files2_link(client)
-        touched = {
+async def test_modified_link_is_refused() -> None:
+    async with sandbox_client(heygen_running=0.0) as client:
+        storage, cdn = await storage_link(client), await cdn_link(client)
+        modified = {
             unquote(storage): b"SignatureDoesNotMatch",
             storage.replace("/es.vtt", "/fr.vtt"): b"SignatureDoesNotMatch",
             storage[:-1]: b"SignatureDoesNotMatch",
             storage.partition("?")[0]: b"SignatureDoesNotMatch",
-            files2.replace("/one/", "/two/"): b"AccessDenied",
-            files2.replace("Signature=", "Signature=A"): b"AccessDenied",
-            files2.partition("?")[0]: b"AccessDenied",
+            cdn.replace("/one/", "/two/"): b"AccessDenied",
+            cdn.replace("Signature=", "Signature=A"): b"AccessDenied",
+            cdn.partition("?")[0]: b"AccessDenied",
         }
-        for link, code in touched.items():
-            reply = await client.fetch(link)
-            assert reply.status == 403, link
-            assert code in reply.body
+        for link, code in modified.items():
+            response = await client.fetch(link)
+            assert response.status == 403, link
+            assert code in response.body
 
 
 @pytest.mark.parametrize("provider", ["mux", "heygen"])
-async def test_words_put_something_else_in_the_place_of_a_caption(provider: str) -> None:
-    link = storage_link if provider == "mux" else files2_link
-    async with asking(heygen_running=0.0) as client:
-        found = {
-            word: await client.fetch(await link(client, f"id-{word}"))
-            for word in ("badvtt", "html", "nofile", "deadlink")
+async def test_file_keyword_replaces_the_caption(provider: str) -> None:
+    link = storage_link if provider == "mux" else cdn_link
+    async with sandbox_client(heygen_running=0.0) as client:
+        responses = {
+            keyword: await client.fetch(await link(client, f"id-{keyword}"))
+            for keyword in ("badvtt", "html", "nofile", "deadlink")
         }
-    assert not found["badvtt"].body.startswith(b"WEBVTT")
-    assert found["html"].headers["Content-Type"].startswith("text/html")
-    assert (found["nofile"].status, found["nofile"].body) == (200, b"")
-    assert found["deadlink"].status == (400 if provider == "mux" else 403)
+    assert not responses["badvtt"].body.startswith(b"WEBVTT")
+    assert responses["html"].headers["Content-Type"].startswith("text/html")
+    assert (responses["nofile"].status, responses["nofile"].body) == (200, b"")
+    assert responses["deadlink"].status == (400 if provider == "mux" else 403)
 
 
-async def test_files_are_compressed_for_those_who_ask() -> None:
-    async with asking(gzip=True, heygen_running=0.0) as client:
-        link = await files2_link(client)
+async def test_gzip_option_compresses_for_clients_that_accept_it() -> None:
+    async with sandbox_client(gzip=True, heygen_running=0.0) as client:
+        link = await cdn_link(client)
         plain = await client.fetch(link, **{"Accept-Encoding": "identity"})
-        packed = await client.fetch(link, **{"Accept-Encoding": "gzip"})
-    assert packed.headers["Content-Encoding"] == "gzip"
-    assert packed.body == plain.body
-    assert len(gzip.compress(plain.body)) < int(packed.headers["Content-Length"]) * 2
+        compressed = await client.fetch(link, **{"Accept-Encoding": "gzip"})
+    assert compressed.headers["Content-Encoding"] == "gzip"
+    assert compressed.body == plain.body
+    assert len(gzip.compress(plain.body)) < int(compressed.headers["Content-Length"]) * 2
 
 
 @pytest.mark.parametrize("header", ["Authorization", "X-Api-Key", "Cookie"])
-async def test_a_credential_that_reaches_a_file_host_is_noted(header: str) -> None:
-    async with asking(heygen_running=0.0) as client:
-        links = [await storage_link(client), await files2_link(client)]
-        links.append(client.around["MUX_STREAM_BASE_URL"] + "/public_one/text/x.vtt")
+async def test_credential_sent_to_a_file_host_is_logged_as_leak(header: str) -> None:
+    async with sandbox_client(heygen_running=0.0) as client:
+        links = [await storage_link(client), await cdn_link(client)]
+        links.append(client.environment["MUX_STREAM_BASE_URL"] + "/public_one/text/x.vtt")
         assert client.sandbox.request_log.leaks == []
         for link in links:
             await client.fetch(link, **{header: "secret"})
@@ -101,9 +101,9 @@ async def test_a_credential_that_reaches_a_file_host_is_noted(header: str) -> No
     assert {leak.header for leak in leaks} == {header}
 
 
-async def test_a_credential_of_the_other_provider_is_noted() -> None:
-    async with asking() as client:
-        key = client.around["HEYGEN_API_KEY"]
-        await client.fetch(client.around["MUX_BASE_URL"] + "/x", **{"X-Api-Key": key})
+async def test_credential_of_the_other_provider_is_logged_as_leak() -> None:
+    async with sandbox_client() as client:
+        key = client.environment["HEYGEN_API_KEY"]
+        await client.fetch(client.environment["MUX_BASE_URL"] + "/x", **{"X-Api-Key": key})
         (leak,) = client.sandbox.request_log.leaks
     assert (leak.route, leak.header) == ("mux.other", "X-Api-Key")

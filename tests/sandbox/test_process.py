@@ -1,4 +1,4 @@
-"""The sandbox as a process of its own tells a receiver in another one."""
+"""`batchcap sandbox` in a process of its own sends webhooks to a receiver in another one."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from typing import Any
 
 import aiohttp
 
-from tests.sandbox.receiver import signature
+from tests.sandbox.receiver import hmac_hex
 
 SANDBOX = [sys.executable, "-m", "batchcap", "sandbox", "--json", "--until-stdin-closes"]
 
-Taken = queue.Queue[tuple[str, bytes]]
+Received = queue.Queue[tuple[str, bytes]]
 
 
 @contextmanager
-def listening() -> Iterator[tuple[str, Taken]]:
-    """A receiver in a thread, and what it takes: signature and bytes."""
-    taken: Taken = queue.Queue()
+def threaded_receiver() -> Iterator[tuple[str, Received]]:
+    """Start a receiver in a thread; yields its URL and a queue of signatures and bodies."""
+    received: Received = queue.Queue()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # the name that http.server wants
+        def do_POST(self) -> None:  # http.server requires this name
             raw = self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(204)
             self.end_headers()
-            taken.put((self.headers["Mux-Signature"], raw))
+            received.put((self.headers["Mux-Signature"], raw))
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # http.server's
             pass
@@ -41,7 +41,7 @@ def listening() -> Iterator[tuple[str, Taken]]:
         thread = Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}/hook", taken
+            yield f"http://127.0.0.1:{server.server_port}/hook", received
         finally:
             server.shutdown()
             thread.join()
@@ -53,26 +53,27 @@ def post(url: str, body: dict[str, Any], **headers: str) -> None:
 
 
 def create(environment: dict[str, str], asset_id: str) -> None:
-    pair = environment["MUX_TOKEN_ID"], environment["MUX_TOKEN_SECRET"]
+    credentials = environment["MUX_TOKEN_ID"], environment["MUX_TOKEN_SECRET"]
     parameters = {"asset_id": asset_id, "track_id": "t", "to_language_code": "es"}
     url = environment["MUX_BASE_URL"] + "/robots/v0/jobs/translate-captions"
-    post(url, {"parameters": parameters}, Authorization=aiohttp.encode_basic_auth(*pair))
+    post(url, {"parameters": parameters}, Authorization=aiohttp.encode_basic_auth(*credentials))
 
 
-def life(environment: dict[str, str], taken: Taken) -> list[str]:
-    found = []
-    for seal, raw in (taken.get(timeout=20) for _ in range(3)):
-        stamp, _, v1 = seal.removeprefix("t=").partition(",v1=")
+def next_statuses(environment: dict[str, str], received: Received) -> list[str]:
+    """Return the statuses in the next three events, whose signatures must be valid."""
+    statuses = []
+    for header, raw in (received.get(timeout=20) for _ in range(3)):
+        timestamp, _, signature = header.removeprefix("t=").partition(",v1=")
         secret = environment["MUX_WEBHOOK_SECRET"]
-        assert v1 == signature(secret, stamp.encode() + b"." + raw)
-        found.append(json.loads(raw)["data"]["status"])
-    return found
+        assert signature == hmac_hex(secret, timestamp.encode() + b"." + raw)
+        statuses.append(json.loads(raw)["data"]["status"])
+    return statuses
 
 
-def test_a_process_tells_the_url_that_it_starts_with_and_one_that_it_gets_later() -> None:
-    with listening() as (early, first), listening() as (late, second):
+def test_process_sends_events_to_its_first_url_and_to_a_later_one() -> None:
+    with threaded_receiver() as (first_url, first), threaded_receiver() as (later_url, later):
         process = subprocess.Popen(
-            [*SANDBOX, "--set", "job_seconds=0.2", "--set", f"mux_webhook_url={early}"],
+            [*SANDBOX, "--set", "job_seconds=0.2", "--set", f"mux_webhook_url={first_url}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -81,11 +82,11 @@ def test_a_process_tells_the_url_that_it_starts_with_and_one_that_it_gets_later(
         assert process.stdout
         environment = json.loads(process.stdout.readline())
         create(environment, "one")
-        assert life(environment, first) == ["pending", "processing", "completed"]
+        assert next_statuses(environment, first) == ["pending", "processing", "completed"]
         options = environment["MUX_BASE_URL"].removesuffix("/mux") + "/sandbox/options"
-        post(options, {"mux_webhook_url": late})
+        post(options, {"mux_webhook_url": later_url})
         create(environment, "two")
-        assert life(environment, second) == ["pending", "processing", "completed"]
+        assert next_statuses(environment, later) == ["pending", "processing", "completed"]
         create(environment, "three-stuck")
         assert process.communicate(timeout=20) == ("", "")
     assert process.returncode == 0

@@ -1,4 +1,4 @@
-"""What survives a restart, an orderly one and a kill."""
+"""What survives a restart of the sandbox: after an orderly stop, and after a kill."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 
 from batchcap.sandbox import Sandbox, SandboxOptions
-from tests.sandbox.client import EPOCH, Client
+from tests.sandbox.client import sandbox_client
 
 SERVE = """
 import asyncio, json, sys
@@ -30,72 +30,59 @@ asyncio.run(run_sandbox(options, path, "127.0.0.1", 0, announce, watch_stdin))
 """
 
 
-async def life(state: Path, steps: Any, **options: Any) -> Any:
-    """What `steps` gives back on a sandbox that starts before and stops after."""
-    made = SandboxOptions(epoch=EPOCH, **options)
-    async with Sandbox(made, state) as sandbox, aiohttp.ClientSession() as session:
-        return await steps(Client(sandbox, session))
-
-
 @pytest.mark.anyio
-async def test_jobs_and_clock_go_on_where_they_were(tmp_path: Path) -> None:
-    async def first(client: Client) -> Any:
-        done = await client.ended("one")
+async def test_restart_keeps_jobs_and_clock(tmp_path: Path) -> None:
+    state = tmp_path / "deep" / "state.sqlite"
+    late_video = "/v3/video-translations/id-latelink"
+    async with sandbox_client(state) as client:
+        completed = await client.run_job("one")
         stuck = (await client.create("id-stuck")).data["id"]
-        gone = (await client.create("two-stuck")).data["id"]
-        await client.mux(f"/robots/v0/jobs/{gone}/cancel", "POST")
+        cancelled = (await client.create("two-stuck")).data["id"]
+        await client.cancel_job(cancelled)
         await asyncio.sleep(5)
-        await client.heygen("/v3/video-translations/id-latelink")
-        return done, stuck, gone, client.sandbox.now()
-
-    async def second(client: Client) -> None:
-        assert 0 <= client.sandbox.now() - stopped < 2
-        again = (await client.job(done["id"])).data
-        assert again == {**done, "outputs": again["outputs"]}
-        assert (await client.job(stuck)).data["status"] == "processing"
-        assert (await client.job(gone)).data["status"] == "cancelled"
+        await client.heygen(late_video)
+        stopped_at = client.sandbox.now()
+    await asyncio.sleep(10_000)
+    async with sandbox_client(state) as client:
+        assert 0 <= client.sandbox.now() - stopped_at < 2
+        restored = (await client.get_job(completed["id"])).data
+        assert restored == {**completed, "outputs": restored["outputs"]}
+        assert (await client.get_job(stuck)).data["status"] == "processing"
+        assert (await client.get_job(cancelled)).data["status"] == "cancelled"
         assert len(client.sandbox.request_log.creates) == 3
         assert (await client.create("id-stuck")).status == 409
         await asyncio.sleep(28)
-        assert (await client.heygen(late)).data["vtt_caption_url"] is None
+        assert (await client.heygen(late_video)).data["vtt_caption_url"] is None
         await asyncio.sleep(5)
-        assert (await client.heygen(late)).data["vtt_caption_url"]
-        old = done["outputs"]["temporary_vtt_url"].partition("/storage")[2]
-        assert (await client.fetch(f"{client.sandbox.url}/storage{old}")).status == 200
-
-    state, late = tmp_path / "deep" / "state.sqlite", "/v3/video-translations/id-latelink"
-    done, stuck, gone, stopped = await life(state, first)
-    await asyncio.sleep(10_000)
-    await life(state, second)
+        assert (await client.heygen(late_video)).data["vtt_caption_url"]
+        link = completed["outputs"]["temporary_vtt_url"].partition("/storage")[2]
+        assert (await client.fetch(f"{client.sandbox.url}/storage{link}")).status == 200
 
 
 @pytest.mark.anyio
-async def test_a_create_that_was_still_to_land_lands_after_a_restart(tmp_path: Path) -> None:
-    async def first(client: Client) -> None:
+async def test_delayed_create_is_carried_out_after_a_restart(tmp_path: Path) -> None:
+    state = tmp_path / "state.sqlite"
+    options: dict[str, Any] = {"faults": {"late_create": 1.0}, "late_create_seconds": 10.0}
+    async with sandbox_client(state, **options) as client:
         with pytest.raises(aiohttp.ClientError):
             await client.create("one")
-
-    async def second(client: Client) -> None:
+    async with sandbox_client(state, **options) as client:
         assert client.sandbox.request_log.creates == []
         await asyncio.sleep(11)
         assert len(client.sandbox.request_log.creates) == 1
 
-    options = {"faults": {"late_create": 1.0}, "late_create_seconds": 10.0}
-    await life(tmp_path / "s", first, **options)
-    await life(tmp_path / "s", second, **options)
-
 
 @pytest.mark.anyio
-async def test_a_taken_port_is_told_and_leaves_nothing_open(tmp_path: Path) -> None:
+async def test_taken_port_raises_and_leaves_nothing_open(tmp_path: Path) -> None:
     async with Sandbox() as sandbox:
         other = Sandbox(state=tmp_path / "state.sqlite")
         with pytest.raises(OSError, match="address already in use"):
             await other.start(port=int(sandbox.url.rpartition(":")[2]))
 
 
-def started(state: Path, how: str) -> tuple[subprocess.Popen[str], str]:
+def start_process(state: Path, ends_with: str) -> tuple[subprocess.Popen[str], str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(state), how],
+        [sys.executable, "-c", SERVE, str(state), ends_with],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -105,22 +92,22 @@ def started(state: Path, how: str) -> tuple[subprocess.Popen[str], str]:
     return process, environment["MUX_BASE_URL"].removesuffix("/mux")
 
 
-def created(url: str, asset_id: str) -> None:
+def create(url: str, asset_id: str) -> None:
     parameters = {"asset_id": asset_id, "track_id": "t", "to_language_code": "es"}
-    options = SandboxOptions()
+    defaults = SandboxOptions()
     request = urllib.request.Request(
         f"{url}/mux/robots/v0/jobs/translate-captions",
         data=json.dumps({"parameters": parameters}).encode(),
         headers={
             "Authorization": aiohttp.encode_basic_auth(
-                options.mux_token_id, options.mux_token_secret
+                defaults.mux_token_id, defaults.mux_token_secret
             )
         },
     )
     urllib.request.urlopen(request).close()
 
 
-def finish(process: subprocess.Popen[str]) -> None:
+def wait_for_end(process: subprocess.Popen[str]) -> None:
     process.wait(timeout=20)
     assert process.stdin
     assert process.stdout
@@ -128,47 +115,47 @@ def finish(process: subprocess.Popen[str]) -> None:
     process.stdout.close()
 
 
-def saved(state: Path) -> int:
+def count_saved_jobs(state: Path) -> int:
     connection = sqlite3.connect(state)
     (count,) = connection.execute("select count(*) from jobs").fetchone()
     connection.close()
     return int(count)
 
 
-def test_a_kill_loses_no_more_than_the_last_moment(tmp_path: Path) -> None:
+def test_kill_keeps_jobs_older_than_the_save_delay(tmp_path: Path) -> None:
     state = tmp_path / "state.sqlite"
-    process, url = started(state, "stdin")
-    created(url, "one")
+    process, url = start_process(state, "stdin")
+    create(url, "one")
     deadline = time.monotonic() + 20
-    while saved(state) == 0:  # the save is due 0.2 s after the request
+    while count_saved_jobs(state) == 0:  # it saves 0.2 s after the request
         assert time.monotonic() < deadline
     process.send_signal(signal.SIGKILL)
-    finish(process)
-    process, url = started(state, "stdin")
-    with urllib.request.urlopen(f"{url}/sandbox/request-log") as reply:
-        creates = json.load(reply)["creates"]
+    wait_for_end(process)
+    process, url = start_process(state, "stdin")
+    with urllib.request.urlopen(f"{url}/sandbox/request-log") as response:
+        creates = json.load(response)["creates"]
     assert process.stdin
     process.stdin.close()
     process.wait(timeout=20)
-    finish(process)
+    wait_for_end(process)
     assert [create["asset_id"] for create in creates] == ["one"]
 
 
-def test_a_child_ends_with_its_standard_input_and_saves(tmp_path: Path) -> None:
-    process, url = started(tmp_path / "state.sqlite", "stdin")
-    created(url, "one")
+def test_run_until_stdin_closes_ends_with_it_and_saves(tmp_path: Path) -> None:
+    process, url = start_process(tmp_path / "state.sqlite", "stdin")
+    create(url, "one")
     assert process.stdin
     process.stdin.close()
     assert process.wait(timeout=20) == 0
-    finish(process)
-    assert saved(tmp_path / "state.sqlite") == 1
+    wait_for_end(process)
+    assert count_saved_jobs(tmp_path / "state.sqlite") == 1
 
 
-def test_a_server_of_its_own_does_not_end_with_its_standard_input(tmp_path: Path) -> None:
-    process, url = started(tmp_path / "state.sqlite", "alone")
+def test_run_without_until_stdin_closes_survives_closed_stdin(tmp_path: Path) -> None:
+    process, url = start_process(tmp_path / "state.sqlite", "signal")
     assert process.stdin
     process.stdin.close()
-    created(url, "one")
+    create(url, "one")
     process.send_signal(signal.SIGINT)
-    finish(process)
-    assert saved(tmp_path / "state.sqlite") == 1
+    wait_for_end(process)
+    assert count_saved_jobs(tmp_path / "state.sqlite") == 1

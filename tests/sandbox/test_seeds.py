@@ -1,4 +1,4 @@
-"""The sandbox against the two API documents that everything starts from."""
+"""The sandbox conforms to the two API documents that the project started from."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from hypothesis import HealthCheck, settings
 from schemathesis import Case
 
 from batchcap.sandbox import Sandbox, SandboxOptions
-from tests.sandbox.client import asking
+from tests.sandbox.client import sandbox_client
 
 SEEDS = Path(__file__).parent / "seeds"
 
 
-def corrected() -> dict[str, Any]:
-    """The caption document with two corrections that it needs itself.
+def corrected_document() -> dict[str, Any]:
+    """Return the caption document with two corrections.
 
-    Its own example has `error: null`, which its schema forbids; and it names no answer
-    but 200, while every API has errors.
+    Its own example has `error: null`, which its schema forbids. And it describes no response
+    other than 200, while every API has errors.
     """
     document: dict[str, Any] = json.loads((SEEDS / "heygen_caption.json").read_text())
     responses = document["paths"]["/v2/video_translate/caption"]["get"]["responses"]
@@ -35,75 +35,77 @@ def corrected() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[Sandbox]:
-    """A sandbox in a thread of its own, since schemathesis asks synchronously."""
+def threaded_sandbox() -> Iterator[Sandbox]:
+    """Start a sandbox in a thread, because schemathesis sends requests synchronously."""
     sandbox = Sandbox(SandboxOptions())
-    up, down = Event(), asyncio.Event()
+    is_listening, stop = Event(), asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def run() -> None:
         loops.append(asyncio.get_running_loop())
         async with sandbox:
-            up.set()
-            await down.wait()
+            is_listening.set()
+            await stop.wait()
 
     thread = Thread(target=asyncio.run, args=(run(),))
     thread.start()
-    assert up.wait(10)
+    assert is_listening.wait(10)
     yield sandbox
-    loops[0].call_soon_threadsafe(down.set)
+    loops[0].call_soon_threadsafe(stop.set)
     thread.join()
 
 
-schema = schemathesis.openapi.from_dict(corrected())
+schema = schemathesis.openapi.from_dict(corrected_document())
 
 
 @schema.parametrize()
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_the_caption_route_obeys_its_document(case: Case[Any], served: Sandbox) -> None:
-    environment = served.environment()
+def test_caption_route_conforms_to_its_document(case: Case[Any], threaded_sandbox: Sandbox) -> None:
+    environment = threaded_sandbox.environment()
     case.headers["x-api-key"] = environment["HEYGEN_API_KEY"]
     case.call_and_validate(base_url=environment["HEYGEN_API_BASE"])
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("word", ["plain", "nocaption", "emptylink", "failed", "latelink", "slow"])
-async def test_every_kind_of_caption_answer_obeys_the_schema(word: str) -> None:
+@pytest.mark.parametrize(
+    "keyword", ["plain", "nocaption", "emptylink", "failed", "latelink", "slow"]
+)
+async def test_caption_response_of_each_keyword_conforms_to_the_schema(keyword: str) -> None:
     import jsonschema_rs
 
-    responses = corrected()["paths"]["/v2/video_translate/caption"]["get"]["responses"]
+    responses = corrected_document()["paths"]["/v2/video_translate/caption"]["get"]["responses"]
     validator = jsonschema_rs.validator_for(
         responses["200"]["content"]["application/json"]["schema"]
     )
-    async with asking() as client:
-        path = f"/v2/video_translate/caption?video_translate_id=id-{word}&caption_type=vtt"
-        reply = await client.heygen(path)
-    assert reply.status == 200
-    validator.validate(reply.json)
+    async with sandbox_client() as client:
+        path = f"/v2/video_translate/caption?video_translate_id=id-{keyword}&caption_type=vtt"
+        response = await client.heygen(path)
+    assert response.status == 200
+    validator.validate(response.json)
 
 
-def assert_covers(found: Any, example: Any, at: str = "$") -> None:
-    """Everything in the example is in what was found, with the same type."""
-    assert type(found) is type(example), at
+def assert_covers(document: Any, example: Any, path: str = "$") -> None:
+    """Check that everything in the example is in the document, with the same type."""
+    assert type(document) is type(example), path
     if isinstance(example, dict):
-        assert example.keys() <= found.keys(), at
+        assert example.keys() <= document.keys(), path
         for name, value in example.items():
-            assert_covers(found[name], value, f"{at}.{name}")
+            assert_covers(document[name], value, f"{path}.{name}")
 
 
 @pytest.mark.anyio
-async def test_a_completed_job_is_as_in_the_guide() -> None:
+async def test_completed_job_has_the_fields_of_the_guide() -> None:
     example = json.loads((SEEDS / "mux_completed_job.json").read_text())
-    async with asking() as client:
+    async with sandbox_client() as client:
         created = await client.create("YOUR_ASSET_ID", track_id="YOUR_TRACK_ID")
         assert created.status == 202
         assert created.data["status"] == "pending"
         assert created.data["units_consumed"] == 0
         assert "outputs" not in created.data
         await asyncio.sleep(10)
-        found = (await client.job(created.data["id"])).json
-    assert_covers(found, example)
+        job = (await client.get_job(created.data["id"])).json
+    assert_covers(job, example)
     for name in ("workflow", "status", "parameters"):
-        assert found["data"][name] == example["data"][name]
-    assert found["data"]["outputs"]["track_id"] == "YOUR_TRACK_ID"
-    assert found["data"]["outputs"].keys() == example["data"]["outputs"].keys()
+        assert job["data"][name] == example["data"][name]
+    assert job["data"]["outputs"]["track_id"] == "YOUR_TRACK_ID"
+    assert job["data"]["outputs"].keys() == example["data"]["outputs"].keys()

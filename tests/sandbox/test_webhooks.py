@@ -1,4 +1,4 @@
-"""What the sandbox tells of a job or a translation, and how it is written and signed."""
+"""Webhook events of jobs and videos: which are sent, when, and how they are signed."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import pytest
 
 from batchcap.sandbox import SandboxOptions
 from batchcap.sandbox.mux.jobs import CreateRequest, Job, JobOutcome
-from tests.sandbox.client import EPOCH, asking
-from tests.sandbox.receiver import Arrival, rightly_signed, signature, told
+from tests.sandbox.client import EPOCH, sandbox_client
+from tests.sandbox.receiver import Arrival, hmac_hex, is_signed, sandbox_and_receiver
 
 pytestmark = pytest.mark.anyio
 
-LIFE = ["pending", "processing", "completed"]
+STATUSES = ["pending", "processing", "completed"]
 
 
-async def test_each_state_of_a_job_is_told_once_and_in_its_time() -> None:
-    async with told() as (client, receiver):
-        created = (await client.create("one", passthrough="mine")).data
+async def test_job_sends_one_event_per_status_at_its_time() -> None:
+    async with sandbox_and_receiver() as (client, receiver):
+        created = (await client.create("one", passthrough="text")).data
         await asyncio.sleep(100)
-        job = (await client.job(created["id"])).data
-        (kept,) = client.sandbox.request_log.creates
-    assert receiver.words == LIFE
+        job = (await client.get_job(created["id"])).data
+        (logged_job,) = client.sandbox.request_log.creates
+    assert receiver.mux_statuses == STATUSES
     assert [arrival.type.rpartition(".")[0] for arrival in receiver.arrivals] == [
         "robots.job.translate_captions"
     ] * 3
     bodies = [arrival.body for arrival in receiver.arrivals]
-    assert [body["data"]["status"] for body in bodies] == LIFE
+    assert [body["data"]["status"] for body in bodies] == STATUSES
     assert bodies[0]["data"] == created
     assert bodies[2]["data"] == job
     assert [body["object"] for body in bodies] == [{"type": "job", "id": job["id"]}] * 3
@@ -39,75 +39,77 @@ async def test_each_state_of_a_job_is_told_once_and_in_its_time() -> None:
     assert all(body["attempts"] == [] for body in bodies)
     times = [arrival.time - receiver.arrivals[0].time for arrival in receiver.arrivals]
     assert times == pytest.approx(
-        [0, kept.outcome.starts_after, kept.outcome.ends_after], abs=0.001
+        [0, logged_job.outcome.starts_after, logged_job.outcome.ends_after], abs=0.001
     )
 
 
-async def test_an_event_is_signed_over_its_time_and_its_bytes() -> None:
-    async with told(webhook_secret_mux="other") as (client, receiver):
+async def test_mux_signature_covers_time_and_body() -> None:
+    async with sandbox_and_receiver(webhook_secret_mux="other") as (client, receiver):
         await client.create("one")
         await asyncio.sleep(100)
-        await client.fetch(client.sandbox.url + "/sandbox/clock", "POST", {"advance": 5000})
+        await client.control("/clock", "POST", {"advance": 5000})
         await client.create("two")
         await asyncio.sleep(100)
         now = client.sandbox.now()
     assert len(receiver.arrivals) == 6
     for arrival in receiver.arrivals:
-        assert rightly_signed(arrival, "other")
-        assert not rightly_signed(arrival, "whsec_sandbox_mux")
-    stamps = [int(each.headers["mux-signature"][2:].split(",")[0]) for each in receiver.arrivals]
-    assert stamps[0] == int(EPOCH)
-    assert now - 102 < stamps[3] <= now - 100
+        assert is_signed(arrival, "other")
+        assert not is_signed(arrival, "whsec_sandbox_mux")
+    timestamps = [
+        int(arrival.headers["mux-signature"][2:].split(",")[0]) for arrival in receiver.arrivals
+    ]
+    assert timestamps[0] == int(EPOCH)
+    assert now - 102 < timestamps[3] <= now - 100
 
 
-async def test_the_job_that_an_event_tells_of_is_already_so() -> None:
-    seen: list[tuple[str, str]] = []
-    async with told(heygen_running=1.0) as (client, receiver):
+async def test_api_shows_the_status_that_an_event_reports() -> None:
+    statuses: list[tuple[str, str]] = []
+    async with sandbox_and_receiver(heygen_running=1.0) as (client, receiver):
 
-        async def ask(arrival: Arrival) -> None:
+        async def compare(arrival: Arrival) -> None:
             if arrival.path == "/mux":
                 job = arrival.body["data"]
-                seen.append((job["status"], (await client.job(job["id"])).data["status"]))
+                statuses.append((job["status"], (await client.get_job(job["id"])).data["status"]))
             else:
                 video_id = arrival.body["event_data"]["video_translate_id"]
                 video = (await client.heygen(f"/v3/video-translations/{video_id}")).data
-                seen.append(("completed", video["status"]))
+                statuses.append(("completed", video["status"]))
 
-        receiver.meanwhile = ask
+        receiver.before_response = compare
         for number in range(20):
             await client.create(f"film-{number}")
             await client.heygen(f"/v3/video-translations/tr-{number}")
         await asyncio.sleep(100)
-    assert len(seen) == 80
-    assert all(told_of == found for told_of, found in seen)
+    assert len(statuses) == 80
+    assert all(in_event == in_api for in_event, in_api in statuses)
 
 
 @pytest.mark.parametrize("nested", [True, False, "mixed"])
-async def test_a_job_is_nested_under_the_type_or_flat(nested: bool | str) -> None:
-    async with told(webhook_nested=nested) as (client, receiver):
+async def test_webhook_nested_option_nests_the_job_under_the_type(nested: bool | str) -> None:
+    async with sandbox_and_receiver(webhook_nested=nested) as (client, receiver):
         for number in range(8):
             await client.create(f"film-{number}")
         await asyncio.sleep(100)
-    found = []
+    are_nested = []
     for body in (arrival.body for arrival in receiver.arrivals):
-        found.append(list(body["data"]) == [body["type"]])
-        job = body["data"][body["type"]] if found[-1] else body["data"]
+        are_nested.append(list(body["data"]) == [body["type"]])
+        job = body["data"][body["type"]] if are_nested[-1] else body["data"]
         assert job["id"] == body["object"]["id"]
-    assert set(found) == ({True, False} if nested == "mixed" else {nested})
+    assert set(are_nested) == ({True, False} if nested == "mixed" else {nested})
 
 
-async def test_types_are_named_as_in_v1_where_that_is_asked_for() -> None:
-    async with told(webhook_names="v1") as (client, receiver):
+async def test_webhook_names_v1_changes_the_event_types() -> None:
+    async with sandbox_and_receiver(webhook_names="v1") as (client, receiver):
         await client.create("one")
         await asyncio.sleep(100)
     assert [arrival.type for arrival in receiver.arrivals] == [
-        f"robots.v1.job.translate_captions.{word}" for word in LIFE
+        f"robots.v1.job.translate_captions.{status}" for status in STATUSES
     ]
 
 
 @pytest.mark.parametrize("outputs", [True, False])
-async def test_the_completed_event_has_the_outputs_or_not(outputs: bool) -> None:
-    async with told(webhook_outputs=outputs) as (client, receiver):
+async def test_webhook_outputs_option_decides_about_outputs(outputs: bool) -> None:
+    async with sandbox_and_receiver(webhook_outputs=outputs) as (client, receiver):
         await client.create("one")
         await asyncio.sleep(100)
     assert [("outputs" in arrival.body["data"]) for arrival in receiver.arrivals] == [
@@ -115,7 +117,7 @@ async def test_the_completed_event_has_the_outputs_or_not(outputs: bool) -> None
     ]
 
 
-ENDS = {
+EVENTS_BY_ASSET = {
     "one-fails": ["pending", "processing", "errored"],
     "one-cancelled": ["pending", "processing", "cancelled"],
     "one-stuck": ["pending", "processing"],
@@ -123,41 +125,42 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("asset_id", ENDS)
-async def test_a_job_may_end_in_other_ways(asset_id: str) -> None:
-    async with told() as (client, receiver):
+@pytest.mark.parametrize("asset_id", EVENTS_BY_ASSET)
+async def test_job_with_keyword_sends_the_events_of_its_end(asset_id: str) -> None:
+    async with sandbox_and_receiver() as (client, receiver):
         await client.create(asset_id)
         await asyncio.sleep(1000)
-    assert receiver.words == ENDS[asset_id]
+    assert receiver.mux_statuses == EVENTS_BY_ASSET[asset_id]
     assert ("errors" in receiver.arrivals[-1].body["data"]) == (asset_id == "one-fails")
 
 
-async def test_a_cancel_is_told_at_once_and_nothing_after_it() -> None:
-    async with told(job_seconds=50, job_seconds_max=50, job_sigma=0) as (client, receiver):
+async def test_cancelled_job_sends_its_last_event_at_once() -> None:
+    options = {"job_seconds": 50.0, "job_seconds_max": 50.0, "job_sigma": 0.0}
+    async with sandbox_and_receiver(**options) as (client, receiver):
         created = (await client.create("one")).data["id"]
         await asyncio.sleep(20)
         start = asyncio.get_running_loop().time()
-        assert (await client.mux(f"/robots/v0/jobs/{created}/cancel", "POST")).status == 200
+        assert (await client.cancel_job(created)).status == 200
         await asyncio.sleep(1000)
-    assert receiver.words == ["pending", "processing", "cancelled"]
+    assert receiver.mux_statuses == ["pending", "processing", "cancelled"]
     assert receiver.arrivals[-1].time - start < 0.01
     assert receiver.arrivals[-1].body["data"]["status"] == "cancelled"
 
 
-async def test_a_create_that_lands_late_is_told_of_although_nobody_asks() -> None:
+async def test_delayed_create_sends_events_without_further_requests() -> None:
     faults = {"late_create": 1.0}
-    async with told(faults=faults, late_create_seconds=10.0) as (client, receiver):
+    async with sandbox_and_receiver(faults=faults, late_create_seconds=10.0) as (client, receiver):
         with pytest.raises(aiohttp.ClientError):
             await client.create("one")
         await asyncio.sleep(9)
-        assert receiver.words == []
+        assert receiver.mux_statuses == []
         await asyncio.sleep(100)
-    assert receiver.words == LIFE
+    assert receiver.mux_statuses == STATUSES
 
 
 @pytest.mark.parametrize("header", ["signature", "heygen-signature", "x-heygen-signature"])
-async def test_a_translation_that_ran_at_the_first_look_tells_its_end(header: str) -> None:
-    async with told(webhook_header=header) as (client, receiver):
+async def test_video_running_at_first_request_sends_an_event_at_its_end(header: str) -> None:
+    async with sandbox_and_receiver(webhook_header=header) as (client, receiver):
         await client.heygen("/v3/video-translations/film-slow-es")
         await client.heygen("/v3/video-translations/other-slow-failed-de")
         assert receiver.arrivals == []
@@ -178,34 +181,34 @@ async def test_a_translation_that_ran_at_the_first_look_tells_its_end(header: st
     for arrival in receiver.arrivals:
         assert arrival.path == "/heygen"
         assert b"vtt" not in arrival.raw
-        assert arrival.headers[header] == signature("whsec_sandbox_heygen", arrival.raw)
+        assert arrival.headers[header] == hmac_hex("whsec_sandbox_heygen", arrival.raw)
         assert {"signature", "heygen-signature", "x-heygen-signature"} & {
             name.lower() for name in arrival.headers
         } == {header}
 
 
-async def test_a_translation_that_had_ended_before_or_never_ends_is_not_told_of() -> None:
-    async with told(heygen_running=0.0) as (client, receiver):
+async def test_video_ended_before_first_request_or_stuck_sends_no_event() -> None:
+    async with sandbox_and_receiver(heygen_running=0.0) as (client, receiver):
         for video_id in ("plain", "id-failed", "id-latelink", "id-stuck", "id-missing"):
             await client.heygen(f"/v3/video-translations/{video_id}")
         await asyncio.sleep(1000)
     assert receiver.arrivals == []
 
 
-async def test_every_look_at_a_running_translation_makes_one_event() -> None:
-    async with told(heygen_running=1.0) as (client, receiver):
+async def test_video_requested_repeatedly_sends_one_event() -> None:
+    async with sandbox_and_receiver(heygen_running=1.0) as (client, receiver):
         for _ in range(3):
             await client.heygen("/v3/video-translations?limit=100")
             await client.heygen("/v3/video-translations/statuses?video_translation_ids=a,b")
         await asyncio.sleep(100)
-        journal = (await client.fetch(client.sandbox.url + "/sandbox/request-log")).json
+        request_log = (await client.control("/request-log")).json
     ids = [arrival.body["event_data"]["video_translate_id"] for arrival in receiver.arrivals]
     assert len(ids) == len(set(ids)) == 102
-    assert journal["videos_ended"].keys() == set(ids)
+    assert request_log["videos_ended"].keys() == set(ids)
 
 
-async def test_options_that_make_a_translation_longer_make_its_event_later() -> None:
-    async with told(heygen_finish_seconds=10.0) as (client, receiver):
+async def test_longer_finish_seconds_delays_the_event_of_a_running_video() -> None:
+    async with sandbox_and_receiver(heygen_finish_seconds=10.0) as (client, receiver):
         await client.heygen("/v3/video-translations/id-slow")
         start = asyncio.get_running_loop().time()
         client.sandbox.change(heygen_finish_seconds=30.0)
@@ -214,30 +217,30 @@ async def test_options_that_make_a_translation_longer_make_its_event_later() -> 
     assert arrival.time - start == pytest.approx(30, abs=0.01)
 
 
-async def test_without_a_url_nothing_is_sent() -> None:
-    async with asking() as client:
+async def test_sandbox_without_webhook_url_sends_nothing() -> None:
+    async with sandbox_client() as client:
         await client.create("one")
         await client.heygen("/v3/video-translations/id-slow")
         await asyncio.sleep(100)
-        journal = (await client.fetch(client.sandbox.url + "/sandbox/request-log")).json
-    assert journal["webhooks"] == {"mux": {}, "heygen": {}}
+        request_log = (await client.control("/request-log")).json
+    assert request_log["webhooks"] == {"mux": {}, "heygen": {}}
 
 
-async def test_the_journal_counts_webhooks_and_knows_when_a_job_ended() -> None:
-    async with told() as (client, _):
+async def test_request_log_counts_webhooks_and_has_end_times() -> None:
+    async with sandbox_and_receiver() as (client, _):
         await client.create("one")
         await client.create("one-stuck")
         await asyncio.sleep(100)
-        journal = (await client.fetch(client.sandbox.url + "/sandbox/request-log")).json
+        request_log = (await client.control("/request-log")).json
         job = client.sandbox.request_log.creates[0]
-    assert journal["webhooks"]["mux"] == {"sent": 5, "accepted": 5}
-    assert [create["ended"] for create in journal["creates"]] == [job.ends, None]
+    assert request_log["webhooks"]["mux"] == {"sent": 5, "accepted": 5}
+    assert [create["ended"] for create in request_log["creates"]] == [job.ends, None]
 
 
-async def test_the_environment_has_the_secrets() -> None:
-    async with asking(webhook_secret_heygen="word") as client:
-        assert client.around["MUX_WEBHOOK_SECRET"] == "whsec_sandbox_mux"
-        assert client.around["HEYGEN_WEBHOOK_SECRET"] == "word"
+async def test_environment_contains_the_webhook_secrets() -> None:
+    async with sandbox_client(webhook_secret_heygen="other") as client:
+        assert client.environment["MUX_WEBHOOK_SECRET"] == "whsec_sandbox_mux"
+        assert client.environment["HEYGEN_WEBHOOK_SECRET"] == "other"
 
 
 @pytest.mark.parametrize(
@@ -254,7 +257,7 @@ async def test_the_environment_has_the_secrets() -> None:
         "/hook",
     ],
 )
-def test_events_never_leave_the_machine(url: str) -> None:
+def test_webhook_url_off_loopback_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="loopback"):
         SandboxOptions(mux_webhook_url=url)
     with pytest.raises(ValueError, match="loopback"):
@@ -262,11 +265,11 @@ def test_events_never_leave_the_machine(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["", "http://localhost:1/", "http://127.8.9.1:1", "http://[::1]/x"])
-def test_loopback_has_many_names(url: str) -> None:
+def test_webhook_url_on_loopback_is_accepted(url: str) -> None:
     assert SandboxOptions(mux_webhook_url=url).mux_webhook_url == url
 
 
-FATES: list[dict[str, Any]] = [
+OUTCOMES: list[dict[str, Any]] = [
     {"starts_after": 0.3, "ends_after": 1.0},
     {"starts_after": 0.0, "ends_after": 1.0, "status": "errored"},
     {"starts_after": 0.3, "ends_after": None},
@@ -277,20 +280,19 @@ FATES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("cancelled", [None, 0.0, 0.2, 0.7])
-@pytest.mark.parametrize("fate", FATES)
-def test_the_changes_of_a_job_are_those_of_its_status(
-    fate: dict[str, Any], cancelled: float | None
-) -> None:
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_status_changes_agree_with_status(outcome: dict[str, Any], cancelled: float | None) -> None:
     created = EPOCH + 1 / 3
-    order = CreateRequest(
+    request = CreateRequest(
         "a", "t", "es", upload=True, track_name="n", replace="fail", parameters={}
     )
-    job = Job("id", order, JobOutcome(**fate), created, 0.5)
+    job = Job("id", request, JobOutcome(**outcome), created, 0.5)
     job.cancelled = None if cancelled is None else created + cancelled
     changes = job.status_changes()
     assert changes[0][0] == created
-    for (when, word), (following, _) in zip(changes, [*changes[1:], (1e12, "")], strict=True):
-        assert job.status(when) == job.status((when + min(following, when + 9)) / 2) == word
-    words = [word for _, word in changes]
-    assert all(before != after for before, after in pairwise(words))
-    assert words[-1] == job.status(1e12)
+    for (time, status), (next_time, _) in zip(changes, [*changes[1:], (1e12, "")], strict=True):
+        in_between = (time + min(next_time, time + 9)) / 2
+        assert job.status(time) == job.status(in_between) == status
+    statuses = [status for _, status in changes]
+    assert all(before != after for before, after in pairwise(statuses))
+    assert statuses[-1] == job.status(1e12)
