@@ -14,7 +14,14 @@ The map of the house. A row travels through it in one direction:
 `providers`           `PROVIDERS`: paths, fields and words of each API
 `webhooks`            events of providers, received, and kept for all runs
 `transport`           requests to an API: pace, send, classify, repeat
-`http`                requests on kept connections: did it leave, is it whole
+`sender`              what sends them: over HTTP, or to a world in memory
+`first_contact`       a provider that never answers in the first minute
+`http_session`        one request over aiohttp: did it leave, is it whole
+`http_connector`      connections to allowed addresses, with nothing left to read
+`http_errors`         what became of a request, in our own words
+`decompression`       a body without its compression
+`network`             proxies and certificates
+`url`                 URLs as they were given
 `answers`             what came back, read tolerantly
 `pacing`              the budget of a bucket, and who spends it next
 `circuit`             an outage, and its end

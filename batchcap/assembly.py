@@ -21,10 +21,12 @@ from batchcap.errors import FatalError, UsageError
 from batchcap.filehost import FileHosts
 from batchcap.hearing import Announce, Hearing
 from batchcap.interfaces import KeyValueStore, Ledger, Observer, Provider
+from batchcap.network import Network, network_settings
 from batchcap.pacing import Bucket
 from batchcap.poller import Poller
 from batchcap.providers import PROVIDERS, ProviderContext, ProviderSettings, ProviderSpec
 from batchcap.providers.registry import read_secrets
+from batchcap.sender import HttpSender
 from batchcap.settings import Secrets, Settings, inbox_folder
 from batchcap.stopping import Stop
 from batchcap.store import CaptionStore
@@ -48,11 +50,12 @@ class Reach:
         settings: Settings,
         memory: KeyValueStore,
         providers: Mapping[str, ProviderSettings],
+        network: Network,
         observer: Observer,
         now: Callable[[], float],
         stops: Mapping[str, Stop],
     ) -> None:
-        self._settings, self._memory = settings, memory
+        self._settings, self._memory, self.network = settings, memory, network
         self._providers, self._observer, self._now = providers, observer, now
         self._stops = stops
         self._connections = anyio.Semaphore(settings.connections, fast_acquire=True)
@@ -63,10 +66,8 @@ class Reach:
         mine, stop = self._providers[spec.name], self._stops[spec.name]
         observer, now = self._observer, self._now
         read, write = (self._bucket(spec, name, stop) for name in (spec.read, spec.write))
-        headers = spec.headers(mine.secrets)
-        api = Api(
-            mine.base_url, headers, read=read, write=write, stop=stop, observer=observer, now=now
-        )
+        sender = HttpSender(mine.base_url, spec.headers(mine.secrets), self.network)
+        api = Api(sender, spec.name, read=read, write=write, stop=stop, observer=observer, now=now)
         await stack.enter_async_context(api)
         return spec.build(ProviderContext(api, mine, self._memory, observer, now))
 
@@ -92,11 +93,12 @@ class Run:
     Otherwise everything is done in the loop (virtual time).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # all that a run depends on, given by name
         self,
         settings: Settings,
         ledger: Ledger,
         providers: Mapping[str, ProviderSettings],
+        network: Network,
         observer: Observer,
         now: Callable[[], float],
         stop: Stop,
@@ -110,7 +112,7 @@ class Run:
         self._executor = executor
         self._stops = {name: stop.child() for name in providers}
         self._fatal: list[FatalError] = []
-        self._reach = Reach(settings, ledger, providers, observer, now, self._stops)
+        self._reach = Reach(settings, ledger, providers, network, observer, now, self._stops)
 
     async def work(self, died_at: float | None) -> list[FatalError]:
         """Work until all rows have ended; returns what stopped lanes, if anything did.
@@ -159,7 +161,8 @@ class Run:
         mine, stop = self._providers[spec.name], self._stops[spec.name]
         observer, now = self._observer, self._now
         provider = await self._reach.provider(stack, spec)
-        hosts = FileHosts(loopback=mine.loopback, observer=observer, now=now)
+        network = self._reach.network
+        hosts = FileHosts(network, loopback=mine.loopback, observer=observer, now=now)
         await stack.enter_async_context(hosts)
         largest = self._settings.max_caption
         return Lane(
@@ -203,6 +206,7 @@ def check_beforehand(
     }
     for name, mine in providers.items():
         _check_origin(name, ledger.get(f"origin.{name}"), mine.origin)
+    network_settings(around, settings.proxy, settings.ca_file)
     if settings.listening is not None and not sandbox:
         require_secrets(_webhooks(providers), _secrets(environment), settings.listening)
 
@@ -256,7 +260,8 @@ async def asking(
     providers = providers_in_use(names, environment, settings, sandbox=sandbox)
     claim_origins(memory, providers)
     stops = {name: Stop() for name in names}
-    reach = Reach(settings, memory, providers, observer, now, stops)
+    network = network_settings(environment, settings.proxy, settings.ca_file)
+    reach = Reach(settings, memory, providers, network, observer, now, stops)
     async with anyio.create_task_group() as group, AsyncExitStack() as stack:
         found = {name: await reach.provider(stack, PROVIDERS[name]) for name in names}
         for bucket in reach.buckets.values():
@@ -294,6 +299,7 @@ async def work(  # noqa: PLR0913  # the choices of a run, given by name
     pending = ledger.providers_with_pending()
     names = [name for name in PROVIDERS if name in pending]
     providers = providers_in_use(names, environment, settings, sandbox=sandbox)
+    network = network_settings(environment, settings.proxy, settings.ca_file)
     hearing = Hearing(
         settings.listening,
         _webhooks(providers),
@@ -312,6 +318,7 @@ async def work(  # noqa: PLR0913  # the choices of a run, given by name
                 settings,
                 ledger,
                 providers,
+                network,
                 observer,
                 now,
                 stop or Stop(),

@@ -3,8 +3,8 @@
 The circuit opens after failures in a row without a success between (a ratio would
 open it for a few bad rows). While it is open, one request in a while goes and
 sees; the others wait, and a failure is no attempt of anybody's. Polls go on, and
-are as good as a probe. Nothing opens before the provider was reached once: what
-never answered is more likely misconfigured than out of order.
+are as good as a probe. Nothing opens before the provider answered once: what never
+answered is more likely misconfigured than out of order.
 """
 
 from __future__ import annotations
@@ -65,9 +65,10 @@ class Circuit:
             self._cancel_timer()
             self._release(len(self._waiting))
 
-    def failed(self) -> None:
-        """A request got no usable answer."""
+    def failed(self, *, answered: bool = False) -> None:
+        """A request got no usable answer, or one that says that the provider is in trouble."""
         self._failures += 1
+        self._reached = self._reached or answered
         if not self._reached or self._failures < _IN_A_ROW:
             return
         if not self.open:

@@ -20,8 +20,9 @@ import anyio.lowlevel
 
 from batchcap import captions
 from batchcap.circuit import Circuit
+from batchcap.decompression import ReadChunk
 from batchcap.errors import BadCaption, LinkExpired, Unavailable
-from batchcap.filehost import Body, FileHosts
+from batchcap.filehost import FileHosts
 from batchcap.model import Caption
 from batchcap.retry import Backoff
 from batchcap.stopping import Stop
@@ -122,7 +123,7 @@ class CaptionDownloader:
                 if not small:
                     self._held.release()
 
-    async def _large(self, head: bytes, body: Body, path: str) -> Caption:
+    async def _large(self, head: bytes, body: ReadChunk, path: str) -> Caption:
         try:
             caption = await self._stream(head, body, path)
             await self._store.place(path, None)
@@ -130,7 +131,7 @@ class CaptionDownloader:
             self._store.discard(path)
         return caption
 
-    async def _stream(self, head: bytes, body: Body, path: str) -> Caption:
+    async def _stream(self, head: bytes, body: ReadChunk, path: str) -> Caption:
         check, digest, size = captions.Check(), hashlib.sha256(), 0
         part, opener = self._store.part(path), self._store.opener(path)
         opened = aiofiles.open(part, "wb", opener=opener, executor=self._store.executor)
@@ -164,7 +165,7 @@ async def _on_disk(part: Path, step: Awaitable[T]) -> T:
     return result
 
 
-async def _with_head(head: bytes, body: Body) -> AsyncIterator[bytes]:
+async def _with_head(head: bytes, body: ReadChunk) -> AsyncIterator[bytes]:
     yield head
     while piece := await body():
         yield piece

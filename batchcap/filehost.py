@@ -1,9 +1,10 @@
 """Streams what a link leads to, from hosts that get no credential.
 
 Links come from a provider's answer and lead anywhere, so every hop is checked:
-https to public addresses; plain http and loopback only where the provider's own
-base URL is on loopback; private and link-local addresses never. Names are judged
-by the addresses that they resolve to, at the moment of connecting.
+https to public addresses; plain http and loopback only if the provider's own base URL
+is on loopback; private and link-local addresses never. Names are judged by the addresses
+that they resolve to, at the moment of connecting; behind a proxy they are not, since the
+proxy resolves them.
 """
 
 from __future__ import annotations
@@ -15,27 +16,19 @@ from typing import TYPE_CHECKING, Self
 
 from yarl import URL
 
+from batchcap.decompression import ReadChunk, decompressed
 from batchcap.errors import LinkExpired, RowError, Unavailable
 from batchcap.events import Paused, RequestSent, Throttled
-from batchcap.http import (
-    Address,
-    Body,
-    Client,
-    Forbidden,
-    HttpFailure,
-    InvalidAddress,
-    Patience,
-    Response,
-    decoded,
-)
+from batchcap.http_errors import AddressBlocked, HttpError
+from batchcap.http_session import HttpSession, Response, Timeouts
 from batchcap.interfaces import Observer
+from batchcap.network import IPAddress, Network, literal_address
 from batchcap.retry import retry_after
-from batchcap.transport import USER_AGENT
+from batchcap.sender import USER_AGENT
+from batchcap.url import InvalidUrl, parse_url
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-__all__ = ["Body", "FileHosts", "allowed"]
 
 _HOPS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -45,26 +38,25 @@ _NOWHERE = tuple(
 )
 """Not in the tables of `ipaddress`: IPv4 in IPv6 of old and local kinds, and site-local."""
 
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _REFUSED = frozenset({400, 401, 403, 404, 410, 412})
 """What hosts say to a link that died: GCS 400 ExpiredToken, CloudFront and others 403
 or 404; stream.mux.com 404 or 412 while a new track is not ready."""
 
-_PATIENCE = Patience(connect=10.0, silence=30.0, head=60.0, whole=1800.0)
+_TIMEOUTS = Timeouts(connect=10.0, read=30.0, headers=60.0, total=1800.0)
 
 
 class Opened:
-    """A file on its way: a `with` gives its decoded body and is done with it at the end.
+    """A file on its way: a `with` gives its decompressed body, and ends the request.
 
-    What fails while it is read, a body that was cut too, is raised as `Unavailable`.
+    What fails while it is read, also a body that was cut, is raised as `Unavailable`.
     """
 
     __slots__ = ("_body", "_response")
 
-    def __init__(self, response: Response, body: Body) -> None:
+    def __init__(self, response: Response, body: ReadChunk) -> None:
         self._response, self._body = response, body
 
-    def __enter__(self) -> Body:
+    def __enter__(self) -> ReadChunk:
         return self._body
 
     def __exit__(
@@ -74,7 +66,7 @@ class Opened:
         trace: TracebackType | None,
     ) -> None:
         self._response.__exit__(kind, error, trace)
-        if isinstance(error, HttpFailure):
+        if isinstance(error, HttpError):
             raise _failed(error) from None
 
 
@@ -84,39 +76,47 @@ class FileHosts:
     `loopback` allows loopback addresses and plain http (the sandbox).
     """
 
-    def __init__(self, *, loopback: bool, observer: Observer, now: Callable[[], float]) -> None:
+    def __init__(
+        self, network: Network, *, loopback: bool, observer: Observer, now: Callable[[], float]
+    ) -> None:
         self._loopback = loopback
         self._observer, self._now = observer, now
-        self._client = Client({"User-Agent": USER_AGENT}, guard=partial(allowed, loopback=loopback))
+        self._session = HttpSession(
+            {"User-Agent": USER_AGENT},
+            _TIMEOUTS,
+            network,
+            allowed=partial(allowed, loopback=loopback),
+        )
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
+        await self._session.close()
 
     async def open(self, link: str) -> Opened:
-        """What is behind a link.
+        """Request what is behind a link.
 
-        Raises `LinkExpired` where the host refuses it, `Unavailable` where another
-        try may help, and `RowError` "link_dead" where the link leads to a place that is
-        not allowed.
+        Raises:
+            LinkExpired: The host refuses it.
+            Unavailable: Another try may help.
+            RowError: The link leads to a place that is not allowed ("link_dead").
         """
         try:
             response = await self._follow(link)
             return Opened(response, self._body(response))
-        except Forbidden as error:
+        except AddressBlocked as error:
             raise RowError("link_dead", str(error)) from None
-        except InvalidAddress as error:
+        except InvalidUrl as error:
             raise RowError("link_dead", f"the link is {error}") from None
-        except HttpFailure as error:
+        except HttpError as error:
             raise _failed(error) from None
 
     async def _follow(self, link: str) -> Response:
         for _ in range(_HOPS + 1):
-            address = self._allowed(link)
+            url = self._checked(link)
             self._observer(RequestSent("downloads"))
-            response = await self._client.request("GET", address, patience=_PATIENCE)
+            response = await self._session.send("GET", url)
             redirected = response.status in _REDIRECTS
             target = response.headers.get("location") if redirected else None
             if target is None:
@@ -125,11 +125,11 @@ class FileHosts:
                 link = _joined(link, target)
         raise RowError("link_dead", f"the link is redirected more than {_HOPS} times")
 
-    def _body(self, response: Response) -> Body:
-        """What the host sends; where that is no file, the response is done with."""
+    def _body(self, response: Response) -> ReadChunk:
+        """What the host sends. If that is no file, the response is closed."""
         try:
             self._judge(response)
-            return decoded(response)
+            return decompressed(response)
         except BaseException:
             with response:
                 raise
@@ -148,28 +148,24 @@ class FileHosts:
             raise Unavailable(f"the file host answered {response.status}", retry_after=pause)
         raise RowError("link_dead", f"the file host answered {response.status}")
 
-    def _allowed(self, link: str) -> Address:
-        address = Address.of(link)
-        scheme, host = address.origin.scheme, address.origin.host
-        if scheme != "https" and not self._loopback:
-            raise Forbidden(f"the link leads to {scheme}:, https is required")
-        if not _may_be_asked(host, self._loopback):
-            raise Forbidden(f"the link leads to {host}, which is not a public address")
-        return address
+    def _checked(self, link: str) -> URL:
+        url = parse_url(link)
+        if url.scheme != "https" and not self._loopback:
+            raise AddressBlocked(f"the link leads to {url.scheme}:, https is required")
+        if not _may_be_asked(url.raw_host or "", self._loopback):
+            raise AddressBlocked(f"the link leads to {url.raw_host}, which is not a public address")
+        return url
 
 
-def _failed(error: HttpFailure) -> Unavailable:
+def _failed(error: HttpError) -> Unavailable:
     return Unavailable(f"the file host failed: {error}")
 
 
 @lru_cache(maxsize=256)
 def _may_be_asked(host: str, loopback: bool) -> bool:
-    """Whether a link may lead to a host; a name passes, the resolver judges it."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return True
-    return allowed(host, loopback)
+    """Whether a link may lead to a host. A name may: it is judged when it was resolved."""
+    address = literal_address(host)
+    return address is None or allowed(str(address), loopback)
 
 
 def allowed(address: str, loopback: bool) -> bool:
@@ -180,7 +176,7 @@ def allowed(address: str, loopback: bool) -> bool:
     return ip.is_global and not ip.is_multicast and not any(ip in one for one in _NOWHERE)
 
 
-def _innermost(ip: _Address) -> _Address:
+def _innermost(ip: IPAddress) -> IPAddress:
     """The IPv4 address that an IPv6 one stands for: mapped, 6to4 or NAT64."""
     if isinstance(ip, ipaddress.IPv4Address):
         return ip
@@ -194,4 +190,4 @@ def _joined(link: str, target: str) -> str:
     try:
         return str(URL(link, encoded=True).join(URL(target, encoded=True)))
     except (ValueError, IndexError):  # yarl's word for "]["
-        raise InvalidAddress("redirected to what is no URL") from None
+        raise InvalidUrl("redirected to what is no URL") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from batchcap.errors import UsageError
+from batchcap.network import is_loopback
 
 
 def failpoint_from_env(environment: Mapping[str, str]) -> int | None:
@@ -106,7 +106,7 @@ def parse_listen(address: str, public_url: str = "", *, insecure: bool = False) 
         public, public_on_loopback = checked_url(
             "--public-url", public_url, "Like this: --public-url https://hooks.example.com"
         )
-    if insecure and not (_on_loopback(host) and public_on_loopback):
+    if insecure and not (is_loopback(host) and public_on_loopback):
         raise UsageError(
             "--insecure-webhooks accepts unsigned events, so it works on loopback only",
             hint="Set the signing secrets instead, or leave out --public-url and listen on "
@@ -134,6 +134,9 @@ class Settings(msgspec.Struct, frozen=True):
     retry_jobs: int = 0
     max_caption: int = 64 * 1000 * 1000
     listening: ListenAddress | None = None
+    proxy: str = ""
+    """Of --proxy; it may hold a password."""
+    ca_file: Path | None = None
 
     @property
     def quota_share(self) -> float:
@@ -158,7 +161,7 @@ def checked_url(name: str, url: str, hint: str) -> tuple[str, bool]:
         host = parts.hostname if parts.port != 0 else None
     except ValueError:
         parts, host = urlsplit(""), None
-    loopback = _on_loopback(host or "")
+    loopback = is_loopback(host or "")
     if (
         not host
         or not url.isprintable()
@@ -180,12 +183,3 @@ def checked_url(name: str, url: str, hint: str) -> tuple[str, bool]:
 def _shown(url: str) -> str:
     """Return a URL without anything that could be a credential, for a message."""
     return re.sub(r"//[^/]*@", "//***@", re.split(r"[?#]", url)[0])[:80]
-
-
-def _on_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

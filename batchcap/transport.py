@@ -1,64 +1,45 @@
-"""One provider's API over HTTP: pace, send, classify, repeat what is safe.
+"""One provider's API: pace, send, classify, repeat what is safe.
 
 A GET is repeated until it is answered (`Backoff`, 6 attempts). A POST leaves from a
 slot (`Api.send_slot`), once for each slot: `NotAccepted` if it surely did not arrive,
-`Ambiguous` if it may have. It
-rides on a connection that idled for at most some seconds: one that the peer just
-closes would make the outcome ambiguous for nothing.
+`Ambiguous` if it may have.
 """
 
 from __future__ import annotations
 
-import base64
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Self
+from typing import NoReturn, Self
 from urllib.parse import quote, urlencode
 
-import orjson
-
-from batchcap import __version__, failpoints
+from batchcap import failpoints
 from batchcap.answers import Answer, clean
 from batchcap.circuit import Circuit
 from batchcap.errors import Ambiguous, NotAccepted, Unavailable
 from batchcap.events import RequestSent
-from batchcap.http import Address, Client, Lost, NotSent, Patience, Response, decoded
+from batchcap.first_contact import FirstContact
+from batchcap.http_errors import BodyLost, NotSent, ResponseLost
 from batchcap.interfaces import Observer
 from batchcap.model import Json
 from batchcap.pacing import Bucket, Priority
 from batchcap.retry import Backoff, http_date, retry_after
+from batchcap.sender import Sender
 from batchcap.stopping import Stop
-
-USER_AGENT = f"batchcap/{__version__}"
-
-_LARGEST_ANSWER = 16 * 1024 * 1024
-_SECRET = 12
-"""Bytes from which on a credential can be told from a word."""
-
-_IDLE = {"GET": 30.0, "POST": 3.0}
-"""Seconds for which a connection may have idled."""
-
-_PATIENCE = {
-    "GET": Patience(connect=10.0, silence=30.0, head=60.0, whole=60.0),
-    "POST": Patience(connect=10.0, silence=120.0, head=120.0, whole=120.0),
-}
-"""A HeyGen write may take 31 s (p99)."""
 
 
 class Api:
-    """Requests to one base URL, each within the budget of its bucket.
+    """Requests to one provider, each within the budget of its bucket.
 
-    Every method raises `Unavailable` where the retries are used up and `Stopped`
-    where the run is stopped before the request left. Answers of any status below
-    500 other than 408 and 429 are returned.
+    Every method raises `Unavailable` if the retries are used up, `FatalError` if the
+    provider never answered in the first minute, and `Stopped` if the run is stopped before
+    the request left. Answers of any status below 500 other than 408 and 429 are returned.
     """
 
     def __init__(
         self,
-        base_url: str,
-        headers: Mapping[str, str],
+        sender: Sender,
+        provider: str,
         *,
         read: Bucket,
         write: Bucket,
@@ -67,22 +48,18 @@ class Api:
         now: Callable[[], float],
         backoff: Backoff | None = None,
     ) -> None:
-        self.base_url = base_url.rstrip("/")
-        told = {"User-Agent": USER_AGENT, "Accept": "application/json", **headers}
-        self._secrets = tuple(_secrets(headers))
+        self._sender = sender
         self._buckets = {"GET": read, "POST": write}
         self._stop, self._observer, self._now = stop, observer, now
         self._backoff = backoff or Backoff()
-        self._address = Address.of(self.base_url)
-        self._where = self._address.origin.named
-        self._circuit = Circuit(self._where, stop, observer)
-        self._client = Client(told)
+        self._circuit = Circuit(sender.host, stop, observer)
+        self._first_contact = FirstContact(provider, observer)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
+        await self._sender.close()
 
     @property
     def read_rate(self) -> float | None:
@@ -141,12 +118,15 @@ class Api:
     ) -> tuple[int, float]:
         """Count a failure; return the count and the seconds to wait before the next attempt.
 
-        A pause that the provider asked for and an outage are no failure of this request.
+        A pause that the provider asked for, an outage, and that it was not reached yet are no
+        failure of this request.
         After a 429 the whole bucket waits, so this request has no wait of its own.
 
         Raises:
             Unavailable: The attempts are used up.
         """
+        if not self._first_contact.is_made:
+            return failures, self._first_contact.delay()
         patient = priority is Priority.START
         excused = priority is not Priority.POLL and self._circuit.excuses(patient=patient)
         failures += not (error.retry_after or excused)
@@ -176,34 +156,39 @@ class Api:
         """One request and its answer, whatever its status."""
         bucket = self._buckets[method]
         self._observer(RequestSent(bucket.name))
+        self._first_contact.begin()
         try:
-            answer = await self._exchange(method, path, body)
+            answer = await self._sender.send(method, path, body)
         except NotSent as error:
             self._circuit.failed()
-            raise Unavailable(f"no connection to {self._where}: {clean(str(error))}") from None
-        except Lost as error:
-            self._circuit.failed()
-            lost = f"{method} {path.partition('?')[0]} got no answer: {clean(str(error))}"
-            raise (Unavailable if method == "GET" else Ambiguous)(lost) from None
+            reason = f"cannot connect to {self._sender.host}: {clean(str(error))}"
+            self._first_contact.failed(reason)
+            raise Unavailable(reason) from None
+        except ResponseLost as error:
+            self._lost(method, path, error)
+        self._first_contact.is_made = True
         if method == "POST":
             failpoints.reach("answer read")
         self._limits(bucket, answer.headers)
         return answer
 
-    async def _exchange(self, method: str, path: str, body: Json | None) -> Answer:
-        response = await self._client.request(
-            method,
-            self._address.below(path),
-            None if body is None else orjson.dumps(body),
-            patience=_PATIENCE[method],
-            idle=_IDLE[method],
-            sent=_reached_sent if body is not None else None,
-        )
-        with response:
-            said = await _whole(response)
-        for secret in self._secrets:  # a peer may repeat what it was sent
-            said = said.replace(secret, b"***")
-        return Answer(response.status, response.headers, said)
+    def _lost(self, method: str, path: str, error: ResponseLost) -> NoReturn:
+        """Raise what a lost response means.
+
+        Raises:
+            Ambiguous: It was a create, which may have arrived.
+            Unavailable: It was a GET.
+            FatalError: It was a GET, and the provider never answered.
+        """
+        self._circuit.failed()
+        self._first_contact.is_made |= isinstance(error, BodyLost)
+        lost = f"{method} {path.partition('?')[0]} got no answer: {clean(str(error))}"
+        reason = f"no answer from {self._sender.host}: {clean(str(error))}"
+        if method == "POST":
+            self._first_contact.warn(reason)
+            raise Ambiguous(lost) from None
+        self._first_contact.failed(reason)
+        raise Unavailable(lost) from None
 
     def _judged(self, method: str, answer: Answer) -> Answer:
         if answer.status < 500 and answer.status not in {408, 429}:
@@ -216,7 +201,7 @@ class Api:
         if answer.status == 429:
             self._circuit.succeeded()
             raise _Throttled(str(problem), retry_after=pause)
-        self._circuit.failed()
+        self._circuit.failed(answered=True)
         if method == "POST":
             raise Ambiguous(f"the create was answered {problem}")
         raise Unavailable(str(problem), retry_after=pause)
@@ -263,34 +248,8 @@ class SendSlot:
             self._bucket = None
 
 
-async def _whole(response: Response) -> bytes:
-    body, pieces, size = decoded(response), [], 0
-    while piece := await body():
-        pieces.append(piece)
-        size += len(piece)
-        if size > _LARGEST_ANSWER:
-            raise Lost(f"more than {_LARGEST_ANSWER} bytes")
-    return b"".join(pieces)
-
-
-def _reached_sent() -> None:
-    """Only a create has a body: the moment after which it may arrive."""
-    failpoints.reach("request sent")
-
-
 class _Throttled(Unavailable):
     """A 429."""
-
-
-def _secrets(headers: Mapping[str, str]) -> Iterator[bytes]:
-    """What must not be told of the authenticating headers, in each form that they have."""
-    for value in headers.values():
-        scheme, _, word = value.rpartition(" ")
-        words = [word.encode()]
-        if scheme == "Basic":
-            with contextlib.suppress(ValueError):
-                words += base64.b64decode(word).split(b":", 1)
-        yield from (one for one in words if len(one) >= _SECRET)
 
 
 def segment(name: str) -> str:

@@ -21,9 +21,9 @@ import anyio
 from aiohttp import web
 
 from batchcap.answers import Answer
+from batchcap.decompression import ReadChunk
 from batchcap.errors import NotAccepted, RowSkipped
 from batchcap.events import Event
-from batchcap.http import Body
 from batchcap.interfaces import Provider, Report
 from batchcap.model import Caption, Facts, Job, JobRequest, JobState, Outcome, Row, RowState, Work
 from batchcap.pacing import Bucket
@@ -118,7 +118,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def serving(handler: Handler, *, host: str = "127.0.0.1") -> AsyncIterator[str]:
+async def serving(
+    handler: Handler, *, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[str]:
     """A real HTTP server on loopback, in this loop; gives its base URL."""
     app = web.Application(client_max_size=2**26)
 
@@ -128,7 +130,7 @@ async def serving(handler: Handler, *, host: str = "127.0.0.1") -> AsyncIterator
     app.router.add_route("*", "/{path:(?s:.*)}", handle)  # an id may hold a line feed
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, host, 0)
+    site = web.TCPSite(runner, host, port)
     await site.start()
     port = runner.addresses[0][1]
     try:
@@ -176,7 +178,7 @@ async def request_head(reader: asyncio.StreamReader) -> bytes:
     return head
 
 
-async def pieces(body: Body) -> AsyncIterator[bytes]:
+async def pieces(body: ReadChunk) -> AsyncIterator[bytes]:
     """A body as it comes."""
     while piece := await body():
         yield piece

@@ -8,9 +8,11 @@ from urllib.parse import urlsplit
 import anyio
 import pytest
 
-from batchcap.errors import Unavailable
+from batchcap.errors import FatalError
 from batchcap.model import Row
+from batchcap.network import Network
 from batchcap.sandbox import Sandbox, SandboxOptions
+from batchcap.sender import HttpSender
 from batchcap.stopping import Stop
 from batchcap.transport import Api
 from tests.fakes import Recorder, bucket, now, sent
@@ -73,8 +75,8 @@ async def test_a_name_that_does_not_resolve_is_a_request_that_never_left() -> No
     nobody = Recorder()
     free = bucket(None, name="mux.write")
     api = Api(
-        "https://nowhere.invalid",
-        {},
+        HttpSender("https://nowhere.invalid", {}, Network()),
+        "mux",
         read=free,
         write=free,
         stop=Stop(),
@@ -82,5 +84,5 @@ async def test_a_name_that_does_not_resolve_is_a_request_that_never_left() -> No
         now=now,
     )
     async with api:
-        with pytest.raises(Unavailable, match="no connection to nowhere"):
+        with pytest.raises(FatalError, match="mux: cannot connect to nowhere"):
             await sent(api, "/x", {})

@@ -26,9 +26,11 @@ from batchcap.errors import Ambiguous, FatalError, Unavailable
 from batchcap.events import Event, Paused, Warned
 from batchcap.ledger import open_ledger
 from batchcap.model import Row
+from batchcap.network import Network
 from batchcap.pacing import Priority
 from batchcap.retry import Backoff
 from batchcap.sandbox import Sandbox, SandboxOptions
+from batchcap.sender import HttpSender
 from batchcap.stopping import Stop
 from batchcap.tally import Tally
 from batchcap.transport import Api
@@ -287,8 +289,8 @@ async def asking(url: str, attempts: int = 1) -> AsyncIterator[Api]:
     one, stop, observer = bucket(None), Stop(), Recorder()
     backoff = Backoff(attempts=attempts, jitter=0.0)
     api = Api(
-        url,
-        {"Authorization": "Basic secret"},
+        HttpSender(url, {"Authorization": "Basic secret"}, Network()),
+        "mux",
         read=one,
         write=one,
         stop=stop,
@@ -304,10 +306,13 @@ async def asking(url: str, attempts: int = 1) -> AsyncIterator[Api]:
 @pytest.mark.parametrize("method", ["get", "post"])
 async def test_a_flood_from_the_api_is_cut_off(method: str, flood: Any) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await request_head(reader)
-        await flood(writer)
+        if b"/first " in await request_head(reader):
+            writer.write(OK + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
+        else:
+            await flood(writer)
 
     async with raw_serving(talk) as url, asking(url) as api:
+        await api.get("/first", priority=Priority.FINISH)
         with bounded(100), pytest.raises((Unavailable, Ambiguous)) as caught:
             if method == "get":
                 await api.get("/x", priority=Priority.FINISH)
@@ -320,7 +325,9 @@ async def test_a_flood_from_the_api_is_cut_off(method: str, flood: Any) -> None:
 
 def dripping(head: bytes, drop: bytes, every: float) -> Talk:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await request_head(reader)
+        if b"/first " in await request_head(reader):
+            writer.write(OK + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
+            return
         writer.write(head)
         while True:
             await asyncio.sleep(every)
@@ -346,6 +353,7 @@ async def test_an_answer_that_drips_ends_by_the_deadline(
     talk: Talk, method: str, most: float
 ) -> None:
     async with raw_serving(talk) as url, asking(url) as api:
+        await api.get("/first", priority=Priority.FINISH)
         began = clock()
         with pytest.raises((Unavailable, Ambiguous)):
             if method == "get":

@@ -14,13 +14,14 @@ import pytest
 ROOT = Path(__file__).parent.parent / "batchcap"
 
 LAYERS = [
-    {"model", "errors", "events", "failpoints", "text"},
-    {"folders"},
+    {"model", "errors", "events", "failpoints", "text", "http_errors", "url"},
+    {"folders", "network"},
     {"interfaces", "stopping", "retry", "grouping", "pacing", "virtual", "circuit"}
-    | {"durations", "asking", "http"},
+    | {"durations", "asking", "first_contact"}
+    | {"http_connector", "http_session", "decompression"},
     {"engine", "poller"},
     {"answers", "captions", "filehost", "ledger", "manifest"}
-    | {"report", "settings", "store", "tally", "transport", "webhooks"},
+    | {"report", "sender", "settings", "store", "tally", "transport", "webhooks"},
     {
         "auditing",
         "download",
@@ -36,11 +37,11 @@ LAYERS = [
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 
 FORBIDDEN = {
-    "engine": {"httptools", "aiohttp", "sqlite3", "os", "pathlib", "aiofiles"},
-    "poller": {"httptools", "aiohttp", "sqlite3", "os", "pathlib", "aiofiles"},
+    "engine": {"aiohttp", "sqlite3", "os", "pathlib", "aiofiles"},
+    "poller": {"aiohttp", "sqlite3", "os", "pathlib", "aiofiles"},
 }
-HTTP = {"httptools": {"http"}, "aiohttp": {"sandbox", "webhooks"}}
-"""Who asks, and who is asked."""
+CLIENTS = {"http_connector", "http_errors", "http_session"}
+SERVERS = {"sandbox", "webhooks"}
 
 
 def room_of(path: Path) -> str:
@@ -116,19 +117,18 @@ def test_the_engine_knows_no_io(room: str) -> None:
     assert not top & FORBIDDEN[room]
 
 
-@pytest.mark.parametrize("library", HTTP)
-def test_http_is_spoken_where_it_belongs(library: str) -> None:
+def test_aiohttp_is_imported_only_by_the_http_modules_and_servers() -> None:
     users = {
         room_of(path)
         for path in files()
-        if library in {name.split(".")[0] for name in imports(path)}
+        if "aiohttp" in {name.split(".")[0] for name in imports(path)}
     }
-    assert users == HTTP[library]
+    assert users == CLIENTS | SERVERS
 
 
-def test_only_transport_and_filehost_ask_over_http() -> None:
-    users = {room_of(path) for path in files() if "http" in rooms_imported(path)}
-    assert users == {"http", "transport", "filehost"}
+def test_only_sender_and_filehost_send_requests() -> None:
+    users = {room_of(path) for path in files() if "http_session" in rooms_imported(path)}
+    assert users == {"decompression", "sender", "filehost"}
 
 
 def test_the_sandbox_does_not_know_the_engine_that_it_judges() -> None:

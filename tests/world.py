@@ -20,10 +20,12 @@ from batchcap.interfaces import Observer, Provider
 from batchcap.ledger import file, open_ledger
 from batchcap.manifest import ManifestOptions, read
 from batchcap.model import Row
+from batchcap.network import Network
 from batchcap.pacing import Bucket
 from batchcap.providers import PROVIDERS, ProviderContext
 from batchcap.providers.registry import documented_rates
 from batchcap.sandbox import Sandbox
+from batchcap.sender import HttpSender
 from batchcap.settings import ListenAddress, Settings
 from batchcap.stopping import Stop
 from batchcap.tally import Tally
@@ -109,10 +111,10 @@ async def desk(
     mine = spec.configure(around, settings, sandbox=True)
     tools: Any = {"stop": stop, "observer": here.observe, "now": now}
     bucket = Bucket(name, None, connections=anyio.Semaphore(64), memory=here.notes, **tools)
-    headers = spec.headers(mine.secrets)
+    sender = HttpSender(mine.base_url, spec.headers(mine.secrets), Network())
     async with (
         anyio.create_task_group() as group,
-        Api(mine.base_url, headers, read=bucket, write=bucket, **tools) as api,
+        Api(sender, name, read=bucket, write=bucket, **tools) as api,
     ):
         group.start_soon(bucket.dispatch)
         here.provider = spec.build(ProviderContext(api, mine, here.notes, here.observe, now))

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from batchcap import assembly, auditing
 from batchcap.auditing import UNKNOWN, Audit, ReadOnlyStore, Twice
 from batchcap.cli import log
-from batchcap.cli.options import Out, RunOptions, SandboxFlag
+from batchcap.cli.options import CaOption, Out, ProxyOption, RunOptions, SandboxFlag
 from batchcap.cli.runtime import provider_environment, run_async
 from batchcap.interfaces import Books, LedgerReader
 from batchcap.ledger import Lock, open_reader
@@ -32,11 +32,14 @@ def audit(
     headroom: Annotated[
         float, Parameter(help="Percent of every bucket left to other programs.")
     ] = 0.0,
+    proxy: ProxyOption = "",
+    ca_file: CaOption = None,
     json: Annotated[bool, Parameter(negative="", help="Print one JSON object.")] = False,
 ) -> int:
     """Compare the ledger with the provider: every paid job, any caption paid for twice."""
     log.set_up(verbose=False, log_file=None)
-    settings = RunOptions(rate=rate or [], headroom=headroom).settings(out, sandbox=sandbox)
+    options = RunOptions(rate=rate or [], headroom=headroom, proxy=proxy, ca_file=ca_file)
+    settings = options.settings(out, sandbox=sandbox)
     with closing(open_reader(out)) as ledger:
         result = _audit(ledger, settings, sandbox=sandbox)
     if Lock.holder(out):

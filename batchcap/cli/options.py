@@ -25,6 +25,21 @@ _OUTPUT = Group("Output and log")
 _SPEED = Group("Speed and limits")
 _ROWS = Group("Rows")
 _WEBHOOKS = Group("Webhooks")
+_NETWORK = Group("Network")
+
+ProxyOption = Annotated[
+    str,
+    Parameter(
+        group=_NETWORK,
+        help="An http:// proxy for all requests; without it, HTTPS_PROXY and its like decide.",
+    ),
+]
+CaOption = Annotated[
+    Path | None,
+    Parameter(
+        name="--ca", group=_NETWORK, help="PEM file of certificates to trust beside the system's."
+    ),
+]
 
 Out = Annotated[
     Path,
@@ -116,6 +131,9 @@ class RunOptions:
         "64MB"
     )
 
+    proxy: ProxyOption = ""
+    ca_file: CaOption = None
+
     listen: Annotated[
         str,
         Parameter(
@@ -154,6 +172,8 @@ class RunOptions:
             retry_jobs=self.retry_jobs,
             max_caption=parse_size("--max-caption", self.max_caption),
             listening=self._listen_address(sandbox=sandbox),
+            proxy=self.proxy,
+            ca_file=self.ca_file,
         )
 
     def _limits(self, *, sandbox: bool) -> tuple[dict[str, float | None], dict[str, int]]:

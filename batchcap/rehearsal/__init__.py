@@ -1,7 +1,7 @@
 """A run in seconds that would take hours: the real engine against providers in memory.
 
 world    both providers as far as time and quota are concerned
-wire     an `Api` whose requests end in that world
+wire     a `Sender` whose requests end in that world
 books    a ledger and a downloader that keep nothing
 course   the whole: what a run of so many rows under such limits comes to
 
@@ -10,7 +10,7 @@ always, and the world counts what arrives. `plan` and the benchmarks use it.
 """
 
 from batchcap.rehearsal.course import Course, Forecast, rehearse
-from batchcap.rehearsal.wire import WorldApi
+from batchcap.rehearsal.wire import WorldSender
 from batchcap.rehearsal.world import Arrivals, HeyGenWorld, JobLengths, MuxWorld, World
 
 __all__ = [
@@ -21,6 +21,6 @@ __all__ = [
     "JobLengths",
     "MuxWorld",
     "World",
-    "WorldApi",
+    "WorldSender",
     "rehearse",
 ]

@@ -19,11 +19,12 @@ from batchcap.poller import Poller
 from batchcap.providers import PROVIDERS, ProviderContext
 from batchcap.providers.registry import documented_rates
 from batchcap.rehearsal.books import Books, Notebook, Sink
-from batchcap.rehearsal.wire import WorldApi
+from batchcap.rehearsal.wire import WorldSender
 from batchcap.rehearsal.world import HeyGenWorld, JobLengths, MuxWorld, World
 from batchcap.settings import Settings
 from batchcap.stopping import Stop
 from batchcap.tally import Tally
+from batchcap.transport import Api
 from batchcap.virtual import VirtualLoop
 
 _EPOCH = 1_790_000_000.0
@@ -143,16 +144,14 @@ class _Rehearsal:
                 observer=self._observer,
                 now=_now,
             )
-        api = WorldApi(
-            self._world,
-            "https://world.invalid",
-            {},
+        api = Api(
+            WorldSender(self._world, course.latency / 2),
+            course.provider,
             read=self._buckets[spec.read],
             write=self._buckets[spec.write],
             stop=self._stop,
             observer=self._observer,
             now=_now,
-            latency=course.latency / 2,
         )
         await stack.enter_async_context(api)
         settings = spec.configure({}, Settings(out=Path()), sandbox=True)

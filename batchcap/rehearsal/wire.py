@@ -1,25 +1,28 @@
-"""An `Api` whose requests end in a world in memory: paced, judged and repeated as ever."""
+"""A `Sender` whose requests end in a world in memory."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from batchcap.answers import Answer
 from batchcap.model import Json
 from batchcap.rehearsal.world import World
-from batchcap.transport import Api
 
 
-class WorldApi(Api):
+class WorldSender:
     """`latency` seconds lie between a request and its arrival, and again before its answer."""
 
-    def __init__(self, world: World, *args: Any, latency: float, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    host = "world.invalid"
+
+    def __init__(self, world: World, latency: float) -> None:
         self._world, self._latency = world, latency
 
-    async def _exchange(self, method: str, path: str, body: Json | None) -> Answer:
+    async def send(self, method: str, path: str, body: Json | None) -> Answer:
+        """See `sender.Sender.send`."""
         await asyncio.sleep(self._latency)
-        status, said = self._world.answer(method, path, body)
+        status, content = self._world.answer(method, path, body)
         await asyncio.sleep(self._latency)
-        return Answer(status, {}, said)
+        return Answer(status, {}, content)
+
+    async def close(self) -> None:
+        """See `sender.Sender.close`."""

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from batchcap.interfaces import Provider
 from batchcap.model import Job, JobState
+from batchcap.network import Network
 from batchcap.providers.heygen.schema import Words
 from batchcap.providers.heygen.v3 import V3
 from batchcap.sandbox import Sandbox, SandboxOptions, heygen_ids
+from batchcap.sender import HttpSender
 from batchcap.stopping import Stop
 from batchcap.transport import Api
 from tests.fakes import Recorder, bucket, dispatching, now, serving
@@ -54,9 +57,11 @@ async def polled(provider: Provider | V3, ids: Iterable[str]) -> tuple[dict[str,
 async def talking(url: str) -> AsyncIterator[Api]:
     """A transport to a server of the test's own, without limits."""
     lane = bucket(None)
+    sender = HttpSender(url, {}, Network())
+    around: Any = {"stop": Stop(), "observer": Recorder(), "now": now}
     async with (
         dispatching(lane),
-        Api(url, {}, read=lane, write=lane, stop=Stop(), observer=Recorder(), now=now) as api,
+        Api(sender, "heygen", read=lane, write=lane, **around) as api,
     ):
         yield api
 

@@ -16,6 +16,7 @@ from batchcap.errors import FatalError, LinkExpired, RowError
 from batchcap.filehost import FileHosts
 from batchcap.interfaces import Provider
 from batchcap.model import Job, JobRequest, JobState, Row
+from batchcap.network import Network
 from batchcap.providers import PROVIDERS
 from batchcap.sandbox import Sandbox, SandboxOptions
 from tests.fakes import now, pieces, started
@@ -93,7 +94,7 @@ async def test_a_job_is_followed_to_a_link_that_holds_a_caption(name: str) -> No
         assert job.state is JobState.COMPLETED
         link = await here.provider.link(mine, job, ())
         assert link is not None
-        async with FileHosts(loopback=True, observer=here.observe, now=now) as hosts:
+        async with FileHosts(Network(), loopback=True, observer=here.observe, now=now) as hosts:
             with await hosts.open(link) as opened:
                 body = b"".join([piece async for piece in pieces(opened)])
         assert body.startswith(b"WEBVTT")
@@ -246,7 +247,7 @@ async def test_an_expired_link_is_told_apart_and_a_fresh_one_is_had(name: str) -
         await anyio.sleep(60)
         old = await looked(here.provider, mine, job)
         await anyio.sleep(3600)
-        async with FileHosts(loopback=True, observer=here.observe, now=now) as hosts:
+        async with FileHosts(Network(), loopback=True, observer=here.observe, now=now) as hosts:
             assert old.link is not None
             with pytest.raises(LinkExpired):
                 await hosts.open(old.link)

@@ -22,6 +22,7 @@ from batchcap.download import CaptionDownloader
 from batchcap.errors import BadCaption, FatalError, LinkExpired, RowError, Stopped, Unavailable
 from batchcap.filehost import FileHosts
 from batchcap.model import Caption
+from batchcap.network import Network
 from batchcap.retry import Backoff
 from batchcap.stopping import Stop
 from batchcap.store import CaptionStore
@@ -93,7 +94,7 @@ async def free(slots: asyncio.Semaphore) -> int:
 async def office(
     root: Path, executor: Executor | None = None, largest: int = 64_000_000
 ) -> AsyncIterator[Office]:
-    async with FileHosts(loopback=True, observer=Recorder(), now=now) as hosts:
+    async with FileHosts(Network(), loopback=True, observer=Recorder(), now=now) as hosts:
         yield Office(root, hosts, executor, largest)
 
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from batchcap.errors import LinkExpired, RowError, Unavailable
 from batchcap.events import RequestSent
 from batchcap.filehost import FileHosts, allowed
+from batchcap.network import Network
 from tests.fakes import VTT, Recorder, clock, now, pieces, raw_serving, request_head, serving
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.anyio
 async def hosts(
     *, loopback: bool = True, observer: Recorder | None = None
 ) -> AsyncIterator[FileHosts]:
-    made = FileHosts(loopback=loopback, observer=observer or Recorder(), now=now)
+    made = FileHosts(Network(), loopback=loopback, observer=observer or Recorder(), now=now)
     async with made:
         yield made
 

@@ -6,7 +6,7 @@ import asyncio
 import email.utils
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import anyio
@@ -15,10 +15,12 @@ import pytest
 from aiohttp import web
 
 from batchcap.answers import Answer
-from batchcap.errors import Ambiguous, Stopped, Unavailable
-from batchcap.events import RequestSent, Throttled
+from batchcap.errors import Ambiguous, FatalError, Stopped, Unavailable
+from batchcap.events import RequestSent, Throttled, Warned
+from batchcap.network import Network
 from batchcap.pacing import Bucket, Priority
 from batchcap.retry import Backoff
+from batchcap.sender import HttpSender
 from batchcap.stopping import Stop
 from batchcap.transport import Api
 from tests.fakes import (
@@ -81,8 +83,8 @@ class Desk:
         self.read: Bucket = bucket(options.get("rate"), name="read", **shared)
         self.write: Bucket = bucket(options.get("rate"), name="write", **shared)
         self.api = Api(
-            url,
-            {"Authorization": "Basic secret"},
+            HttpSender(url, {"Authorization": "Basic secret"}, Network()),
+            "mux",
             read=self.read,
             write=self.write,
             stop=self.stop,
@@ -159,17 +161,21 @@ async def test_a_get_that_succeeds_in_the_end_is_answered() -> None:
     assert len(peer.seen) == 6
 
 
-async def test_a_get_is_repeated_where_the_connection_is_lost() -> None:
+async def test_get_with_lost_response_is_repeated() -> None:
     times: list[float] = []
 
-    async def drop(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request_head(reader)
         times.append(clock())
+        if len(times) == 1:
+            writer.write(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            await writer.drain()
 
-    async with raw_serving(drop) as url, desk(url) as made:
+    async with raw_serving(answer_once) as url, desk(url) as made:
+        assert (await made.get()).ok
         with pytest.raises(Unavailable, match="GET /x got no answer"):
             await made.get(q="secret")
-    assert len(times) == 6
+    assert len(times) == 1 + 6
 
 
 async def test_a_get_whose_body_is_cut_is_repeated() -> None:
@@ -356,21 +362,89 @@ async def test_a_slow_create_of_half_a_minute_is_waited_for() -> None:
         assert (await made.post()).status == 201
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@pytest.mark.parametrize("method", ["get", "post"])
+async def test_request_with_refused_connection_is_repeated(method: str) -> None:
+    async with AsyncExitStack() as server:
+        url = await server.enter_async_context(serving(Peer(says(200))))
+        async with desk(url) as made:
+            assert (await made.get()).ok
+            await server.aclose()
+            started = clock()
+            with pytest.raises(Unavailable, match="cannot connect to"):
+                await getattr(made, method)()
+    assert len(made.observer.of(RequestSent)) == 1 + 6
+    assert clock() - started == pytest.approx(15.5, abs=0.1)
+
+
+CLOSED = "http://127.0.0.1:1"
+"""Nobody listens there."""
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-async def test_a_refused_connection_was_never_a_request_and_is_repeated(method: str) -> None:
-    started = clock()
-    async with desk(f"http://127.0.0.1:{free_port()}") as made:
-        with pytest.raises(Unavailable, match="no connection to"):
+async def test_provider_that_never_answered_stops_after_a_minute(method: str) -> None:
+    async with desk(CLOSED) as made:
+        started = clock()
+        with pytest.raises(FatalError) as caught:
             await getattr(made, method)()
-    assert len(made.observer.of(RequestSent)) == 6
-    assert clock() - started == pytest.approx(15.5, abs=0.1)
+    assert clock() - started == pytest.approx(60, abs=1)
+    assert caught.value.provider == "mux"
+    assert caught.value.message == "mux: cannot connect to 127.0.0.1:1: Connection refused"
+    assert "--ca" in caught.value.hint
+    (warned,) = made.observer.of(Warned)
+    assert warned.message == f"{caught.value.message}; trying for 60 s"
+
+
+async def test_first_failure_is_reported_at_once() -> None:
+    async with desk(CLOSED) as made, anyio.create_task_group() as group:
+        group.start_soon(made.get)
+        await asyncio.sleep(0.1)
+        assert made.observer.of(Warned)
+        group.cancel_scope.cancel()
+
+
+async def test_connection_that_hangs_is_reported_within_ten_seconds() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        async with desk(f"http://127.0.0.1:{port}") as made, anyio.create_task_group() as group:
+            group.start_soon(made.get)
+            await asyncio.sleep(9)
+            (warned,) = made.observer.of(Warned)
+            assert "not connected within 8 s" in warned.message
+            group.cancel_scope.cancel()
+        for one in waiting:
+            one.close()
+
+
+async def test_any_response_in_the_first_minute_makes_it_an_outage() -> None:
+    async with serving(Peer(says(503))) as url:
+        port = int(url.rpartition(":")[2])
+    async with desk(url) as made, anyio.create_task_group() as group:
+
+        async def ask() -> None:
+            with pytest.raises(Unavailable):
+                await made.get()
+
+        group.start_soon(ask)
+        await asyncio.sleep(50)
+        async with serving(Peer(says(503)), port=port):
+            await asyncio.sleep(8.5)
+        await asyncio.sleep(60)
+        group.start_soon(ask)
+
+
+async def test_create_that_may_have_arrived_stays_ambiguous_after_the_first_minute() -> None:
+    async def drop(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await request_head(reader)
+
+    async with raw_serving(drop) as url, desk(url) as made:
+        for _ in range(3):
+            with pytest.raises(Ambiguous):
+                await made.post(body={})
+            await asyncio.sleep(50)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -469,21 +543,16 @@ class KeepsAlive:
                 return
 
 
-async def test_a_create_does_not_ride_on_a_connection_that_idled_for_seconds() -> None:
+async def test_each_create_has_a_connection_of_its_own() -> None:
     peer = KeepsAlive()
     async with raw_serving(peer) as url, desk(url) as made:
-        await made.post()
-        await made.post()
-        await asyncio.sleep(3.1)
+        await made.get()
         await made.get()
         assert peer.connections == 1
-        await asyncio.sleep(3.1)
         await made.post()
-        assert peer.connections == 2
-        await asyncio.sleep(30.1)
-        await made.get()
+        await made.post()
     assert peer.connections == 3
-    assert peer.requests == 5
+    assert peer.requests == 4
 
 
 async def test_a_connection_that_was_closed_while_idle_makes_no_create_ambiguous() -> None:
