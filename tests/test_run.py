@@ -12,10 +12,11 @@ import anyio
 import pytest
 
 from batchcap.errors import UsageError
+from batchcap.events import Event, LaneStopped, Warned
 from batchcap.ledger import open_ledger
 from batchcap.sandbox import Sandbox, SandboxOptions, heygen_ids
 from batchcap.sandbox.mux.assets import find_asset
-from tests.fakes import now
+from tests.fakes import Recorder, clock, now
 from tests.world import heygen_row, mux_row, rows_of, run_rows
 
 pytestmark = pytest.mark.anyio
@@ -318,12 +319,66 @@ async def test_an_outage_is_waited_out_and_the_other_provider_does_not_notice(
     assert asked[-1] - asked[0] < 60
 
 
-async def test_a_provider_that_never_answers_ends_its_rows_as_unavailable(tmp_path: Path) -> None:
+async def test_outage_without_end_makes_rows_unavailable(tmp_path: Path) -> None:
     films = [mux_row(f"film-{n}", from_language="en") for n in range(30)]
     options = SandboxOptions(faults={"server_error": 1.0}, fault_streak=10**9)
     async with Sandbox(options) as sandbox:
         ran = await run_rows(sandbox, tmp_path, films)
     assert set(ran.states().values()) == {"unavailable"}
+
+
+async def test_outage_from_the_first_request_on_is_waited_out(tmp_path: Path) -> None:
+    rows = [mux_row(f"film-{n}", from_language="en") for n in range(30)]
+    rows += [heygen_row(f"video-{n}") for n in range(30)]
+    options = SandboxOptions(faults={"server_error": 1.0}, fault_streak=10**9, job_seconds=5)
+    async with Sandbox(options) as sandbox, anyio.create_task_group() as group:
+
+        async def recover() -> None:
+            await anyio.sleep(300)
+            sandbox.change(faults={})
+
+        group.start_soon(recover)
+        ran = await run_rows(sandbox, tmp_path, rows)
+    assert set(ran.states().values()) == {"done"}
+
+
+OUT_OF_REACH = {
+    "mux": {"MUX_BASE_URL": "http://127.0.0.1:1"},
+    "heygen": {"HEYGEN_API_BASE": "http://127.0.0.1:1"},
+}
+
+
+@pytest.mark.parametrize("provider", OUT_OF_REACH)
+async def test_provider_that_never_answered_stops_and_the_other_goes_on(
+    tmp_path: Path, provider: str
+) -> None:
+    """Its rows stay pending; once it can be reached, the same command does them."""
+    mux = [mux_row(f"film-{n}", from_language="en") for n in range(10)]
+    heygen = [heygen_row(f"video-{n}") for n in range(10)]
+    observer = Recorder()
+    stopped: list[float] = []
+
+    def observe(event: Event) -> None:
+        observer(event)
+        if isinstance(event, LaneStopped):
+            stopped.append(clock() - began)
+
+    async with Sandbox(SandboxOptions(job_seconds=200)) as sandbox:
+        began = clock()
+        ran = await run_rows(
+            sandbox, tmp_path, [*mux, *heygen], OUT_OF_REACH[provider], observer=observe, rates={}
+        )
+        other = {"mux": "heygen", "heygen": "mux"}[provider]
+        states = ran.states()
+        assert {states[key] for key in states if key.startswith(provider)} == {"pending"}
+        assert {states[key] for key in states if key.startswith(other)} == {"done"}
+        assert [error.provider for error in ran.fatal] == [provider]
+        reason = f"{provider}: cannot connect to 127.0.0.1:1: Connection refused"
+        assert ran.fatal[0].message == reason
+        assert stopped == [pytest.approx(60, abs=5)]
+        assert [event.message for event in observer.of(Warned)] == [f"{reason}; trying for 60 s"]
+        again = await run_rows(sandbox, tmp_path)
+    assert set(again.states().values()) == {"done"}
 
 
 async def test_many_lost_creates_of_one_asset_need_one_look(tmp_path: Path) -> None:
