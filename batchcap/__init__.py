@@ -9,8 +9,6 @@ The map of the house. A row travels through it in one direction:
 `ledger`              the checkpoint in SQLite: rows, facts, outcomes
 `engine`              carries each row from manifest to file
 `poller`              follows every outstanding job of a provider at once
-`asking`              when a question is worth its requests
-`durations`           how long jobs take, learned and kept
 `providers`           `PROVIDERS`: paths, fields and words of each API
 `webhooks`            events of providers, received, and kept for all runs
 `transport`           requests to an API: pace, send, classify, repeat

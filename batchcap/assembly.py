@@ -16,14 +16,13 @@ from anyio.abc import TaskGroup
 
 from batchcap.circuit import Circuit
 from batchcap.download import CaptionDownloader
-from batchcap.engine import Engine, Lane, Policy
+from batchcap.engine import Engine, Lane, Policy, Poller
 from batchcap.errors import FatalError, UsageError
 from batchcap.filehost import FileHosts
 from batchcap.hearing import Announce, Hearing
 from batchcap.interfaces import KeyValueStore, Ledger, Observer, Provider
 from batchcap.network import Network, network_settings
 from batchcap.pacing import Bucket
-from batchcap.poller import Poller
 from batchcap.providers import PROVIDERS, ProviderContext, ProviderSettings, ProviderSpec
 from batchcap.providers.registry import read_secrets
 from batchcap.sender import HttpSender
@@ -165,9 +164,10 @@ class Run:
         hosts = FileHosts(network, loopback=mine.loopback, observer=observer, now=now)
         await stack.enter_async_context(hosts)
         largest = self._settings.max_caption
+        window = self._settings.windows.get(spec.name, spec.window)
         return Lane(
             provider=provider,
-            poller=Poller(provider, stop, observer, self._ledger),
+            poller=Poller(provider, stop, observer, self._ledger, window=window),
             downloader=CaptionDownloader(
                 store,
                 hosts,
@@ -177,7 +177,7 @@ class Run:
                 circuit=Circuit(f"{spec.name}'s file hosts", stop, observer),
             ),
             stop=stop,
-            window=self._settings.windows.get(spec.name, spec.window),
+            window=window,
         )
 
 

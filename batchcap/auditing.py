@@ -15,8 +15,8 @@ import anyio
 import msgspec
 
 from batchcap.errors import FatalError, RowError, Unavailable
-from batchcap.interfaces import Books, LedgerReader
-from batchcap.model import CaptionRecord, JobState, Record
+from batchcap.interfaces import JobHistory, LedgerReader
+from batchcap.model import CaptionRecord, JobState, ProviderJob
 
 _WORKERS = 32
 _GOOD = (JobState.RUNNING, JobState.COMPLETED)
@@ -89,7 +89,7 @@ class Audit(msgspec.Struct):
         return Counter(job.state for job in self.jobs)
 
 
-async def audit(ledger: LedgerReader, books: Mapping[str, Books]) -> Audit:
+async def audit(ledger: LedgerReader, books: Mapping[str, JobHistory]) -> Audit:
     """Compare every job and caption of the ledger, each source listed once; GETs only.
 
     Sources that a provider does not let see are in `unasked`. Raises `FatalError`
@@ -105,11 +105,11 @@ async def audit(ledger: LedgerReader, books: Mapping[str, Books]) -> Audit:
 
 
 async def _worker(
-    found: Audit, ledger: LedgerReader, name: str, book: Books, source_ids: Iterator[str]
+    found: Audit, ledger: LedgerReader, name: str, book: JobHistory, source_ids: Iterator[str]
 ) -> None:
     for source_id in source_ids:
         try:
-            records = await book.history(source_id)
+            records = await book.list_jobs(source_id)
         except RowError as error:
             found.unasked.append(f"{source_id}: {error.message}")
             continue
@@ -123,7 +123,7 @@ async def _worker(
             _compare(found, caption, records)
 
 
-def _compare(found: Audit, caption: CaptionRecord, records: list[Record]) -> None:
+def _compare(found: Audit, caption: CaptionRecord, records: list[ProviderJob]) -> None:
     """One caption's creates against what the provider has for its source."""
     found.captions += 1
     known = {record.id: record for record in records}
@@ -137,20 +137,20 @@ def _compare(found: Audit, caption: CaptionRecord, records: list[Record]) -> Non
     found.units_in_ledger += sum(one.units for one in caption.creates)
     alike = [record for record in records if _for(caption, record)]
     if any(one.job_id is None for one in caption.creates):
-        lost = [one.id for one in alike if one.ours and one.id not in mine]
+        lost = [one.id for one in alike if one.created_by_batchcap and one.id not in mine]
         found.unanswered.append(Unanswered(caption.key, lost))
     twins = _twins(caption, alike, mine)
     if len(twins) > 1 and any(twin.whose != "others" for twin in twins):
         found.paid_twice.append(Twice(caption.key, caption.source_id, caption.target, twins))
 
 
-def _paid(key: str, job_id: str, units: int, record: Record | None) -> PaidJob:
+def _paid(key: str, job_id: str, units: int, record: ProviderJob | None) -> PaidJob:
     if record is None:
         return PaidJob(key, job_id, UNKNOWN, units)
     return PaidJob(key, job_id, record.state.value, record.units)
 
 
-def _for(caption: CaptionRecord, record: Record) -> bool:
+def _for(caption: CaptionRecord, record: ProviderJob) -> bool:
     """Whether a job makes this caption, by the rule by which the engine adopts jobs."""
     return (
         record.source_id == caption.source_id
@@ -159,7 +159,9 @@ def _for(caption: CaptionRecord, record: Record) -> bool:
     )
 
 
-def _twins(caption: CaptionRecord, alike: list[Record], mine: Mapping[str, PaidJob]) -> list[Twin]:
+def _twins(
+    caption: CaptionRecord, alike: list[ProviderJob], mine: Mapping[str, PaidJob]
+) -> list[Twin]:
     """The jobs for a caption that cost: those at the provider, and ours that it deleted."""
     listed = [
         Twin(record.id, record.state.value, _whose(record, mine), record.units)
@@ -174,7 +176,7 @@ def _twins(caption: CaptionRecord, alike: list[Record], mine: Mapping[str, PaidJ
     return listed + deleted
 
 
-def _whose(record: Record, mine: Mapping[str, PaidJob]) -> str:
+def _whose(record: ProviderJob, mine: Mapping[str, PaidJob]) -> str:
     if record.id in mine:
         return "ledger"
-    return "batchcap" if record.ours else "others"
+    return "batchcap" if record.created_by_batchcap else "others"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from anyio.abc import TaskGroup
 
+from batchcap.engine import Poller
 from batchcap.interfaces import Observer
-from batchcap.poller import Poller
 from batchcap.settings import ListenAddress
 from batchcap.webhooks.event import Webhook, WebhookEvent
 from batchcap.webhooks.inbox_reader import InboxReader
@@ -49,7 +49,7 @@ class Hearing:
 
         def deliver(notice: WebhookEvent) -> None:
             if notice.provider in pollers:
-                pollers[notice.provider].hear(notice.job)
+                pollers[notice.provider].on_webhook(notice.job)
 
         if self._inbox is not None:
             reader = InboxReader(self._inbox, self._observer, self._now)

@@ -16,56 +16,55 @@ from batchcap.model import (
     Caption,
     CaptionRecord,
     CompletedRow,
-    Facts,
     ImportResult,
     InvalidRow,
     Job,
     JobRequest,
     Outcome,
-    Record,
+    PendingRow,
+    ProviderJob,
     Row,
+    RowHistory,
     Totals,
-    Work,
 )
 
 Observer = Callable[[Event], None]
 """Told what happened, in the order in which it happened. Must not raise or wait."""
 
-Report = Callable[[Job], None]
-"""Where a poll hands over each job as soon as something is known of it."""
+OnJob = Callable[[Job], None]
+"""Takes what a poll learned of a job, as soon as it is known."""
 
 
-class Polled(Protocol):
+class Pollable(Protocol):
     """What the poller needs of a provider."""
 
     name: str
-    first_look: float
-    """Seconds after a job's start before which asking is of no use."""
-    shortest_gap: float
-    """Seconds between two questions about the same job, at least."""
+    not_found_grace: float
+    """Seconds after a create for which an unknown job id is believed to be a delay."""
 
     @property
     def read_rate(self) -> float | None:
-        """Requests per second that the quota for asking allows; None: no limit."""
+        """Requests per second that the quota for reading allows; None: no limit."""
         ...
 
     @property
-    def busy(self) -> bool:
-        """Whether requests queue for the provider's quota."""
+    def backlog_seconds(self) -> float:
+        """Seconds that the requests which queue for the provider's quota take from now on."""
         ...
 
-    def cost(self, count: int) -> int:
-        """Requests that asking after so many jobs takes, as far as can be told."""
-        ...
+    async def poll(self, job_ids: Sequence[str], on_job: OnJob) -> int:
+        """Ask about many jobs in as few requests as the API allows; return their number.
 
-    async def poll(self, job_ids: Sequence[str], report: Report) -> int:
-        """Ask after many jobs in as few requests as the API allows.
+        Hands every job it learned about to `on_job`, others than the asked ones too. A job
+        that is not handed over was not seen; it is asked about again.
 
-        Hands every job it learned about to `report`, others than the asked ones
-        too. A job that is not reported was not seen; it is asked for again.
-        Returns the requests it took. Raises `Unavailable` where the provider could
-        not be asked.
+        Raises:
+            Unavailable: The provider could not be asked.
         """
+        ...
+
+    async def get_job(self, row: Row, job_id: str) -> Job:
+        """Return one job in full, with a fresh link if it has completed."""
         ...
 
 
@@ -85,7 +84,7 @@ class SendSlot(Protocol):
         ...
 
 
-class Provider(Polled, Protocol):
+class Provider(Pollable, Protocol):
     """One provider's API, in the engine's words.
 
     Every method paces itself and repeats what is safe to repeat. All raise
@@ -94,10 +93,8 @@ class Provider(Polled, Protocol):
     succeed, and `Stopped` where the run is stopped before the request left.
     """
 
-    link_grace: float
+    link_timeout: float
     """Seconds for which "completed, but no link" is believed to be a delay."""
-    missing_grace: float
-    """Seconds after a create for which an unknown job id is believed to be a delay."""
 
     async def prepare(self, row: Row) -> JobRequest | Job:
         """What has to be created for a row, or the job that is there already.
@@ -114,33 +111,31 @@ class Provider(Polled, Protocol):
         """
         ...
 
-    async def find(self, row: Row, facts: Facts, since: float) -> Job | None:
-        """The job that an earlier create of this row made; None: surely there is none.
+    async def find_existing_job(self, row: Row, history: RowHistory, since: float) -> Job | None:
+        """Return the job that an earlier create of this row made, None if surely there is none.
 
-        Asked from `since` (unix seconds) on, when a create of `facts.intent_at` would
-        have arrived. Jobs in `facts.former` are known to belong to earlier creates.
-        A completed job without an id is a caption that outlived its job. Raises
-        `RowError` "outcome_unknown" where it cannot be told any more.
+        Asked from `since` (unix seconds) on, when a create of `history.intent_at` would
+        have arrived. Jobs in `history.previous_job_ids` belong to earlier creates. A
+        completed job without an id is a caption that outlived its job.
+
+        Raises:
+            RowError: "outcome_unknown", if it cannot be told any more.
         """
         ...
 
-    async def look(self, row: Row, job_id: str) -> Job:
-        """One job in full, with a fresh link where it has completed."""
-        ...
+    async def get_download_url(self, row: Row, job: Job, expired: Container[str]) -> str | None:
+        """Return where the completed job's caption can be fetched now, None if nowhere yet.
 
-    async def link(self, row: Row, job: Job, dead: Container[str]) -> str | None:
-        """Where the completed job's caption can be fetched now; None: nowhere yet.
-
-        `dead` are links that a file host refused.
+        `expired` are links that a file host refused.
         """
         ...
 
 
 @runtime_checkable
-class Books(Protocol):
+class JobHistory(Protocol):
     """What an audit needs of a provider at which a create costs; others have none."""
 
-    async def history(self, source_id: str) -> list[Record]:
+    async def list_jobs(self, source_id: str) -> list[ProviderJob]:
         """Every job of a source that the provider still knows, by GETs alone.
 
         Raises what the methods of `Provider` raise.
@@ -172,7 +167,7 @@ class Downloader(Protocol):
 class Checkpoint(Protocol):
     """What the engine records of rows. What a method was awaited for is durable on its return."""
 
-    async def pending(self, provider: str, after: int, limit: int) -> list[Work]:
+    async def pending(self, provider: str, after: int, limit: int) -> list[PendingRow]:
         """Return rows beyond number `after` that have not ended, in manifest order."""
         ...
 
@@ -299,14 +294,14 @@ class Ledger(LedgerReader, Checkpoint, KeyValueStore, Protocol):
     def requeue_failed(self, code: str | None) -> int:
         """Make failed rows pending again, those with an error code or all; return how many.
 
-        Facts about their jobs are kept: a job that ended well is not made again.
+        RowHistory about their jobs are kept: a job that ended well is not made again.
         """
         ...
 
     def requeue_damaged(self, numbers: Sequence[int]) -> None:
         """Make rows that are done pending again, by number, all or none.
 
-        Facts about their jobs are kept, and that they were done once, so that nothing is
+        RowHistory about their jobs are kept, and that they were done once, so that nothing is
         created for them.
         """
         ...

@@ -2,7 +2,7 @@
 
 row      one caption that the user wants: provider, source id, language
 job      what a provider runs (Mux) or ran (HeyGen) to make it
-facts    what the ledger knows of a row that has not ended
+history  what the ledger knows of a row that has not ended
 outcome  how a row ended
 """
 
@@ -74,27 +74,27 @@ class InvalidRow(msgspec.Struct, frozen=True, kw_only=True):
     language: str | None = None
 
 
-class Facts(msgspec.Struct, frozen=True):
+class RowHistory(msgspec.Struct, frozen=True):
     """What is known of a row that has not ended. Times are unix seconds.
 
-    `intent_at` without `job_id`: a create may have left, nobody knows; its answer was
-    lost at `lost_at` at the latest.
+    `intent_at` without `job_id`: a create may have left, and nobody knows what became of
+    it; its response was lost at `response_lost_at` at the latest.
     """
 
     intent_at: float | None = None
     job_id: str | None = None
-    former: tuple[str, ...] = ()
+    previous_job_ids: tuple[str, ...] = ()
     """Jobs of earlier creates of this row, which ended without a caption."""
-    lost_at: float | None = None
-    delivered: bool = False
+    response_lost_at: float | None = None
+    was_completed: bool = False
     """The row was done once and its file is wrong now: no job is made for it."""
 
 
-class Work(msgspec.Struct, frozen=True):
-    """A row to work on, with the facts so far."""
+class PendingRow(msgspec.Struct, frozen=True):
+    """A row that has not ended, with its history so far."""
 
     row: Row
-    facts: Facts
+    history: RowHistory
 
 
 class JobState(enum.Enum):
@@ -102,7 +102,7 @@ class JobState(enum.Enum):
 
     RUNNING = "running"
     ENDED = "ended"
-    """No longer among the running ones; a look tells how it ended."""
+    """Not running any more; how it ended is unknown until `get_job` tells."""
     COMPLETED = "completed"
     ERRORED = "errored"
     CANCELLED = "cancelled"
@@ -122,8 +122,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A job as the provider last described it.
 
     `link` is perishable and stays in memory. `track` is the Mux text track
-    that holds the result. `units` are the billed units, `took` the seconds from its
-    start to its end, where told.
+    that holds the result. `units` are the billed units, `duration` the seconds from
+    its start to its end, if the provider reports them.
     """
 
     id: str | None
@@ -132,14 +132,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     track: str | None = None
     failure: Failure | None = None
     units: int = 0
-    took: float | None = None
+    duration: float | None = None
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as it stands in the provider's books, whoever made it.
+class ProviderJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as the provider lists it, whoever made it.
 
-    `track_id` is the source track. `ours`: it carries the mark of its caption, which
-    is the same in every ledger.
+    `track_id` is the source track. `created_by_batchcap`: it carries the mark of its
+    caption, which is the same in every ledger.
     """
 
     id: str
@@ -147,19 +147,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     source_id: str
     target: str
     track_id: str | None = None
-    ours: bool = False
+    created_by_batchcap: bool = False
     units: int = 0
 
 
 class JobRequest(msgspec.Struct, frozen=True):
-    """A job that has to be created for a row: the request body, ready to send.
-
-    `seconds` is the length of its source if that is known.
-    """
+    """A job that has to be created for a row: the request body, ready to send."""
 
     row: Row
     body: Json
-    seconds: float | None = None
 
 
 class Caption(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ import msgspec
 
 from batchcap.errors import RowError, Unavailable
 from batchcap.interfaces import Ledger, NewLedger, Provider
-from batchcap.model import Caption, JobState, Work
+from batchcap.model import Caption, JobState, PendingRow
 from batchcap.verification import Measure, measure
 
 _PAGE = 256
@@ -61,10 +61,10 @@ async def look_up(
 
 
 async def _look_up(
-    ledger: Ledger, provider: Provider, work: Work, since: float, rebuilt: Rebuilt
+    ledger: Ledger, provider: Provider, work: PendingRow, since: float, rebuilt: Rebuilt
 ) -> None:
     try:
-        job = await provider.find(work.row, work.facts, since)
+        job = await provider.find_existing_job(work.row, work.history, since)
     except (RowError, Unavailable):
         rebuilt.unasked += 1
         return

@@ -67,9 +67,12 @@ class Api:
         return self._buckets["GET"].rate
 
     @property
-    def busy(self) -> bool:
-        """Whether requests wait for a turn."""
-        return any(bucket.waiting for bucket in self._buckets.values())
+    def backlog_seconds(self) -> float:
+        """Seconds that the requests which wait for a turn take at the present rates."""
+        return max(
+            bucket.waiting / bucket.rate if bucket.rate else 0.0
+            for bucket in self._buckets.values()
+        )
 
     async def get(
         self, path: str, query: Mapping[str, str] | None = None, *, priority: Priority

@@ -24,8 +24,18 @@ from batchcap.answers import Answer
 from batchcap.decompression import ReadChunk
 from batchcap.errors import NotAccepted, RowSkipped
 from batchcap.events import Event
-from batchcap.interfaces import Provider, Report
-from batchcap.model import Caption, Facts, Job, JobRequest, JobState, Outcome, Row, RowState, Work
+from batchcap.interfaces import OnJob, Provider
+from batchcap.model import (
+    Caption,
+    Job,
+    JobRequest,
+    JobState,
+    Outcome,
+    PendingRow,
+    Row,
+    RowHistory,
+    RowState,
+)
 from batchcap.pacing import Bucket
 from batchcap.stopping import Stop
 from batchcap.transport import Api
@@ -219,16 +229,14 @@ class FakeProvider:
     repeats), `prepared` and `submits` answers (or faults) in place of a create.
     """
 
-    first_look = 2.0
-    shortest_gap = 2.0
-    link_grace = 30.0
-    missing_grace = 60.0
+    link_timeout = 30.0
+    not_found_grace = 60.0
 
     def __init__(self, name: str = "fake", *, takes: float = 10.0) -> None:
         self.name = name
         self.takes = takes
         self.read_rate: float | None = None
-        self.busy = False
+        self.backlog_seconds = 0.0
         self.endings: dict[str, list[JobState | Job]] = {}
         self.prepared: dict[str, Job | Exception] = {}
         self.submits: dict[str, list[Job | Exception]] = defaultdict(list)
@@ -256,7 +264,7 @@ class FakeProvider:
             raise found
         return found or JobRequest(row, {"asset": row.source_id})
 
-    async def find(self, row: Row, facts: Facts, since: float) -> Job | None:
+    async def find_existing_job(self, row: Row, history: RowHistory, since: float) -> Job | None:
         self.finds.append((row.source_id, now()))
         assert now() >= since
         found = self.found.get(row.source_id)
@@ -288,22 +296,19 @@ class FakeProvider:
         self.most_open = max(self.most_open, self.open)
         return Job(id=job_id, state=JobState.RUNNING)
 
-    def cost(self, count: int) -> int:
-        return 1
-
-    async def poll(self, job_ids: Sequence[str], report: Report) -> int:
+    async def poll(self, job_ids: Sequence[str], on_job: OnJob) -> int:
         self.polls.append(list(job_ids))
         if self.poll_fault is not None:
             raise self.poll_fault
         for job_id in job_ids:
-            report(self._at_present(job_id))
+            on_job(self._at_present(job_id))
         return 1
 
-    async def look(self, row: Row, job_id: str) -> Job:
+    async def get_job(self, row: Row, job_id: str) -> Job:
         self.looks.append(job_id)
         return self._at_present(job_id)
 
-    async def link(self, row: Row, job: Job, dead: Container[str]) -> str | None:
+    async def get_download_url(self, row: Row, job: Job, expired: Container[str]) -> str | None:
         if row.source_id not in self.links:
             return f"https://files/{row.source_id}"
         offered = self.links[row.source_id]
@@ -346,17 +351,19 @@ class FakeDownloader:
 class FakeLedger:
     """A `Ledger` in memory, with what was written in order."""
 
-    def __init__(self, rows: Sequence[Row] = (), facts: dict[int, Facts] | None = None) -> None:
+    def __init__(
+        self, rows: Sequence[Row] = (), histories: dict[int, RowHistory] | None = None
+    ) -> None:
         self.rows = {one.number: one for one in rows}
-        self.facts = dict(facts or {})
+        self.histories = dict(histories or {})
         self.outcomes: dict[int, Outcome] = {}
         self.wrote: list[tuple[str, int]] = []
         self.ended_jobs: list[Job] = []
         self.fault: Exception | None = None
 
-    async def pending(self, provider: str, after: int, limit: int) -> list[Work]:
+    async def pending(self, provider: str, after: int, limit: int) -> list[PendingRow]:
         found = [
-            Work(one, self.facts.get(number, Facts()))
+            PendingRow(one, self.histories.get(number, RowHistory()))
             for number, one in sorted(self.rows.items())
             if one.provider == provider and number > after and number not in self.outcomes
         ]
@@ -364,20 +371,20 @@ class FakeLedger:
 
     async def record_intent(self, row: Row) -> None:
         await self._write("intend", row)
-        self.facts[row.number] = Facts(now())
+        self.histories[row.number] = RowHistory(now())
 
     async def record_job(self, row: Row, job_id: str) -> None:
         await self._write("created", row)
-        self.facts[row.number] = Facts(self.facts[row.number].intent_at, job_id)
+        self.histories[row.number] = RowHistory(self.histories[row.number].intent_at, job_id)
 
     async def discard_intent(self, row: Row) -> None:
         await self._write("withdrawn", row)
-        self.facts.pop(row.number, None)
+        self.histories.pop(row.number, None)
 
     async def record_job_ended(self, row: Row, job: Job) -> None:
         await self._write("job_ended", row)
         self.ended_jobs.append(job)
-        self.facts.pop(row.number, None)
+        self.histories.pop(row.number, None)
 
     async def record_outcome(self, row: Row, outcome: Outcome) -> None:
         await self._write("ended", row)

@@ -12,7 +12,7 @@ from batchcap.auditing import Audit, audit
 from batchcap.errors import FatalError, RowError, Unavailable
 from batchcap.interfaces import LedgerReader
 from batchcap.ledger import open_ledger
-from batchcap.model import JobState, Record
+from batchcap.model import JobState, ProviderJob
 from tests.world import heygen_row, ledger_sql, mux_row
 
 pytestmark = pytest.mark.anyio
@@ -21,12 +21,12 @@ pytestmark = pytest.mark.anyio
 class Shelf:
     """A provider's books in memory; counts how often each source is listed."""
 
-    def __init__(self, *records: Record) -> None:
+    def __init__(self, *records: ProviderJob) -> None:
         self.records = records
         self.listed: list[str] = []
         self.fault: Exception | None = None
 
-    async def history(self, source_id: str) -> list[Record]:
+    async def list_jobs(self, source_id: str) -> list[ProviderJob]:
         self.listed.append(source_id)
         if self.fault is not None:
             raise self.fault
@@ -53,12 +53,12 @@ def paid(
         ledger_sql(out, sql, row, nth, job, ended, units)
 
 
-def job(name: str, state: JobState = JobState.COMPLETED, **changes: object) -> Record:
+def job(name: str, state: JobState = JobState.COMPLETED, **changes: object) -> ProviderJob:
     given = {"source_id": "film", "target": "es", "track_id": "film-en", "units": 2, **changes}
-    return Record(id=name, state=state, **given)  # type: ignore[arg-type]  # fields by name
+    return ProviderJob(id=name, state=state, **given)  # type: ignore[arg-type]  # fields by name
 
 
-async def audited(ledger: LedgerReader, *records: Record) -> Audit:
+async def audited(ledger: LedgerReader, *records: ProviderJob) -> Audit:
     return await audit(ledger, {"mux": Shelf(*records)})
 
 
@@ -81,7 +81,7 @@ async def test_two_jobs_that_cost_are_paid_twice(
     ledger: LedgerReader, tmp_path: Path, state: JobState, ours: bool
 ) -> None:
     paid(tmp_path, 1, "a")
-    found = await audited(ledger, job("a"), job("b", state, ours=ours))
+    found = await audited(ledger, job("a"), job("b", state, created_by_batchcap=ours))
     assert [(one.key, len(one.jobs)) for one in found.paid_twice] == [("mux:film:es", 2)]
     assert found.paid_twice[0].jobs[1].whose == ("batchcap" if ours else "others")
 
@@ -89,14 +89,16 @@ async def test_two_jobs_that_cost_are_paid_twice(
 @pytest.mark.parametrize(
     "other",
     [
-        job("b", JobState.ERRORED, ours=True),
-        job("b", JobState.CANCELLED, ours=True),
+        job("b", JobState.ERRORED, created_by_batchcap=True),
+        job("b", JobState.CANCELLED, created_by_batchcap=True),
         job("b", target="ja"),
         job("b", track_id="film-fr"),
         job("b", source_id="another"),
     ],
 )
-async def test_these_are_no_duplicates(ledger: LedgerReader, tmp_path: Path, other: Record) -> None:
+async def test_these_are_no_duplicates(
+    ledger: LedgerReader, tmp_path: Path, other: ProviderJob
+) -> None:
     paid(tmp_path, 1, "a")
     found = await audited(ledger, job("a"), other)
     assert found.paid_twice == []
@@ -120,7 +122,7 @@ async def test_a_job_of_ours_beside_an_intent_is_named(
     ledger: LedgerReader, tmp_path: Path
 ) -> None:
     paid(tmp_path, 1, None)
-    found = await audited(ledger, job("a", ours=True), job("b"))
+    found = await audited(ledger, job("a", created_by_batchcap=True), job("b"))
     assert found.unanswered[0].jobs == ["a"]
 
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from batchcap.answers import Answer
 from batchcap.errors import BatchcapError
 from batchcap.manifest import ManifestOptions, read
-from batchcap.model import Facts, InvalidRow, Job, JobState, Row
+from batchcap.model import InvalidRow, Job, JobState, Row, RowHistory
 from batchcap.providers import PROVIDERS, ProviderContext
 from batchcap.settings import Settings
 from batchcap.transport import Api
@@ -252,17 +252,17 @@ async def talked(name: str, canned: Canned) -> None:
     reported: list[Job] = []
 
     async def linked(row: Row) -> object:
-        job = await provider.look(row, "j1")
+        job = await provider.get_job(row, "j1")
         assert_job(job)
         completed = Job(id="j1", state=JobState.COMPLETED, link=job.link, track="u")
-        return await provider.link(row, completed, [job.link or ""])
+        return await provider.get_download_url(row, completed, [job.link or ""])
 
     for row in ROWS[name]:
-        facts = Facts(intent_at=now())
+        facts = RowHistory(intent_at=now())
         asks: list[Coroutine[Any, Any, object]] = [
             started(provider, row),
             linked(row),
-            provider.find(row, facts, now()),
+            provider.find_existing_job(row, facts, now()),
             provider.poll(["j1"], reported.append),
             provider.poll([f"j{n}" for n in range(120)], reported.append),
         ]

@@ -11,7 +11,7 @@ import pytest
 from batchcap.errors import Unavailable, UsageError
 from batchcap.ledger import backup_path, open_ledger, open_reader, replacement
 from batchcap.ledger.schema import file
-from batchcap.model import Facts, Job, Row
+from batchcap.model import Job, Row, RowHistory
 from batchcap.rebuilding import Rebuilt, look_up, take_files
 from batchcap.sandbox import Sandbox, SandboxOptions
 from tests.fakes import now
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 class Deaf:
     """A provider that answers nothing."""
 
-    async def find(self, row: Row, facts: Facts, since: float) -> Job | None:
+    async def find_existing_job(self, row: Row, history: RowHistory, since: float) -> Job | None:
         raise Unavailable("nobody is there")
 
 

@@ -16,7 +16,7 @@ from batchcap.auditing import UNKNOWN, Audit, ReadOnlyStore, Twice
 from batchcap.cli import log
 from batchcap.cli.options import CaOption, Out, ProxyOption, RunOptions, SandboxFlag
 from batchcap.cli.runtime import provider_environment, run_async
-from batchcap.interfaces import Books, LedgerReader
+from batchcap.interfaces import JobHistory, LedgerReader
 from batchcap.ledger import Lock, open_reader
 from batchcap.settings import Settings
 from batchcap.text import printable
@@ -67,7 +67,7 @@ def _audit(ledger: LedgerReader, settings: Settings, *, sandbox: bool) -> Audit:
             histories = {
                 name: provider
                 for name, provider in providers.items()
-                if isinstance(provider, Books)
+                if isinstance(provider, JobHistory)
             }
             return await auditing.audit(ledger, histories)
 

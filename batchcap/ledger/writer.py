@@ -19,14 +19,14 @@ from batchcap.ledger import intake, schema, seen
 from batchcap.ledger.reading import SqliteLedgerReader
 from batchcap.ledger.transactions import Statement, Statements, commit, open_durable, transaction
 from batchcap.model import (
-    Facts,
     ImportResult,
     InvalidRow,
     Job,
     JobState,
     Outcome,
+    PendingRow,
     Row,
-    Work,
+    RowHistory,
 )
 
 # Errored and cancelled jobs are detached from their row. A completed job stays attached,
@@ -169,7 +169,7 @@ class SqliteLedger(SqliteLedgerReader):
                     await self.drain()
                 self._record_on(self._connection, None)
 
-    async def pending(self, provider: str, after: int, limit: int) -> list[Work]:
+    async def pending(self, provider: str, after: int, limit: int) -> list[PendingRow]:
         """See `interfaces.Checkpoint`."""
         page = (provider, after, limit, self._repairs)
         with self._faults():
@@ -259,7 +259,7 @@ def open_ledger(
     return SqliteLedger(connection, schema.file(out), out, now=now, repairs=repairs)
 
 
-def _work(values: Sequence[Any]) -> Work:
+def _work(values: Sequence[Any]) -> PendingRow:
     *row, intent, job, former, delivered = values
     jobs = tuple(former.split("\n")) if former else ()
-    return Work(Row.of(row), Facts(intent, job, jobs, delivered=bool(delivered)))
+    return PendingRow(Row.of(row), RowHistory(intent, job, jobs, was_completed=bool(delivered)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from batchcap.model import Caption, Facts, Job, Outcome, Row, RowState, Work
+from batchcap.model import Caption, Job, Outcome, PendingRow, Row, RowHistory, RowState
 
 _CAPTION = Caption(bytes=0, sha256="", cues=1)
 
@@ -39,10 +39,10 @@ class Books:
         self.waits: list[float] = []
         self.last = 0.0
 
-    async def pending(self, provider: str, after: int, limit: int) -> list[Work]:
+    async def pending(self, provider: str, after: int, limit: int) -> list[PendingRow]:
         """See `interfaces.Checkpoint`."""
         numbers = range(after + 1, min(after + limit, self._count) + 1)
-        return [Work(self._row(number), Facts()) for number in numbers]
+        return [PendingRow(self._row(number), RowHistory()) for number in numbers]
 
     async def record_intent(self, row: Row) -> None:
         """See `interfaces.Checkpoint`."""

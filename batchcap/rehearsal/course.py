@@ -11,11 +11,10 @@ from typing import Literal
 import anyio
 import msgspec
 
-from batchcap.engine import Engine, Lane, Policy
+from batchcap.engine import Engine, Lane, Policy, Poller
 from batchcap.interfaces import Observer, Provider
 from batchcap.model import Row
 from batchcap.pacing import Bucket
-from batchcap.poller import Poller
 from batchcap.providers import PROVIDERS, ProviderContext
 from batchcap.providers.registry import documented_rates
 from batchcap.rehearsal.books import Books, Notebook, Sink
@@ -115,12 +114,13 @@ class _Rehearsal:
         books = Books(course.rows, course.row, self._world.ended_at)
         async with AsyncExitStack() as stack:
             provider = await self._provider(stack)
+            window = course.window or PROVIDERS[course.provider].window
             lane = Lane(
                 provider=provider,
-                poller=Poller(provider, self._stop, self._observer, self._memory),
+                poller=Poller(provider, self._stop, self._observer, self._memory, window=window),
                 downloader=Sink(course.latency),
                 stop=self._stop,
-                window=course.window or PROVIDERS[course.provider].window,
+                window=window,
             )
             engine = Engine(books, [lane], Policy(), self._observer, _now)
             async with anyio.create_task_group() as group:

@@ -27,7 +27,6 @@ from batchcap.model import (
     Caption,
     CompletedRow,
     CreateRecord,
-    Facts,
     Failure,
     ImportResult,
     InvalidRow,
@@ -35,6 +34,7 @@ from batchcap.model import (
     JobState,
     Outcome,
     Row,
+    RowHistory,
     RowState,
 )
 from tests import fakes
@@ -138,8 +138,8 @@ async def first(ledger: Ledger) -> Row:
     return (await ledger.pending("fake", 0, 1))[0].row
 
 
-async def facts(ledger: Ledger) -> Facts:
-    return (await ledger.pending("fake", 0, 1))[0].facts
+async def facts(ledger: Ledger) -> RowHistory:
+    return (await ledger.pending("fake", 0, 1))[0].history
 
 
 class TestLedger:
@@ -154,7 +154,7 @@ class TestLedger:
         imported(ledger, [given])
         (work,) = await ledger.pending("fake", 0, 10)
         assert work.row == given
-        assert work.facts == Facts()
+        assert work.history == RowHistory()
 
     async def test_pending_rows_come_in_order_page_by_page(self, ledger: Ledger) -> None:
         imported(ledger, many(25))
@@ -235,7 +235,7 @@ class TestLedger:
         await ledger.record_intent(mine)
         await ledger.discard_intent(mine)
         assert creates(factory) == []
-        assert await facts(ledger) == Facts()
+        assert await facts(ledger) == RowHistory()
 
     async def test_a_create_that_was_accepted_cannot_be_withdrawn(self, ledger: Ledger) -> None:
         imported(ledger, many(1))
@@ -314,7 +314,7 @@ class TestLedger:
         await ledger.record_intent(mine)
         await ledger.record_job(mine, "job-1")
         await ledger.record_job_ended(mine, Job(id="job-1", state=JobState.ERRORED, units=2))
-        assert await facts(ledger) == Facts(former=("job-1",))
+        assert await facts(ledger) == RowHistory(previous_job_ids=("job-1",))
         await ledger.record_intent(mine)
         assert (await facts(ledger)).job_id is None
         assert (await facts(ledger)).intent_at is not None
@@ -334,7 +334,7 @@ class TestLedger:
         await ledger.record_intent(mine)
         await ledger.discard_intent(mine)
         assert creates(factory) == [("job-1", "errored", 0)]
-        assert await facts(ledger) == Facts(former=("job-1",))
+        assert await facts(ledger) == RowHistory(previous_job_ids=("job-1",))
 
     async def test_an_outcome_tells_how_its_job_ended_and_what_it_cost(
         self, ledger: Ledger, factory: Factory
@@ -386,7 +386,7 @@ class TestLedger:
         ledger.requeue_failed(None)
         found = await facts(ledger)
         assert found.intent_at is not None
-        assert (found.job_id, found.former) == (None, ())
+        assert (found.job_id, found.previous_job_ids) == (None, ())
 
     async def test_what_completed_once_stays_paid_for_whatever_becomes_of_its_job(
         self, ledger: Ledger, factory: Factory
@@ -403,7 +403,7 @@ class TestLedger:
         )
         ledger.requeue_failed(None)
         found = await facts(ledger)
-        assert (found.job_id, found.delivered) == ("paid", True)
+        assert (found.job_id, found.was_completed) == ("paid", True)
         assert creates(factory) == [("paid", "completed", 7)]
 
     @pytest.mark.parametrize("state", [JobState.ERRORED, JobState.CANCELLED])
@@ -416,7 +416,7 @@ class TestLedger:
         await ledger.record_job(mine, "bad")
         await ledger.record_outcome(mine, failed("job_failed", Job(id="bad", state=state)))
         ledger.requeue_failed(None)
-        assert await facts(ledger) == Facts(former=("bad",))
+        assert await facts(ledger) == RowHistory(previous_job_ids=("bad",))
 
     async def test_an_unknown_create_stays_unknown_after_put_back(self, ledger: Ledger) -> None:
         imported(ledger, many(1))
@@ -731,13 +731,13 @@ class TestRequeueDamaged:
         mine = await self.delivered(ledger)
         ledger.requeue_damaged([mine.number])
         found = await facts(ledger)
-        assert (found.job_id, found.delivered) == ("paid", True)
+        assert (found.job_id, found.was_completed) == ("paid", True)
         assert ledger.totals().units_consumed == 3
 
     async def test_requeue_damaged_of_a_pending_row_changes_nothing(self, ledger: Ledger) -> None:
         imported(ledger, many(1))
         ledger.requeue_damaged([(await first(ledger)).number])
-        assert await facts(ledger) == Facts()
+        assert await facts(ledger) == RowHistory()
 
     async def test_a_ledger_for_repairs_has_no_other_pending_rows(
         self, ledger: Ledger, factory: Factory

@@ -124,6 +124,6 @@ async def test_the_sandbox_s_events_are_taken_and_tell_how_its_jobs_ended(name: 
 
 
 async def running(here: Desk, row: Row) -> str | None:
-    job = await here.provider.look(row, (await started(here.provider, row)).id or "")
+    job = await here.provider.get_job(row, (await started(here.provider, row)).id or "")
     assert job.state is JobState.RUNNING
     return job.id

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import asynccontextmanager
 
 from batchcap.answers import Answer, as_object, clean, text
 from batchcap.errors import RowError
 from batchcap.events import Warned
-from batchcap.interfaces import Report, SendSlot
-from batchcap.model import Facts, Failure, Job, JobRequest, JobState, Json, Row
+from batchcap.interfaces import OnJob, SendSlot
+from batchcap.model import Failure, Job, JobRequest, JobState, Json, Row, RowHistory
 from batchcap.pacing import Priority
 from batchcap.providers.http_errors import check_access, rejected
 from batchcap.providers.registry import ProviderContext
@@ -31,10 +30,8 @@ class Acme:
     """The `Provider` for Acme. Satisfies `interfaces.Provider`."""
 
     name = NAME
-    first_look = 1.0
-    shortest_gap = 2.0
-    link_grace = 30.0
-    missing_grace = 10.0
+    link_timeout = 30.0
+    not_found_grace = 10.0
 
     def __init__(self, context: ProviderContext) -> None:
         self._api = context.api
@@ -44,17 +41,13 @@ class Acme:
 
     @property
     def read_rate(self) -> float | None:
-        """See `interfaces.Polled`."""
+        """See `interfaces.Pollable`."""
         return self._api.read_rate
 
     @property
-    def busy(self) -> bool:
-        """See `interfaces.Polled`."""
-        return self._api.busy
-
-    def cost(self, count: int) -> int:
-        """See `interfaces.Polled`."""
-        return math.ceil(count / _PAGE)
+    def backlog_seconds(self) -> float:
+        """See `interfaces.Pollable`."""
+        return self._api.backlog_seconds
 
     async def prepare(self, row: Row) -> JobRequest | Job:
         """See `interfaces.Provider`. A new job for every row."""
@@ -67,16 +60,19 @@ class Acme:
         async with self._api.send_slot(failures=failures) as slot:
             yield _CreateSlot(self, slot)
 
-    async def find(self, row: Row, facts: Facts, since: float) -> Job | None:
+    async def find_existing_job(self, row: Row, history: RowHistory, since: float) -> Job | None:
         """See `interfaces.Provider`."""
         answer = await self._get(f"/clips/{segment(row.source_id)}/jobs")
         for item in answer.items():
-            if item.get("to") == row.target and text(item.get("id")) not in facts.former:
+            if (
+                item.get("to") == row.target
+                and text(item.get("id")) not in history.previous_job_ids
+            ):
                 return self.job(item)
         return None
 
-    async def poll(self, job_ids: Sequence[str], report: Report) -> int:
-        """See `interfaces.Polled`."""
+    async def poll(self, job_ids: Sequence[str], report: OnJob) -> int:
+        """See `interfaces.Pollable`."""
         pages = [job_ids[start : start + _PAGE] for start in range(0, len(job_ids), _PAGE)]
         for page in pages:
             answer = await self._api.get("/jobs", {"ids": ",".join(page)}, priority=Priority.POLL)
@@ -87,16 +83,16 @@ class Acme:
                 report(job if running else Job(id=job.id, state=JobState.ENDED))
         return len(pages)
 
-    async def look(self, row: Row, job_id: str) -> Job:
+    async def get_job(self, row: Row, job_id: str) -> Job:
         """See `interfaces.Provider`."""
         answer = await self._get(f"/jobs/{segment(job_id)}")
         if answer.status == 404:
             return Job(id=job_id, state=JobState.MISSING)
         return self.job(answer.data())
 
-    async def link(self, row: Row, job: Job, dead: Container[str]) -> str | None:
+    async def get_download_url(self, row: Row, job: Job, expired: Container[str]) -> str | None:
         """See `interfaces.Provider`. Every look signs the link again."""
-        return job.link if job.link not in dead else None
+        return job.link if job.link not in expired else None
 
     def job(self, data: Json) -> Job:
         """Return a job as the API describes it."""

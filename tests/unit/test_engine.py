@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import anyio
 import pytest
 
-from batchcap.engine import Engine, Lane, Policy
+from batchcap.engine import Engine, Lane, Policy, Poller
 from batchcap.errors import (
     Ambiguous,
     BadCaption,
@@ -20,8 +20,7 @@ from batchcap.errors import (
     Unavailable,
 )
 from batchcap.events import JobCreated, LaneStopped, RowEnded, RowStarted
-from batchcap.model import Facts, Failure, Job, JobState, Row, RowState
-from batchcap.poller import Poller
+from batchcap.model import Failure, Job, JobState, Row, RowHistory, RowState
 from batchcap.stopping import Stop
 from tests.fakes import (
     CAPTION,
@@ -48,12 +47,12 @@ class World:
         self,
         rows: Sequence[Row] = (),
         *,
-        facts: dict[int, Facts] | None = None,
+        histories: dict[int, RowHistory] | None = None,
         providers: Sequence[str] = ("fake",),
         window: int = 100,
         policy: Policy | None = None,
     ) -> None:
-        self.ledger = FakeLedger(rows or [row()], facts)
+        self.ledger = FakeLedger(rows or [row()], histories)
         self.observer = Recorder()
         self.providers = {name: FakeProvider(name) for name in providers}
         self.downloaders = {name: FakeDownloader() for name in providers}
@@ -61,7 +60,7 @@ class World:
         self.lanes = [
             Lane(
                 provider=provider,
-                poller=Poller(provider, self.stops[name], self.observer, Notes()),
+                poller=Poller(provider, self.stops[name], self.observer, Notes(), window=window),
                 downloader=self.downloaders[name],
                 stop=self.stops[name],
                 window=window,
@@ -203,7 +202,7 @@ async def test_a_refused_row_is_lost_alone(
     await world.run()
     assert world.failure() == Failure(code, str(fault), retryable)
     assert [world.ledger.state(number) for number in (2, 3)] == [RowState.DONE] * 2
-    assert 1 not in world.ledger.facts
+    assert 1 not in world.ledger.histories
 
 
 async def test_engine_create_not_accepted_is_sent_again_with_a_fresh_intent() -> None:
@@ -212,7 +211,7 @@ async def test_engine_create_not_accepted_is_sent_again_with_a_fresh_intent() ->
     intents: list[float] = []
 
     async def look() -> None:
-        intents.append(world.ledger.facts[1].intent_at or 0.0)
+        intents.append(world.ledger.histories[1].intent_at or 0.0)
 
     world.provider.in_the_air = look
     await world.run()
@@ -245,12 +244,12 @@ async def test_a_create_that_surely_did_not_arrive_is_sent_again() -> None:
 
 
 async def test_what_cannot_be_settled_stays_unknown_and_is_not_sent() -> None:
-    world = World(facts={1: Facts(now() - 1)})
+    world = World(histories={1: RowHistory(now() - 1)})
     world.provider.found["source1"] = RowError("outcome_unknown", "too old", retryable=True)
     await world.run()
     assert world.provider.creates == []
     assert world.failure().code == "outcome_unknown"
-    assert world.ledger.facts[1].intent_at is not None
+    assert world.ledger.histories[1].intent_at is not None
 
 
 async def test_answers_that_are_always_lost_end_the_row() -> None:
@@ -258,13 +257,13 @@ async def test_answers_that_are_always_lost_end_the_row() -> None:
     world.provider.submits["source1"] = [Ambiguous("no answer")] * 9
     await world.run()
     assert world.provider.creates == ["source1"] * 5
-    told = "5 creates were lost on their way, the last: no answer"
+    told = "gave up after 5 create requests without a response: no answer"
     assert world.failure() == Failure("unavailable", told, retryable=True)
     assert len(world.provider.finds) == 5
 
 
 async def test_an_intent_without_a_job_is_looked_up_first_after_a_resume() -> None:
-    world = World(facts={1: Facts(now() - 30)})
+    world = World(histories={1: RowHistory(now() - 30)})
     world.provider.put_job("landed", "source1", clock())
     world.provider.found["source1"] = Job(id="landed", state=JobState.RUNNING)
     started = now()
@@ -275,13 +274,13 @@ async def test_an_intent_without_a_job_is_looked_up_first_after_a_resume() -> No
 
 
 async def test_a_clock_that_was_set_back_makes_nobody_wait_for_long() -> None:
-    world, started = World(facts={1: Facts(now() + 10**7)}), now()
+    world, started = World(histories={1: RowHistory(now() + 10**7)}), now()
     await world.run()
     assert world.provider.finds[0][1] <= started + Policy().settle + 1
 
 
 async def test_a_row_with_a_job_goes_on_with_polling_after_a_resume() -> None:
-    world = World(facts={1: Facts(now() - 600, "old")})
+    world = World(histories={1: RowHistory(now() - 600, "old")})
     world.provider.put_job("old", "source1", clock() - 600)
     await world.run()
     assert world.provider.creates == []
@@ -373,14 +372,14 @@ async def test_the_providers_own_reason_is_told() -> None:
 
 
 async def test_a_job_that_is_unknown_after_the_grace_is_missing() -> None:
-    world, started = World(facts={1: Facts(now(), "lost")}), clock()
+    world, started = World(histories={1: RowHistory(now(), "lost")}), clock()
     await world.run()
     assert world.failure().code == "not_found"
     assert clock() - started >= 60
 
 
 async def test_a_job_that_is_unknown_at_first_is_a_delay() -> None:
-    world = World(facts={1: Facts(now(), "late")})
+    world = World(histories={1: RowHistory(now(), "late")})
 
     async def appear() -> None:
         await asyncio.sleep(30)
@@ -428,7 +427,7 @@ async def test_only_an_errored_retryable_job_is_paid_for_again(end: JobState) ->
     """The contract: --retry-jobs is for jobs that ended as `errored` with `retryable`."""
     world = World(policy=Policy(retry_jobs=3))
     world.provider.endings["source1"] = [end]
-    world.provider.missing_grace = 0.0
+    world.provider.not_found_grace = 0.0
     await world.run()
     assert world.provider.creates == ["source1"]
 
@@ -444,7 +443,7 @@ async def test_a_job_that_never_ends_is_a_timeout_after_a_look() -> None:
 
 
 async def test_the_time_of_a_resumed_job_began_with_its_create() -> None:
-    world = World(policy=Policy(job_timeout=600.0), facts={1: Facts(now() - 590, "old")})
+    world = World(policy=Policy(job_timeout=600.0), histories={1: RowHistory(now() - 590, "old")})
     world.provider.put_job("old", "source1", clock() - 590)
     world.provider.takes = 10**9
     started = clock()
@@ -454,7 +453,7 @@ async def test_the_time_of_a_resumed_job_began_with_its_create() -> None:
 
 
 async def test_a_resumed_job_that_errored_is_made_anew_where_the_user_allows_it() -> None:
-    world = World(policy=Policy(retry_jobs=1), facts={1: Facts(now() - 600, "old")})
+    world = World(policy=Policy(retry_jobs=1), histories={1: RowHistory(now() - 600, "old")})
     world.provider.put_job("old", "source1", clock() - 600)
     why = Failure("job_failed", "try again", retryable=True)
     errored = Job(id="old", state=JobState.ERRORED, failure=why)
@@ -465,7 +464,7 @@ async def test_a_resumed_job_that_errored_is_made_anew_where_the_user_allows_it(
 
 
 async def test_a_job_that_is_seen_to_have_ended_at_the_last_look_is_kept() -> None:
-    world = World(policy=Policy(job_timeout=600.0), facts={1: Facts(now() - 5000, "old")})
+    world = World(policy=Policy(job_timeout=600.0), histories={1: RowHistory(now() - 5000, "old")})
     world.provider.put_job("old", "source1", clock() - 5000)
     await world.run()
     assert world.ledger.state(1) is RowState.DONE
@@ -478,7 +477,7 @@ async def test_a_poll_that_is_refused_stops_the_lane_and_leaves_its_rows_pending
     assert world.ledger.outcomes == {}
     assert [str(error) for error in world.engine.fatal] == ["the key is wrong"]
     assert world.observer.of(LaneStopped) == [LaneStopped("fake", "the key is wrong", "h")]
-    assert all(world.ledger.facts[number].job_id for number in range(1, 6))
+    assert all(world.ledger.histories[number].job_id for number in range(1, 6))
 
 
 def two_lanes() -> World:
@@ -493,7 +492,7 @@ async def test_a_fatal_fault_of_one_lane_leaves_the_other_at_work() -> None:
     states = [world.ledger.state(number) for number in range(21, 41)]
     assert states == [RowState.DONE] * 20
     assert world.ledger.state(2) is RowState.PENDING
-    assert 2 not in world.ledger.facts
+    assert 2 not in world.ledger.histories
     assert len(world.providers["mux"].creates) <= 4
     assert world.engine.fatal == [fault]
 
@@ -574,8 +573,8 @@ async def test_a_stop_leaves_rows_pending_with_their_jobs() -> None:
         stopped = clock()
     assert clock() - stopped < 1
     assert world.ledger.outcomes == {}
-    assert sorted(world.ledger.facts) == list(range(1, 11))
-    assert all(facts.job_id for facts in world.ledger.facts.values())
+    assert sorted(world.ledger.histories) == list(range(1, 11))
+    assert all(one.job_id for one in world.ledger.histories.values())
     assert not world.observer.of(RowEnded)
 
 
@@ -589,9 +588,9 @@ async def test_a_create_that_has_not_left_when_the_run_stops_is_no_intent() -> N
     async with anyio.create_task_group() as group:
         group.start_soon(world.run)
         await asyncio.sleep(10)
-        assert world.ledger.facts == {}
+        assert world.ledger.histories == {}
         world.stop()
-    assert world.ledger.facts == {}
+    assert world.ledger.histories == {}
     assert world.provider.creates == []
     assert world.ledger.outcomes == {}
 
@@ -607,7 +606,7 @@ async def test_a_create_in_the_air_lands_in_the_ledger_though_the_run_stops() ->
         group.start_soon(world.run)
         await asyncio.sleep(1)
         world.stop()
-    assert world.ledger.facts[1].job_id == "job-source1-1"
+    assert world.ledger.histories[1].job_id == "job-source1-1"
     assert world.ledger.state(1) is RowState.PENDING
 
 
@@ -620,7 +619,7 @@ async def test_what_was_stopped_goes_on_where_it_was() -> None:
         first.stop()
     assert 0 < len(first.ledger.outcomes) < 30
     second = World(rows(30), window=10)
-    second.ledger.facts, second.ledger.outcomes = first.ledger.facts, first.ledger.outcomes
+    second.ledger.histories, second.ledger.outcomes = first.ledger.histories, first.ledger.outcomes
     second.provider.jobs = first.provider.jobs
     await second.run()
     assert len(second.ledger.outcomes) == 30
@@ -637,7 +636,7 @@ async def test_nothing_starts_where_the_stop_came_first() -> None:
 
 async def test_a_look_that_is_unavailable_loses_the_row_and_can_be_tried_again() -> None:
     class Shy(FakeProvider):
-        async def look(self, row: Row, job_id: str) -> Job:
+        async def get_job(self, row: Row, job_id: str) -> Job:
             raise Unavailable("503")
 
     world = World()
@@ -647,7 +646,7 @@ async def test_a_look_that_is_unavailable_loses_the_row_and_can_be_tried_again()
         [
             Lane(
                 provider=shy,
-                poller=Poller(shy, world.stops["fake"], world.observer, Notes()),
+                poller=Poller(shy, world.stops["fake"], world.observer, Notes(), window=1),
                 downloader=world.downloader,
                 stop=world.stops["fake"],
                 window=1,

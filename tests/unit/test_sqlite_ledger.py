@@ -196,7 +196,7 @@ class TestFaults:
             connection.execute("ALTER TABLE hidden RENAME TO creates")
             await ledger.record_intent(pending.row)
             (again,) = await ledger.pending("fake", 0, 1)
-        assert again.facts.intent_at is not None
+        assert again.history.intent_at is not None
 
     @pytest.mark.parametrize("method", ["totals", "results", "requeue_failed", "set_fingerprint"])
     def test_a_fault_in_any_method_is_fatal(

@@ -14,8 +14,8 @@ from typing import Protocol
 from batchcap.answers import Answer
 from batchcap.errors import FatalError
 from batchcap.events import Warned
-from batchcap.interfaces import Report, SendSlot
-from batchcap.model import Facts, Job, JobRequest, JobState, Row
+from batchcap.interfaces import OnJob, SendSlot
+from batchcap.model import Job, JobRequest, JobState, Row, RowHistory
 from batchcap.providers.heygen.schema import NAME, RouteGone, Words
 from batchcap.providers.heygen.v2 import V2
 from batchcap.providers.heygen.v3 import V3
@@ -25,8 +25,7 @@ _REMEMBERED = "heygen.api"
 
 
 class _Dialect(Protocol):
-    def cost(self, count: int) -> int: ...
-    async def poll(self, job_ids: Sequence[str], report: Report) -> int: ...
+    async def poll(self, job_ids: Sequence[str], report: OnJob) -> int: ...
     async def look(self, job_id: str) -> Job: ...
 
 
@@ -34,10 +33,8 @@ class HeyGen:
     """The `Provider` for HeyGen. Satisfies `interfaces.Provider`."""
 
     name = NAME
-    first_look = 0.0
-    shortest_gap = 2.0
-    link_grace = 90.0
-    missing_grace = 0.0
+    link_timeout = 90.0
+    not_found_grace = 0.0
 
     def __init__(self, context: ProviderContext) -> None:
         self._api = context.api
@@ -55,17 +52,13 @@ class HeyGen:
 
     @property
     def read_rate(self) -> float | None:
-        """See `interfaces.Polled`."""
+        """See `interfaces.Pollable`."""
         return self._api.read_rate
 
     @property
-    def busy(self) -> bool:
-        """See `interfaces.Polled`."""
-        return self._api.busy
-
-    def cost(self, count: int) -> int:
-        """See `interfaces.Polled`."""
-        return self._dialects[self._version].cost(count)
+    def backlog_seconds(self) -> float:
+        """See `interfaces.Pollable`."""
+        return self._api.backlog_seconds
 
     async def prepare(self, row: Row) -> JobRequest | Job:
         """See `interfaces.Provider`. The translation is the job, and it exists."""
@@ -75,12 +68,12 @@ class HeyGen:
         """Never called: `prepare` finds that nothing has to be created."""
         raise NotImplementedError("nothing is ever created at HeyGen")
 
-    async def find(self, row: Row, facts: Facts, since: float) -> Job | None:
+    async def find_existing_job(self, row: Row, history: RowHistory, since: float) -> Job | None:
         """See `interfaces.Provider`. The translation itself, whoever made it."""
         return Job(id=row.source_id, state=JobState.RUNNING)
 
-    async def poll(self, job_ids: Sequence[str], report: Report) -> int:
-        """See `interfaces.Polled`. The first poll of a ledger decides about the version."""
+    async def poll(self, job_ids: Sequence[str], report: OnJob) -> int:
+        """See `interfaces.Pollable`. The first poll of a ledger decides about the version."""
         try:
             requests = await self._dialects[self._version].poll(job_ids, report)
         except RouteGone as gone:
@@ -93,7 +86,7 @@ class HeyGen:
             self._decided()
         return requests
 
-    async def look(self, row: Row, job_id: str) -> Job:
+    async def get_job(self, row: Row, job_id: str) -> Job:
         """See `interfaces.Provider`."""
         try:
             job = await self._dialects[self._version].look(job_id)
@@ -102,9 +95,9 @@ class HeyGen:
         self._decided()
         return job
 
-    async def link(self, row: Row, job: Job, dead: Container[str]) -> str | None:
+    async def get_download_url(self, row: Row, job: Job, expired: Container[str]) -> str | None:
         """See `interfaces.Provider`. Every answer signs the link anew, for 7 days."""
-        return job.link if job.link not in dead else None
+        return job.link if job.link not in expired else None
 
     def _decided(self) -> None:
         """Remember what answered, so that no later run has to ask."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from batchcap.answers import Answer, text
 from batchcap.errors import RowError
-from batchcap.interfaces import Report
+from batchcap.interfaces import OnJob
 from batchcap.model import Job, JobState
 from batchcap.pacing import Priority
 from batchcap.providers.heygen.schema import RouteGone, Words, check, refused, told_error
@@ -32,11 +32,7 @@ class V2:
         self._running: set[str] = set()
         self._route_checked = False
 
-    def cost(self, count: int) -> int:
-        """v2 knows no bulk question."""
-        return count
-
-    async def poll(self, job_ids: Sequence[str], report: Report) -> int:
+    async def poll(self, job_ids: Sequence[str], report: OnJob) -> int:
         """Asks about those that were seen running, one by one.
 
         The rows of all others look for themselves: their captions may be there already.
@@ -68,7 +64,7 @@ class V2:
                 return Job(id=job_id, state=job.state, link=await self._caption(job_id))
         return job
 
-    async def _again(self, job_id: str, report: Report) -> None:
+    async def _again(self, job_id: str, report: OnJob) -> None:
         """Whether it still runs; how it ended is for its row to find out."""
         try:
             job = await self._status(job_id, Priority.POLL)

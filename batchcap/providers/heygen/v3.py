@@ -7,13 +7,12 @@ There is no caption route in v3 (it was removed on 2026-04-13): a translation's
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from batchcap.answers import Answer, as_object, clean, text
 from batchcap.errors import RowError
-from batchcap.interfaces import Report
+from batchcap.interfaces import OnJob
 from batchcap.model import Failure, Job, JobState
 from batchcap.pacing import Priority
 from batchcap.providers.heygen.schema import RouteGone, Words, check
@@ -42,11 +41,7 @@ class V3:
         self._words = words
         self._list = _List(self._page, words)
 
-    def cost(self, count: int) -> int:
-        """Statuses, 100 a request."""
-        return math.ceil(count / _PAGE)
-
-    async def poll(self, job_ids: Sequence[str], report: Report) -> int:
+    async def poll(self, job_ids: Sequence[str], report: OnJob) -> int:
         """The list, as long as it settles more than it costs; statuses for the rest."""
         wanted = dict.fromkeys(job_ids)
         requests = await self._list.settle(wanted, report)
@@ -73,7 +68,7 @@ class V3:
             raise RouteGone(answer)
         return answer
 
-    async def _statuses(self, job_ids: list[str], report: Report) -> None:
+    async def _statuses(self, job_ids: list[str], report: OnJob) -> None:
         """Up to 100 states. "completed" has no link here: a look at it has."""
         query = {"video_translation_ids": ",".join(job_ids)}
         answer = await self._api.get(f"{_ROOT}/statuses", query, priority=Priority.POLL)
@@ -110,8 +105,8 @@ class _List:
         self._before: deque[int] = deque(maxlen=_PATIENCE)
         self._kept: OrderedDict[str, Job] = OrderedDict()
 
-    async def settle(self, wanted: dict[str, None], report: Report) -> int:
-        """Report what the list knows of the wanted, who are wanted no more; returns requests."""
+    async def settle(self, wanted: dict[str, None], report: OnJob) -> int:
+        """OnJob what the list knows of the wanted, who are wanted no more; returns requests."""
         for job_id in self._kept.keys() & wanted.keys():
             self._take(wanted, self._kept.pop(job_id), report)
         self._walking = self._walking or len(wanted) >= _PAGE
@@ -120,7 +115,7 @@ class _List:
             await self._next(wanted, report)
         return self._pages - before
 
-    async def _next(self, wanted: dict[str, None], report: Report) -> None:
+    async def _next(self, wanted: dict[str, None], report: OnJob) -> None:
         try:
             answer = await self._page(self._token)
         except RowError:  # the statuses do without it
@@ -140,7 +135,7 @@ class _List:
         worth = self._settled - self._before[0] >= _WORTH * _PATIENCE
         self._over = not self._token or (len(self._before) == _PATIENCE and not worth)
 
-    def _take(self, wanted: dict[str, None], job: Job, report: Report) -> None:
+    def _take(self, wanted: dict[str, None], job: Job, report: OnJob) -> None:
         del wanted[job.id or ""]
         self._settled += job.state is not JobState.RUNNING
         report(job)

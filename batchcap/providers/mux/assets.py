@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
-from batchcap.answers import Answer, as_object, fraction, text
+from batchcap.answers import Answer, as_object, text
 from batchcap.errors import RowError
 from batchcap.pacing import Priority
 
@@ -48,7 +48,6 @@ class Asset(msgspec.Struct, frozen=True):
     id: str
     tracks: tuple[Track, ...]
     playback: dict[str, tuple[str, ...]]
-    seconds: float | None = None
 
     def track(self, track_id: str) -> Track | None:
         """The text track of that id."""
@@ -127,7 +126,6 @@ def parse_asset(asset_id: str, data: dict[str, object]) -> Asset:
         asset_id,
         tuple(_tracks(data.get("tracks"))),
         _playback(data.get("playback_ids")),
-        seconds=fraction(data.get("duration")),
     )
 
 

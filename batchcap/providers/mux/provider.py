@@ -7,7 +7,6 @@ fields, shapes and events, and its contract is not public yet.
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,8 +14,8 @@ from urllib.parse import quote
 
 from batchcap.answers import Answer, as_object, text, whole
 from batchcap.errors import FatalError, NotAccepted, RowError, RowSkipped, Unavailable
-from batchcap.interfaces import Report, SendSlot
-from batchcap.model import Facts, Job, JobRequest, JobState, Json, Record, Row
+from batchcap.interfaces import OnJob, SendSlot
+from batchcap.model import Job, JobRequest, JobState, Json, ProviderJob, Row, RowHistory
 from batchcap.pacing import Priority
 from batchcap.providers.http_errors import check_access, rejected
 from batchcap.providers.mux.assets import Asset, Assets
@@ -59,10 +58,8 @@ class Mux:
     """The `Provider` for Mux. Satisfies `interfaces.Provider`."""
 
     name = "mux"
-    first_look = 2.0
-    shortest_gap = 2.0
-    link_grace = 30.0
-    missing_grace = 60.0
+    link_timeout = 30.0
+    not_found_grace = 60.0
 
     def __init__(self, context: ProviderContext) -> None:
         self._api = context.api
@@ -78,28 +75,23 @@ class Mux:
 
     @property
     def read_rate(self) -> float | None:
-        """See `interfaces.Polled`."""
+        """See `interfaces.Pollable`."""
         return self._api.read_rate
 
     @property
-    def busy(self) -> bool:
-        """See `interfaces.Polled`."""
-        return self._api.busy
-
-    def cost(self, count: int) -> int:
-        """See `interfaces.Polled`. One by one, or the pages of two lists."""
-        return min(count, max(self._sweep_pages, len(_ACTIVE) - 1 + math.ceil(count / _PAGE)))
+    def backlog_seconds(self) -> float:
+        """See `interfaces.Pollable`."""
+        return self._api.backlog_seconds
 
     async def prepare(self, row: Row) -> JobRequest | Job:
         """See `interfaces.Provider`. Reads the asset only where the row names no track."""
-        track_id, seconds = row.params.get("track_id"), None
+        track_id = row.params.get("track_id")
         if track_id is None:
             asset = await self._assets.get(row.source_id, priority=Priority.START)
             if not replaces(row) and (found := self._existing(row, asset)):
                 return found
             track_id = asset.source_track(row.params.get("from_language"))
-            seconds = asset.seconds
-        return JobRequest(row, body(row, track_id), seconds)
+        return JobRequest(row, body(row, track_id))
 
     @asynccontextmanager
     async def send_slot(self, failures: int = 0) -> AsyncIterator[SendSlot]:
@@ -132,7 +124,7 @@ class Mux:
         which = f"; job {twin.id} is {twin.state.value}" if twin else ""
         raise RowError("rejected", f"{answer.problem()}{which}")
 
-    async def find(self, row: Row, facts: Facts, since: float) -> Job | None:
+    async def find_existing_job(self, row: Row, history: RowHistory, since: float) -> Job | None:
         """See `interfaces.Provider`.
 
         A running or completed job that does this work is adopted, whoever made it;
@@ -142,21 +134,25 @@ class Mux:
         jobs = await self._history.jobs(row.source_id, since)
         track_id = row.params.get("track_id")
         mine = [job for job in jobs if same_work(job, row.source_id, row.target, track_id)]
-        found = [self._words.job(job) for job in mine if text(job.get("id")) not in facts.former]
+        found = [
+            self._words.job(job)
+            for job in mine
+            if text(job.get("id")) not in history.previous_job_ids
+        ]
         ours = {text(job.get("id")) for job in mine if tagged(job, tag(row))}
-        spent = () if facts.delivered else ours
+        spent = () if history.was_completed else ours
         usable = [job for job in found if job.state in GOOD or job.id in spent]
         if usable:
             made = {text(job.get("id")): whole(job.get("created_at")) for job in mine}
             return min(usable, key=lambda job: fitness(job, ours, made))
-        if facts.delivered:
+        if history.was_completed:
             return await self._uploaded(row, None)
-        if self._now() - (facts.intent_at or 0.0) > _PURGED:
+        if self._now() - (history.intent_at or 0.0) > _PURGED:
             return await self._outlived(row)
         return None
 
-    async def poll(self, job_ids: Sequence[str], report: Report) -> int:
-        """See `interfaces.Polled`.
+    async def poll(self, job_ids: Sequence[str], report: OnJob) -> int:
+        """See `interfaces.Pollable`.
 
         A few are asked for one by one. Many are compared with the lists of active
         jobs: what is not on them any more has ended, whatever the account's
@@ -182,7 +178,7 @@ class Mux:
             report(Job(id=job_id, state=state))
         return pages
 
-    async def look(self, row: Row, job_id: str) -> Job:
+    async def get_job(self, row: Row, job_id: str) -> Job:
         """See `interfaces.Provider`.
 
         Jobs are deleted 30 days after their creation; what one made stays on the
@@ -193,12 +189,12 @@ class Mux:
             return await self._uploaded(row, job_id) or job
         return job
 
-    async def link(self, row: Row, job: Job, dead: Container[str]) -> str | None:
+    async def get_download_url(self, row: Row, job: Job, expired: Container[str]) -> str | None:
         """See `interfaces.Provider`. The temporary link, else the uploaded track.
 
         The temporary link lives for 7 days after the job and is not renewed.
         """
-        if job.link is not None and job.link not in dead:
+        if job.link is not None and job.link not in expired:
             return job.link
         if job.track is None:
             return None
@@ -244,20 +240,20 @@ class Mux:
             return None
         return Job(id=job_id, state=JobState.COMPLETED, track=track.id)
 
-    async def history(self, source_id: str) -> list[Record]:
-        """See `interfaces.Books`. Every job that Mux still keeps for an asset."""
+    async def list_jobs(self, source_id: str) -> list[ProviderJob]:
+        """See `interfaces.JobHistory`. Every job that Mux still keeps for an asset."""
         return [self._record(job) for job in await self._history.jobs(source_id, 0.0)]
 
-    def _record(self, data: Json) -> Record:
+    def _record(self, data: Json) -> ProviderJob:
         about = as_object(data.get("parameters"))
         source, target = text(about.get("asset_id")), text(about.get("to_language_code"))
-        return Record(
+        return ProviderJob(
             id=text(data.get("id")),
             state=self._words.state(text(data.get("status"))),
             source_id=source,
             target=target,
             track_id=text(about.get("track_id")) or None,
-            ours=tagged(data, mark(source, target)),
+            created_by_batchcap=tagged(data, mark(source, target)),
             units=whole(data.get("units_consumed")),
         )
 

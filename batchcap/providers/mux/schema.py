@@ -44,7 +44,7 @@ class Words:
             track=text(outputs.get("uploaded_track_id")) or None,
             failure=_failure(data) if state is JobState.ERRORED else None,
             units=whole(data.get("units_consumed")),
-            took=_took(data) if state is not JobState.RUNNING else None,
+            duration=_duration(data) if state is not JobState.RUNNING else None,
         )
 
     def state(self, word: str) -> JobState:
@@ -105,7 +105,7 @@ def tagged(job: Json, mine: str) -> bool:
         return False
 
 
-def _took(data: Json) -> float | None:
+def _duration(data: Json) -> float | None:
     """Seconds of a job's life; `updated_at` is when its state changed last (SDK 15.3)."""
     began, ended = whole(data.get("created_at")), whole(data.get("updated_at"))
     return float(ended - began) if 0 < began <= ended else None

@@ -1,0 +1,14 @@
+"""Carries rows from manifest to file; knows no HTTP, no SQL and no provider.
+
+engine         runs the lanes side by side and stops those that a fault concerns
+lane           one provider's part of a run: its rows, its window, its workers
+row_task       one row's life, from top to bottom
+poller         one sweep over all open jobs of a provider
+job_durations  how long jobs took, for forecasts
+"""
+
+from batchcap.engine.engine import Engine
+from batchcap.engine.lane import Lane, Policy
+from batchcap.engine.poller import Poller
+
+__all__ = ["Engine", "Lane", "Policy", "Poller"]

@@ -1,0 +1,109 @@
+"""Works on all rows: one lane for each provider, one worker for each row of its window."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import anyio
+from msgspec.structs import replace
+
+from batchcap.engine.lane import Lane, PendingRows, Policy
+from batchcap.engine.row_task import RowTask
+from batchcap.errors import FatalError, Stopped
+from batchcap.events import LaneStopped, RowEnded, RowStarted
+from batchcap.interfaces import Checkpoint, Observer
+from batchcap.model import PendingRow, RowHistory
+
+_STARTED_AT_ONCE = 100
+"""Workers after which the loop gets its turn: 2,000 at once would hold it up for 30 ms."""
+
+_LONGEST_SEND = 120.0
+"""Seconds for which a create may be on its way (the transport's timeout)."""
+
+
+class Engine:
+    """Works until every row of the lanes' providers has ended, or is stopped.
+
+    After `run` returned, `fatal` holds what stopped a lane, if anything did.
+    """
+
+    def __init__(
+        self,
+        ledger: Checkpoint,
+        lanes: list[Lane],
+        policy: Policy,
+        observer: Observer,
+        now: Callable[[], float],
+    ) -> None:
+        self._ledger, self._lanes, self._policy = ledger, lanes, policy
+        self._observer, self._now = observer, now
+        self._began = now()
+        self.fatal: list[FatalError] = []
+
+    async def run(self) -> None:
+        """Process all rows. A fault that stops one lane leaves the others at work."""
+        async with anyio.create_task_group() as group:
+            for lane in self._lanes:
+                group.start_soon(self._run_lane, lane)
+
+    async def _run_lane(self, lane: Lane) -> None:
+        rows = PendingRows(self._ledger, lane.provider.name)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._stop_lane_on_fatal, lane, lane.poller.run)
+            async with anyio.create_task_group() as workers:
+                for number in range(await self._worker_count(lane, rows)):
+                    workers.start_soon(self._stop_lane_on_fatal, lane, self._work, lane, rows)
+                    if number % _STARTED_AT_ONCE == 0:
+                        await asyncio.sleep(0)
+            group.cancel_scope.cancel()
+
+    async def _worker_count(self, lane: Lane, rows: PendingRows) -> int:
+        """At most a window, and no worker without a row."""
+        try:
+            return min(lane.window, await rows.prefetch(lane.window))
+        except FatalError as error:
+            self._stop_for(lane, error)
+            return 0
+
+    async def _work(self, lane: Lane, rows: PendingRows) -> None:
+        """One worker: a row after the other."""
+        while not lane.stop.requested and (pending := await rows.get()):
+            await self._process(lane, pending)
+
+    async def _process(self, lane: Lane, pending: PendingRow) -> None:
+        """One row, from its history to its outcome."""
+        row = pending.row
+        self._observer(RowStarted(row))
+        task = RowTask(self._ledger, lane, self._policy, self._observer, self._now, row)
+        outcome = await task.run(self._with_lost_at(pending.history))
+        await self._ledger.record_outcome(row, outcome)
+        self._observer(RowEnded(row, outcome))
+
+    def _with_lost_at(self, history: RowHistory) -> RowHistory:
+        """When a response that an earlier run waited for was lost, at the latest."""
+        if history.intent_at is None:
+            return history
+        lost_at = min(history.intent_at + _LONGEST_SEND, self._began)
+        return replace(history, response_lost_at=lost_at)
+
+    async def _stop_lane_on_fatal(
+        self, lane: Lane, work: Callable[..., Awaitable[None]], *args: object
+    ) -> None:
+        """Let a fatal fault stop the lanes that it concerns, and nothing else."""
+        try:
+            await work(*args)
+        except Stopped:
+            pass
+        except FatalError as error:
+            self._stop_for(lane, error)
+
+    def _stop_for(self, lane: Lane, error: FatalError) -> None:
+        cause = (error.provider, error.message)
+        if any((fatal.provider, fatal.message) == cause for fatal in self.fatal):
+            return
+        self.fatal.append(error)
+        self._observer(LaneStopped(lane.provider.name, error.message, error.hint))
+        for other in self._lanes:
+            if error.provider is None or other is lane:
+                other.stop.request()

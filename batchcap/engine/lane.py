@@ -1,0 +1,69 @@
+"""One provider's part of a run: its rows, its window, its workers.
+
+Each provider has a lane, so that a queue at one does not hold up the other. Rows
+stream in from the ledger; those that wait there cost nothing here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import anyio
+import msgspec
+
+from batchcap.engine.poller import Poller
+from batchcap.interfaces import Checkpoint, Downloader, Provider
+from batchcap.model import PendingRow
+from batchcap.stopping import Stop
+
+_PAGE = 256
+"""Rows that are read from the ledger at a time."""
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """The user's choices that concern the engine; durations in seconds."""
+
+    job_timeout: float = 7200.0
+    settle: float = 60.0
+    """How long after a create without an answer its absence is not believed."""
+    retry_jobs: int = 0
+    adopt_since: float | None = None
+    """When a run began that died (unix seconds): what it put on disk is taken as it is."""
+
+
+class Lane(msgspec.Struct, frozen=True):
+    """One provider with what its rows need. `window` rows are processed at once."""
+
+    provider: Provider
+    poller: Poller
+    downloader: Downloader
+    stop: Stop
+    window: int
+
+
+class PendingRows:
+    """The pending rows of one provider, read a page at a time, for many workers."""
+
+    def __init__(self, ledger: Checkpoint, provider: str) -> None:
+        self._ledger, self._provider = ledger, provider
+        self._rows: deque[PendingRow] = deque()
+        self._after = 0
+        self._exhausted = False
+        self._reading = anyio.Lock()
+
+    async def prefetch(self, count: int) -> int:
+        """Read ahead until `count` rows are at hand, or all; return how many there are."""
+        while len(self._rows) < count and not self._exhausted:
+            page = await self._ledger.pending(self._provider, self._after, _PAGE)
+            self._exhausted = len(page) < _PAGE
+            self._rows.extend(page)
+            if page:
+                self._after = page[-1].row.number
+        return len(self._rows)
+
+    async def get(self) -> PendingRow | None:
+        """Return the next row, None if none is left."""
+        if not self._rows and not self._exhausted:
+            async with self._reading:
+                await self.prefetch(1)
+        return self._rows.popleft() if self._rows else None

@@ -1,0 +1,293 @@
+"""One sweep over all open jobs of one provider, again and again.
+
+Rows wait for their jobs; a sweep asks about all of them in as few requests as the API
+allows and wakes the rows whose jobs have ended. Three rules say when it begins:
+
+- every `SWEEP_INTERVAL`, as long as creates queue for longer than that: the run takes as
+  long as its queue, whenever a caption in the middle of it is noticed;
+- every `MIN_SWEEP_INTERVAL` otherwise, so that a small run or a small window waits for
+  nothing; at once for a job that existed before its row began to wait;
+- never so often that requests in vain take more than `QUOTA_SHARE` of the read quota.
+
+Webhooks wake rows in the same place. While they report the ends of jobs, sweeps are only
+the net below them, and `SWEEP_INTERVAL` is enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from batchcap.engine.job_durations import JobDurations
+from batchcap.errors import RowError, Unavailable
+from batchcap.events import Warned
+from batchcap.interfaces import KeyValueStore, Observer, OnJob, Pollable
+from batchcap.model import Job, JobState, Row
+from batchcap.retry import Backoff
+from batchcap.stopping import Stop
+
+SWEEP_INTERVAL = 40.0
+"""Seconds from one sweep to the next while creates queue, or while webhooks arrive."""
+
+MIN_SWEEP_INTERVAL = 2.0
+"""Seconds from one sweep to the next at least."""
+
+QUOTA_SHARE = 0.1
+"""Share of the read quota that may go into requests which settle no job."""
+
+_PER_JOB = 0.05
+"""Seconds of the interval for each job that the run has followed: 20 jobs are swept every 2 s,
+200 every 10 s. So a run waits in vain for a hundredth of its time at most."""
+
+_SHARED_CHECK = 0.5
+"""Seconds from one sweep to the next while jobs that existed before come in: they share one."""
+
+_LINGER = 0.05
+"""Seconds for which the first job waits for company."""
+
+_BACKOFF = Backoff(first=5.0, longest=60.0)
+"""Waits after polls that get no answer."""
+
+_UNREACHABLE = 60.0
+"""Seconds after which a sweep that succeeds in the end counts as an outage, too."""
+
+_MAX_UNCLAIMED = 10_000
+"""Webhook events kept for jobs that no row waits for yet: they overtake a create's response."""
+
+_STUCK, _STUCK_AT_LEAST = 3.0, 600.0
+"""A job is warned of after so many times the usual p95, and so many seconds."""
+
+
+class _Waiting:
+    """A row that waits for a job. Times are the loop's.
+
+    `is_fresh`: the job has just been created, so it began when `began` says.
+    """
+
+    __slots__ = ("began", "deadline", "is_fresh", "job_id", "report", "row")
+    report: asyncio.Future[Job]
+
+    def __init__(
+        self, row: Row, job_id: str, began: float, deadline: float, *, is_fresh: bool
+    ) -> None:
+        self.row, self.job_id = row, job_id
+        self.began, self.deadline, self.is_fresh = began, deadline, is_fresh
+
+
+class Poller:
+    """Follows the jobs of one provider for all its rows."""
+
+    def __init__(
+        self,
+        provider: Pollable,
+        stop: Stop,
+        observer: Observer,
+        store: KeyValueStore,
+        *,
+        window: int,
+    ) -> None:
+        self._provider, self._stop, self._observer = provider, stop, observer
+        self._window, self._followed = window, 0
+        self.durations = JobDurations(provider.name, store)
+        self._open: dict[str, list[_Waiting]] = {}
+        self._wake = asyncio.Event()
+        self._unclaimed: OrderedDict[str, Job] = OrderedDict()
+        self._swept_at = -math.inf
+        self._vain_seconds = 0.0
+        self._unreachable_seconds = 0.0
+        self._has_unchecked = self._webhooks_arrive = False
+        self._warned: set[str] = set()
+
+    async def wait(self, row: Row, job_id: str, *, timeout: float, age: float | None) -> Job:
+        """Return the job once it has ended, described in full.
+
+        The job began `age` seconds ago and has `timeout` seconds from then on; nobody knows
+        when it began if `age` is None, and its time starts now. Time in which the provider
+        could not be asked does not count.
+
+        Raises:
+            RowError: "job_timeout", after one look beyond the deadline.
+            Stopped: The run is stopped.
+        """
+        began = _clock() - (age or 0.0)
+        self._followed += 1
+        is_fresh = age is not None and age < MIN_SWEEP_INTERVAL
+        deadline = began + timeout - self._unreachable_seconds
+        waiting = _Waiting(row, job_id, began, deadline, is_fresh=is_fresh)
+        if not is_fresh:
+            self._has_unchecked = True
+            self._wake.set()
+        while True:
+            job = await self._next_report(waiting)
+            is_overdue = self._is_overdue(waiting)
+            is_young = _clock() - began < self._provider.not_found_grace
+            if job.state is JobState.ENDED or (job.state is JobState.MISSING and not is_young):
+                job = await self._provider.get_job(row, job_id)
+            if job.state is not JobState.RUNNING and not (
+                job.state is JobState.MISSING and is_young
+            ):
+                self._record_duration(waiting, job)
+                return job
+            if is_overdue:
+                message = f"job {job_id} has not ended within {timeout:.0f} s"
+                raise RowError("job_timeout", message, retryable=True)
+
+    def on_webhook(self, job: Job) -> None:
+        """Take in what an event reports of a job, in any order and as often as it comes."""
+        if job.id is None or job.state is JobState.RUNNING:
+            return
+        if job.id in self._open:
+            self._webhooks_arrive |= self._settle(job) > 0
+        else:
+            self._unclaimed[job.id] = job
+            if len(self._unclaimed) > _MAX_UNCLAIMED:
+                self._unclaimed.popitem(last=False)
+
+    async def run(self) -> None:
+        """Sweep until cancelled.
+
+        Raises:
+            FatalError: The provider refuses us.
+            Stopped: The run is stopped.
+        """
+        try:
+            while True:
+                await self._sweep_due()
+                await self._sweep()
+        finally:
+            self.durations.save()
+
+    async def _next_report(self, waiting: _Waiting) -> Job:
+        """The job once it is not running any more, or as "ended" once its time is over."""
+        job_id = waiting.job_id
+        if (job := self._unclaimed.pop(job_id, None)) is not None:
+            self._webhooks_arrive = True
+            return job
+        waiting.report = self._stop.future()
+        if not self._open:
+            self._wake.set()
+            if not self._has_unchecked:
+                self._swept_at = _clock()  # there was nothing to ask about until now
+        self._open.setdefault(job_id, []).append(waiting)
+        try:
+            return await waiting.report
+        finally:
+            self._open[job_id].remove(waiting)
+            if not self._open[job_id]:
+                del self._open[job_id]
+
+    async def _sweep_due(self) -> None:
+        """Return when the next sweep is due; queues empty and webhooks stop, so it looks often."""
+        while True:
+            left = self._swept_at + self._interval() - _clock()
+            if left <= 0 and any(True for _ in self._rows()):
+                return
+            wait = min(max(left, _LINGER), MIN_SWEEP_INTERVAL) if self._open else None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
+                    self._wake.clear()
+                    await asyncio.sleep(_LINGER)
+
+    def _interval(self) -> float:
+        """Seconds from the last sweep to the next one; the module's docstring has the reasons."""
+        provider = self._provider
+        if any(map(self._is_overdue, self._rows())):
+            interval = MIN_SWEEP_INTERVAL
+        elif provider.backlog_seconds >= SWEEP_INTERVAL:
+            interval = SWEEP_INTERVAL
+        elif self._has_unchecked:
+            interval = _SHARED_CHECK
+        elif self._webhooks_arrive:
+            interval = SWEEP_INTERVAL
+        elif provider.read_rate is None or 2 * len(self._open) >= self._window:
+            interval = MIN_SWEEP_INTERVAL
+        else:
+            interval = min(max(MIN_SWEEP_INTERVAL, self._followed * _PER_JOB), SWEEP_INTERVAL)
+        return max(interval, self._vain_seconds)
+
+    async def _sweep(self) -> None:
+        """Ask about all open jobs, and wake the rows of those that have ended or had their time."""
+        self._swept_at, self._has_unchecked = _clock(), False
+        settled = 0
+
+        def on_job(job: Job) -> None:
+            nonlocal settled
+            settled += self._settle(job)
+
+        job_ids = list({waiting.job_id: None for waiting in self._rows()})
+        requests = await self._poll(job_ids, on_job)
+        self._webhooks_arrive &= not settled
+        rate = self._provider.read_rate
+        self._vain_seconds = (requests - settled) / (rate * QUOTA_SHARE) if rate else 0.0
+        for waiting in self._rows():
+            if self._is_overdue(waiting):
+                waiting.report.set_result(Job(id=waiting.job_id, state=JobState.ENDED))
+            else:
+                self._warn_if_stuck(waiting)
+
+    async def _poll(self, job_ids: list[str], on_job: OnJob) -> int:
+        """Ask until the provider answers; return the number of requests."""
+        began, failures = _clock(), 0
+        while True:
+            try:
+                requests = await self._provider.poll(job_ids, on_job)
+            except Unavailable as error:
+                failures += 1
+                self._observer(Warned(f"{self._provider.name}: polling failed: {error.message}"))
+                await self._stop.sleep(_BACKOFF.delay(failures))
+            except RowError as error:
+                # No job can be blamed for a bulk request that is refused: each row looks.
+                self._warn_once("", f"{self._provider.name} refuses a poll: {error.message}")
+                for job_id in job_ids:
+                    on_job(Job(id=job_id, state=JobState.ENDED))
+                return 1
+            else:
+                took = _clock() - began
+                self._unreachable_seconds += took if failures or took > _UNREACHABLE else 0.0
+                return requests
+
+    def _settle(self, job: Job) -> int:
+        """Wake the rows of a job that is not running any more; return how many there were."""
+        if job.state is JobState.RUNNING:
+            return 0
+        waiting = [one for one in self._open.get(job.id or "", ()) if not one.report.done()]
+        for one in waiting:
+            one.report.set_result(job)
+        return len(waiting)
+
+    def _is_overdue(self, waiting: _Waiting) -> bool:
+        """Whether a job had its time, less that in which the provider could not be asked."""
+        return _clock() >= waiting.deadline + self._unreachable_seconds
+
+    def _record_duration(self, waiting: _Waiting, job: Job) -> None:
+        """A provider that does not report how long a job took may be some seconds late."""
+        if job.state in (JobState.COMPLETED, JobState.ERRORED):
+            noticed = _clock() - waiting.began if waiting.is_fresh else None
+            duration = noticed if job.duration is None else job.duration
+            if duration is not None:
+                self.durations.add(waiting.row.target, duration)
+
+    def _warn_if_stuck(self, waiting: _Waiting) -> None:
+        """A job that takes far longer than most do is worth a warning, once a class."""
+        usual, age = self.durations.quantile(0.95, waiting.row.target), _clock() - waiting.began
+        if usual is not None and age > max(_STUCK * usual, _STUCK_AT_LEAST):
+            name, minutes = self._provider.name, f"{age / 60:.0f} minutes"
+            message = f"{name}: job {waiting.job_id} has run for {minutes}, most end within"
+            self._warn_once(f"stuck {waiting.row.target}", f"{message} {usual / 60:.0f}")
+
+    def _warn_once(self, about: str, message: str) -> None:
+        if about not in self._warned:
+            self._warned.add(about)
+            self._observer(Warned(message))
+
+    def _rows(self) -> Iterator[_Waiting]:
+        """All rows that wait and have not been woken."""
+        return (one for rows in self._open.values() for one in rows if not one.report.done())
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

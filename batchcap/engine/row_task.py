@@ -1,0 +1,304 @@
+"""One row's life, from manifest to file.
+
+`RowTask.process_row` reads from top to bottom. The next step comes from the history in
+the ledger, so resuming has no code of its own: the same function starts further down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from msgspec.structs import replace
+
+from batchcap.engine.lane import Lane, Policy
+from batchcap.errors import (
+    Ambiguous,
+    BadCaption,
+    FatalError,
+    LinkExpired,
+    NotAccepted,
+    RowError,
+    RowSkipped,
+    Stopped,
+    Unavailable,
+)
+from batchcap.events import JobCreated
+from batchcap.interfaces import Checkpoint, Observer
+from batchcap.model import Caption, Failure, Job, JobState, Outcome, Row, RowHistory, RowState
+from batchcap.retry import Backoff
+
+MAX_CREATE_ATTEMPTS = 5
+"""How often a create is sent whose response is lost and whose absence is established each time."""
+
+MAX_BAD_DOWNLOADS = 2
+"""How often something that is not WebVTT is downloaded before it is believed."""
+
+LINK_BACKOFF = Backoff(attempts=6, first=1.0, longest=20.0)
+"""How many links may turn out expired, and the wait before the next one."""
+
+
+class RowTask:
+    """One row on its way. `job` is what is known of its job so far."""
+
+    __slots__ = (
+        "_failures",
+        "_job_began",
+        "_lane",
+        "_ledger",
+        "_lost_responses",
+        "_new_jobs",
+        "_now",
+        "_observer",
+        "_policy",
+        "_provider",
+        "_row",
+        "_was_completed",
+        "job",
+    )
+
+    def __init__(
+        self,
+        ledger: Checkpoint,
+        lane: Lane,
+        policy: Policy,
+        observer: Observer,
+        now: Callable[[], float],
+        row: Row,
+    ) -> None:
+        self._ledger, self._lane, self._policy = ledger, lane, policy
+        self._observer, self._now, self._row = observer, now, row
+        self._provider = lane.provider
+        self._failures = self._new_jobs = 0
+        self._lost_responses: list[str] = []
+        self._job_began: float | None = None
+        self._was_completed = False
+        self.job: Job | None = None
+
+    async def run(self, history: RowHistory) -> Outcome:
+        """Process the row and return how it ended.
+
+        Raises:
+            Stopped: The run is stopped; the row stays pending.
+            FatalError: The run or the provider's lane cannot go on; the row stays pending.
+        """
+        started = history.intent_at or self._now()
+        self._was_completed = history.was_completed
+        caption: Caption | None = None
+        failure: Failure | None = None
+        state = RowState.FAILED
+        try:
+            caption = await self._process_until_done(history)
+            state = RowState.DONE
+        except RowSkipped:
+            state = RowState.SKIPPED
+        except RowError as error:
+            failure = Failure(error.code, error.message, error.retryable)
+        except Unavailable as error:
+            failure = Failure("unavailable", error.message, retryable=True)
+        return Outcome(
+            state=state,
+            started_at=started,
+            finished_at=self._now(),
+            caption=caption,
+            failure=failure,
+            job=self.job,
+        )
+
+    async def process_row(self, history: RowHistory) -> Caption:
+        """One way from top to bottom.
+
+        The order is what the ledger's promise rests on: the intent is durable before
+        anything leaves, and the job before anything is awaited of it.
+        """
+        job = await self._earlier_job(history)
+        if job is None:
+            self._check_lost_responses()
+            prepared = await self._provider.prepare(self._row)
+            if isinstance(prepared, Job):  # a job or a caption that exists already
+                job = prepared
+            else:
+                async with (
+                    self._provider.send_slot(self._failures) as slot,  # the quota is there
+                    self._recorded_intent(),  # durable before anything leaves
+                ):
+                    job = await slot.create(prepared)  # one POST
+                await self._record_job(job, began=self._now())
+        job = await self._wait_for_job(job)
+        return await self._save_caption(job)
+
+    async def _process_until_done(self, history: RowHistory) -> Caption:
+        """Start again, with the new history, as long as that cannot pay for a caption twice."""
+        while True:
+            try:
+                return await self.process_row(history)
+            except NotAccepted as error:
+                self._failures = error.failures
+                history = replace(history, intent_at=None, response_lost_at=None)
+                await self._lane.stop.sleep(error.delay)
+            except Ambiguous as error:  # the next round looks it up first
+                self._lost_responses.append(error.message)
+                at = self._now()
+                history = replace(history, intent_at=at, response_lost_at=at)
+            except _JobErrored as error:  # the next round creates a new one
+                self._new_jobs += 1
+                await self._ledger.record_job_ended(self._row, error.job)
+                previous = (*history.previous_job_ids, error.job.id or "")
+                history = RowHistory(previous_job_ids=previous)
+
+    @asynccontextmanager
+    async def _recorded_intent(self) -> AsyncIterator[None]:
+        """Record the intent of a create; discard it if surely nothing was created."""
+        await self._ledger.record_intent(self._row)
+        try:
+            yield
+        except (NotAccepted, Unavailable, RowError, RowSkipped, FatalError, Stopped) as error:
+            if not (isinstance(error, RowError) and error.code == "outcome_unknown"):
+                await self._ledger.discard_intent(self._row)
+            raise
+
+    async def _record_job(self, job: Job, began: float | None = None) -> None:
+        """The create made this job; or none, if the caption exists without it."""
+        self._failures, self._job_began = 0, began
+        if job.id is None:
+            await self._ledger.discard_intent(self._row)
+        else:
+            await self._ledger.record_job(self._row, job.id)
+            self._observer(JobCreated(self._row, job.id))
+
+    async def _earlier_job(self, history: RowHistory) -> Job | None:
+        """The job that the history names or an earlier create made; None: surely there is none."""
+        if history.job_id is not None:
+            self._job_began = history.intent_at
+            return Job(id=history.job_id, state=JobState.RUNNING)
+        if self._was_completed:
+            return await self._find_delivered(history)
+        if history.response_lost_at is None:
+            return None
+        # The create may still be on its way. A clock that was set back makes nobody wait long.
+        since = min(history.response_lost_at, self._now()) + self._policy.settle
+        await self._lane.stop.sleep(since - self._now())
+        job = await self._provider.find_existing_job(self._row, history, since)
+        if job is not None:
+            await self._record_job(job)
+            return job
+        await self._ledger.discard_intent(self._row)
+        return None
+
+    async def _find_delivered(self, history: RowHistory) -> Job:
+        """Where a caption that was on disk once comes from; nothing is created for it."""
+        job = await self._provider.find_existing_job(self._row, history, self._now())
+        if job is None:
+            raise RowError("not_found", "the provider has neither a job nor a track for it")
+        return job
+
+    def _check_lost_responses(self) -> None:
+        if len(self._lost_responses) >= MAX_CREATE_ATTEMPTS:
+            count, last = len(self._lost_responses), self._lost_responses[-1]
+            message = f"gave up after {count} create requests without a response: {last}"
+            raise RowError("unavailable", message, retryable=True)
+
+    async def _wait_for_job(self, job: Job) -> Job:
+        """The completed job, described in full.
+
+        Raises:
+            RowError: The job ended without a caption, or not in time.
+        """
+        job = await self._ended(job)
+        is_retryable = job.state is JobState.ERRORED and _failure_of(job).retryable
+        if is_retryable and self._new_jobs < self._policy.retry_jobs and not self._was_completed:
+            raise _JobErrored(job)
+        return _completed(job)
+
+    async def _ended(self, job: Job) -> Job:
+        self.job = job
+        if job.id is None or job.state is not JobState.RUNNING:
+            return job
+        age = None if self._job_began is None else max(0.0, self._now() - self._job_began)
+        self.job = await self._lane.poller.wait(
+            self._row, job.id, timeout=self._policy.job_timeout, age=age
+        )
+        return self.job
+
+    async def _save_caption(self, job: Job) -> Caption:
+        """The completed job's caption on disk."""
+        since = None if self._was_completed else self._policy.adopt_since
+        if since is not None:
+            caption = await self._lane.downloader.adopt(self._row.path, since)
+            if caption is not None:
+                return caption
+        return await self._download(job)
+
+    async def _download(self, job: Job) -> Caption:
+        """From link to file, by as many fresh links as it takes."""
+        expired: list[str] = []
+        bad_downloads, missing = 0, 0
+        missing_since: float | None = None
+        while True:
+            link = await self._provider.get_download_url(self._row, job, expired)
+            if link is None:
+                missing_since = missing_since or _clock()
+                self._check_link_timeout(missing_since, expired)
+                missing += 1
+                await self._lane.stop.sleep(LINK_BACKOFF.delay(missing))
+            else:
+                try:
+                    return await self._lane.downloader.fetch(link, self._row.path)
+                except LinkExpired as error:
+                    await self._refused(link, expired, error)
+                except BadCaption as error:
+                    bad_downloads += 1
+                    if bad_downloads >= MAX_BAD_DOWNLOADS:
+                        raise RowError("bad_caption", error.message) from None
+            if job.id is not None:
+                job = await self._provider.get_job(self._row, job.id)
+                job = _completed(await self._ended(job))
+
+    def _check_link_timeout(self, since: float, expired: list[str]) -> None:
+        if _clock() - since < self._provider.link_timeout:
+            return
+        if expired:
+            raise RowError("link_dead", "no link is left that works", retryable=True)
+        raise RowError("captions_not_enabled", "the job completed without a caption")
+
+    async def _refused(self, link: str, expired: list[str], error: LinkExpired) -> None:
+        expired.append(link)
+        if len(expired) >= LINK_BACKOFF.attempts:
+            message = f"{len(expired)} links in a row: {error.message}"
+            raise RowError("link_dead", message, retryable=True)
+        if len(expired) > 1:
+            await self._lane.stop.sleep(LINK_BACKOFF.delay(len(expired) - 1))
+
+
+class _JobErrored(Exception):  # what happened, as all errors here are named
+    """The job failed, and the user allows another one, which costs."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self.job = job
+
+
+def _completed(job: Job) -> Job:
+    """The job, or `RowError` if it ended without a caption."""
+    if job.state is JobState.COMPLETED:
+        return job
+    failure = _failure_of(job)
+    raise RowError(failure.code, failure.message, retryable=failure.retryable)
+
+
+def _failure_of(job: Job) -> Failure:
+    """Why a job that ended has no caption, in the contract's codes."""
+    if job.failure is not None:
+        return job.failure
+    match job.state:
+        case JobState.CANCELLED:
+            return Failure("job_cancelled", f"job {job.id} was cancelled", retryable=True)
+        case JobState.MISSING:
+            return Failure("not_found", f"{job.id} is not known to the provider")
+        case _:
+            return Failure("job_failed", f"job {job.id} failed without a reason")
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()
