@@ -1,15 +1,14 @@
-"""What is done to the output folder, one system call after the other.
+"""The system calls that put files into the output folder.
 
-Files get their final names, many with one sync. The order is fixed: part file
-written and synced, renamed, folder synced. Killed anywhere in between, a final name
-is complete or absent.
+The order is fixed: write and sync the part file, rename it, sync the folder. If the
+process is killed in between, a final name is complete or absent. Many files share the
+sync of their folder.
 
-No symbolic link is followed out of the folder, whoever planted it: each folder is
-opened component by component without following links, and everything in it is
-done by that descriptor, so that nothing can be swapped in between. That is one
-walk a folder and batch, no dearer than the `mkdir` that it replaces, and nothing
-is remembered from one batch to the next. The output folder itself may be a link:
-that is the user's word.
+No symbolic link inside the output folder is followed: each folder is opened component
+by component without following links, and everything in it is done by that descriptor,
+so that nothing can be swapped in between. That takes one walk for each folder of a
+batch, which costs no more than `mkdir`, and nothing is cached between batches. The
+output folder itself may be a link, because the user named it.
 
 Nothing here knows the event loop: it is called in a thread.
 """
@@ -29,38 +28,38 @@ from batchcap.failpoints import reach
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-_OPEN_AT_ONCE = 16
-"""Part files that are open together: few, whatever the system allows."""
+MAX_OPEN = 16
+"""Part files that are open together."""
 _ADVICE = getattr(os, "POSIX_FADV_DONTNEED", None)
-"""Linux starts to write what will not be read soon; elsewhere `fsync` does all of it."""
+"""Makes Linux start to write; elsewhere `fsync` does all of the work."""
 
 
-class Folders:
+class OutputDir:
     """The folders at and below `root`. Every method may raise `OSError`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def part(self, path: str) -> Path:
-        """Where a file is written before it is whole: beside its target."""
+        """Return where a file is written before it is complete: beside its target."""
         return (self.root / path).with_name(_part(path))
 
     def opener(self, path: str) -> Callable[[str, int], int]:
-        """For `open`: makes the part file of `path` anew, never through a link."""
+        """Return an opener for `open` that creates the part file, never through a link."""
 
         def opened(_name: str, _flags: int) -> int:
             with self._folder(_split(path)[0]) as folder:
-                return _fresh(folder, _part(path))
+                return _create_temp(folder, _part(path))
 
         return opened
 
     def discard(self, path: str) -> None:
-        """Remove the part file of `path`, where there is one."""
+        """Remove the part file of `path` if there is one."""
         with contextlib.suppress(OSError), self._folder(_split(path)[0], make=False) as folder:
             os.unlink(_part(path), dir_fd=folder)
 
     def read(self, path: str, since: float) -> bytes | None:
-        """A file that was placed since then (unix seconds), or None."""
+        """Return a file that was placed after `since` (unix seconds), or None."""
         inner, name = _split(path)
         try:
             with self._folder(inner, make=False) as folder:
@@ -70,34 +69,37 @@ class Folders:
             return None
         except OSError as error:
             if error.errno == errno.ELOOP:
-                return None  # a link is no file of ours; fetching puts one in its place
+                return None  # batchcap makes no links; downloading puts a file in its place
             raise
         with os.fdopen(handle, "rb") as file:
             found = os.fstat(handle)
             whole = stat.S_ISREG(found.st_mode) and found.st_mtime >= since
             return file.read() if whole else None
 
-    def place(self, parts: Sequence[Part]) -> list[Exception | None]:
-        """Folder by folder, so that one at a time is open: one result a part."""
-        shares: defaultdict[str, list[Part]] = defaultdict(list)
-        for part in parts:
-            shares[part.inner].append(part)
-        for inner, some in shares.items():
+    def commit(self, files: Sequence[TempFile]) -> list[Exception | None]:
+        """Write, sync and rename files; return an error or None for each.
+
+        One folder is open at a time.
+        """
+        by_folder: defaultdict[str, list[TempFile]] = defaultdict(list)
+        for file in files:
+            by_folder[file.inner].append(file)
+        for inner, siblings in by_folder.items():
             try:
                 with self._folder(inner) as folder:
-                    _filed(folder, some)
+                    _commit_dir(folder, siblings)
             except OSError as error:
-                for part in some:
-                    part.error = part.error or error
-        return [part.error for part in parts]
+                for file in siblings:
+                    file.error = file.error or error
+        return [file.error for file in files]
 
     @contextlib.contextmanager
     def _folder(self, inner: str, *, make: bool = True) -> Iterator[int]:
-        """A descriptor of a folder below the root, reached without following a link."""
+        """Open a folder below the root without following a link; yield its descriptor."""
         handle = _opened_root(self.root, make=make)
         try:
             for name in filter(None, inner.split("/")):
-                outer, handle = handle, _entered(handle, name, make=make)
+                outer, handle = handle, _open_subdir(handle, name, make=make)
                 os.close(outer)
             yield handle
         finally:
@@ -123,8 +125,8 @@ def _opened_root(root: Path, *, make: bool) -> int:
     return os.open(root, os.O_RDONLY | os.O_DIRECTORY)
 
 
-def _entered(outer: int, name: str, *, make: bool) -> int:
-    """The folder `name` in a folder, made where it is missing."""
+def _open_subdir(outer: int, name: str, *, make: bool) -> int:
+    """Open the folder `name` in a folder. With `make`, create it if it is missing."""
     try:
         try:
             return os.open(name, _FOLDER, dir_fd=outer)
@@ -135,15 +137,15 @@ def _entered(outer: int, name: str, *, make: bool) -> int:
             os.mkdir(name, dir_fd=outer)
             os.fsync(outer)
         return os.open(name, _FOLDER, dir_fd=outer)
-    except NotADirectoryError:  # what Linux says of a link that it must not follow
+    except NotADirectoryError:  # Linux's answer for a link that it must not follow
         if stat.S_ISLNK(os.stat(name, dir_fd=outer, follow_symlinks=False).st_mode):
-            told = f"{name} is a symbolic link, which is not followed"
-            raise OSError(errno.ELOOP, told) from None
+            message = f"{name} is a symbolic link, which is not followed"
+            raise OSError(errno.ELOOP, message) from None
         raise
 
 
-def _fresh(folder: int, name: str) -> int:
-    """A new file, whatever a kill or a stranger left under its name."""
+def _create_temp(folder: int, name: str) -> int:
+    """Create a file. What a killed run or another program left under its name is removed."""
     try:
         return os.open(name, _NEW, 0o666, dir_fd=folder)
     except FileExistsError:
@@ -151,37 +153,39 @@ def _fresh(folder: int, name: str) -> int:
         return os.open(name, _NEW, 0o666, dir_fd=folder)
 
 
-def _filed(folder: int, parts: Sequence[Part]) -> None:
-    """Write and sync all, rename all, sync the folder once; errors stay with their parts."""
-    for first in range(0, len(parts), _OPEN_AT_ONCE):
-        some = parts[first : first + _OPEN_AT_ONCE]
+def _commit_dir(folder: int, files: Sequence[TempFile]) -> None:
+    """Write and sync all, rename all, sync the folder once; errors stay with their files."""
+    for first in range(0, len(files), MAX_OPEN):
+        batch = files[first : first + MAX_OPEN]
         # All are on their way to the disk before the first is waited for. Written alone, each
         # would get its place on the disk, and a commit of the journal, in its own `fsync`.
-        for step in (Part.write, Part.start, Part.sync):
-            _each(some, step, folder)
-    _each(parts, Part.rename, folder)
-    if any(part.error is None for part in parts):
+        for step in (TempFile.write, TempFile.start_sync, TempFile.sync):
+            _for_each_ok(batch, step, folder)
+    _for_each_ok(files, TempFile.rename, folder)
+    if any(file.error is None for file in files):
         os.fsync(folder)
         reach("folder synced")
 
 
-def _each(parts: Sequence[Part], step: Callable[[Part, int], None], folder: int) -> None:
-    """Take a step with all that went well so far; a part that fails is removed."""
-    for part in parts:
-        if part.error is not None:
+def _for_each_ok(
+    files: Sequence[TempFile], step: Callable[[TempFile, int], None], folder: int
+) -> None:
+    """Take a step with every file that has no error yet; a file that fails is removed."""
+    for file in files:
+        if file.error is not None:
             continue
         try:
-            step(part, folder)
+            step(file, folder)
         except OSError as error:
-            part.error = error
+            file.error = error
             with contextlib.suppress(OSError):
-                os.unlink(part.part, dir_fd=folder)
+                os.unlink(file.part, dir_fd=folder)
 
 
-class Part:
+class TempFile:
     """A part file on the way to its final name; `error` is what went wrong with it.
 
-    `path` is below the root. A part without `data` was written before.
+    `path` is below the root. Without `data`, the part file was written before.
     """
 
     __slots__ = ("data", "error", "handle", "inner", "name", "part", "path")
@@ -189,7 +193,7 @@ class Part:
     def __init__(self, path: str, data: bytes | None) -> None:
         self.path, self.data = path, data
         self.inner, self.name = _split(path)
-        self.part = ""  # its name: found where it is written, not where it is handed over
+        self.part = ""  # its name, which is hashed in the thread
         self.handle = -1
         self.error: OSError | None = None
 
@@ -199,7 +203,7 @@ class Part:
         if self.data is None:
             self.handle = os.open(self.part, os.O_RDWR | os.O_NOFOLLOW, dir_fd=folder)
             return
-        self.handle = _fresh(folder, self.part)
+        self.handle = _create_temp(folder, self.part)
         try:
             _write_all(self.handle, self.data)
         except OSError:
@@ -207,8 +211,8 @@ class Part:
             raise
         reach("part written")
 
-    def start(self, _folder: int) -> None:
-        """Have the data written soon, without waiting. An advice: nothing rests on it."""
+    def start_sync(self, _folder: int) -> None:
+        """Advise the system to write the data soon, without waiting for it."""
         if _ADVICE is not None:
             with contextlib.suppress(OSError):
                 os.posix_fadvise(self.handle, 0, 0, _ADVICE)

@@ -15,18 +15,18 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-_LINGER = 0.005
+LINGER = 0.005
 """Seconds for which a batch waits for more items: waking a thread costs more than most of
 what is done there for one item."""
-_COMPANY = 64
-"""Items that are company enough: beyond that, waiting costs more than it saves."""
+FULL_BATCH = 64
+"""Items for which a batch does not wait any longer: that would cost more than it saves."""
 
 
-class Group(Generic[T, R]):
-    """Collects items and hands them to `work`, one batch after the other.
+class Batcher(Generic[T, R]):
+    """Collects items and calls `work` with them, one batch after the other.
 
-    `work` answers with one result or exception for each item, in order, or raises
-    for all of them.
+    `work` returns one result or exception for each item, in order, or raises for all
+    of them.
     """
 
     def __init__(
@@ -39,21 +39,21 @@ class Group(Generic[T, R]):
         self._items: list[tuple[T, asyncio.Future[R] | None]] = []
         self._running: asyncio.Task[None] | None = None
 
-    async def do(self, item: T) -> R:
-        """Have one item done; returns its result or raises its exception.
+    async def submit(self, item: T) -> R:
+        """Have an item done; return its result or raise its exception.
 
-        An item once handed over is done even where the caller is cancelled.
+        Once submitted, an item is done even if the caller is cancelled.
         """
         done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._add(item, done)
         return await done
 
-    def put(self, item: T) -> None:
-        """Have an item done soon; nobody waits for it."""
+    def submit_nowait(self, item: T) -> None:
+        """Have an item done soon. Its result or exception is discarded."""
         self._add(item, None)
 
     async def drain(self) -> None:
-        """Return when everything that was handed over is done."""
+        """Return when everything that was submitted is done."""
         while self._running is not None:
             await asyncio.wait([self._running])
 
@@ -65,8 +65,8 @@ class Group(Generic[T, R]):
     async def _run(self) -> None:
         try:
             while self._items:
-                if self._executor is not None and len(self._items) < _COMPANY:
-                    await asyncio.sleep(_LINGER)
+                if self._executor is not None and len(self._items) < FULL_BATCH:
+                    await asyncio.sleep(LINGER)
                 batch, self._items = self._items, []
                 await self._one(batch)
         finally:

@@ -78,7 +78,7 @@ def write_results(ledger: Ledger, out: Path) -> None:
             part.unlink(missing_ok=True)
         raise FatalError(
             f"cannot write {target}: {error.strerror or error}",
-            hint="Make room or mend the permissions, then: batchcap resume",
+            hint="Free disk space or fix permissions, then run: batchcap resume",
         ) from None
 
 

@@ -13,7 +13,7 @@ import msgspec
 from cyclopts import Parameter
 
 from batchcap.cli.options import Out
-from batchcap.ledger import Holder, Lock, open_reader
+from batchcap.ledger import Lock, LockHolder, open_reader
 from batchcap.model import Totals
 from batchcap.text import printable
 
@@ -35,7 +35,7 @@ def status(
     return 0
 
 
-def _lines(counts: Totals, holder: Holder | None) -> Iterator[str]:
+def _lines(counts: Totals, holder: LockHolder | None) -> Iterator[str]:
     if holder:
         age = time.time() - holder.since
         yield f"running: process {holder.pid} on {holder.host}, for {age:.0f} s"

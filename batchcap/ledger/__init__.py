@@ -1,8 +1,8 @@
 """The checkpoint of a run: one SQLite file in `DIR/.batchcap/`.
 
 schema        the tables, the version, how the file is opened
-disk          where a ledger must not lie
-lock          one run at a time, whoever was killed
+disk          file systems on which a ledger must not lie
+lock          one run at a time; the lock dies with its process
 transactions  many statements to a commit
 reading       `SqliteLedgerReader`: what status, report, verify and audit read
 results       how a row looks in results.jsonl
@@ -15,15 +15,15 @@ It holds rows, facts and outcomes; no link, no key.
 """
 
 from batchcap.ledger import seen
-from batchcap.ledger.lock import Holder, Lock
+from batchcap.ledger.lock import Lock, LockHolder
 from batchcap.ledger.reading import SqliteLedgerReader, open_reader
 from batchcap.ledger.replacing import NewSqliteLedger, backup_path, new_ledger, replacement
 from batchcap.ledger.schema import discard_new, file, folder, require
 from batchcap.ledger.writer import SqliteLedger, open_ledger
 
 __all__ = [
-    "Holder",
     "Lock",
+    "LockHolder",
     "NewSqliteLedger",
     "SqliteLedger",
     "SqliteLedgerReader",

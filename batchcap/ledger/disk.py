@@ -19,7 +19,11 @@ _MOUNTS = Path("/proc/mounts")
 
 
 def check_disk(folder: Path) -> None:
-    """Raise `FatalError` where a ledger in `folder` would lie on a network disk."""
+    """Refuse a folder on a network disk.
+
+    Raises:
+        FatalError: A ledger in `folder` would lie on a network disk.
+    """
     try:
         mounts = _MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -31,15 +31,15 @@ INSERT INTO rows
 VALUES (?, ?, ?, ?, ?, '{}', ?, 'invalid', 'invalid', ?, 0)
 """
 
-# Rows that an earlier one keeps out, or may; the first of its kind is kept out by nobody.
+# Rows that may collide with an earlier one.
 _LATER = """
 SELECT number FROM (
     SELECT number, row_number() OVER (PARTITION BY {} ORDER BY number) AS nth
     FROM rows WHERE path IS NOT NULL
 ) WHERE nth > 1
 """
-_SET_ASIDE = f"""
-CREATE TEMP TABLE aside AS SELECT {_COLUMNS} FROM rows
+_CANDIDATES = f"""
+CREATE TEMP TABLE candidates AS SELECT {_COLUMNS} FROM rows
 WHERE number IN ({" UNION ".join(map(_LATER.format, DISTINCT.values()))})
 """  # noqa: S608  # constants
 
@@ -113,7 +113,7 @@ class _Importer:
             try:
                 self._make_indexes()
             except sqlite3.IntegrityError:
-                self._sort_out()
+                self._resolve_duplicates()
         self._result.problems = [text for _, text in sorted(self._problems)[:_SHOWN]]
         return self._result
 
@@ -143,8 +143,8 @@ class _Importer:
             self._next += 1
 
     def _put(self, values: Values) -> bool:
-        """One row, or what is wrong with it; False where it is known."""
-        clash = self._clash(values) if self._has_indexes else None
+        """Insert a row, or what is wrong with it. Return False if the ledger has it already."""
+        clash = self._conflict(values) if self._has_indexes else None
         if clash is None:
             self._connection.execute(_INSERT, values)
             self._result.added += 1
@@ -177,18 +177,18 @@ class _Importer:
         finally:
             self._connection.execute("RELEASE indexes")
 
-    def _sort_out(self) -> None:
+    def _resolve_duplicates(self) -> None:
         """Take rows that may collide with earlier ones out again, and put them in one by one."""
-        self._connection.execute(_SET_ASIDE)
-        again = "DELETE FROM rows WHERE number IN (SELECT number FROM aside)"
+        self._connection.execute(_CANDIDATES)
+        again = "DELETE FROM rows WHERE number IN (SELECT number FROM candidates)"
         self._result.added -= self._connection.execute(again).rowcount
         self._make_indexes()
-        for values in self._connection.execute("SELECT * FROM aside ORDER BY number"):
+        for values in self._connection.execute("SELECT * FROM candidates ORDER BY number"):
             self._put(values)
-        self._connection.execute("DROP TABLE aside")
+        self._connection.execute("DROP TABLE candidates")
 
-    def _clash(self, values: Values) -> str | None:
-        """What keeps a row out; "" where the very same row is in, None where nothing does."""
+    def _conflict(self, values: Values) -> str | None:
+        """Return what keeps a row out, "" if the very same row is in, or None if nothing does."""
         find = self._connection.execute
         _, key, provider, source_id, language, target, path, params, *_ = values
         mine = (key, path, language, params)

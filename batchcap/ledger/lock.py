@@ -1,4 +1,4 @@
-"""One run at a time: a lock that dies with its holder, also by kill -9."""
+"""One run at a time: a lock that the system releases when its process ends."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _POLL_INTERVAL = 0.1  # seconds between two tries
 _BUSY_WAIT = 0.5  # seconds before a run is refused
 
 
-class Holder(msgspec.Struct, frozen=True):
-    """Who works on a ledger; `since` is unix seconds."""
+class LockHolder(msgspec.Struct, frozen=True):
+    """The process that works on a ledger, since when in unix seconds."""
 
     pid: int
     host: str
@@ -52,8 +52,8 @@ class Lock:
             )
         self._file.seek(0)
         self._file.truncate()
-        mine = Holder(os.getpid(), socket.gethostname(), time.time())
-        self._file.write(msgspec.json.encode(mine).decode())
+        holder = LockHolder(os.getpid(), socket.gethostname(), time.time())
+        self._file.write(msgspec.json.encode(holder).decode())
         self._file.flush()
         return self
 
@@ -66,8 +66,8 @@ class Lock:
         self._file.close()
 
     @staticmethod
-    def holder(out: Path) -> Holder | None:
-        """Who holds the lock now; None where nobody does."""
+    def holder(out: Path) -> LockHolder | None:
+        """Return the process that holds the lock now, or None."""
         try:
             with (folder(out) / "lock").open("r+", encoding="utf-8", errors="replace") as file:
                 return None if _try(file, fcntl.LOCK_SH) else _read(file)
@@ -81,7 +81,11 @@ def _opened(out: Path) -> TextIOWrapper:
         folder(out).mkdir(parents=True, exist_ok=True)
         check_disk(folder(out))
         return open(  # Path.open takes no opener
-            folder(out) / "lock", "a+", encoding="utf-8", errors="replace", opener=_unlinked
+            folder(out) / "lock",
+            "a+",
+            encoding="utf-8",
+            errors="replace",
+            opener=_open_without_links,
         )
     except OSError as error:
         raise FatalError(
@@ -90,8 +94,8 @@ def _opened(out: Path) -> TextIOWrapper:
         ) from None
 
 
-def _unlinked(path: str, flags: int) -> int:
-    """Opens a file, and not what a link under its name leads to."""
+def _open_without_links(path: str, flags: int) -> int:
+    """Open a file, but not through a symbolic link."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
@@ -117,15 +121,15 @@ def _try(file: TextIOWrapper, kind: int = fcntl.LOCK_EX) -> bool:
     return True
 
 
-def _read(file: TextIOWrapper) -> Holder | None:
+def _read(file: TextIOWrapper) -> LockHolder | None:
     file.seek(0)
     try:
-        return msgspec.json.decode(file.read(4096).encode(), type=Holder)
+        return msgspec.json.decode(file.read(4096).encode(), type=LockHolder)
     except msgspec.DecodeError:
         return None
 
 
-def _described(holder: Holder | None) -> str:
+def _described(holder: LockHolder | None) -> str:
     if holder is None:
         return "another run"
     try:

@@ -49,7 +49,7 @@ CREATE TABLE creates (
     row INTEGER NOT NULL,
     nth INTEGER NOT NULL,
     intent_at REAL NOT NULL,
-    job_id TEXT,       -- NULL: nobody knows whether it arrived
+    job_id TEXT,       -- NULL: it is unknown whether the create arrived
     ended TEXT,        -- how its job ended, once known
     units INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (row, nth)
@@ -64,10 +64,10 @@ CREATE TABLE seen (
 """
 
 DISTINCT = {"task": "source_id, target, provider", "key": "key", "path": "lower(path)"}
-"""What no two rows have in common, by the name of the index that sees to it.
+"""What must differ between any two valid rows, by the name of the unique index.
 
-Invalid rows collide with nobody. Nothing of it changes when a row ends, so that the
-end of a row costs these indexes nothing.
+None of these columns changes when a row ends, so that its outcome costs these indexes
+nothing.
 """
 
 
@@ -105,7 +105,11 @@ def draft(out: Path) -> Path:
 
 
 def refuse_links(*paths: Path) -> None:
-    """Raise `FatalError` where the ledger would be written through a planted link."""
+    """Refuse to write the ledger through a symbolic link.
+
+    Raises:
+        FatalError: One of the paths is a link.
+    """
     for path in paths:
         if path.is_symlink():
             raise FatalError(
@@ -115,7 +119,11 @@ def refuse_links(*paths: Path) -> None:
 
 
 def require(out: Path) -> None:
-    """Raise `UsageError` where there is no ledger and none is being made."""
+    """Require a ledger, or one that is being made.
+
+    Raises:
+        UsageError: There is none.
+    """
     if not file(out).exists() and not draft(out).exists():
         raise _nothing_here(out)
 
@@ -123,8 +131,9 @@ def require(out: Path) -> None:
 def connect(out: Path, *, create: bool) -> sqlite3.Connection:
     """Open an output folder's ledger for writing.
 
-    Raises `UsageError` where there is none and none may be made, `FatalError`
-    where it is damaged, of another version, or cannot be opened.
+    Raises:
+        UsageError: There is no ledger, and `create` is off.
+        FatalError: It is damaged, of another version, or cannot be opened.
     """
     if not create and not file(out).exists():
         raise _nothing_here(out)
@@ -132,9 +141,12 @@ def connect(out: Path, *, create: bool) -> sqlite3.Connection:
 
 
 def open_file(out: Path, path: Path, *, durable: bool = True) -> sqlite3.Connection:
-    """Open a ledger's file for writing, made where it is missing. Raises as `connect` does.
+    """Open a ledger's file for writing; create it if it is missing.
 
-    What is not `durable` yet is synced by the caller in the end.
+    If it is not `durable` yet, the caller syncs it in the end.
+
+    Raises:
+        FatalError: It is damaged, of another version, or cannot be opened.
     """
     refuse_links(folder(out), path)
     try:
@@ -177,8 +189,8 @@ def unusable(out: Path, path: Path, error: sqlite3.Error) -> FatalError:
         return cannot_make(out, error)
     return FatalError(
         f"the ledger {path} cannot be used: {error}",
-        hint="Make room on the disk or mend the permissions if that is the cause, then: "
-        "batchcap resume. A damaged ledger: batchcap rebuild MANIFEST makes a new one.",
+        hint="If the disk is full or permissions are wrong, fix that, then run: "
+        "batchcap resume. If the ledger is damaged: batchcap rebuild MANIFEST makes a new one.",
     )
 
 
@@ -186,7 +198,7 @@ def cannot_make(out: Path, error: Exception) -> FatalError:
     """Return the error to raise when there is no place for a new ledger."""
     return FatalError(
         f"cannot make a new ledger in {folder(out)}: {error}",
-        hint="Make room or mend the permissions, then the same command again.",
+        hint="Free disk space or fix permissions, then run the same command again.",
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 
-from batchcap.grouping import Group
+from batchcap.grouping import Batcher
 from batchcap.ledger import intake, schema, seen
 from batchcap.ledger.reading import SqliteLedgerReader
 from batchcap.ledger.transactions import Statement, Statements, commit, open_durable, transaction
@@ -47,8 +47,8 @@ WHERE r.provider = ?1 AND r.state IS NULL AND r.number > ?2
      AND (NOT ?4 OR r.finished_at IS NOT NULL)
 ORDER BY r.number LIMIT ?3
 """
-# An intent without a job is the same create still, where it is sent again. INSERT from a
-# SELECT costs twice as much: SQLite sets the result aside where it writes what it reads.
+# If an intent without a job is sent again, it is the same create. INSERT from a SELECT costs
+# twice as much: SQLite sets the result aside when it writes to a table that it reads.
 _INTENT = """
 INSERT INTO creates (row, nth, intent_at)
 VALUES (?1, ifnull((SELECT max(nth) FROM creates WHERE row = ?1 AND job_id IS NOT NULL), 0) + 1, ?2)
@@ -201,8 +201,10 @@ class SqliteLedger(SqliteLedgerReader):
         """See `interfaces.Checkpoint`."""
         job, caption, failure = outcome.job, outcome.caption, outcome.failure
         if job is not None and job.id is not None and job.state in _FINAL:
-            self._batcher.put((_JOB_ENDED, (row.number, job.state.value, job.units, job.id)))
-        self._batcher.put((_NO_FINGERPRINT, (seen.RESULTS,)))
+            self._batcher.submit_nowait(
+                (_JOB_ENDED, (row.number, job.state.value, job.units, job.id))
+            )
+        self._batcher.submit_nowait((_NO_FINGERPRINT, (seen.RESULTS,)))
         await self._record(
             _OUTCOME,
             outcome.state.value,
@@ -222,7 +224,7 @@ class SqliteLedger(SqliteLedgerReader):
         """See `interfaces.KeyValueStore`."""
         if self._values.get(key) != value:
             self._values[key] = value
-            self._batcher.put((_VALUE, (key, value)))
+            self._batcher.submit_nowait((_VALUE, (key, value)))
 
     async def drain(self) -> None:
         """See `interfaces.Ledger`."""
@@ -230,7 +232,7 @@ class SqliteLedger(SqliteLedgerReader):
 
     def _record_on(self, connection: sqlite3.Connection, executor: Executor | None) -> None:
         self._recording, self._executor = connection, executor
-        self._batcher: Group[Statement, None] = Group(
+        self._batcher: Batcher[Statement, None] = Batcher(
             partial(commit, connection, _STATEMENTS), executor
         )
 
@@ -239,7 +241,7 @@ class SqliteLedger(SqliteLedgerReader):
 
     async def _record(self, sql: str, *values: object) -> None:
         with self._faults():
-            await self._batcher.do((sql, values))
+            await self._batcher.submit((sql, values))
 
 
 def open_ledger(

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from batchcap.errors import FatalError
-from batchcap.grouping import Group
+from batchcap.grouping import Batcher
 from batchcap.ledger.disk import check_disk
 from batchcap.webhooks.event import MAX_ID_LENGTH, WebhookEvent
 
@@ -76,7 +76,7 @@ class Inbox:
     ) -> None:
         self._folder, self._now = folder, now
         self._pruned_at = -_PRUNE_INTERVAL
-        self._batches: Group[_Row, None] = Group(self._commit, executor)
+        self._batches: Batcher[_Row, None] = Batcher(self._commit, executor)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -103,7 +103,7 @@ class Inbox:
         Raises:
             FatalError: the event cannot be written.
         """
-        await self._batches.do(_row(event, self._now()))
+        await self._batches.submit(_row(event, self._now()))
 
     async def drain(self) -> None:
         """Wait until every event passed to `store` is durable."""

@@ -40,7 +40,7 @@ def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(
     full = shell.run("run", name, "-o", out, "--no-progress", *LIFTED)
     assert full.returncode == 3, full.stderr
     assert "Traceback" not in full.stderr
-    assert "Make room" in full.stderr
+    assert "Free disk space" in full.stderr
     for path in small_disk.rglob("*.vtt"):
         assert path.read_bytes().startswith(b"WEBVTT")
     assert not list(small_disk.rglob("*.part"))

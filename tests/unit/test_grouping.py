@@ -10,7 +10,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 import anyio
 import pytest
 
-from batchcap.grouping import Group
+from batchcap.grouping import Batcher
 
 pytestmark = pytest.mark.anyio
 
@@ -43,24 +43,24 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor | None]:
 
 
 async def test_each_item_gets_its_own_result(executor: Executor | None) -> None:
-    group = Group(Doubler(), executor)
-    assert await asyncio.gather(*map(group.do, range(1, 50))) == list(range(2, 100, 2))
+    batcher = Batcher(Doubler(), executor)
+    assert await asyncio.gather(*map(batcher.submit, range(1, 50))) == list(range(2, 100, 2))
 
 
 async def test_items_of_one_turn_share_a_batch(executor: Executor | None) -> None:
     work = Doubler()
-    group = Group(work, executor)
-    await asyncio.gather(*map(group.do, range(1, 50)))
+    batcher = Batcher(work, executor)
+    await asyncio.gather(*map(batcher.submit, range(1, 50)))
     assert work.batches == [list(range(1, 50))]
 
 
 async def test_a_batch_for_a_thread_waits_a_moment_for_company() -> None:
     work = Doubler()
     with ThreadPoolExecutor(1) as pool:
-        group = Group(work, pool)
-        first = asyncio.ensure_future(group.do(1))
+        batcher = Batcher(work, pool)
+        first = asyncio.ensure_future(batcher.submit(1))
         await asyncio.sleep(0.001)
-        assert await group.do(2) == 4
+        assert await batcher.submit(2) == 4
         assert await first == 2
     assert work.batches == [[1, 2]]
 
@@ -71,8 +71,8 @@ async def test_a_batch_that_has_company_enough_does_not_wait_for_more(
 ) -> None:
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(1) as pool:
-        group, since = Group(Doubler(), pool), loop.time()
-        await asyncio.gather(*map(group.do, range(2, 2 * count + 2, 2)))
+        batcher, since = Batcher(Doubler(), pool), loop.time()
+        await asyncio.gather(*map(batcher.submit, range(2, 2 * count + 2, 2)))
     assert (loop.time() - since > 0.001) is waits
 
 
@@ -80,10 +80,10 @@ async def test_whoever_comes_during_a_batch_shares_the_next_one() -> None:
     work = Doubler()
     work.gate = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        group = Group(work, pool)
-        first = asyncio.ensure_future(group.do(1))
+        batcher = Batcher(work, pool)
+        first = asyncio.ensure_future(batcher.submit(1))
         await asyncio.sleep(0.01)
-        others = [asyncio.ensure_future(group.do(number)) for number in (2, 3, 4)]
+        others = [asyncio.ensure_future(batcher.submit(number)) for number in (2, 3, 4)]
         await asyncio.sleep(0)
         work.gate.set()
         assert await asyncio.gather(first, *others) == [2, 4, 6, 8]
@@ -92,14 +92,14 @@ async def test_whoever_comes_during_a_batch_shares_the_next_one() -> None:
 
 async def test_the_work_runs_where_it_was_asked_to(executor: Executor | None) -> None:
     work = Doubler()
-    await Group(work, executor).do(1)
+    await Batcher(work, executor).submit(1)
     inline = work.threads == {threading.get_ident()}
     assert inline is (executor is None)
 
 
 async def test_one_item_fails_alone(executor: Executor | None) -> None:
-    group = Group(Doubler(), executor)
-    found = await asyncio.gather(*map(group.do, (1, 101, 3)), return_exceptions=True)
+    batcher = Batcher(Doubler(), executor)
+    found = await asyncio.gather(*map(batcher.submit, (1, 101, 3)), return_exceptions=True)
     assert found[0] == 2
     assert isinstance(found[1], ValueError)
     assert found[2] == 6
@@ -108,68 +108,68 @@ async def test_one_item_fails_alone(executor: Executor | None) -> None:
 async def test_a_batch_that_fails_fails_for_all_in_it_and_the_next_one_works(
     executor: Executor | None,
 ) -> None:
-    group = Group(Doubler(), executor)
-    found = await asyncio.gather(*map(group.do, (1, 0, 3)), return_exceptions=True)
+    batcher = Batcher(Doubler(), executor)
+    found = await asyncio.gather(*map(batcher.submit, (1, 0, 3)), return_exceptions=True)
     assert [type(one) for one in found] == [OSError] * 3
-    assert await group.do(4) == 8
+    assert await batcher.submit(4) == 8
 
 
 async def test_put_waits_for_nobody_and_drain_waits_for_it(executor: Executor | None) -> None:
     work = Doubler()
-    group = Group(work, executor)
-    group.put(7)
+    batcher = Batcher(work, executor)
+    batcher.submit_nowait(7)
     assert not work.batches
-    await group.drain()
+    await batcher.drain()
     assert work.batches == [[7]]
 
 
 async def test_put_keeps_its_place_before_a_later_do(executor: Executor | None) -> None:
     work = Doubler()
-    group = Group(work, executor)
-    group.put(7)
-    assert await group.do(8) == 16
+    batcher = Batcher(work, executor)
+    batcher.submit_nowait(7)
+    assert await batcher.submit(8) == 16
     assert [item for batch in work.batches for item in batch] == [7, 8]
 
 
 async def test_a_put_that_fails_is_nobodys_fault(executor: Executor | None) -> None:
-    group = Group(Doubler(), executor)
-    group.put(0)
-    await group.drain()
-    assert await group.do(1) == 2
+    batcher = Batcher(Doubler(), executor)
+    batcher.submit_nowait(0)
+    await batcher.drain()
+    assert await batcher.submit(1) == 2
 
 
 async def test_drain_of_nothing_returns(executor: Executor | None) -> None:
-    group = Group(Doubler(), executor)
-    await group.drain()
-    await group.do(1)
-    await group.drain()
+    batcher = Batcher(Doubler(), executor)
+    await batcher.drain()
+    await batcher.submit(1)
+    await batcher.drain()
 
 
 async def test_an_item_is_done_even_where_its_caller_is_cancelled(
     executor: Executor | None,
 ) -> None:
     work = Doubler()
-    group = Group(work, executor)
+    batcher = Batcher(work, executor)
     with anyio.CancelScope() as scope:
         scope.cancel()
-        await group.do(5)
+        await batcher.submit(5)
     assert scope.cancelled_caught
-    other = asyncio.ensure_future(group.do(6))
+    other = asyncio.ensure_future(batcher.submit(6))
     assert await other == 12
-    await group.drain()
+    await batcher.drain()
     assert [item for batch in work.batches for item in batch] == [5, 6]
 
 
 async def test_a_cancelled_caller_whose_item_fails_disturbs_nobody(
     executor: Executor | None,
 ) -> None:
-    group = Group(Doubler(), executor)
-    task = asyncio.ensure_future(group.do(101))
+    batcher = Batcher(Doubler(), executor)
+    task = asyncio.ensure_future(batcher.submit(101))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await group.do(1) == 2
+    assert await batcher.submit(1) == 2
 
 
 async def test_drain_waits_for_items_that_came_meanwhile() -> None:
@@ -182,8 +182,8 @@ async def test_drain_waits_for_items_that_came_meanwhile() -> None:
             more.pop()()
         return [None] * len(items)
 
-    group = Group(work, None)
-    more.append(lambda: group.put(2))
-    group.put(1)
-    await group.drain()
+    batcher = Batcher(work, None)
+    more.append(lambda: batcher.submit_nowait(2))
+    batcher.submit_nowait(1)
+    await batcher.drain()
     assert seen == [1, 2]
