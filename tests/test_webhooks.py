@@ -29,8 +29,15 @@ from batchcap.sandbox.heygen.videos import find_end, language_of
 from batchcap.stopping import Stop
 from batchcap.webhooks.inbox import Inbox, inbox_path
 from tests.fakes import VTT, Recorder, clock, now, serving
-from tests.senders import SECRETS, heygen_event, heygen_headers, mux_event, mux_headers, mux_job
-from tests.senders import receiving as endpoint
+from tests.webhook_fixtures import (
+    SECRETS,
+    heygen_event,
+    heygen_headers,
+    mux_event,
+    mux_headers,
+    mux_job,
+    running_receiver,
+)
 from tests.world import HERE, Ran, heygen_row, mux_row, run_rows, telling
 
 pytestmark = pytest.mark.anyio
@@ -561,7 +568,7 @@ async def inbox(folder: Path, sandbox: Sandbox) -> AsyncIterator[Path]:
     """`batchcap listen` in this loop, and a sandbox that sends to it."""
     home = folder / "batchcap"
     with Inbox(home, executor=None, now=now) as kept:
-        async with endpoint(kept.store) as receiver:
+        async with running_receiver(kept.store) as receiver:
             urls = receiver.receiver.endpoints()
             await telling(sandbox)(urls)
             yield home

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.senders import (
+from tests.system.conftest import Shell
+from tests.webhook_fixtures import (
     LINK,
     SECRETS,
     heygen_event,
@@ -25,7 +26,6 @@ from tests.senders import (
     mux_headers,
     mux_job,
 )
-from tests.system.conftest import Shell
 
 
 class Listener:
