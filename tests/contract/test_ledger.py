@@ -145,7 +145,7 @@ async def facts(ledger: Ledger) -> RowHistory:
 class TestLedger:
     """The engine's socket."""
 
-    async def test_rows_come_back_as_they_were_imported(self, ledger: Ledger) -> None:
+    async def test_pending_returns_rows_as_they_were_imported(self, ledger: Ledger) -> None:
         given = row(
             1,
             params={"to_language_code": "es", "never_translate": ["a", "ü"], "upload": True},
@@ -156,7 +156,7 @@ class TestLedger:
         assert work.row == given
         assert work.history == RowHistory()
 
-    async def test_pending_rows_come_in_order_page_by_page(self, ledger: Ledger) -> None:
+    async def test_pending_returns_rows_in_order_page_by_page(self, ledger: Ledger) -> None:
         imported(ledger, many(25))
         found: list[str] = []
         after = 0
@@ -166,13 +166,13 @@ class TestLedger:
             after = page[-1].row.number
         assert found == [f"source{number}" for number in range(1, 26)]
 
-    async def test_rows_of_others_and_rows_that_ended_are_not_pending(self, ledger: Ledger) -> None:
+    async def test_pending_leaves_out_other_providers_and_ended_rows(self, ledger: Ledger) -> None:
         imported(ledger, [row(1), row(2, provider="other"), row(3)])
         await ledger.record_outcome(await first(ledger), outcome())
         assert [work.row.source_id for work in await ledger.pending("fake", 0, 9)] == ["source3"]
         assert ledger.providers_with_pending() == ["fake", "other"]
 
-    async def test_an_intent_is_durable_once_awaited(
+    async def test_record_intent_is_durable_once_awaited(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
@@ -182,7 +182,7 @@ class TestLedger:
         assert found.job_id is None
         assert found.intent_at == pytest.approx(now(), abs=0.1)
 
-    async def test_an_intent_that_is_sent_again_is_the_same_create_at_a_later_time(
+    async def test_record_intent_again_moves_the_time_of_the_same_create(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
@@ -193,7 +193,9 @@ class TestLedger:
         assert creates(factory) == [(None, None, 0)]
         assert (await facts(ledger)).intent_at == pytest.approx(now(), abs=0.1)
 
-    async def test_a_create_is_durable_once_awaited(self, ledger: Ledger, factory: Factory) -> None:
+    async def test_record_job_is_durable_once_awaited(
+        self, ledger: Ledger, factory: Factory
+    ) -> None:
         imported(ledger, many(1))
         mine = await first(ledger)
         await ledger.record_intent(mine)
@@ -201,7 +203,7 @@ class TestLedger:
         assert creates(factory) == [("job-1", None, 0)]
         assert (await facts(ledger)).job_id == "job-1"
 
-    async def test_an_outcome_is_durable_once_awaited(
+    async def test_record_outcome_is_durable_once_awaited(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
@@ -211,7 +213,7 @@ class TestLedger:
         caption = Caption(kept["bytes"], kept["sha256"], kept["cues"])
         assert caption == CAPTION
 
-    async def test_many_writes_at_once_are_all_durable(
+    async def test_records_of_many_rows_at_once_are_all_durable(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(300))
@@ -227,9 +229,7 @@ class TestLedger:
         for number in (1, 17, 300):
             assert creates(factory, number) == [(f"job-{number}", None, 0)]
 
-    async def test_a_withdrawn_intent_leaves_nothing(
-        self, ledger: Ledger, factory: Factory
-    ) -> None:
+    async def test_discard_intent_leaves_nothing(self, ledger: Ledger, factory: Factory) -> None:
         imported(ledger, many(1))
         mine = await first(ledger)
         await ledger.record_intent(mine)
@@ -237,7 +237,7 @@ class TestLedger:
         assert creates(factory) == []
         assert await facts(ledger) == RowHistory()
 
-    async def test_a_create_that_was_accepted_cannot_be_withdrawn(self, ledger: Ledger) -> None:
+    async def test_discard_intent_keeps_a_job_that_was_accepted(self, ledger: Ledger) -> None:
         imported(ledger, many(1))
         mine = await first(ledger)
         await ledger.record_intent(mine)
@@ -245,7 +245,7 @@ class TestLedger:
         await ledger.discard_intent(mine)
         assert (await facts(ledger)).job_id == "paid"
 
-    async def test_an_intent_is_withdrawn_also_where_the_caller_is_cancelled(
+    async def test_discard_intent_of_a_cancelled_caller_is_done(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
@@ -256,7 +256,7 @@ class TestLedger:
             await ledger.discard_intent(mine)
         assert creates(factory) == []
 
-    async def test_an_intent_whose_caller_is_cancelled_can_be_withdrawn_in_the_same_breath(
+    async def test_discard_intent_follows_a_cancelled_record_intent(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(2))
@@ -268,7 +268,7 @@ class TestLedger:
         await asyncio.gather(ledger.discard_intent(two), ledger.discard_intent(one))
         assert creates(factory) == []
 
-    async def test_an_intent_after_two_jobs_is_number_three_however_often_it_is_sent(
+    async def test_record_intent_after_two_jobs_is_one_third_create(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
@@ -281,7 +281,7 @@ class TestLedger:
         found = [job_id for job_id, _, _ in creates(factory)]
         assert found == ["job-1", "job-2", None]
 
-    async def test_rows_at_every_step_of_their_lives_share_a_commit(
+    async def test_records_of_every_kind_share_a_commit(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(4))
@@ -306,7 +306,7 @@ class TestLedger:
         with closing(factory.read()) as reader:
             assert reader.values() == {"k": "v"}
 
-    async def test_a_job_that_ended_makes_the_next_create_number_two(
+    async def test_record_intent_after_a_job_ended_is_a_second_create(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
@@ -323,7 +323,7 @@ class TestLedger:
         expected = [("job-1", "errored", 2), ("job-2", None, 0)]
         assert creates(factory) == expected
 
-    async def test_a_second_intent_that_is_withdrawn_does_not_revive_the_first_job(
+    async def test_discard_intent_does_not_revive_an_earlier_job(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
@@ -336,7 +336,7 @@ class TestLedger:
         assert creates(factory) == [("job-1", "errored", 0)]
         assert await facts(ledger) == RowHistory(previous_job_ids=("job-1",))
 
-    async def test_an_outcome_tells_how_its_job_ended_and_what_it_cost(
+    async def test_record_outcome_keeps_how_the_job_ended_and_its_units(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
@@ -348,7 +348,7 @@ class TestLedger:
         assert creates(factory) == [("job-1", "completed", 3)]
         assert ledger.totals().units_consumed == 3
 
-    async def test_a_job_that_still_runs_is_not_said_to_have_ended(self, ledger: Ledger) -> None:
+    async def test_record_outcome_with_a_running_job_keeps_it_open(self, ledger: Ledger) -> None:
         imported(ledger, many(1))
         mine = await first(ledger)
         await ledger.record_intent(mine)
@@ -360,9 +360,7 @@ class TestLedger:
         assert (await facts(ledger)).job_id == "slow"
 
     @pytest.mark.parametrize("code", ["link_dead", "unavailable", "bad_caption"])
-    async def test_a_job_that_completed_is_not_paid_for_again_after_put_back(
-        self, ledger: Ledger, code: str
-    ) -> None:
+    async def test_requeue_failed_keeps_a_completed_job(self, ledger: Ledger, code: str) -> None:
         imported(ledger, many(1))
         mine = await first(ledger)
         await ledger.record_intent(mine)
@@ -373,7 +371,7 @@ class TestLedger:
         ledger.requeue_failed(None)
         assert (await facts(ledger)).job_id == "paid"
 
-    async def test_a_job_that_was_not_known_is_looked_for_after_put_back(
+    async def test_requeue_failed_leaves_a_missing_job_to_be_looked_up(
         self, ledger: Ledger
     ) -> None:
         imported(ledger, many(1))
@@ -388,7 +386,7 @@ class TestLedger:
         assert found.intent_at is not None
         assert (found.job_id, found.previous_job_ids) == (None, ())
 
-    async def test_what_completed_once_stays_paid_for_whatever_becomes_of_its_job(
+    async def test_requeue_failed_keeps_a_completed_job_that_was_deleted(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
@@ -407,7 +405,7 @@ class TestLedger:
         assert creates(factory) == [("paid", "completed", 7)]
 
     @pytest.mark.parametrize("state", [JobState.ERRORED, JobState.CANCELLED])
-    async def test_a_job_that_ended_badly_is_made_anew_after_put_back(
+    async def test_requeue_failed_detaches_a_job_that_ended_badly(
         self, ledger: Ledger, state: JobState
     ) -> None:
         imported(ledger, many(1))
@@ -418,7 +416,7 @@ class TestLedger:
         ledger.requeue_failed(None)
         assert await facts(ledger) == RowHistory(previous_job_ids=("bad",))
 
-    async def test_an_unknown_create_stays_unknown_after_put_back(self, ledger: Ledger) -> None:
+    async def test_requeue_failed_keeps_an_unanswered_create(self, ledger: Ledger) -> None:
         imported(ledger, many(1))
         mine = await first(ledger)
         await ledger.record_intent(mine)
@@ -426,7 +424,7 @@ class TestLedger:
         ledger.requeue_failed(None)
         assert (await facts(ledger)).intent_at is not None
 
-    async def test_put_back_takes_all_failed_rows_or_those_of_a_code_and_no_others(
+    async def test_requeue_failed_takes_all_failed_rows_or_those_of_a_code(
         self, ledger: Ledger
     ) -> None:
         imported(ledger, many(5))
@@ -448,14 +446,14 @@ class TestLedger:
         assert ledger.requeue_failed(None) == 1
         assert ledger.totals().pending == 3
 
-    async def test_a_row_put_back_shows_nothing_of_its_failure(self, ledger: Ledger) -> None:
+    async def test_requeue_failed_clears_the_failure(self, ledger: Ledger) -> None:
         imported(ledger, many(1))
         await ledger.record_outcome(await first(ledger), failed("unavailable"))
         ledger.requeue_failed(None)
         (result,) = ledger.results()
         assert (result["state"], result["error"], result["finished_at"]) == ("pending", None, None)
 
-    async def test_a_message_that_cannot_be_kept_spoils_no_later_write(
+    async def test_record_outcome_with_an_invalid_message_spoils_no_later_one(
         self, ledger: Ledger
     ) -> None:
         """aiohttp gives header bytes that are no UTF-8 as lone surrogates."""
@@ -470,7 +468,7 @@ class TestLedger:
 class TestMemory:
     """Small facts that outlive a run."""
 
-    async def test_what_was_noted_is_recalled_at_once_and_by_the_next_run(
+    async def test_set_value_is_returned_at_once_and_in_the_next_run(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         assert ledger.get("pause.x") is None
@@ -483,7 +481,7 @@ class TestMemory:
             assert later.values() == {"pause.x": "2", "rate.y": "5.0"}
             assert (later.get("pause.x"), later.get("rate.y")) == ("2", "5.0")
 
-    async def test_a_note_is_durable_with_the_next_write(
+    async def test_set_value_is_durable_with_the_next_record(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
@@ -520,28 +518,28 @@ def collider(source: int, target: str, key: str, path: str, x: int) -> Row:
 class TestIntake:
     """Manifest rows into the ledger, all or none."""
 
-    def test_rows_are_added_once_and_known_after_that(self, opened: Ledger) -> None:
+    def test_import_adds_a_row_once(self, opened: Ledger) -> None:
         assert imported(opened, many(2500)) == ImportResult(added=2500, problems=[])
         assert imported(opened, many(2510)) == ImportResult(added=10, known=2500, problems=[])
         assert opened.totals().total == 2510
 
-    def test_rows_are_numbered_in_manifest_order(self, opened: Ledger) -> None:
+    def test_import_keeps_the_order_of_the_manifest(self, opened: Ledger) -> None:
         imported(opened, many(2500))
         found = list(opened.results())
         assert [one["source_id"] for one in found] == [f"source{n}" for n in range(1, 2501)]
 
-    async def test_numbers_have_no_gaps(self, opened: Ledger) -> None:
+    async def test_import_numbers_rows_without_gaps(self, opened: Ledger) -> None:
         imported(opened, many(2500))
         imported(opened, many(2510))
         found = await opened.pending("fake", 0, 9999)
         assert [work.row.number for work in found] == list(range(1, 2511))
 
-    def test_the_same_row_twice_in_one_manifest_is_one_task(self, opened: Ledger) -> None:
+    def test_import_of_a_row_twice_adds_one_task(self, opened: Ledger) -> None:
         assert imported(opened, [row(1), row(1, origin="m.csv:9")]) == ImportResult(
             added=1, known=1, problems=[]
         )
 
-    def test_several_manifests_are_one_import(self, opened: Ledger) -> None:
+    def test_import_of_several_manifests_is_one(self, opened: Ledger) -> None:
         intake = opened.import_rows([("a.csv", many(3)), ("b.csv", many(3, 3))], skip_invalid=False)
         assert (intake.added, intake.known) == (5, 1)
 
@@ -554,32 +552,32 @@ class TestIntake:
             ({"language": "label"}, "another language"),
         ],
     )
-    def test_a_task_twice_with_a_difference_is_a_problem(
+    def test_import_of_a_task_twice_with_a_difference_is_refused(
         self, opened: Ledger, changes: dict[str, Any], words: str
     ) -> None:
         message = refusal(opened, [row(1), row(1, origin="m.csv:9", **changes)])
         assert f"m.csv:9: the same task as m.csv:2, with {words}" in message
 
-    def test_another_meta_is_no_difference(self, opened: Ledger) -> None:
+    def test_import_of_a_task_twice_with_another_meta_is_one_task(self, opened: Ledger) -> None:
         assert imported(opened, [row(1), row(1, meta={"note": "x"})]).known == 1
 
-    def test_one_key_for_two_tasks_is_a_problem(self, opened: Ledger) -> None:
+    def test_import_of_one_key_for_two_tasks_is_refused(self, opened: Ledger) -> None:
         message = refusal(opened, [row(1, key="k"), row(2, key="k")])
         assert "m.csv:3: key: 'k' is the key of m.csv:2 already" in message
 
-    def test_one_path_for_two_tasks_is_a_problem(self, opened: Ledger) -> None:
+    def test_import_of_one_path_for_two_tasks_is_refused(self, opened: Ledger) -> None:
         message = refusal(opened, [row(1, path="p.vtt"), row(2, path="p.vtt")])
         assert "m.csv:3: name: 'p.vtt' is the file of m.csv:2 already" in message
 
-    def test_clashes_with_earlier_imports_are_problems_too(self, opened: Ledger) -> None:
+    def test_import_that_collides_with_an_earlier_one_is_refused(self, opened: Ledger) -> None:
         imported(opened, many(1))
         assert "is the key of m.csv:2" in refusal(opened, [row(2, key=row(1).key)])
 
-    def test_a_clash_deep_in_a_large_manifest_is_found(self, opened: Ledger) -> None:
+    def test_import_finds_a_collision_deep_in_a_large_manifest(self, opened: Ledger) -> None:
         given = [*many(3500), row(4000, key=row(17).key, origin="m.csv:3502")]
         assert "m.csv:3502: key:" in refusal(opened, given)
 
-    def test_all_problems_are_counted_and_the_first_twenty_told(self, opened: Ledger) -> None:
+    def test_import_counts_all_problems_and_lists_the_first_twenty(self, opened: Ledger) -> None:
         bad: Manifest = [
             InvalidRow(line=n, message=f"asset_id: missing {n}", origin=f"m.csv:{n}")
             for n in range(2, 32)
@@ -590,7 +588,7 @@ class TestIntake:
         assert "missing 22" not in message
         assert message.endswith("... and 10 more")
 
-    def test_a_reader_that_fails_midway_leaves_nothing(self, opened: Ledger) -> None:
+    def test_import_that_fails_midway_leaves_nothing(self, opened: Ledger) -> None:
         def reading() -> Iterator[Row]:
             yield from (row(number) for number in range(1, 2000))
             raise UsageError("not UTF-8")
@@ -600,7 +598,7 @@ class TestIntake:
         assert opened.totals().total == 0
         assert imported(opened, many(1)).added == 1
 
-    def test_many_rows_added_to_a_few_collide_with_them(self, opened: Ledger) -> None:
+    def test_import_of_many_rows_collides_with_few_earlier_ones(self, opened: Ledger) -> None:
         imported(opened, many(3))
         given = [*many(4000), row(5000, key=row(2).key), row(3000, origin="m.csv:5002")]
         intake = imported(opened, given)
@@ -608,7 +606,7 @@ class TestIntake:
         assert intake.problems == [f"m.csv:5001: key: '{row(2).key}' is the key of m.csv:3 already"]
         assert opened.totals().pending == 4000
 
-    def test_problems_of_all_kinds_are_told_in_manifest_order(self, opened: Ledger) -> None:
+    def test_import_lists_problems_in_manifest_order(self, opened: Ledger) -> None:
         given: Manifest = []
         for number in range(1, 60, 2):
             bad = InvalidRow(line=number, message="no", origin=f"m.csv:{number}")
@@ -630,7 +628,7 @@ class TestIntake:
             max_size=12,
         )
     )
-    def test_collisions_end_alike_in_an_empty_ledger_and_in_a_large_one(
+    def test_import_collisions_end_alike_in_an_empty_and_a_large_ledger(
         self,
         tmp_path_factory: pytest.TempPathFactory,
         factory_at: Callable[[Path], Factory],
@@ -646,9 +644,7 @@ class TestIntake:
             ends.append((intake, found))
         assert ends[0] == ends[1]
 
-    def test_invalid_rows_are_kept_where_the_user_goes_on_without_them(
-        self, opened: Ledger
-    ) -> None:
+    def test_import_with_skip_invalid_keeps_invalid_rows(self, opened: Ledger) -> None:
         bad = InvalidRow(line=3, message="no", origin="m.csv:3", provider="mux", key="k")
         intake = imported(opened, [row(1), bad, row(2)])
         assert (intake.added, intake.invalid, intake.problems) == (2, 1, ["m.csv:3: no"])
@@ -657,13 +653,13 @@ class TestIntake:
         assert result["error"] == {"code": "invalid", "message": "no", "retryable": False}
         assert opened.totals().errors == {}
 
-    def test_invalid_rows_collide_with_nobody(self, opened: Ledger) -> None:
+    def test_import_of_invalid_rows_never_collides(self, opened: Ledger) -> None:
         bad = InvalidRow(
             line=2, message="no", origin="m.csv:2", key=row(1).key, provider="fake", source_id="s"
         )
         assert imported(opened, [bad, bad, row(1)]).added == 1
 
-    def test_the_same_manifest_again_judges_its_invalid_rows_anew(self, opened: Ledger) -> None:
+    def test_import_again_judges_invalid_rows_anew(self, opened: Ledger) -> None:
         bad = InvalidRow(line=3, message="no", origin="m.csv:3")
         other = InvalidRow(line=3, message="no", origin="other.csv:3")
         imported(opened, [row(1), bad])
@@ -674,7 +670,9 @@ class TestIntake:
         assert imported(opened, [row(1), bad]).invalid == 1
         assert opened.totals().invalid == 2
 
-    def test_a_clashing_row_is_invalid_where_the_user_goes_on(self, opened: Ledger) -> None:
+    def test_import_with_skip_invalid_keeps_a_colliding_row_as_invalid(
+        self, opened: Ledger
+    ) -> None:
         intake = imported(opened, [row(1), row(2, key=row(1).key)])
         assert (intake.added, intake.invalid) == (1, 1)
         result = list(opened.results())[1]

@@ -42,19 +42,19 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor | None]:
         yield pool
 
 
-async def test_each_item_gets_its_own_result(executor: Executor | None) -> None:
+async def test_batcher_submit_returns_the_result_of_its_item(executor: Executor | None) -> None:
     batcher = Batcher(Doubler(), executor)
     assert await asyncio.gather(*map(batcher.submit, range(1, 50))) == list(range(2, 100, 2))
 
 
-async def test_items_of_one_turn_share_a_batch(executor: Executor | None) -> None:
+async def test_batcher_items_of_one_turn_share_a_batch(executor: Executor | None) -> None:
     work = Doubler()
     batcher = Batcher(work, executor)
     await asyncio.gather(*map(batcher.submit, range(1, 50)))
     assert work.batches == [list(range(1, 50))]
 
 
-async def test_a_batch_for_a_thread_waits_a_moment_for_company() -> None:
+async def test_batcher_with_a_thread_waits_for_more_items() -> None:
     work = Doubler()
     with ThreadPoolExecutor(1) as pool:
         batcher = Batcher(work, pool)
@@ -66,9 +66,7 @@ async def test_a_batch_for_a_thread_waits_a_moment_for_company() -> None:
 
 
 @pytest.mark.parametrize(("count", "waits"), [(1, True), (200, False)])
-async def test_a_batch_that_has_company_enough_does_not_wait_for_more(
-    count: int, waits: bool
-) -> None:
+async def test_batcher_with_a_full_batch_does_not_wait(count: int, waits: bool) -> None:
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(1) as pool:
         batcher, since = Batcher(Doubler(), pool), loop.time()
@@ -76,7 +74,7 @@ async def test_a_batch_that_has_company_enough_does_not_wait_for_more(
     assert (loop.time() - since > 0.001) is waits
 
 
-async def test_whoever_comes_during_a_batch_shares_the_next_one() -> None:
+async def test_batcher_items_during_a_batch_share_the_next() -> None:
     work = Doubler()
     work.gate = threading.Event()
     with ThreadPoolExecutor(1) as pool:
@@ -90,14 +88,14 @@ async def test_whoever_comes_during_a_batch_shares_the_next_one() -> None:
     assert work.batches == [[1], [2, 3, 4]]
 
 
-async def test_the_work_runs_where_it_was_asked_to(executor: Executor | None) -> None:
+async def test_batcher_work_runs_in_its_executor(executor: Executor | None) -> None:
     work = Doubler()
     await Batcher(work, executor).submit(1)
     inline = work.threads == {threading.get_ident()}
     assert inline is (executor is None)
 
 
-async def test_one_item_fails_alone(executor: Executor | None) -> None:
+async def test_batcher_item_that_fails_fails_alone(executor: Executor | None) -> None:
     batcher = Batcher(Doubler(), executor)
     found = await asyncio.gather(*map(batcher.submit, (1, 101, 3)), return_exceptions=True)
     assert found[0] == 2
@@ -105,7 +103,7 @@ async def test_one_item_fails_alone(executor: Executor | None) -> None:
     assert found[2] == 6
 
 
-async def test_a_batch_that_fails_fails_for_all_in_it_and_the_next_one_works(
+async def test_batcher_batch_that_fails_fails_all_its_items_only(
     executor: Executor | None,
 ) -> None:
     batcher = Batcher(Doubler(), executor)
@@ -114,7 +112,9 @@ async def test_a_batch_that_fails_fails_for_all_in_it_and_the_next_one_works(
     assert await batcher.submit(4) == 8
 
 
-async def test_put_waits_for_nobody_and_drain_waits_for_it(executor: Executor | None) -> None:
+async def test_batcher_submit_nowait_returns_at_once_and_drain_waits(
+    executor: Executor | None,
+) -> None:
     work = Doubler()
     batcher = Batcher(work, executor)
     batcher.submit_nowait(7)
@@ -123,7 +123,9 @@ async def test_put_waits_for_nobody_and_drain_waits_for_it(executor: Executor | 
     assert work.batches == [[7]]
 
 
-async def test_put_keeps_its_place_before_a_later_do(executor: Executor | None) -> None:
+async def test_batcher_submit_nowait_keeps_its_place_before_submit(
+    executor: Executor | None,
+) -> None:
     work = Doubler()
     batcher = Batcher(work, executor)
     batcher.submit_nowait(7)
@@ -131,21 +133,21 @@ async def test_put_keeps_its_place_before_a_later_do(executor: Executor | None) 
     assert [item for batch in work.batches for item in batch] == [7, 8]
 
 
-async def test_a_put_that_fails_is_nobodys_fault(executor: Executor | None) -> None:
+async def test_batcher_submit_nowait_that_fails_is_silent(executor: Executor | None) -> None:
     batcher = Batcher(Doubler(), executor)
     batcher.submit_nowait(0)
     await batcher.drain()
     assert await batcher.submit(1) == 2
 
 
-async def test_drain_of_nothing_returns(executor: Executor | None) -> None:
+async def test_batcher_drain_without_items_returns(executor: Executor | None) -> None:
     batcher = Batcher(Doubler(), executor)
     await batcher.drain()
     await batcher.submit(1)
     await batcher.drain()
 
 
-async def test_an_item_is_done_even_where_its_caller_is_cancelled(
+async def test_batcher_item_of_a_cancelled_caller_is_done(
     executor: Executor | None,
 ) -> None:
     work = Doubler()
@@ -160,7 +162,7 @@ async def test_an_item_is_done_even_where_its_caller_is_cancelled(
     assert [item for batch in work.batches for item in batch] == [5, 6]
 
 
-async def test_a_cancelled_caller_whose_item_fails_disturbs_nobody(
+async def test_batcher_item_of_a_cancelled_caller_may_fail(
     executor: Executor | None,
 ) -> None:
     batcher = Batcher(Doubler(), executor)
@@ -172,7 +174,7 @@ async def test_a_cancelled_caller_whose_item_fails_disturbs_nobody(
     assert await batcher.submit(1) == 2
 
 
-async def test_drain_waits_for_items_that_came_meanwhile() -> None:
+async def test_batcher_drain_waits_for_items_that_came_meanwhile() -> None:
     seen: list[int] = []
     more: list[Callable[[], None]] = []
 

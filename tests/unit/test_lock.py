@@ -37,7 +37,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 class TestLock:
     """It belongs to one process, and dies with it."""
 
-    def test_a_second_run_is_told_who_holds_it(self, tmp_path: Path) -> None:
+    def test_lock_held_names_its_holder(self, tmp_path: Path) -> None:
         with Lock(tmp_path):
             mine = Lock.holder(tmp_path)
             assert mine is not None
@@ -46,27 +46,27 @@ class TestLock:
             assert "batchcap status" in caught.value.hint
         assert Lock.holder(tmp_path) is None
 
-    def test_it_can_be_taken_again_after_it_was_given_back(self, tmp_path: Path) -> None:
+    def test_lock_released_can_be_taken_again(self, tmp_path: Path) -> None:
         for _ in range(3):
             with Lock(tmp_path):
                 assert Lock.holder(tmp_path) is not None
 
-    def test_a_refused_second_run_leaves_the_first_its_lock(self, tmp_path: Path) -> None:
+    def test_lock_refused_stays_with_its_holder(self, tmp_path: Path) -> None:
         with Lock(tmp_path):
             for _ in range(3):
                 with pytest.raises(FatalError):
                     Lock(tmp_path).__enter__()
             assert Lock.holder(tmp_path) is not None
 
-    def test_nobody_holds_what_was_never_taken(self, tmp_path: Path) -> None:
+    def test_lock_never_taken_has_no_holder(self, tmp_path: Path) -> None:
         assert Lock.holder(tmp_path) is None
         assert list(tmp_path.iterdir()) == []
 
-    def test_two_folders_have_two_locks(self, tmp_path: Path) -> None:
+    def test_lock_of_another_folder_is_free(self, tmp_path: Path) -> None:
         with Lock(tmp_path / "a"), Lock(tmp_path / "b"):
             pass
 
-    def test_it_holds_against_another_process(
+    def test_lock_of_another_process_is_refused(
         self, tmp_path: Path, holder: subprocess.Popen[str]
     ) -> None:
         found = Lock.holder(tmp_path)
@@ -75,7 +75,7 @@ class TestLock:
         with pytest.raises(FatalError, match=f"held by process {holder.pid} on {found.host}"):
             Lock(tmp_path).__enter__()
 
-    def test_it_dies_with_a_holder_that_was_killed(
+    def test_lock_of_a_killed_process_is_free(
         self, tmp_path: Path, holder: subprocess.Popen[str]
     ) -> None:
         holder.kill()
@@ -84,14 +84,14 @@ class TestLock:
         with Lock(tmp_path):
             pass
 
-    def test_a_lock_file_of_rubbish_is_no_obstacle(self, tmp_path: Path) -> None:
+    def test_lock_file_with_garbage_can_be_taken(self, tmp_path: Path) -> None:
         folder(tmp_path).mkdir()
         (folder(tmp_path) / "lock").write_bytes(b"{rubbish" * 10)
         with Lock(tmp_path):
             assert Lock.holder(tmp_path) is not None
 
     @pytest.mark.parametrize("content", [b"\xff\xfe", b"[1, 2]", b'{"pid": "x"}', b"null"])
-    def test_a_holder_that_cannot_be_read_is_another_run(
+    def test_lock_holder_that_cannot_be_read_is_another_run(
         self, tmp_path: Path, content: bytes
     ) -> None:
         with Lock(tmp_path):
@@ -99,7 +99,7 @@ class TestLock:
             with pytest.raises(FatalError, match="held by another run"):
                 Lock(tmp_path).__enter__()
 
-    def test_a_folder_that_cannot_be_made_is_fatal(self, tmp_path: Path) -> None:
+    def test_lock_folder_that_cannot_be_made_is_fatal(self, tmp_path: Path) -> None:
         (tmp_path / "out").write_text("a file")
         with pytest.raises(FatalError):
             Lock(tmp_path / "out").__enter__()

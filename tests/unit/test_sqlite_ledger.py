@@ -69,13 +69,11 @@ def failed() -> Outcome:
 class TestFile:
     """The file, its version and its safety."""
 
-    def test_what_is_acknowledged_survives_a_power_cut(
-        self, connection: sqlite3.Connection
-    ) -> None:
+    def test_connection_is_durable(self, connection: sqlite3.Connection) -> None:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
-    async def test_a_run_commits_on_a_durable_connection_of_its_own(
+    async def test_recording_with_threads_has_a_durable_connection_of_its_own(
         self, ledger: SqliteLedger
     ) -> None:
         async with ledger.recording(threads=True):
@@ -83,21 +81,19 @@ class TestFile:
             assert ledger._recording.execute("PRAGMA journal_mode").fetchone() == ("wal",)
             assert ledger._recording.execute("PRAGMA synchronous").fetchone() == (2,)
 
-    def test_it_opens_again_as_it_was(self, tmp_path: Path) -> None:
+    def test_open_ledger_again_returns_its_rows(self, tmp_path: Path) -> None:
         filled(tmp_path, 3)
         with closing(open_ledger(tmp_path)) as again:
             assert again.totals().pending == 3
 
-    def test_the_end_of_a_row_leaves_the_indexes_of_all_rows_alone(
-        self, connection: sqlite3.Connection
-    ) -> None:
+    def test_outcome_writes_no_unique_index(self, connection: sqlite3.Connection) -> None:
         steps = connection.execute(f"EXPLAIN {_OUTCOME}", (None,) * 11).fetchall()
         written = [root for _, what, _, root, *_ in steps if what == "OpenWrite"]
         names = "SELECT name FROM sqlite_master WHERE rootpage = ?"
         found = [connection.execute(names, (root,)).fetchone()[0] for root in written]
         assert sorted(found) == ["pending", "rows"]
 
-    def test_no_question_about_one_row_goes_through_all_rows(self, ledger: SqliteLedger) -> None:
+    def test_queries_about_one_row_scan_no_table(self, ledger: SqliteLedger) -> None:
         asked: list[str] = []
         ledger._connection.set_trace_callback(asked.append)
         ledger.owns_path("a.vtt")
@@ -111,7 +107,7 @@ class TestFile:
         assert len(plans) == 5
         assert not [step for plan in plans for *_, step in plan if step.startswith("SCAN rows")]
 
-    def test_none_is_made_if_none_was_asked_for(self, tmp_path: Path) -> None:
+    def test_open_without_create_makes_nothing(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="there is no ledger in"):
             open_ledger(tmp_path)
         with pytest.raises(UsageError, match="there is no ledger in"):
@@ -120,7 +116,7 @@ class TestFile:
 
     @pytest.mark.parametrize("version", [VERSION + 1, 99])
     @pytest.mark.parametrize("read", [False, True])
-    def test_another_version_is_refused_and_left_alone(
+    def test_open_of_another_version_is_refused_and_changes_nothing(
         self, tmp_path: Path, version: int, read: bool
     ) -> None:
         filled(tmp_path, 1)
@@ -133,7 +129,7 @@ class TestFile:
 
     @pytest.mark.parametrize("read", [False, True])
     @pytest.mark.parametrize("content", [b"not a database at all" * 100, b"SQLite format 3\0" * 9])
-    def test_a_damaged_file_is_refused_and_left_alone(
+    def test_open_of_a_damaged_file_is_refused_and_changes_nothing(
         self, tmp_path: Path, content: bytes, read: bool
     ) -> None:
         folder(tmp_path).mkdir()
@@ -142,19 +138,19 @@ class TestFile:
             _ = open_reader(tmp_path) if read else open_ledger(tmp_path, create=True)
         assert file(tmp_path).read_bytes() == content
 
-    def test_a_folder_that_cannot_be_made_is_fatal(self, tmp_path: Path) -> None:
+    def test_open_in_a_folder_that_cannot_be_made_is_fatal(self, tmp_path: Path) -> None:
         (tmp_path / "out").write_text("a file")
         with pytest.raises(FatalError, match="cannot make"):
             open_ledger(tmp_path / "out", create=True)
 
-    def test_a_reader_cannot_write(self, ledger: SqliteLedger, tmp_path: Path) -> None:
+    def test_reader_cannot_write(self, ledger: SqliteLedger, tmp_path: Path) -> None:
         with (
             closing(schema.read_only(tmp_path)) as reader,
             pytest.raises(sqlite3.OperationalError, match="readonly"),
         ):
             reader.execute("DELETE FROM rows")
 
-    async def test_there_is_no_place_for_links_and_secrets(
+    async def test_ledger_has_no_place_for_links_and_secrets(
         self, ledger: SqliteLedger, connection: sqlite3.Connection, tmp_path: Path
     ) -> None:
         ledger.import_rows([("m.csv", many(1))], skip_invalid=False)
@@ -182,7 +178,7 @@ class TestFaults:
     """What SQLite refuses, and what it does while others are at work."""
 
     @pytest.mark.parametrize("threads", [False, True])
-    async def test_a_fault_of_the_file_is_fatal_and_the_next_write_works(
+    async def test_recording_error_of_sqlite_is_fatal_and_the_next_write_works(
         self, ledger: SqliteLedger, connection: sqlite3.Connection, *, threads: bool
     ) -> None:
         ledger.import_rows([("m.csv", many(1))], skip_invalid=False)
@@ -199,7 +195,7 @@ class TestFaults:
         assert again.history.intent_at is not None
 
     @pytest.mark.parametrize("method", ["totals", "results", "requeue_failed", "set_fingerprint"])
-    def test_a_fault_in_any_method_is_fatal(
+    def test_method_error_of_sqlite_is_fatal(
         self, ledger: SqliteLedger, connection: sqlite3.Connection, method: str
     ) -> None:
         for table in ("rows", "seen"):
@@ -215,7 +211,7 @@ class TestFaults:
                 case _:
                     ledger.set_fingerprint("results", "1")
 
-    async def test_status_reads_while_a_writer_is_in_the_middle(
+    async def test_reader_sees_committed_rows_during_a_transaction(
         self, ledger: SqliteLedger, connection: sqlite3.Connection, tmp_path: Path
     ) -> None:
         ledger.import_rows([("m.csv", many(3))], skip_invalid=False)
@@ -257,7 +253,7 @@ PRAGMA user_version = 1;
 class TestVersions:
     """A ledger of an older batchcap."""
 
-    def test_a_ledger_of_version_1_is_brought_up_to_date(self, tmp_path: Path) -> None:
+    def test_open_of_version_1_migrates_it(self, tmp_path: Path) -> None:
         folder(tmp_path).mkdir()
         with closing(sqlite3.connect(file(tmp_path))) as old:
             old.executescript(VERSION_1)
@@ -300,7 +296,7 @@ class TestImport:
             f"{10**6:032x},{7:032x},es;ja\n",
         ],
     )
-    def test_an_import_in_batches_equals_one_row_by_row(
+    def test_import_in_batches_equals_one_row_by_row(
         self,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
@@ -335,7 +331,7 @@ class TestImport:
         monkeypatch.setattr(intake._Importer, "_drop_indexes", lambda _: None)
         assert imported_into(tmp_path / "single") == in_batches
 
-    def test_an_import_that_was_killed_leaves_nothing(self, tmp_path: Path) -> None:
+    def test_import_that_was_killed_leaves_nothing(self, tmp_path: Path) -> None:
         code = (
             "import os, sys; from pathlib import Path\n"
             "from batchcap.ledger import open_ledger\n"
@@ -356,7 +352,7 @@ class TestImport:
 class TestNewLedger:
     """The first ledger of a folder: whole, or not there."""
 
-    def test_nobody_sees_it_before_its_end(self, tmp_path: Path) -> None:
+    def test_new_ledger_is_not_seen_before_its_end(self, tmp_path: Path) -> None:
         with new_ledger(tmp_path) as ledger:
             ledger.import_rows([("m.csv", many(3))], skip_invalid=False)
             require(tmp_path)
@@ -366,7 +362,7 @@ class TestNewLedger:
         with closing(schema.connect(tmp_path, create=False)) as again:
             assert again.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
-    def test_a_refused_import_leaves_nothing(self, tmp_path: Path) -> None:
+    def test_new_ledger_with_a_refused_import_leaves_nothing(self, tmp_path: Path) -> None:
         clash = [row(1), row(2, key=row(1).key)]
         with pytest.raises(UsageError), new_ledger(tmp_path) as ledger:
             ledger.import_rows([("m.csv", clash)], skip_invalid=False)
@@ -374,9 +370,7 @@ class TestNewLedger:
         with pytest.raises(UsageError, match="there is no ledger"):
             require(tmp_path)
 
-    def test_a_disk_that_refuses_the_import_is_told_and_leaves_nothing(
-        self, tmp_path: Path
-    ) -> None:
+    def test_new_ledger_on_a_full_disk_leaves_nothing(self, tmp_path: Path) -> None:
         refused = pytest.raises(FatalError, match="cannot make a new ledger in")
         with refused as caught, new_ledger(tmp_path) as ledger:
             ledger._connection.execute("PRAGMA max_page_count = 20")
@@ -385,9 +379,7 @@ class TestNewLedger:
         assert "the same command again" in caught.value.hint
         assert list(folder(tmp_path).iterdir()) == []
 
-    def test_one_that_was_killed_leaves_no_ledger_and_the_next_begins_anew(
-        self, tmp_path: Path
-    ) -> None:
+    def test_new_ledger_that_was_killed_leaves_no_ledger(self, tmp_path: Path) -> None:
         code = (
             "import os, sys; from pathlib import Path\n"
             "from batchcap.ledger import new_ledger\n"
@@ -409,9 +401,7 @@ class TestNewLedger:
         assert [path.name for path in folder(tmp_path).iterdir()] == ["ledger.sqlite"]
         assert count(tmp_path) == 2
 
-    def test_what_a_lost_ledger_left_beside_it_is_not_taken_for_its_own(
-        self, tmp_path: Path
-    ) -> None:
+    def test_new_ledger_ignores_the_log_of_a_lost_one(self, tmp_path: Path) -> None:
         with closing(open_ledger(tmp_path, create=True)) as ledger:
             ledger.import_rows([("m.csv", many(3))], skip_invalid=False)
             wal = file(tmp_path).with_name("ledger.sqlite-wal").read_bytes()

@@ -51,24 +51,24 @@ def files(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
 
 
-async def test_a_file_is_placed_in_folders_that_are_made(store: CaptionStore) -> None:
+async def test_store_place_creates_the_folders(store: CaptionStore) -> None:
     await store.place("mux/deep/er/a.es.vtt", b"data")
     assert files(store.root) == {"mux/deep/er/a.es.vtt": b"data"}
 
 
-async def test_many_files_are_placed_together(store: CaptionStore) -> None:
+async def test_store_place_of_many_files_writes_all(store: CaptionStore) -> None:
     wanted = {f"p{number % 3}/f{number}.vtt": b"%d" % number for number in range(200)}
     await asyncio.gather(*(store.place(path, data) for path, data in wanted.items()))
     assert files(store.root) == wanted
 
 
-async def test_an_older_file_is_replaced_as_a_whole(store: CaptionStore) -> None:
+async def test_store_place_replaces_an_older_file(store: CaptionStore) -> None:
     await store.place("a.vtt", b"a longer first version")
     await store.place("a.vtt", b"second")
     assert files(store.root) == {"a.vtt": b"second"}
 
 
-async def test_a_part_file_that_is_written_already_gets_its_name(store: CaptionStore) -> None:
+async def test_store_place_without_data_renames_the_part_file(store: CaptionStore) -> None:
     part = store.part("d/a.vtt")
     part.parent.mkdir(parents=True)
     part.write_bytes(b"streamed")
@@ -76,7 +76,7 @@ async def test_a_part_file_that_is_written_already_gets_its_name(store: CaptionS
     assert files(store.root) == {"d/a.vtt": b"streamed"}
 
 
-async def test_a_part_file_left_by_a_kill_is_written_over(store: CaptionStore) -> None:
+async def test_store_place_overwrites_a_part_file_left_by_a_kill(store: CaptionStore) -> None:
     part = store.part("a.vtt")
     part.parent.mkdir(parents=True)
     part.write_bytes(b"half of something that was longer than the new file")
@@ -84,7 +84,7 @@ async def test_a_part_file_left_by_a_kill_is_written_over(store: CaptionStore) -
     assert files(store.root) == {"a.vtt": b"whole"}
 
 
-async def test_a_part_file_lies_beside_its_target_and_is_hidden(store: CaptionStore) -> None:
+async def test_store_part_is_hidden_beside_its_target(store: CaptionStore) -> None:
     part = store.part("d/a.vtt")
     assert part.parent == store.root / "d"
     assert part.name.startswith(".")
@@ -94,7 +94,7 @@ async def test_a_part_file_lies_beside_its_target_and_is_hidden(store: CaptionSt
 @pytest.mark.parametrize(
     "name", ["x" * 251 + ".vtt", "\u6f22" * 83 + ".vtt", "\U0001f600" * 62 + ".vtt"]
 )
-async def test_the_longest_name_that_a_manifest_may_give_is_placed(
+async def test_store_place_takes_the_longest_name_of_a_manifest(
     store: CaptionStore, name: str
 ) -> None:
     assert len(name.encode()) <= 255
@@ -102,14 +102,14 @@ async def test_the_longest_name_that_a_manifest_may_give_is_placed(
     assert files(store.root) == {name: b"data"}
 
 
-async def test_files_whose_long_names_begin_alike_do_not_mix(store: CaptionStore) -> None:
+async def test_store_part_differs_if_long_names_begin_alike(store: CaptionStore) -> None:
     names = ["x" * 220 + f"{number}.vtt" for number in range(3)]
     assert len({store.part(name) for name in names}) == 3
     await asyncio.gather(*(store.place(name, name.encode()) for name in names))
     assert files(store.root) == {name: name.encode() for name in names}
 
 
-async def test_a_file_where_a_folder_should_be_is_fatal(store: CaptionStore) -> None:
+async def test_store_place_below_a_file_is_fatal(store: CaptionStore) -> None:
     await store.place("a", b"a file")
     with pytest.raises(FatalError, match=r"cannot write .*a/b\.vtt") as caught:
         await store.place("a/b.vtt", b"data")
@@ -117,7 +117,7 @@ async def test_a_file_where_a_folder_should_be_is_fatal(store: CaptionStore) -> 
     assert files(store.root) == {"a": b"a file"}
 
 
-async def test_a_folder_where_the_file_should_be_is_fatal_and_leaves_no_part(
+async def test_store_place_onto_a_folder_is_fatal_and_leaves_no_part(
     store: CaptionStore,
 ) -> None:
     (store.root / "a.vtt").mkdir(parents=True)
@@ -126,21 +126,21 @@ async def test_a_folder_where_the_file_should_be_is_fatal_and_leaves_no_part(
     assert files(store.root) == {}
 
 
-async def test_a_missing_part_file_is_fatal(store: CaptionStore) -> None:
+async def test_store_place_without_data_and_part_file_is_fatal(store: CaptionStore) -> None:
     store.root.mkdir()
     with pytest.raises(FatalError):
         await store.place("a.vtt", None)
     assert files(store.root) == {}
 
 
-async def test_a_disk_without_room_is_fatal_and_leaves_nothing(tmp_path: Path) -> None:
+async def test_store_place_on_a_full_disk_is_fatal_and_leaves_nothing(tmp_path: Path) -> None:
     store = CaptionStore(tmp_path, None)
     with no_room(3), pytest.raises(FatalError, match="File too large"):
         await store.place("a.vtt", b"data")
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_one_file_that_fails_leaves_its_neighbours_in_the_batch_alone(
+async def test_store_place_that_fails_leaves_the_rest_of_the_batch_alone(
     store: CaptionStore,
 ) -> None:
     await store.place("a", b"a file")
@@ -150,7 +150,7 @@ async def test_one_file_that_fails_leaves_its_neighbours_in_the_batch_alone(
     assert files(store.root) == {"a": b"a file", "b.vtt": b"data", "c/d.vtt": b"data"}
 
 
-async def test_a_name_that_is_taken_by_a_folder_leaves_its_neighbours_beside_it_alone(
+async def test_store_place_that_fails_leaves_files_in_its_folder_alone(
     store: CaptionStore,
 ) -> None:
     (store.root / "d/b.vtt").mkdir(parents=True)
@@ -160,14 +160,16 @@ async def test_a_name_that_is_taken_by_a_folder_leaves_its_neighbours_beside_it_
     assert files(store.root) == {"d/a.vtt": b"data", "d/c.vtt": b"data"}
 
 
-async def test_a_batch_of_any_size_needs_few_open_files(store: CaptionStore) -> None:
+async def test_store_place_of_many_files_needs_few_descriptors(store: CaptionStore) -> None:
     wanted = {f"f{number}.vtt": b"%d" % number for number in range(300)}
     with open_files(more=40):
         await asyncio.gather(*(store.place(path, data) for path, data in wanted.items()))
     assert files(store.root) == wanted
 
 
-async def test_a_file_whose_caller_is_cancelled_is_whole_or_absent(store: CaptionStore) -> None:
+async def test_store_place_cancelled_leaves_the_file_complete_or_absent(
+    store: CaptionStore,
+) -> None:
     with anyio.CancelScope() as scope:
         scope.cancel()
         await store.place("a.vtt", b"data")
