@@ -80,8 +80,8 @@ class Reach:
                 memory=self._memory,
                 observer=self._observer,
                 now=self._now,
-                learns=name in spec.learned - self._settings.rates.keys(),
-                share=self._settings.quota_share,
+                adaptive=name in spec.learned - self._settings.rates.keys(),
+                quota_share=self._settings.quota_share,
             )
         return self.buckets[name]
 
@@ -133,7 +133,7 @@ class Run:
                 for name in self._providers
             ]
             for bucket in self._reach.buckets.values():
-                group.start_soon(bucket.dispatch)
+                group.start_soon(bucket.run)
                 if died_at is not None:  # its last second is not over yet
                     bucket.pause(bucket.window)
             policy = Policy(
@@ -265,7 +265,7 @@ async def asking(
     async with anyio.create_task_group() as group, AsyncExitStack() as stack:
         found = {name: await reach.provider(stack, PROVIDERS[name]) for name in names}
         for bucket in reach.buckets.values():
-            group.start_soon(bucket.dispatch)
+            group.start_soon(bucket.run)
         yield found
         for bucket in reach.buckets.values():
             bucket.close()

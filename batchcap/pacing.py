@@ -1,18 +1,18 @@
-"""The budget of a bucket: who may send the next request, and when.
+"""The rate limiter: which request of a bucket may leave next, and when.
 
-A bucket is one quota at one provider ("mux.write": 1 request/s). Its dispatcher
-is the only one that spends from it, and so the only place that keeps
+A bucket is one quota at one provider ("mux.write": 1 request/s). Its dispatcher (`run`) is
+the only code that spends from it, and therefore the only place that keeps
 
-- the order: finishing before starting, first come first served among equals;
-- the spacing: aiolimiter's leaky bucket, with just enough room to catch up a
-  late timer (`_SLACK`);
-- the promise: a log of the last sends, so that no sliding second ever holds
-  more than the limit, whatever the spacing did;
-- the pauses: a Retry-After holds for everybody, is never clamped, and is noted
-  in the ledger, so that the next run keeps it too.
+- the order: finish before starting, first come first served among equals;
+- the spacing: aiolimiter's leaky bucket, with just enough room to catch up after a late
+  timer (`BURST_SECONDS`);
+- the limit: a log of the last sends, so that no sliding second ever holds more requests
+  than the limit, whatever the spacing did;
+- the pauses: a Retry-After pauses the whole bucket, is never shortened, and is kept in the
+  ledger, so that the next run waits too.
 
-A turn also holds one of the run's connections, taken when the turn is given:
-a turn that then queued for a connection would bunch up with the next ones.
+A granted request also holds one of the run's connections, acquired at the moment of the
+grant. If it waited for a connection afterwards, requests would bunch up.
 """
 
 from __future__ import annotations
@@ -32,21 +32,20 @@ from batchcap.events import Paused, Throttled
 from batchcap.interfaces import KeyValueStore, Observer
 from batchcap.stopping import Stop
 
-_SLACK = 0.02
-_STRICT = 10.0
-"""Seconds of lateness that a bucket may catch up, for the part of its rate above
-`_STRICT` a second: a timer late by a millisecond costs slow buckets nothing, and a peer
-that counts strictly then never sees two requests too close."""
+SMOOTH_BELOW_RATE = 10.0  # requests/s
+BURST_SECONDS = 0.02
+"""Burst allowance, in seconds of rate. It applies only to the part of a rate above
+`SMOOTH_BELOW_RATE`, so that a slow bucket never sends two requests closer than its interval."""
 
-_GUARD = 1e-3
-"""Seconds added to the window, so that rounding never admits one request early: uvloop's
+WINDOW_MARGIN = 1e-3
+"""Seconds added to the window, so that rounding never admits a request too early: uvloop's
 clock counts milliseconds."""
 
-_LEARN_EVERY = 10.0
+RATE_INCREASE_INTERVAL = 10.0
 """Seconds without a 429 after which a lowered rate grows, while requests wait."""
 
-_LEARN_UP, _LEARN_DOWN = 1.1, 0.7
-_SLOWEST, _FASTEST = 0.1, 100.0
+_INCREASE, _DECREASE = 1.1, 0.7
+_MIN_RATE, _MAX_RATE = 0.1, 100.0  # requests/s, of an adaptive bucket
 
 
 class Priority(enum.IntEnum):
@@ -60,10 +59,10 @@ class Priority(enum.IntEnum):
 class Bucket:
     """One quota: `rate` requests per second at present, or None for no limit.
 
-    The rate falls with every 429, since limits change and are shared, and grows back
-    slowly while there is none. With `learns` it is a first guess and may grow beyond
-    itself. `share` is the part of the quota that is ours, and contained in `rate`; what
-    is remembered is the whole.
+    The rate falls with every 429, because limits change and are shared, and grows back
+    slowly while there is none. If `adaptive`, the configured rate is a first guess, and the
+    rate may grow beyond it. `quota_share` is the part of the quota that this run may use;
+    `rate` is within it, while the stored rate is that of the whole quota.
     """
 
     def __init__(  # noqa: PLR0913  # all that a bucket depends on, given by name
@@ -76,51 +75,52 @@ class Bucket:
         memory: KeyValueStore,
         observer: Observer,
         now: Callable[[], float],
-        learns: bool = False,
-        share: float = 1.0,
+        adaptive: bool = False,
+        quota_share: float = 1.0,
     ) -> None:
         self.name = name
-        self._given = (rate or 0.0) / share
-        self._ceiling = _FASTEST if learns else self._given
+        self._configured_rate = (rate or 0.0) / quota_share
+        self._ceiling = _MAX_RATE if adaptive else self._configured_rate
         self._connections, self._stop = connections, stop
         self._memory, self._observer, self._now = memory, observer, now
         self._queue: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
-        self._wanted = asyncio.Event()
+        self._has_waiters = asyncio.Event()
         self._changed_at = _clock()
-        learned = memory.get(f"rate.{name}") if rate is not None else None
-        self._share = share
-        self._set_rate(min(float(learned), self._ceiling) * share if learned else rate)
+        stored = memory.get(f"rate.{name}") if rate is not None else None
+        self._quota_share = quota_share
+        self._set_rate(min(float(stored), self._ceiling) * quota_share if stored else rate)
         self._paused_until = max(
-            self._recalled(f"pause.{name}"), self._recalled(f"sent.{name}") + self.window
+            self._stored_moment(f"pause.{name}"), self._stored_moment(f"sent.{name}") + self.window
         )
         if left := self.paused_for:
             observer(Paused(name, left))
 
-    async def turn(self, priority: Priority) -> None:
-        """Wait until the next request may leave; then `release` must be called.
+    async def acquire(self, priority: Priority) -> None:
+        """Wait until the next request may leave. Every `acquire` needs a `release`.
 
-        Raises `Stopped` where the run is stopped first.
+        Raises:
+            Stopped: The run was stopped first.
         """
         self._stop.check()
-        if self._free():
+        if self._try_acquire():
             return
-        wait = self._stop.future()
-        heapq.heappush(self._queue, (priority, next(self._order), wait))
-        self._wanted.set()
+        granted = self._stop.future()
+        heapq.heappush(self._queue, (priority, next(self._order), granted))
+        self._has_waiters.set()
         try:
-            await wait
+            await granted
         except BaseException:
-            if wait.done() and not wait.cancelled() and wait.exception() is None:
+            if granted.done() and not granted.cancelled() and granted.exception() is None:
                 self.release()
             raise
 
     def release(self) -> None:
-        """Give the connection of a turn back."""
+        """Give the request's connection back."""
         self._connections.release()
 
     def pause(self, seconds: float) -> None:
-        """Let nobody send for so many seconds; the next run keeps to it too."""
+        """Send nothing for this many seconds. The next run keeps to it too."""
         until = _clock() + seconds
         if until > self._paused_until:
             self._paused_until = until
@@ -128,77 +128,76 @@ class Bucket:
             self._observer(Paused(self.name, seconds))
 
     def throttled(self, seconds: float) -> None:
-        """A 429 came back: pause, and where the rate is learned, go slower."""
+        """Handle a 429: lower the rate and pause.
+
+        Further 429s in the same pause do not lower the rate again.
+        """
         self._observer(Throttled(self.name, seconds))
         if self.rate and _clock() >= self._paused_until:
-            self._learn(self.rate * _LEARN_DOWN)
+            self._adapt(self.rate * _DECREASE)
         self.pause(seconds)
 
-    def observe(self, limit: float | None, remaining: float | None, reset: float | None) -> None:
-        """Take in X-RateLimit headers; `reset` is seconds from now.
+    def update_from_headers(
+        self, limit: float | None, remaining: float | None, reset: float | None
+    ) -> None:
+        """Apply the values of X-RateLimit headers; `reset` is seconds from now.
 
-        A limit below our own rate binds, whatever period of a second or more it
-        is meant for. An empty quota with a known refill is a pause.
+        A limit below our own rate is taken as requests per second, which is safe for any
+        longer period too. An empty quota with a known reset is a pause.
         """
-        if limit and self.rate and 0 < limit * self._share < self.rate:
+        if limit and self.rate and 0 < limit * self._quota_share < self.rate:
             self._ceiling = limit
-            self._set_rate(limit * self._share)
+            self._set_rate(limit * self._quota_share)
         if remaining == 0 and reset and math.isfinite(reset):
             self.pause(reset)
 
     def close(self) -> None:
-        """Note the last send, so that a run that starts at once does not exceed the limit."""
+        """Store the time of the last send, so that a run that starts at once keeps the limit."""
         if self.rate is not None and self._sent:
-            sent = self._now() - (_clock() - self._sent[-1])
-            self._memory.set(f"sent.{self.name}", repr(sent))
+            sent_at = self._now() - (_clock() - self._sent[-1])
+            self._memory.set(f"sent.{self.name}", repr(sent_at))
 
     @property
     def waiting(self) -> int:
-        """How many requests are in line."""
+        """The number of requests in the queue."""
         return len(self._queue)
 
     @property
     def window(self) -> float:
-        """Seconds in which `rate` rounded up is the most that may be sent; 0: no limit."""
+        """Seconds in which at most `rate`, rounded up, requests are sent; 0 without a limit."""
         return self._window if self.rate is not None else 0.0
 
     @property
     def paused_for(self) -> float:
-        """Seconds until the running pause is over; 0 where there is none."""
+        """Seconds until the current pause ends; 0 if there is none."""
         return max(0.0, self._paused_until - _clock())
 
-    async def dispatch(self) -> None:
-        """Give turns, one after the other, until cancelled. Run once a bucket."""
+    async def run(self) -> None:
+        """Let requests leave one after the other, until cancelled. Run it once."""
         while True:
-            await self._wanted.wait()
-            await self._opening()
-            if self._floor is not None:
-                await self._floor.acquire()
-            await self._connected()
-            if self._closed_for() > 0 or not self._give():
+            await self._has_waiters.wait()
+            await self._wait_until_open()
+            if self._limiter is not None:
+                await self._limiter.acquire()
+            await self._connections.acquire()
+            if self._blocked_seconds() > 0 or not self._grant():
                 self._connections.release()
 
-    async def _connected(self) -> None:
-        try:
-            self._connections.acquire_nowait()  # waiting looks at tasks and scopes first
-        except anyio.WouldBlock:
-            await self._connections.acquire()
-
-    def _give(self) -> bool:
-        """Hand the turn to the first in line; False where nobody waits any more."""
-        given = False
-        while self._queue and not given:
-            _, _, wait = heapq.heappop(self._queue)
-            if not wait.done():
-                self._log()
-                wait.set_result(None)
-                given = True
+    def _grant(self) -> bool:
+        """Let the first request in the queue leave. Return False if the queue is empty."""
+        granted = False
+        while self._queue and not granted:
+            _, _, waiter = heapq.heappop(self._queue)
+            if not waiter.done():
+                self._log_send()
+                waiter.set_result(None)
+                granted = True
         if not self._queue:
-            self._wanted.clear()
-        return given
+            self._has_waiters.clear()
+        return granted
 
-    def _free(self) -> bool:
-        """Take a turn at once where nothing limits, which spares the dispatcher."""
+    def _try_acquire(self) -> bool:
+        """Let a request leave at once if nothing limits it, which spares the dispatcher."""
         if self.rate is not None or self._queue or self.paused_for:
             return False
         try:
@@ -207,47 +206,48 @@ class Bucket:
             return False
         return True
 
-    def _log(self) -> None:
+    def _log_send(self) -> None:
         if self.rate is None:
             return
         self._sent.append(_clock())
-        below = self.rate < self._ceiling * self._share
-        if below and self._queue and _clock() - self._changed_at >= _LEARN_EVERY:
-            self._learn(self.rate * _LEARN_UP)
+        is_lowered = self.rate < self._ceiling * self._quota_share
+        is_due = _clock() - self._changed_at >= RATE_INCREASE_INTERVAL
+        if is_lowered and self._queue and is_due:
+            self._adapt(self.rate * _INCREASE)
 
-    async def _opening(self) -> None:
-        while (seconds := self._closed_for()) > 0:  # noqa: ASYNC110  # a clock sets no event
+    async def _wait_until_open(self) -> None:
+        while (seconds := self._blocked_seconds()) > 0:  # noqa: ASYNC110  # a clock sets no event
             await anyio.sleep(seconds)
 
-    def _closed_for(self) -> float:
-        """Seconds until pause and window let a request through; not above 0: now."""
+    def _blocked_seconds(self) -> float:
+        """Seconds until pause and window let a request leave; 0 or less: now."""
         now = _clock()
-        closed = self._paused_until - now
+        blocked = self._paused_until - now
         if self.rate is not None and len(self._sent) == self._sent.maxlen:
-            closed = max(closed, self._sent[0] + self._window - now)
-        return closed
+            blocked = max(blocked, self._sent[0] + self._window - now)
+        return blocked
 
-    def _learn(self, rate: float) -> None:
+    def _adapt(self, rate: float) -> None:
         self._changed_at = _clock()
-        slowest = min(_SLOWEST, self._ceiling)
-        whole = min(max(rate / self._share, slowest), self._ceiling)
-        self._set_rate(whole * self._share)
-        self._memory.set(f"rate.{self.name}", "" if whole == self._given else repr(whole))
+        slowest = min(_MIN_RATE, self._ceiling)
+        whole = min(max(rate / self._quota_share, slowest), self._ceiling)
+        self._set_rate(whole * self._quota_share)
+        self._memory.set(f"rate.{self.name}", "" if whole == self._configured_rate else repr(whole))
 
     def _set_rate(self, rate: float | None) -> None:
-        """The log goes on, so that a new rate starts no burst."""
+        """Change the rate. The log of sends is kept, so that a new rate starts no burst."""
         self.rate = rate
-        self._floor: AsyncLimiter | None = None
+        self._limiter: AsyncLimiter | None = None
         if rate is None:
             return
-        room = 1 + _SLACK * max(0.0, rate - _STRICT)
-        self._floor = AsyncLimiter(room, room / rate)
+        capacity = 1 + BURST_SECONDS * max(0.0, rate - SMOOTH_BELOW_RATE)
+        self._limiter = AsyncLimiter(capacity, capacity / rate)
         count = math.ceil(rate)
-        self._window = count / rate + _GUARD
+        self._window = count / rate + WINDOW_MARGIN
         self._sent: deque[float] = deque(getattr(self, "_sent", ()), maxlen=count)
 
-    def _recalled(self, key: str) -> float:
-        """A moment that an earlier run noted, on this loop's clock; long ago where it did not."""
+    def _stored_moment(self, key: str) -> float:
+        """Return a moment that an earlier run stored, on this loop's clock; else long ago."""
         moment = self._memory.get(key)
         return _clock() + float(moment) - self._now() if moment else -math.inf
 

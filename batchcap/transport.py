@@ -150,7 +150,7 @@ class Api:
         while True:
             if self._circuit.open and not goes:
                 goes = await self._circuit.enter(patient=priority is Priority.START)
-            await bucket.turn(priority)
+            await bucket.acquire(priority)
             if goes or not self._circuit.open:
                 return bucket
             bucket.release()
@@ -220,7 +220,7 @@ class Api:
             if reset is not None and reset > 1e9:
                 reset = max(0.0, reset - self._now())
             limit = _number(headers.get("x-ratelimit-limit"))
-            bucket.observe(limit, _number(headers.get("x-ratelimit-remaining")), reset)
+            bucket.update_from_headers(limit, _number(headers.get("x-ratelimit-remaining")), reset)
 
 
 class SendSlot:

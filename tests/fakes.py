@@ -98,7 +98,7 @@ def bucket(
     stop: Stop | None = None,
     memory: Notes | None = None,
     observer: Recorder | None = None,
-    learns: bool = False,
+    adaptive: bool = False,
 ) -> Bucket:
     return Bucket(
         name,
@@ -108,7 +108,7 @@ def bucket(
         memory=memory or Notes(),
         observer=observer or Recorder(),
         now=now,
-        learns=learns,
+        adaptive=adaptive,
     )
 
 
@@ -117,7 +117,7 @@ async def dispatching(*buckets: Bucket) -> AsyncIterator[None]:
     """Let buckets give turns for as long as the block runs."""
     async with anyio.create_task_group() as group:
         for one in buckets:
-            group.start_soon(one.dispatch)
+            group.start_soon(one.run)
         try:
             yield
         finally:

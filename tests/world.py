@@ -116,7 +116,7 @@ async def desk(
         anyio.create_task_group() as group,
         Api(sender, name, read=bucket, write=bucket, **tools) as api,
     ):
-        group.start_soon(bucket.dispatch)
+        group.start_soon(bucket.run)
         here.provider = spec.build(ProviderContext(api, mine, here.notes, here.observe, now))
         yield here
         group.cancel_scope.cancel()

@@ -125,7 +125,7 @@ class _Rehearsal:
             engine = Engine(books, [lane], Policy(), self._observer, _now)
             async with anyio.create_task_group() as group:
                 for bucket in self._buckets.values():
-                    group.start_soon(bucket.dispatch)
+                    group.start_soon(bucket.run)
                 await engine.run()
                 group.cancel_scope.cancel()
         return self._forecast(books, began)

@@ -1,4 +1,4 @@
-"""The budget of a bucket, on the virtual clock."""
+"""The rate limiter on the virtual clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RATES = [0.5, 1.0, 3.5, 5.0, 40.0, 2000.0]
 
 
 async def send(made: Bucket, times: list[float], priority: Priority = Priority.START) -> None:
-    await made.turn(priority)
+    await made.acquire(priority)
     times.append(clock())
     made.release()
 
@@ -40,7 +40,7 @@ def places(connections: anyio.Semaphore) -> int:
 
 
 def worst(times: list[float], window: float) -> int:
-    """The most turns in any half-open window of so many seconds."""
+    """Return the most grants in any half-open window of this many seconds."""
     most, first = 0, 0
     for last, at in enumerate(times):
         while times[first] <= at - window:
@@ -50,7 +50,7 @@ def worst(times: list[float], window: float) -> int:
 
 
 @pytest.mark.parametrize("rate", RATES)
-async def test_no_sliding_second_holds_more_than_the_limit_at_saturation(rate: float) -> None:
+async def test_bucket_at_saturation_never_exceeds_the_limit_in_any_second(rate: float) -> None:
     made, times = bucket(rate), list[float]()
     async with dispatching(made):
         await send_many(made, max(12, int(rate * 3.2)), times)
@@ -59,7 +59,7 @@ async def test_no_sliding_second_holds_more_than_the_limit_at_saturation(rate: f
 
 
 @pytest.mark.parametrize("rate", RATES)
-async def test_no_sliding_second_holds_more_after_idle_times(rate: float) -> None:
+async def test_bucket_after_idle_times_never_exceeds_the_limit_in_any_second(rate: float) -> None:
     made, times = bucket(rate), list[float]()
     chance = random.Random(7)
     async with dispatching(made):
@@ -71,7 +71,7 @@ async def test_no_sliding_second_holds_more_after_idle_times(rate: float) -> Non
 
 
 @pytest.mark.parametrize("rate", RATES)
-async def test_at_saturation_the_limit_is_used_by_98_percent(rate: float) -> None:
+async def test_bucket_at_saturation_uses_98_percent_of_the_limit(rate: float) -> None:
     made, times = bucket(rate), list[float]()
     async with dispatching(made):
         await send_many(made, max(200, int(rate * 3.2)), times)
@@ -79,14 +79,14 @@ async def test_at_saturation_the_limit_is_used_by_98_percent(rate: float) -> Non
     assert 0.98 * rate <= reached <= 1.02 * rate + 1
 
 
-async def test_the_first_turn_comes_at_once() -> None:
+async def test_bucket_first_request_leaves_at_once() -> None:
     made, started = bucket(0.1), clock()
     async with dispatching(made):
-        await made.turn(Priority.START)
+        await made.acquire(Priority.START)
     assert clock() - started < 0.001
 
 
-async def test_a_turn_wanted_after_the_spacing_has_passed_comes_at_once() -> None:
+async def test_bucket_request_after_the_spacing_leaves_at_once() -> None:
     """A quota that was not used must not be spent by the dispatcher itself."""
     made, times = bucket(1.0), list[float]()
     async with dispatching(made):
@@ -97,11 +97,11 @@ async def test_a_turn_wanted_after_the_spacing_has_passed_comes_at_once() -> Non
     assert times[-1] - wanted < 0.01
 
 
-async def test_finishing_goes_before_asking_before_starting_and_equals_in_turn() -> None:
+async def test_bucket_grants_by_priority_then_first_come_first_served() -> None:
     made, order = bucket(1.0), list[str]()
 
     async def ask(name: str, priority: Priority) -> None:
-        await made.turn(priority)
+        await made.acquire(priority)
         order.append(name)
         made.release()
 
@@ -115,7 +115,7 @@ async def test_finishing_goes_before_asking_before_starting_and_equals_in_turn()
         ("start 3", Priority.START),
     ]
     async with dispatching(made), anyio.create_task_group() as group:
-        await made.turn(Priority.START)  # the quota of this second is spent
+        await made.acquire(Priority.START)  # the quota of this second is spent
         made.release()
         for name, priority in wanted:
             group.start_soon(ask, name, priority)
@@ -123,16 +123,16 @@ async def test_finishing_goes_before_asking_before_starting_and_equals_in_turn()
     assert order == expected
 
 
-async def test_the_last_to_come_is_first_where_its_priority_is_higher() -> None:
+async def test_bucket_late_request_with_higher_priority_goes_first() -> None:
     made, order = bucket(1.0), list[str]()
 
     async def ask(name: str, priority: Priority) -> None:
-        await made.turn(priority)
+        await made.acquire(priority)
         order.append(name)
         made.release()
 
     async with dispatching(made), anyio.create_task_group() as group:
-        await made.turn(Priority.START)
+        await made.acquire(Priority.START)
         made.release()
         group.start_soon(ask, "start", Priority.START)
         await asyncio.sleep(0.9)
@@ -141,7 +141,7 @@ async def test_the_last_to_come_is_first_where_its_priority_is_higher() -> None:
 
 
 @pytest.mark.parametrize("rate", [5.0, None])
-async def test_a_pause_holds_everybody(rate: float | None) -> None:
+async def test_bucket_pause_blocks_every_request(rate: float | None) -> None:
     made, times, started = bucket(rate), list[float](), clock()
     async with dispatching(made), anyio.create_task_group() as group:
         made.pause(600)
@@ -155,7 +155,7 @@ async def test_a_pause_holds_everybody(rate: float | None) -> None:
     assert max(times) - started < 601
 
 
-async def test_a_pause_catches_those_who_wait_already() -> None:
+async def test_bucket_pause_blocks_requests_that_already_wait() -> None:
     made, times, started = bucket(1.0), list[float](), clock()
     async with dispatching(made), anyio.create_task_group() as group:
         group.start_soon(send_many, made, 5, times)
@@ -166,11 +166,11 @@ async def test_a_pause_catches_those_who_wait_already() -> None:
     assert len(times) == 5
 
 
-async def test_a_pause_holds_whoever_waited_for_a_connection_when_it_came() -> None:
+async def test_bucket_pause_blocks_a_request_that_waits_for_a_connection() -> None:
     connections = anyio.Semaphore(1, fast_acquire=True)
     made, times = bucket(100.0, connections=connections), list[float]()
     async with dispatching(made), anyio.create_task_group() as group:
-        await made.turn(Priority.START)
+        await made.acquire(Priority.START)
         group.start_soon(send, made, times)
         await asyncio.sleep(1)
         made.pause(100)
@@ -179,16 +179,16 @@ async def test_a_pause_holds_whoever_waited_for_a_connection_when_it_came() -> N
     assert times[0] - paused >= 100
 
 
-async def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
+async def test_bucket_shorter_pause_does_not_end_a_longer_one() -> None:
     made, started = bucket(5.0), clock()
     async with dispatching(made):
         made.pause(100)
         made.pause(1)
-        await made.turn(Priority.START)
+        await made.acquire(Priority.START)
     assert clock() - started >= 100
 
 
-async def test_after_a_pause_there_is_no_burst() -> None:
+async def test_bucket_after_a_pause_sends_no_burst() -> None:
     made, times = bucket(5.0), list[float]()
     async with dispatching(made), anyio.create_task_group() as group:
         group.start_soon(send_many, made, 30, times)
@@ -197,7 +197,7 @@ async def test_after_a_pause_there_is_no_burst() -> None:
     assert worst(times, 1.0) <= 5
 
 
-async def test_a_pause_survives_into_the_next_run() -> None:
+async def test_bucket_pause_is_kept_in_the_next_run() -> None:
     memory = Notes()
     first = bucket(5.0, memory=memory)
     first.pause(300)
@@ -205,44 +205,44 @@ async def test_a_pause_survives_into_the_next_run() -> None:
     second, started = bucket(5.0, memory=memory), clock()
     assert second.paused_for == pytest.approx(200, abs=0.01)
     async with dispatching(second):
-        await second.turn(Priority.FINISH)
+        await second.acquire(Priority.FINISH)
     assert clock() - started >= 199.9
 
 
-async def test_a_pause_of_another_bucket_is_not_ours() -> None:
+async def test_bucket_pause_of_another_bucket_has_no_effect() -> None:
     memory = Notes()
     bucket(5.0, name="other", memory=memory).pause(300)
     assert bucket(5.0, name="ours", memory=memory).paused_for == 0
 
 
-async def test_a_pause_that_was_over_long_ago_holds_nobody() -> None:
+async def test_bucket_stored_pause_that_is_over_blocks_nothing() -> None:
     memory = Notes()
     bucket(None, memory=memory).pause(10)
     await asyncio.sleep(10_000)
     second, started = bucket(None, memory=memory), clock()
     async with dispatching(second):
-        await second.turn(Priority.START)
+        await second.acquire(Priority.START)
     assert clock() - started < 0.01
 
 
-async def test_a_learned_rate_falls_with_a_429_and_is_remembered() -> None:
+async def test_bucket_adaptive_rate_falls_with_a_429_and_is_stored() -> None:
     memory, observer = Notes(), Recorder()
-    made = bucket(5.0, memory=memory, observer=observer, learns=True)
+    made = bucket(5.0, memory=memory, observer=observer, adaptive=True)
     made.throttled(2.0)
     assert made.rate == pytest.approx(3.5)
     assert made.paused_for == pytest.approx(2.0, abs=0.001)
     assert observer.of(Throttled) == [Throttled("test", 2.0)]
-    assert bucket(5.0, memory=memory, learns=True).rate == pytest.approx(3.5)
+    assert bucket(5.0, memory=memory, adaptive=True).rate == pytest.approx(3.5)
 
 
-async def test_many_429s_of_one_burst_lower_a_learned_rate_once() -> None:
-    made = bucket(5.0, learns=True)
+async def test_bucket_adaptive_rate_falls_once_for_many_429s_of_one_burst() -> None:
+    made = bucket(5.0, adaptive=True)
     for _ in range(20):
         made.throttled(2.0)
     assert made.rate == pytest.approx(3.5)
 
 
-async def test_a_documented_rate_falls_with_a_429_and_grows_back_to_itself() -> None:
+async def test_bucket_documented_rate_falls_with_a_429_and_grows_back() -> None:
     """Limits change, and other programs share them."""
     memory, times = Notes(), list[float]()
     made = bucket(5.0, memory=memory)
@@ -257,9 +257,9 @@ async def test_a_documented_rate_falls_with_a_429_and_grows_back_to_itself() -> 
     assert bucket(8.0, memory=memory).rate == 8.0  # what was learned is no limit any more
 
 
-async def test_a_limit_that_was_told_is_kept_to() -> None:
+async def test_bucket_limit_from_a_header_is_not_exceeded_again() -> None:
     made, times = bucket(5.0), list[float]()
-    made.observe(2.0, 1.0, None)
+    made.update_from_headers(2.0, 1.0, None)
     made.throttled(0.0)
     async with dispatching(made):
         await send_many(made, 150, times)
@@ -267,28 +267,28 @@ async def test_a_limit_that_was_told_is_kept_to() -> None:
     assert worst(times, 1.0) <= 2
 
 
-async def test_a_learned_rate_never_falls_below_its_bound() -> None:
-    made = bucket(5.0, learns=True)
+async def test_bucket_adaptive_rate_has_a_lower_bound() -> None:
+    made = bucket(5.0, adaptive=True)
     for _ in range(60):
         made.throttled(1.0)
         await asyncio.sleep(2)
     assert made.rate == pytest.approx(0.1)
 
 
-async def test_a_learned_rate_grows_slowly_while_requests_wait_and_is_bounded() -> None:
+async def test_bucket_adaptive_rate_grows_slowly_and_has_an_upper_bound() -> None:
     memory = Notes()
-    made, times = bucket(60.0, memory=memory, learns=True), list[float]()
+    made, times = bucket(60.0, memory=memory, adaptive=True), list[float]()
     async with dispatching(made):
         await send_many(made, 650, times)
         assert made.rate == pytest.approx(66.0)
         await send_many(made, 7000, times)
     assert made.rate == 100.0
-    assert bucket(5.0, memory=memory, learns=True).rate == 100.0
+    assert bucket(5.0, memory=memory, adaptive=True).rate == 100.0
     assert worst(times, 1.0) <= 100
 
 
-async def test_a_learned_rate_does_not_grow_where_nobody_waits() -> None:
-    made, times = bucket(5.0, learns=True), list[float]()
+async def test_bucket_adaptive_rate_does_not_grow_without_waiting_requests() -> None:
+    made, times = bucket(5.0, adaptive=True), list[float]()
     async with dispatching(made):
         for _ in range(30):
             await send(made, times)
@@ -296,53 +296,53 @@ async def test_a_learned_rate_does_not_grow_where_nobody_waits() -> None:
     assert made.rate == 5.0
 
 
-async def test_a_new_rate_starts_no_burst() -> None:
+async def test_bucket_new_rate_starts_no_burst() -> None:
     made, times = bucket(10.0), list[float]()
     async with dispatching(made), anyio.create_task_group() as group:
         group.start_soon(send_many, made, 40, times)
         await asyncio.sleep(1.5)
-        made.observe(4.0, None, None)
+        made.update_from_headers(4.0, None, None)
         changed = clock()
     assert worst(times, 1.0) <= 10
     assert worst([at for at in times if at > changed], 1.0) <= 4
 
 
-async def test_a_header_with_a_lower_limit_binds_and_a_higher_one_does_not() -> None:
+async def test_bucket_header_lowers_the_limit_but_never_raises_it() -> None:
     made = bucket(5.0)
-    made.observe(100.0, 99.0, 60.0)
+    made.update_from_headers(100.0, 99.0, 60.0)
     assert made.rate == 5.0
-    made.observe(2.0, 1.0, 60.0)
+    made.update_from_headers(2.0, 1.0, 60.0)
     assert made.rate == 2.0
     assert made.paused_for == 0
 
 
-async def test_an_empty_quota_with_a_known_refill_is_a_pause() -> None:
+async def test_bucket_empty_quota_with_a_reset_pauses() -> None:
     made = bucket(5.0)
-    made.observe(5.0, 0.0, 30.0)
+    made.update_from_headers(5.0, 0.0, 30.0)
     assert made.paused_for == pytest.approx(30.0, abs=0.001)
 
 
-async def test_headers_do_not_limit_a_bucket_whose_limit_was_lifted() -> None:
+async def test_bucket_without_limit_ignores_headers() -> None:
     made = bucket(None)
-    made.observe(2.0, 1.0, 1.0)
+    made.update_from_headers(2.0, 1.0, 1.0)
     assert made.rate is None
 
 
 @pytest.mark.parametrize("limit", [-1.0, 0.0, math.nan, math.inf, -math.inf])
-async def test_a_limit_that_is_none_changes_nothing(limit: float) -> None:
+async def test_bucket_invalid_limit_in_a_header_is_ignored(limit: float) -> None:
     made = bucket(5.0)
-    made.observe(limit, None, None)
+    made.update_from_headers(limit, None, None)
     assert made.rate == 5.0
 
 
 @pytest.mark.parametrize("reset", [-1.0, 0.0, math.nan, math.inf])
-async def test_a_refill_at_no_time_is_no_pause(reset: float) -> None:
+async def test_bucket_invalid_reset_in_a_header_is_ignored(reset: float) -> None:
     made = bucket(5.0)
-    made.observe(None, 0.0, reset)
+    made.update_from_headers(None, 0.0, reset)
     assert made.paused_for == 0
 
 
-async def test_a_cancelled_waiter_costs_nobody_a_turn() -> None:
+async def test_bucket_cancelled_request_does_not_use_up_quota() -> None:
     made, times = bucket(1.0), list[float]()
     async with dispatching(made):
         await send(made, times)
@@ -353,13 +353,13 @@ async def test_a_cancelled_waiter_costs_nobody_a_turn() -> None:
     assert times[1] - times[0] == pytest.approx(1.0, abs=0.01)
 
 
-async def test_a_stop_ends_the_waits_for_a_turn() -> None:
+async def test_bucket_stop_ends_every_wait() -> None:
     stop = Stop()
     made, ends = bucket(1.0, stop=stop), list[str]()
 
     async def ask() -> None:
         try:
-            await made.turn(Priority.START)
+            await made.acquire(Priority.START)
             ends.append("turn")
         except Stopped:
             ends.append("stopped")
@@ -376,15 +376,15 @@ async def test_a_stop_ends_the_waits_for_a_turn() -> None:
 
 
 @pytest.mark.parametrize("rate", [5.0, None])
-async def test_nobody_gets_a_turn_after_a_stop(rate: float | None) -> None:
+async def test_bucket_after_a_stop_grants_nothing(rate: float | None) -> None:
     stop = Stop()
     made = bucket(rate, stop=stop)
     stop.request()
     with pytest.raises(Stopped):
-        await made.turn(Priority.FINISH)
+        await made.acquire(Priority.FINISH)
 
 
-async def test_a_lifted_limit_lets_everybody_through_at_once() -> None:
+async def test_bucket_without_limit_grants_at_once() -> None:
     connections = anyio.Semaphore(1000, fast_acquire=True)
     made, times, started = bucket(None, connections=connections), list[float](), clock()
     async with dispatching(made):
@@ -393,14 +393,14 @@ async def test_a_lifted_limit_lets_everybody_through_at_once() -> None:
 
 
 @pytest.mark.parametrize("rate", [1000.0, None])
-async def test_no_more_turns_are_out_than_there_are_connections(rate: float | None) -> None:
+async def test_bucket_grants_no_more_requests_than_connections(rate: float | None) -> None:
     connections = anyio.Semaphore(3, fast_acquire=True)
     made = bucket(rate, connections=connections)
     out = most = 0
 
     async def work() -> None:
         nonlocal out, most
-        await made.turn(Priority.START)
+        await made.acquire(Priority.START)
         out += 1
         most = max(most, out)
         await asyncio.sleep(1)
@@ -414,7 +414,7 @@ async def test_no_more_turns_are_out_than_there_are_connections(rate: float | No
     assert connections.value == 3
 
 
-async def test_buckets_that_share_connections_do_not_starve_each_other() -> None:
+async def test_buckets_with_shared_connections_do_not_starve_each_other() -> None:
     connections = anyio.Semaphore(1, fast_acquire=True)
     made = [bucket(10.0, name=name, connections=connections) for name in "ab"]
     times: list[float] = []
@@ -434,7 +434,7 @@ async def test_buckets_that_share_connections_do_not_starve_each_other() -> None
     ),
     stop_at=st.none() | st.floats(0, 3),
 )
-def test_no_connection_is_lost_however_turns_are_cancelled(
+def test_bucket_loses_no_connection_however_requests_are_cancelled(
     rate: float | None,
     places: int,
     lives: list[tuple[float, float, float]],
@@ -448,7 +448,7 @@ def test_no_connection_is_lost_however_turns_are_cancelled(
             await asyncio.sleep(begins)
             with anyio.move_on_after(patience):
                 try:
-                    await made.turn(Priority.POLL)
+                    await made.acquire(Priority.POLL)
                 except Stopped:
                     return
                 try:
@@ -468,23 +468,23 @@ def test_no_connection_is_lost_however_turns_are_cancelled(
     on_virtual_time(main())
 
 
-async def test_a_turn_given_in_the_moment_of_its_cancellation_goes_back() -> None:
-    """The dispatcher settles the wait, and before the waiter runs it is cancelled."""
+async def test_bucket_grant_at_the_moment_of_cancellation_is_given_back() -> None:
+    """The dispatcher grants the request, which is cancelled before its task runs."""
     connections = anyio.Semaphore(1, fast_acquire=True)
     made = bucket(10.0, connections=connections)
     async with dispatching(made):
-        task = asyncio.ensure_future(made.turn(Priority.START))
+        task = asyncio.ensure_future(made.acquire(Priority.START))
         while places(connections):  # noqa: ASYNC110  # turn by turn
             await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert places(connections) == 1
-        await made.turn(Priority.START)
+        await made.acquire(Priority.START)
         made.release()
 
 
-async def test_times_noted_for_the_next_run_are_wall_time() -> None:
+async def test_bucket_stores_wall_time_for_the_next_run() -> None:
     memory = Notes()
     bucket(5.0, memory=memory).pause(60)
     assert float(memory.kept["pause.test"]) == pytest.approx(now() + 60, abs=0.01)
