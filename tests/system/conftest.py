@@ -1,4 +1,4 @@
-"""The installed command in a subprocess, on the real clock."""
+"""The command in a subprocess, on the real clock, and a sandbox for it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 COMMAND = [sys.executable, "-m", "batchcap"]
+UNLIMITED = [f"--rate={bucket}=none" for bucket in ("mux.write", "mux.read", "heygen")]
 
 
 class Shell:
-    """Runs batchcap in a folder, with the environment of a sandbox where there is one."""
+    """Runs batchcap in a folder, with an environment that may point to a sandbox."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -27,7 +30,7 @@ class Shell:
         }
 
     def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run to the end; the output is text."""
+        """Run a command and wait for its end; the output is text."""
         return subprocess.run(
             [*COMMAND, *arguments],
             cwd=self.folder,
@@ -40,7 +43,7 @@ class Shell:
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start and return at once."""
+        """Start a command in a process group of its own, and return at once."""
         return subprocess.Popen(
             [*COMMAND, *arguments],
             cwd=self.folder,
@@ -57,7 +60,7 @@ class Shell:
         return name
 
     def results(self, out: str = "captions") -> list[dict[str, Any]]:
-        """The lines of results.jsonl."""
+        """Return the lines of results.jsonl."""
         lines = (self.folder / out / "results.jsonl").read_text().splitlines()
         return [json.loads(line) for line in lines]
 
@@ -68,11 +71,11 @@ def shell(tmp_path: Path) -> Shell:
     return Shell(tmp_path)
 
 
-@pytest.fixture
-def sandbox(shell: Shell) -> Iterator[Mapping[str, str]]:
-    """A sandbox process of its own; the shell's environment points at it."""
+@contextmanager
+def sandbox_process(*options: str) -> Iterator[dict[str, str]]:
+    """Run a sandbox of its own; yields the environment that points to it."""
     process = subprocess.Popen(
-        [*COMMAND, "sandbox", "--json", "--until-stdin-closes", "--set", "job_seconds=1"],
+        [*COMMAND, "sandbox", "--json", "--until-stdin-closes", *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -80,10 +83,35 @@ def sandbox(shell: Shell) -> Iterator[Mapping[str, str]]:
     assert process.stdin
     assert process.stdout
     try:
-        environment = json.loads(process.stdout.readline())
-        shell.environment.update(environment)
-        yield environment
+        yield json.loads(process.stdout.readline())
     finally:
         process.stdin.close()
         process.wait(timeout=30)
         process.stdout.close()
+
+
+@pytest.fixture
+def sandbox(shell: Shell) -> Iterator[Mapping[str, str]]:
+    """A sandbox to which the shell's environment points."""
+    with sandbox_process("--set", "job_seconds=1") as environment:
+        shell.environment.update(environment)
+        yield environment
+
+
+def request_log(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the sandbox has received."""
+    with urllib.request.urlopen(control_url(environment, "request-log")) as response:
+        log: dict[str, Any] = json.load(response)
+    return log
+
+
+def set_options(environment: Mapping[str, str], **options: Any) -> None:
+    """Change options of the sandbox while it runs."""
+    url = control_url(environment, "options")
+    request = urllib.request.Request(url, data=json.dumps(options).encode(), method="POST")
+    urllib.request.urlopen(request).close()
+
+
+def control_url(environment: Mapping[str, str], name: str) -> str:
+    """Return the URL of one of the sandbox's own pages."""
+    return environment["MUX_BASE_URL"].removesuffix("/mux") + f"/sandbox/{name}"

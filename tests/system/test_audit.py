@@ -1,4 +1,4 @@
-"""audit by the installed command: what was paid, what twice, and by whom."""
+"""`batchcap audit`: which captions were paid for, and which twice."""
 
 from __future__ import annotations
 
@@ -6,33 +6,28 @@ import base64
 import json
 import urllib.request
 from collections.abc import Mapping
-from typing import Any
 
-from tests.system.conftest import Shell
-from tests.system.test_command import request_log
+from tests.system.conftest import Shell, request_log, set_options
 
 MANIFEST = "asset_id,to_language_code,track_id,video_translate_id\nfilm,es;ja,film-en,\n,,,clip\n"
 
 
-def post(url: str, body: dict[str, Any], headers: Mapping[str, str]) -> None:
-    data = json.dumps(body).encode()
-    urllib.request.urlopen(urllib.request.Request(url, data, dict(headers))).close()
-
-
 def create_by_hand(environment: Mapping[str, str], language: str) -> None:
-    """A second job beside the one there is, as another program would make it."""
-    root = environment["MUX_BASE_URL"].removesuffix("/mux")
-    post(f"{root}/sandbox/options", {"duplicates": "allow"}, {})
+    """Create a second job for a caption, as another program would."""
+    set_options(environment, duplicates="allow")
     pair = f"{environment['MUX_TOKEN_ID']}:{environment['MUX_TOKEN_SECRET']}"
     parameters = {"asset_id": "film", "track_id": "film-en", "to_language_code": language}
-    post(
+    request = urllib.request.Request(
         f"{environment['MUX_BASE_URL']}/robots/v0/jobs/translate-captions",
-        {"parameters": {**parameters, "replace_existing_tracks": "replace_all"}},
+        json.dumps(
+            {"parameters": {**parameters, "replace_existing_tracks": "replace_all"}}
+        ).encode(),
         {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()},
     )
+    urllib.request.urlopen(request).close()
 
 
-def test_a_caption_paid_twice_is_found_and_only_by_asking(
+def test_audit_caption_paid_twice_is_reported_without_a_post(
     shell: Shell, sandbox: Mapping[str, str]
 ) -> None:
     assert shell.run("run", shell.manifest(MANIFEST), "-q").returncode == 0
@@ -41,7 +36,9 @@ def test_a_caption_paid_twice_is_found_and_only_by_asking(
     assert once.stdout.splitlines()[0] == "2 paid jobs: 2 completed"
     assert once.stdout.splitlines()[-1] == "2 captions, none of them paid for twice."
     create_by_hand(sandbox, "fr")
-    assert shell.run("audit").returncode == 0, "no caption of this ledger"
+    assert shell.run("audit").returncode == 0, (
+        "the new job is for a caption that this ledger does not have"
+    )
     create_by_hand(sandbox, "ja")
     before = request_log(sandbox)
     twice = shell.run("audit", "--json")
@@ -49,17 +46,17 @@ def test_a_caption_paid_twice_is_found_and_only_by_asking(
     after = request_log(sandbox)
     assert after["requests"]["mux.write"] == before["requests"]["mux.write"]
     assert after["routes"]["mux.jobs"]["200"] == before["routes"]["mux.jobs"]["200"] + 1
-    found = json.loads(twice.stdout)
-    (one,) = found["paid_twice"]
-    assert one["key"] == "mux:film:ja"
-    assert sorted(job["whose"] for job in one["jobs"]) == ["ledger", "others"]
-    assert {job["job_id"] for job in found["jobs"]} < {job["job_id"] for job in after["creates"]}
-    told = shell.run("audit").stdout.splitlines()
-    assert told[0].startswith("paid twice: mux:film:ja: rjob_")
-    assert told[-1] == "2 captions, 1 of them paid for twice."
+    result = json.loads(twice.stdout)
+    (caption,) = result["paid_twice"]
+    assert caption["key"] == "mux:film:ja"
+    assert sorted(job["whose"] for job in caption["jobs"]) == ["ledger", "others"]
+    assert {job["job_id"] for job in result["jobs"]} < {job["job_id"] for job in after["creates"]}
+    lines = shell.run("audit").stdout.splitlines()
+    assert lines[0].startswith("paid twice: mux:film:ja: rjob_")
+    assert lines[-1] == "2 captions, 1 of them paid for twice."
 
 
-def test_without_a_key_nobody_can_be_asked(shell: Shell, sandbox: Mapping[str, str]) -> None:
+def test_audit_wrong_key_exits_3(shell: Shell, sandbox: Mapping[str, str]) -> None:
     assert shell.run("run", shell.manifest(MANIFEST), "-q").returncode == 0
     shell.environment["MUX_TOKEN_SECRET"] = "another"
     refused = shell.run("audit")
@@ -68,7 +65,7 @@ def test_without_a_key_nobody_can_be_asked(shell: Shell, sandbox: Mapping[str, s
     assert "Traceback" not in refused.stderr
 
 
-def test_where_nothing_is_paid_nobody_is_asked(shell: Shell) -> None:
+def test_audit_without_paid_jobs_exits_0(shell: Shell) -> None:
     assert shell.run("run", shell.manifest("video_translate_id\none\n"), "-q", "--sandbox")
     audited = shell.run("audit", "--sandbox")
     assert audited.returncode == 0, audited.stderr

@@ -1,4 +1,4 @@
-"""What a user types and gets, by the contract."""
+"""Commands, exit status and output, as a user sees them."""
 
 from __future__ import annotations
 
@@ -8,42 +8,33 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from batchcap.cli.app import COMMANDS
-from tests.system.conftest import Shell
+from tests.system.conftest import Shell, request_log, set_options
 
 MIXED = "asset_id,to_language_code,from_language,video_translate_id,title\n" + "".join(
     f"asset-{n},es;pt-BR,en,,Film {n}\n,,,tr-{n},Clip {n}\n" for n in range(40)
 )
 
 
-def request_log(environment: Mapping[str, str]) -> dict[str, Any]:
-    url = environment["MUX_BASE_URL"].removesuffix("/mux") + "/sandbox/request-log"
-    with urllib.request.urlopen(url) as answer:
-        found: dict[str, Any] = json.load(answer)
-    return found
-
-
-def test_a_sandbox_run_ends_with_every_caption_on_disk(shell: Shell) -> None:
+def test_run_sandbox_saves_every_caption(shell: Shell) -> None:
     name = shell.manifest(MIXED)
     ran = shell.run("run", name, "--sandbox")
     assert ran.returncode == 0, ran.stderr
     last = ran.stdout.splitlines()[-1]
     assert re.fullmatch(r"120 of 120 captions in .*s \(captions/results\.jsonl\)\.", last)
     results = shell.results()
-    assert [one["state"] for one in results] == ["done"] * 120
+    assert [result["state"] for result in results] == ["done"] * 120
     assert results[0]["meta"] == {"title": "Film 0"}
-    for one in results:
-        file = shell.folder / "captions" / one["path"]
-        assert file.stat().st_size == one["bytes"]
+    for result in results:
+        file = shell.folder / "captions" / result["path"]
+        assert file.stat().st_size == result["bytes"]
         assert file.read_bytes().startswith(b"WEBVTT")
 
 
-def test_the_same_command_again_asks_for_nothing(shell: Shell, sandbox: Mapping[str, str]) -> None:
+def test_run_finished_sends_no_request(shell: Shell, sandbox: Mapping[str, str]) -> None:
     name = shell.manifest(MIXED)
     assert shell.run("run", name, "-q", "--rate", "mux.write=none").returncode == 0
     before = request_log(sandbox)
@@ -53,7 +44,7 @@ def test_the_same_command_again_asks_for_nothing(shell: Shell, sandbox: Mapping[
     assert request_log(sandbox)["requests"] == before["requests"]
 
 
-def test_interrupted_anywhere_it_goes_on_and_nothing_is_created_twice(
+def test_run_interrupted_three_times_creates_nothing_twice(
     shell: Shell, sandbox: Mapping[str, str]
 ) -> None:
     name = shell.manifest(MIXED)
@@ -72,7 +63,9 @@ def test_interrupted_anywhere_it_goes_on_and_nothing_is_created_twice(
     assert len(request_log(sandbox)["creates"]) == 80
 
 
-def test_a_second_run_says_who_holds_the_ledger(shell: Shell, sandbox: Mapping[str, str]) -> None:
+def test_run_second_names_the_holder_of_the_ledger(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
     name = shell.manifest("video_translate_id\nstuck-1\n")
     first = shell.start("run", name)
     lock = shell.folder / "captions/.batchcap/lock"
@@ -90,14 +83,8 @@ def test_a_second_run_says_who_holds_the_ledger(shell: Shell, sandbox: Mapping[s
     assert first.returncode == 143
 
 
-def test_the_second_signal_quits_at_once(shell: Shell, sandbox: Mapping[str, str]) -> None:
-    options = {"answer_seconds": 8}
-    request = urllib.request.Request(
-        sandbox["MUX_BASE_URL"].removesuffix("/mux") + "/sandbox/options",
-        data=json.dumps(options).encode(),
-        method="POST",
-    )
-    urllib.request.urlopen(request).close()
+def test_run_second_signal_quits_at_once(shell: Shell, sandbox: Mapping[str, str]) -> None:
+    set_options(sandbox, answer_seconds=8)
     process = shell.start("run", shell.manifest("video_translate_id\none\n"))
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
@@ -109,21 +96,19 @@ def test_the_second_signal_quits_at_once(shell: Shell, sandbox: Mapping[str, str
     assert time.monotonic() - began < 5
 
 
-def test_a_wrong_key_stops_its_provider_and_the_other_goes_on(
-    shell: Shell, sandbox: Mapping[str, str]
-) -> None:
+def test_run_wrong_key_stops_only_its_provider(shell: Shell, sandbox: Mapping[str, str]) -> None:
     shell.environment["HEYGEN_API_KEY"] = "not-the-key"
     ran = shell.run("run", shell.manifest(MIXED), "--rate", "mux.write=none")
     assert ran.returncode == 3
     assert "HEYGEN_API_KEY" in ran.stderr
     assert "not-the-key" not in ran.stderr + ran.stdout
-    states = {(one["provider"], one["state"]) for one in shell.results()}
+    states = {(result["provider"], result["state"]) for result in shell.results()}
     assert states == {("mux", "done"), ("heygen", "pending")}
     shell.environment.update(sandbox)
     assert shell.run("resume").returncode == 0
 
 
-def test_a_missing_key_is_named_before_anything_is_asked(
+def test_run_missing_key_is_named_before_any_request(
     shell: Shell, sandbox: Mapping[str, str]
 ) -> None:
     del shell.environment["MUX_TOKEN_SECRET"]
@@ -134,7 +119,7 @@ def test_a_missing_key_is_named_before_anything_is_asked(
     assert request_log(sandbox)["requests"] == {}
 
 
-def test_a_ledger_belongs_to_one_origin(shell: Shell, sandbox: Mapping[str, str]) -> None:
+def test_run_other_origin_is_refused(shell: Shell, sandbox: Mapping[str, str]) -> None:
     name = shell.manifest("video_translate_id\none\n")
     assert shell.run("run", name, "--sandbox").returncode == 0
     other = shell.run("run", shell.manifest("video_translate_id\ntwo\n", "n.csv"))
@@ -144,7 +129,7 @@ def test_a_ledger_belongs_to_one_origin(shell: Shell, sandbox: Mapping[str, str]
     assert shell.run("resume", "--sandbox", "--json").stdout.count('"total":1')
 
 
-def test_json_is_all_there_is_on_stdout(shell: Shell) -> None:
+def test_run_json_prints_only_the_summary_on_stdout(shell: Shell) -> None:
     ran = shell.run("run", shell.manifest(MIXED), "--sandbox", "--json", "-v")
     assert ran.returncode == 0
     (line,) = ran.stdout.splitlines()
@@ -156,20 +141,20 @@ def test_json_is_all_there_is_on_stdout(shell: Shell) -> None:
     assert summary["units_consumed"] >= 80
 
 
-def test_failed_rows_are_told_and_put_back(shell: Shell) -> None:
+def test_resume_retry_failed_puts_failed_rows_back(shell: Shell) -> None:
     name = shell.manifest("video_translate_id\none\nmissing-1\nfailed-1\n")
     ran = shell.run("run", name, "--sandbox")
     assert ran.returncode == 1
     assert "2 failed" in ran.stdout
     assert "--retry-failed" in ran.stdout
-    codes = [one["error"] and one["error"]["code"] for one in shell.results()]
+    codes = [result["error"] and result["error"]["code"] for result in shell.results()]
     assert codes == [None, "not_found", "job_failed"]
     again = shell.run("resume", "--sandbox", "--retry-failed", "--only", "not_found", "--json")
     assert again.returncode == 1
     assert json.loads(again.stdout)["errors"] == {"not_found": 1, "job_failed": 1}
 
 
-def test_a_report_is_csv_or_json(shell: Shell) -> None:
+def test_report_format_is_csv_or_json(shell: Shell) -> None:
     name = shell.manifest("video_translate_id,note\none,=1+1\n")
     assert shell.run("run", name, "--sandbox").returncode == 0
     assert json.loads(shell.run("report").stdout)["totals"]["done"] == 1
@@ -177,13 +162,13 @@ def test_a_report_is_csv_or_json(shell: Shell) -> None:
     assert "'=1+1" in (shell.folder / "r.csv").read_text()
 
 
-def test_standard_input_is_a_manifest(shell: Shell) -> None:
+def test_run_dash_reads_standard_input(shell: Shell) -> None:
     ran = shell.run("run", "-", "--sandbox", "--json", input="video_translate_id\none\n")
     assert ran.returncode == 0
     assert json.loads(ran.stdout)["done"] == 1
 
 
-def test_invalid_rows_can_be_gone_past(shell: Shell) -> None:
+def test_run_skip_invalid_continues(shell: Shell) -> None:
     name = shell.manifest("asset_id,to_language_code,from_language\na,es,en\nb,,en\n")
     refused = shell.run("run", name, "--sandbox")
     assert refused.returncode == 2
@@ -196,7 +181,7 @@ def test_invalid_rows_can_be_gone_past(shell: Shell) -> None:
     assert shell.results()[1]["line"] == 3
 
 
-def test_usage_errors_are_no_tracebacks(shell: Shell) -> None:
+def test_usage_error_exits_2_without_a_traceback(shell: Shell) -> None:
     for arguments in (["run"], ["run", "nothing.csv"], ["resume"], ["status"], ["nonsense"]):
         ran = shell.run(*arguments)
         assert ran.returncode == 2, (arguments, ran.stderr)
@@ -215,7 +200,7 @@ def test_help_imports_no_command() -> None:
         assert command in modules
 
 
-def test_robots_v1_is_refused_with_a_reason(shell: Shell) -> None:
+def test_run_robots_v1_is_refused(shell: Shell) -> None:
     ran = shell.run("run", shell.manifest(MIXED), "--mux-robots-api", "v1")
     assert ran.returncode == 2
     assert "v1" in ran.stderr

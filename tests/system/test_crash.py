@@ -1,59 +1,49 @@
-"""Killed at every boundary, one after the other, and resumed: nothing is lost or doubled."""
+"""Runs that are killed and resumed: no row is lost, and no caption is created twice."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import os
 import random
 import signal
 import sqlite3
 import subprocess
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from batchcap.ledger import Lock
-from tests.system.conftest import Shell
-from tests.system.test_command import request_log
+from tests.system.conftest import UNLIMITED, Shell, request_log, set_options
 
-RATES = ["--rate", "mux.write=none", "--rate", "mux.read=none", "--rate", "heygen=none"]
-QUICK = [*RATES, "--settle", "0.3s", "--no-progress"]
-
-
-def clean(environment: Mapping[str, str], **options: Any) -> None:
-    """Change the sandbox's options while it runs."""
-    url = environment["MUX_BASE_URL"].removesuffix("/mux") + "/sandbox/options"
-    body = json.dumps(options).encode()
-    urllib.request.urlopen(urllib.request.Request(url, data=body, method="POST")).close()
+QUICK = [*UNLIMITED, "--settle", "0.3s", "--no-progress"]
 
 
 def check(shell: Shell, environment: Mapping[str, str], out: str, prefix: str) -> None:
-    """Every invariant of a run that came to its end, counted at the server."""
+    """Check what must hold after every finished run, counted at the server."""
     results = shell.results(out)
-    creates = [one for one in request_log(environment)["creates"] if prefix in one["asset_id"]]
+    creates = [
+        create for create in request_log(environment)["creates"] if prefix in create["asset_id"]
+    ]
     paid = Counter(
-        (one["asset_id"], one["language"])
-        for one in creates
-        if one["status"] not in {"errored", "cancelled"}
+        (create["asset_id"], create["language"])
+        for create in creates
+        if create["status"] not in {"errored", "cancelled"}
     )
     assert not [caption for caption, count in paid.items() if count > 1]
     folder = shell.folder / out
     with sqlite3.connect(folder / ".batchcap" / "ledger.sqlite") as ledger:
-        known = {job for (job,) in ledger.execute("SELECT job_id FROM creates")}
-    assert {one["job_id"] for one in creates} <= known
+        recorded = {job for (job,) in ledger.execute("SELECT job_id FROM creates")}
+    assert {create["job_id"] for create in creates} <= recorded
     files = {str(path.relative_to(folder)) for path in folder.rglob("*.vtt")}
-    assert files == {one["path"] for one in results if one["state"] == "done"}
-    for one in results:
-        if one["state"] == "done":
-            data = (folder / one["path"]).read_bytes()
-            assert hashlib.sha256(data).hexdigest() == one["sha256"]
+    assert files == {result["path"] for result in results if result["state"] == "done"}
+    for result in results:
+        if result["state"] == "done":
+            data = (folder / result["path"]).read_bytes()
+            assert hashlib.sha256(data).hexdigest() == result["sha256"]
     assert not list(folder.rglob("*.part"))
 
 
@@ -64,11 +54,11 @@ def manifest(shell: Shell, prefix: str, films: int, videos: int) -> str:
     return shell.manifest("\n".join([header, *lines]) + "\n", f"{prefix}.csv")
 
 
-@pytest.mark.timeout(400)  # some thirty lives, one after the other
-def test_a_crash_at_every_boundary_loses_and_doubles_nothing(
+@pytest.mark.timeout(400)  # some thirty runs, one after the other
+def test_run_killed_at_every_failpoint_loses_and_doubles_nothing(
     shell: Shell, sandbox: Mapping[str, str]
 ) -> None:
-    clean(sandbox, job_seconds=0.01, job_seconds_max=0.02, heygen_running=0)
+    set_options(sandbox, job_seconds=0.01, job_seconds_max=0.02, heygen_running=0)
     for number in itertools.count(1):
         prefix = f"crash{number}x"
         name = manifest(shell, prefix, films=1, videos=1)
@@ -85,9 +75,7 @@ def test_a_crash_at_every_boundary_loses_and_doubles_nothing(
     assert number > 20
 
 
-def test_a_file_that_was_renamed_before_the_kill_is_not_fetched_again(
-    shell: Shell, sandbox: Mapping[str, str]
-) -> None:
+def test_run_killed_after_rename_keeps_the_file(shell: Shell, sandbox: Mapping[str, str]) -> None:
     name = shell.manifest("video_translate_id\none\n")
     shell.environment["BATCHCAP_CRASH_AT"] = "3"  # written, synced, renamed
     assert shell.run("run", name, *QUICK).returncode == -signal.SIGKILL
@@ -99,14 +87,14 @@ def test_a_file_that_was_renamed_before_the_kill_is_not_fetched_again(
     assert shell.results()[0]["state"] == "done"
 
 
-def written(folder: Path) -> dict[Path, int]:
-    """Every file below a folder but SQLite's shared memory, with its time in nanoseconds."""
+def modification_times(folder: Path) -> dict[Path, int]:
+    """Return the modification time of every file in a folder, except SQLite's shared memory."""
     paths = [path for path in folder.rglob("*") if path.suffix != ".sqlite-shm"]
     return {path: path.stat().st_mtime_ns for path in paths if path.is_file()}
 
 
 def start_and_wait_for_files(shell: Shell, out: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start a run, and return while its threads write one file after the other."""
+    """Start a run, and return while its threads are writing files."""
     process = shell.start(*arguments)
     while len(list((shell.folder / out).rglob("*.vtt"))) < 5:
         assert process.poll() is None
@@ -114,26 +102,24 @@ def start_and_wait_for_files(shell: Shell, out: str, *arguments: str) -> subproc
     return process
 
 
-def test_a_run_that_was_killed_writes_nothing_after_its_death(
+def test_run_killed_writes_nothing_after_its_death(
     shell: Shell, sandbox: Mapping[str, str]
 ) -> None:
-    clean(sandbox, job_seconds=0.5)
+    set_options(sandbox, job_seconds=0.5)
     arguments = ["run", manifest(shell, "dead", films=100, videos=100), "-o", "dead", *QUICK]
     process = start_and_wait_for_files(shell, "dead", *arguments)
     process.kill()
     process.communicate(timeout=60)
-    at_death = written(shell.folder / "dead")
+    at_death = modification_times(shell.folder / "dead")
     assert Lock.holder(shell.folder / "dead") is None
     time.sleep(0.5)
-    assert written(shell.folder / "dead") == at_death
+    assert modification_times(shell.folder / "dead") == at_death
     assert shell.run(*arguments).returncode == 0
     check(shell, sandbox, "dead", "dead")
 
 
-def test_a_second_signal_leaves_whole_files_and_no_thread_at_work(
-    shell: Shell, sandbox: Mapping[str, str]
-) -> None:
-    clean(sandbox, job_seconds=0.5)
+def test_run_second_signal_leaves_complete_files(shell: Shell, sandbox: Mapping[str, str]) -> None:
+    set_options(sandbox, job_seconds=0.5)
     arguments = ["run", manifest(shell, "twice", films=100, videos=100), "-o", "twice", *QUICK]
     process = start_and_wait_for_files(shell, "twice", *arguments)
     process.send_signal(signal.SIGINT)
@@ -144,36 +130,36 @@ def test_a_second_signal_leaves_whole_files_and_no_thread_at_work(
     assert not list((shell.folder / "twice").rglob("*.part"))
     for path in (shell.folder / "twice").rglob("*.vtt"):
         assert path.read_bytes().startswith(b"WEBVTT")
-    at_end = written(shell.folder / "twice")
+    at_end = modification_times(shell.folder / "twice")
     time.sleep(0.3)
-    assert written(shell.folder / "twice") == at_end
+    assert modification_times(shell.folder / "twice") == at_end
     assert shell.run(*arguments).returncode == 0
     check(shell, sandbox, "twice", "twice")
 
 
 def storm(shell: Shell, sandbox: Mapping[str, str], kills: int, seed: int) -> None:
-    """Kill the command at random moments, then let it come to its end."""
-    chance = random.Random(seed)
+    """Kill the command at random moments, then let it finish."""
+    rng = random.Random(seed)
     faults = {"lost_create": 0.02, "server_error": 0.02, "cut_body": 0.02, "expired_link": 0.02}
-    clean(sandbox, faults=faults, job_seconds=0.3)
+    set_options(sandbox, faults=faults, job_seconds=0.3)
     name = manifest(shell, f"storm{seed}x", films=150, videos=150)
     arguments = ["run", name, "-o", "storm", *QUICK]
     killed = 0
     for _ in range(kills):
         process = shell.start(*arguments)
-        time.sleep(0.3 + chance.random() * 1.2)
+        time.sleep(0.3 + rng.random() * 1.2)
         process.kill()
         process.communicate()
         killed += process.returncode == -signal.SIGKILL
-    clean(sandbox, faults={})
+    set_options(sandbox, faults={})
     ended = shell.run(*arguments)
     assert ended.returncode == 0, ended.stderr
     assert killed
-    assert {one["state"] for one in shell.results("storm")} == {"done"}
+    assert {result["state"] for result in shell.results("storm")} == {"done"}
     check(shell, sandbox, "storm", f"storm{seed}x")
 
 
-def test_a_storm_of_kills_loses_and_doubles_nothing(
+def test_run_killed_20_times_loses_and_doubles_nothing(
     shell: Shell, sandbox: Mapping[str, str]
 ) -> None:
     storm(shell, sandbox, kills=20, seed=7)
@@ -182,5 +168,7 @@ def test_a_storm_of_kills_loses_and_doubles_nothing(
 @pytest.mark.nightly
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("seed", range(int(os.environ.get("BATCHCAP_STORMS", "500"))))
-def test_ten_thousand_kills(shell: Shell, sandbox: Mapping[str, str], seed: int) -> None:
+def test_run_killed_ten_thousand_times_loses_and_doubles_nothing(
+    shell: Shell, sandbox: Mapping[str, str], seed: int
+) -> None:
     storm(shell, sandbox, kills=20, seed=100 + seed)

@@ -1,4 +1,4 @@
-"""Limits of the provider and of the machine, on the real clock and over real sockets."""
+"""Rate limits and memory, on the real clock and over real sockets."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.conftest import Shell
-from tests.system.test_command import request_log
+from tests.system.conftest import Shell, request_log
 
 RATES = {"mux.write": 40, "mux.read": 60, "heygen": 50}
 
 
-def test_no_second_holds_more_than_the_limit_over_loopback(
-    shell: Shell, sandbox: Mapping[str, str]
-) -> None:
+def test_run_no_second_exceeds_the_rate_limit(shell: Shell, sandbox: Mapping[str, str]) -> None:
     lines = [f"film-{n},film-{n}-en,es," for n in range(200)] + [f",,,tr-{n}" for n in range(250)]
     header = "asset_id,track_id,to_language_code,video_translate_id"
     rates = [word for name, n in RATES.items() for word in ("--rate", f"{name}={n}/s")]
@@ -29,7 +26,7 @@ def test_no_second_holds_more_than_the_limit_over_loopback(
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
-def test_ten_thousand_tasks_fit_in_two_hundred_megabytes(shell: Shell) -> None:
+def test_run_ten_thousand_rows_fit_in_200_megabytes(shell: Shell) -> None:
     lines = [f"film-{n},es,en," if n % 2 else f",,,tr-{n}" for n in range(10_000)]
     header = "asset_id,to_language_code,from_language,video_translate_id"
     name = shell.manifest("\n".join([header, *lines]))
@@ -45,10 +42,13 @@ def test_ten_thousand_tasks_fit_in_two_hundred_megabytes(shell: Shell) -> None:
 
 
 def peak_memory(pid: int) -> int:
-    """Bytes; 0 once it is gone. Not `ru_maxrss`, which counts what forked it too."""
+    """Return the peak memory of a process in bytes, 0 if it has ended.
+
+    Not `ru_maxrss`, which includes the process that forked it.
+    """
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    return int(found.group(1)) * 1024 if found else 0
+    match = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(match.group(1)) * 1024 if match else 0

@@ -1,4 +1,4 @@
-"""`batchcap listen`, the command, in a process of its own."""
+"""`batchcap listen` in a process of its own."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ from tests.webhook_fixtures import (
 )
 
 
+def send_request(
+    port: int, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+) -> tuple[int, bytes]:
+    """Send a request to a port on loopback; returns the status and body of the response."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        return response.status, response.read()
+
+
 class Listener:
     """A running `batchcap listen`."""
 
@@ -36,51 +46,50 @@ class Listener:
         assert process.stdout
         line = process.stdout.readline()
         assert line, process.communicate()
-        self.said: dict[str, Any] = json.loads(line)
-        self.port = int(self.said["listening"].rpartition(":")[2])
+        self.printed: dict[str, Any] = json.loads(line)
+        self.port = int(self.printed["listening"].rpartition(":")[2])
 
     def post(self, name: str, event: Any, headers: dict[str, str] | None = None) -> int:
+        """Send an event, signed unless headers are given; returns the status."""
         body = event if isinstance(event, bytes) else json.dumps(event).encode()
         signed = mux_headers(body, at=time.time()) if name == "mux" else heygen_headers(body)
-        return self.ask("POST", f"/webhooks/{name}", body, signed if headers is None else headers)[
-            0
-        ]
+        path = f"/webhooks/{name}"
+        return self.request("POST", path, body, signed if headers is None else headers)[0]
 
-    def ask(
+    def request(
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
     ) -> tuple[int, bytes]:
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:
-            connection.request(method, path, body, headers or {})
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+        """Send a request; returns the status and body of the response."""
+        return send_request(self.port, method, path, body, headers)
 
     def health(self) -> dict[str, Any]:
-        shown: dict[str, Any] = json.loads(self.ask("GET", "/health")[1])
-        return shown
+        counts: dict[str, Any] = json.loads(self.request("GET", "/health")[1])
+        return counts
 
-    def kept(self) -> list[tuple[str, str, str, str | None]]:
-        """What lies in the inbox, read as a run does."""
-        where = Path(self.said["inbox"]).as_uri() + "?mode=ro"
-        with closing(sqlite3.connect(where, uri=True)) as connection:
-            found = connection.execute("SELECT provider, job_id, state, track FROM events")
-            return found.fetchall()
+    def events(self) -> list[tuple[str, str, str, str | None]]:
+        """Return the events in the inbox, read from its file as a run does."""
+        uri = Path(self.printed["inbox"]).as_uri() + "?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            query = "SELECT provider, job_id, state, track FROM events"
+            return connection.execute(query).fetchall()
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
-        """End it; returns the exit status and what it said on stderr."""
+        """Send a signal; returns the exit status and stderr."""
         self.process.send_signal(number)
-        _, said = self.process.communicate(timeout=30)
-        return self.process.returncode, said
+        _, stderr = self.process.communicate(timeout=30)
+        return self.process.returncode, stderr
 
 
 @pytest.fixture
-def here(shell: Shell) -> Shell:
+def inbox_shell(shell: Shell) -> Shell:
     """A shell with secrets and a state folder of its own."""
     shell.environment.update(SECRETS, XDG_STATE_HOME=str(shell.folder / "state"))
     return shell
 
 
 @contextmanager
-def listening(shell: Shell, *options: str) -> Iterator[Listener]:
+def running_listener(shell: Shell, *options: str) -> Iterator[Listener]:
+    """Run `batchcap listen` on any free port."""
     process = shell.start("listen", "--listen", "127.0.0.1:0", "--json", *options)
     try:
         yield Listener(process)
@@ -90,8 +99,8 @@ def listening(shell: Shell, *options: str) -> Iterator[Listener]:
         process.communicate(timeout=30)
 
 
-def test_what_was_acknowledged_survives_a_kill_and_is_kept_once(here: Shell) -> None:
-    with listening(here) as listener:
+def test_listen_killed_keeps_acknowledged_events_once(inbox_shell: Shell) -> None:
+    with running_listener(inbox_shell) as listener:
         assert listener.post("mux", mux_event()) == 200
         assert listener.post("heygen", heygen_event()) == 200
         listener.process.kill()
@@ -100,73 +109,73 @@ def test_what_was_acknowledged_survives_a_kill_and_is_kept_once(here: Shell) -> 
             ("mux", "rjob_1", "completed", "track_1"),
             ("heygen", "tr_1", "ended", None),
         ]
-        assert listener.kept() == expected
-    with listening(here) as again:
+        assert listener.events() == expected
+    with running_listener(inbox_shell) as again:
         assert again.post("mux", mux_event()) == 200
         assert again.post("mux", mux_event("processing", id="event-2")) == 200
-        assert again.kept() == [*expected, ("mux", "rjob_1", "running", None)]
+        assert again.events() == [*expected, ("mux", "rjob_1", "running", None)]
 
 
-def test_a_storm_of_events_and_a_kill_lose_nothing_that_was_acknowledged(here: Shell) -> None:
+def test_listen_killed_after_many_events_keeps_all(inbox_shell: Shell) -> None:
     acknowledged = []
-    with listening(here) as listener:
+    with running_listener(inbox_shell) as listener:
         for n in range(50):
             event = mux_event(id=f"e{n}", data=mux_job(f"job-{n}"))
             assert listener.post("mux", event) == 200
             acknowledged.append(f"job-{n}")
         listener.process.kill()
         listener.process.wait(timeout=30)
-        assert [one[1] for one in listener.kept()] == acknowledged
+        assert [job_id for _, job_id, _, _ in listener.events()] == acknowledged
 
 
-def test_its_files_hold_no_link_and_no_secret(here: Shell) -> None:
-    with listening(here) as listener:
+def test_listen_files_hold_no_link_and_no_secret(inbox_shell: Shell) -> None:
+    with running_listener(inbox_shell) as listener:
         assert listener.post("mux", mux_event()) == 200
-        folder = Path(listener.said["inbox"]).parent
-        assert folder == here.folder / "state" / "batchcap"
+        folder = Path(listener.printed["inbox"]).parent
+        assert folder == inbox_shell.folder / "state" / "batchcap"
         for path in folder.iterdir():
             content = path.read_bytes()
             for hidden in (LINK, *SECRETS.values()):
                 assert hidden.encode() not in content, path
-        status, said = listener.stop()
+        status, stderr = listener.stop()
     assert status == 0
-    assert not any(hidden in said for hidden in (LINK, *SECRETS.values()))
+    assert not any(hidden in stderr for hidden in (LINK, *SECRETS.values()))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it_in_order(here: Shell, number: int) -> None:
-    with listening(here) as listener:
+def test_listen_signal_stops_in_order(inbox_shell: Shell, number: int) -> None:
+    with running_listener(inbox_shell) as listener:
         assert listener.post("mux", mux_event()) == 200
-        status, said = listener.stop(number)
+        status, stderr = listener.stop(number)
     assert status == 0
-    assert "stopped: 1 received, 0 bad signature" in said
-    assert "Traceback" not in said
+    assert "stopped: 1 received, 0 bad signature" in stderr
+    assert "Traceback" not in stderr
 
 
-def test_a_second_one_is_refused_and_told_who_the_first_is(here: Shell) -> None:
-    with listening(here) as listener:
-        second = here.run("listen", "--listen", "127.0.0.1:0")
+def test_listen_second_is_refused_and_names_the_first(inbox_shell: Shell) -> None:
+    with running_listener(inbox_shell) as listener:
+        second = inbox_shell.run("listen", "--listen", "127.0.0.1:0")
         assert second.returncode == 3
         assert f"process {listener.process.pid}" in second.stderr
         assert listener.post("mux", mux_event()) == 200
 
 
-def test_a_taken_port_is_told(here: Shell) -> None:
+def test_listen_port_in_use_exits_3(inbox_shell: Shell) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
-        ran = here.run("listen", "--listen", address)
+        ran = inbox_shell.run("listen", "--listen", address)
     assert ran.returncode == 3
     assert f"cannot listen on {address}" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 
-def test_what_is_refused_and_what_is_left_alone(here: Shell) -> None:
-    with listening(here) as listener:
+def test_listen_bad_requests_are_counted_and_not_kept(inbox_shell: Shell) -> None:
+    with running_listener(inbox_shell) as listener:
         assert listener.post("mux", mux_event(), {}) == 401
         assert listener.post("heygen", heygen_event(), {"Signature": "0" * 64}) == 401
         assert listener.post("mux", mux_event(type="video.asset.ready")) == 200
         assert listener.post("mux", b"x" * 2_000_000) == 413
-        assert listener.ask("GET", "/")[0] == 404
+        assert listener.request("GET", "/")[0] == 404
         assert listener.health() == {
             "status": "ok",
             "received": 0,
@@ -175,63 +184,65 @@ def test_what_is_refused_and_what_is_left_alone(here: Shell) -> None:
             "unrelated": 1,
             "rejected": 1,
         }
-        assert listener.kept() == []
+        assert listener.events() == []
 
 
-def test_a_body_that_does_not_come_is_cut_after_5_seconds(here: Shell) -> None:
-    with listening(here) as listener:
+def test_listen_incomplete_body_times_out(inbox_shell: Shell) -> None:
+    with running_listener(inbox_shell) as listener:
         with closing(socket.create_connection(("127.0.0.1", listener.port), 30)) as client:
             began = time.monotonic()
             client.sendall(b"POST /webhooks/mux HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
-            said = b"".join(iter(lambda: client.recv(4096), b""))
-        assert b" 408 " in said.splitlines()[0]
+            response = b"".join(iter(lambda: client.recv(4096), b""))
+        assert b" 408 " in response.splitlines()[0]
         assert time.monotonic() - began < 20
         assert listener.post("mux", mux_event()) == 200
 
 
-def test_without_a_secret_it_does_not_start(here: Shell) -> None:
+def test_listen_without_secret_does_not_start(inbox_shell: Shell) -> None:
     for name in SECRETS:
-        del here.environment[name]
-    ran = here.run("listen", "--listen", "127.0.0.1:0")
+        del inbox_shell.environment[name]
+    ran = inbox_shell.run("listen", "--listen", "127.0.0.1:0")
     assert ran.returncode == 2
     assert "MUX_WEBHOOK_SECRET and HEYGEN_WEBHOOK_SECRET" in ran.stderr
     assert "hint: " in ran.stderr
-    assert not (here.folder / "state").exists()
+    assert not (inbox_shell.folder / "state").exists()
 
 
-def test_without_a_secret_it_starts_on_loopback_where_that_is_asked_for(here: Shell) -> None:
+def test_listen_insecure_starts_on_loopback_only(inbox_shell: Shell) -> None:
     for name in SECRETS:
-        del here.environment[name]
-    refused = here.run("listen", "--listen", "0.0.0.0:0", "--insecure-webhooks")
+        del inbox_shell.environment[name]
+    refused = inbox_shell.run("listen", "--listen", "0.0.0.0:0", "--insecure-webhooks")
     assert refused.returncode == 2
-    with listening(here, "--insecure-webhooks") as listener:
-        assert set(listener.said["webhooks"]) == {"mux", "heygen"}
+    with running_listener(inbox_shell, "--insecure-webhooks") as listener:
+        assert set(listener.printed["webhooks"]) == {"mux", "heygen"}
         assert listener.post("mux", mux_event(), {}) == 200
-        assert listener.kept() == [("mux", "rjob_1", "ended", None)]
+        assert listener.events() == [("mux", "rjob_1", "ended", None)]
 
 
-def test_a_provider_without_a_secret_has_no_endpoint(here: Shell) -> None:
-    del here.environment["HEYGEN_WEBHOOK_SECRET"]
-    with listening(here, "--public-url", "https://hooks.example/x") as listener:
-        assert listener.said["webhooks"] == {"mux": "https://hooks.example/x/webhooks/mux"}
+def test_listen_provider_without_secret_has_no_endpoint(inbox_shell: Shell) -> None:
+    del inbox_shell.environment["HEYGEN_WEBHOOK_SECRET"]
+    with running_listener(inbox_shell, "--public-url", "https://hooks.example/x") as listener:
+        assert listener.printed["webhooks"] == {"mux": "https://hooks.example/x/webhooks/mux"}
         assert listener.post("heygen", heygen_event()) == 404
 
 
-def test_people_are_told_what_to_enter_where(here: Shell) -> None:
-    process = here.start("listen", "--listen", "127.0.0.1:0", "--public-url", "https://h.example")
+def test_listen_prints_the_urls_to_enter(inbox_shell: Shell) -> None:
+    process = inbox_shell.start(
+        "listen", "--listen", "127.0.0.1:0", "--public-url", "https://h.example"
+    )
     assert process.stdout
     assert process.stdout.readline() == "mux: https://h.example/webhooks/mux\n"
     assert process.stdout.readline() == "heygen: https://h.example/webhooks/heygen\n"
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert "listening on http://127.0.0.1:" in said
+    assert "listening on http://127.0.0.1:" in stderr
 
 
-def test_a_home_without_a_state_folder_gets_one(here: Shell) -> None:
-    del here.environment["XDG_STATE_HOME"]
-    here.environment["HOME"] = str(here.folder / "me")
-    with listening(here) as listener:
-        expected = here.folder / "me/.local/state/batchcap/inbox.sqlite"
-        assert listener.said["inbox"] == str(expected)
+def test_listen_without_xdg_uses_a_folder_in_home(inbox_shell: Shell) -> None:
+    del inbox_shell.environment["XDG_STATE_HOME"]
+    inbox_shell.environment["HOME"] = str(inbox_shell.folder / "me")
+    with running_listener(inbox_shell) as listener:
+        expected = inbox_shell.folder / "me/.local/state/batchcap/inbox.sqlite"
+        assert listener.printed["inbox"] == str(expected)
         assert expected.exists()

@@ -1,4 +1,4 @@
-"""What a machine does to a run: a full disk, few open files, a provider that goes away."""
+"""Runs on a machine with a full disk, few file descriptors or odd files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 
 from batchcap.ledger import Lock
-from tests.system.conftest import Shell
-
-LIFTED = ["--rate", "mux.write=none", "--rate", "mux.read=none", "--rate", "heygen=none"]
+from tests.system.conftest import UNLIMITED, Shell
 
 
 @pytest.fixture
@@ -26,18 +24,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], check=False
     )
     if mounted.returncode:
-        pytest.skip("this machine lets nobody mount a disk")
+        pytest.skip("this user may not mount a disk")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(
+def test_run_full_disk_stops_and_resumes_with_space(
     shell: Shell, sandbox: Mapping[str, str], small_disk: Path
 ) -> None:
     rows = "".join(f"video-{n}\n" for n in range(400))
     name = shell.manifest("video_translate_id\n" + rows)
     out = str(small_disk / "captions")
-    full = shell.run("run", name, "-o", out, "--no-progress", *LIFTED)
+    full = shell.run("run", name, "-o", out, "--no-progress", *UNLIMITED)
     assert full.returncode == 3, full.stderr
     assert "Traceback" not in full.stderr
     assert "Free disk space" in full.stderr
@@ -45,12 +43,12 @@ def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(
         assert path.read_bytes().startswith(b"WEBVTT")
     assert not list(small_disk.rglob("*.part"))
     subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
-    again = shell.run("resume", "-o", out, "--no-progress", *LIFTED)
+    again = shell.run("resume", "-o", out, "--no-progress", *UNLIMITED)
     assert again.returncode == 0, again.stderr
     assert len(list(small_disk.rglob("*.vtt"))) == 400
 
 
-def test_few_open_files_mean_fewer_at_once_and_a_warning(
+def test_run_low_fd_limit_uses_fewer_connections_and_warns(
     shell: Shell, sandbox: Mapping[str, str]
 ) -> None:
     rows = "".join(f"video-{n}\n" for n in range(300))
@@ -59,15 +57,15 @@ def test_few_open_files_mean_fewer_at_once_and_a_warning(
         "run",
         name,
         "--no-progress",
-        *LIFTED,
+        *UNLIMITED,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (90, 90)),
     )
     assert ran.returncode == 0, ran.stderr
     assert "only 90 files may be open" in ran.stderr
-    assert {one["state"] for one in shell.results()} == {"done"}
+    assert {result["state"] for result in shell.results()} == {"done"}
 
 
-def test_an_unreadable_ledger_is_refused_with_what_to_do(shell: Shell) -> None:
+def test_resume_damaged_ledger_is_refused_with_a_hint(shell: Shell) -> None:
     name = shell.manifest("video_translate_id\none\n")
     assert shell.run("run", name, "--sandbox").returncode == 0
     ledger = shell.folder / "captions/.batchcap/ledger.sqlite"
@@ -81,7 +79,7 @@ def test_an_unreadable_ledger_is_refused_with_what_to_do(shell: Shell) -> None:
     assert "Traceback" not in ran.stderr
 
 
-def test_a_sandbox_that_cannot_start_is_told_without_a_traceback(shell: Shell) -> None:
+def test_run_sandbox_start_failure_is_reported(shell: Shell) -> None:
     name = shell.manifest("video_translate_id\none\n")
     assert shell.run("run", name, "--sandbox").returncode == 0
     (shell.folder / "captions/.batchcap/sandbox.sqlite").write_bytes(b"no database" * 1000)
@@ -91,7 +89,7 @@ def test_a_sandbox_that_cannot_start_is_told_without_a_traceback(shell: Shell) -
     assert "the sandbox did not start" in ran.stderr
 
 
-def test_no_room_for_the_import_is_told_without_a_traceback(shell: Shell) -> None:
+def test_run_import_without_space_is_reported(shell: Shell) -> None:
     name = shell.manifest("video_translate_id\n" + "".join(f"video-{n}\n" for n in range(20_000)))
     limit = (600 * 1024, 600 * 1024)
     ran = shell.run(
@@ -105,7 +103,7 @@ def test_no_room_for_the_import_is_told_without_a_traceback(shell: Shell) -> Non
     assert "hint: " in ran.stderr
 
 
-def test_a_folder_with_files_named_like_pythons_own_is_worked_in(shell: Shell) -> None:
+def test_run_in_folder_with_files_named_like_modules_works(shell: Shell) -> None:
     for module in ("socket", "pickle", "queue", "signal", "batchcap"):
         (shell.folder / f"{module}.py").write_text("raise SystemExit('the wrong one')\n")
     name = shell.manifest("video_translate_id\none\n")
@@ -120,12 +118,10 @@ def test_a_folder_with_files_named_like_pythons_own_is_worked_in(shell: Shell) -
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    assert [one["state"] for one in shell.results()] == ["done"]
+    assert [result["state"] for result in shell.results()] == ["done"]
 
 
-def test_a_closed_standard_input_does_not_take_the_locks_place(
-    shell: Shell, sandbox: Mapping[str, str]
-) -> None:
+def test_run_closed_stdin_does_not_free_the_lock(shell: Shell, sandbox: Mapping[str, str]) -> None:
     name = shell.manifest("video_translate_id\n" + "".join(f"video-{n}\n" for n in range(300)))
     command = [sys.executable, "-m", "batchcap", "run", name, "--rate", "heygen=100/s"]
     process = subprocess.Popen(

@@ -18,9 +18,9 @@ README = (MANIFESTS / "README.md").read_text()
 
 
 def block(language: str) -> str:
-    """The one block of code in a language."""
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    return str(found)
+    """Return the only block of code in a language."""
+    (code,) = re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    return str(code)
 
 
 @pytest.mark.parametrize("command", block("sh").splitlines())

@@ -1,10 +1,10 @@
-"""Keys and signed links are in no file, no output and no process list."""
+"""Keys and signed links are in no file, no output and no process list; output is printable."""
 
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +14,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from batchcap.sandbox import FAULTS
-from tests.system.conftest import COMMAND, Shell
-from tests.system.test_command import request_log
+from tests.system.conftest import UNLIMITED, Shell, request_log, sandbox_process
 
 TOKEN, SECRET, KEY = "tid-hunter2hunter2", "tsec-correct-horse", "hkey-battery-staple"
 SIGNING = "signing-key-of-the-user"
 PARTS = ("Signature=", "X-Goog-", "Key-Pair-Id", "token=", "Basic ", "eyJ")
-"""Of links, of headers, and how each JWT begins."""
+"""Parts of signed links and of headers, and the beginning of every JWT."""
 
 ENDLESS = {"job_stuck", "late_link"}
 FAULTY = [f"--fault={fault}=0.06" for fault in FAULTS if fault not in ENDLESS]
@@ -55,51 +54,40 @@ def private_key() -> str:
 
 @pytest.fixture
 def faulty(shell: Shell, private_key: str) -> Iterator[Shell]:
-    """A shell that points at a sandbox process with every fault and secrets of its own."""
+    """A shell that points to a sandbox with every fault and with secrets of its own."""
     fields = [f"--set={name}={json.dumps(value)}" for name, value in FIELDS.items()]
-    process = subprocess.Popen(
-        [*COMMAND, "sandbox", "--json", "--until-stdin-closes", *FAULTY, *fields],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin
-    assert process.stdout
-    try:
-        shell.environment.update(json.loads(process.stdout.readline()))
+    with sandbox_process(*FAULTY, *fields) as environment:
+        shell.environment.update(environment)
         shell.environment |= {"MUX_SIGNING_KEY": SIGNING, "MUX_PRIVATE_KEY": private_key}
         yield shell
-    finally:
-        process.stdin.close()
-        process.wait(timeout=30)
-        process.stdout.close()
 
 
 def needles(private_key: str) -> list[bytes]:
+    """Return every text that must not appear anywhere."""
     secrets = [TOKEN, SECRET, KEY, SIGNING]
-    encoded = [base64.b64encode(one.encode()).decode().rstrip("=") for one in secrets]
+    encoded = [base64.b64encode(secret.encode()).decode().rstrip("=") for secret in secrets]
     pair = base64.b64encode(f"{TOKEN}:{SECRET}".encode()).decode()
     pem = base64.b64decode(private_key).decode().splitlines()[1:3]
-    found = [*secrets, *encoded, pair, private_key[40:80], *pem, *PARTS]
-    return [one.encode() for one in found]
+    texts = [*secrets, *encoded, pair, private_key[40:80], *pem, *PARTS]
+    return [text.encode() for text in texts]
 
 
 def assert_clean(places: dict[str, bytes], private_key: str) -> None:
-    found = {
+    leaks = {
         (place, needle)
         for place, content in places.items()
         for needle in needles(private_key)
         if needle in content
     }
-    assert not found
+    assert not leaks
 
 
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def killed_in_the_middle(shell: Shell, *arguments: str) -> dict[str, bytes]:
-    """What a run shows that is killed once it has created some jobs."""
+def kill_in_the_middle(shell: Shell, *arguments: str) -> dict[str, bytes]:
+    """Kill a run after it has created some jobs; returns what it showed."""
     process = shell.start(*arguments)
     deadline = time.monotonic() + 30
     while len(request_log(shell.environment)["creates"]) < 10 and time.monotonic() < deadline:
@@ -112,34 +100,30 @@ def killed_in_the_middle(shell: Shell, *arguments: str) -> dict[str, bytes]:
     return {**places, "stdout": out.encode(), "stderr": err.encode()}
 
 
-def test_no_secret_is_anywhere_after_a_verbose_run_with_faults(
-    faulty: Shell, private_key: str
-) -> None:
+def test_secrets_after_verbose_run_with_faults_are_nowhere(faulty: Shell, private_key: str) -> None:
     name = faulty.manifest(HEADER + "\n".join(ROWS) + "\n")
-    rates = [f"--rate={bucket}=none" for bucket in ("mux.write", "mux.read", "heygen")]
-    talk = ["-v", "--log-file", "log", "--settle", "2s", *rates]
-    rates[0] = "--rate=mux.write=30/s"
-    places = killed_in_the_middle(faulty, "run", name, *talk[:-3], *rates)
+    verbose = ["-v", "--log-file", "log", "--settle", "2s"]
+    slow = ["--rate=mux.write=30/s", *UNLIMITED[1:]]
+    places = kill_in_the_middle(faulty, "run", name, *verbose, *slow)
     assert b"run\0" in places["process list"]
     assert any(path.endswith("-wal") for path in files(faulty.folder))
     assert_clean({**places, **files(faulty.folder)}, private_key)
 
-    ran = faulty.run("resume", *talk)
+    ran = faulty.run("resume", *verbose, *UNLIMITED)
     assert ran.returncode == 1, ran.stderr
     assert "request: mux.read" in ran.stderr
-    said = {"stdout": ran.stdout.encode(), "stderr": ran.stderr.encode()}
-    there = files(faulty.folder)
-    assert_clean({**said, **there}, private_key)
-    states = {one["source_id"]: one["state"] for one in faulty.results()}
+    output = {"stdout": ran.stdout.encode(), "stderr": ran.stderr.encode()}
+    assert_clean({**output, **files(faulty.folder)}, private_key)
+    states = {result["source_id"]: result["state"] for result in faulty.results()}
     assert states["film-signed-has-es-1"] == "done"
     assert states["html-1"] == states["failed-1"] == states["film-fails-1"] == "failed"
     assert request_log(faulty.environment)["leaks"] == []
     assert sum(request_log(faulty.environment)["faults"].values()) > 10
-    told = faulty.run("status")
-    assert_clean({"told": (told.stdout + told.stderr).encode()}, private_key)
+    status = faulty.run("status")
+    assert_clean({"status": (status.stdout + status.stderr).encode()}, private_key)
 
 
-def test_a_wrong_credential_is_not_repeated(faulty: Shell, private_key: str) -> None:
+def test_secrets_wrong_credential_is_not_printed(faulty: Shell, private_key: str) -> None:
     wrong = "wrong-secret-wrong-secret"
     faulty.environment |= {"MUX_TOKEN_SECRET": wrong, "HEYGEN_API_KEY": wrong}
     name = faulty.manifest(HEADER + "\n".join(ROWS[:3] + ROWS[-1:]) + "\n")
@@ -164,7 +148,7 @@ def printable(text: str) -> bool:
         ["run", f"no{CONTROL}.csv"],
         ["run", "no\nerror: such.csv"],
         ["run", b"\xff\xfe.csv"],
-        [f"verb{CONTROL}"],
+        [f"command{CONTROL}"],
         ["run", "m.csv", f"--rate={CONTROL}"],
         ["run", "m.csv", f"--name={CONTROL}"],
         ["run", "m.csv", f"--nonsense{CONTROL}"],
@@ -175,7 +159,7 @@ def printable(text: str) -> bool:
     ],
     ids=ascii,
 )
-def test_what_the_command_says_is_safe_to_print(shell: Shell, arguments: list[str]) -> None:
+def test_messages_with_hostile_arguments_are_printable(shell: Shell, arguments: list[str]) -> None:
     shell.manifest("video_translate_id\none\n")
     evil = f"video_translate_id,name,key\n{CONTROL},{CONTROL},{CONTROL}\n../x,../../x,k\n"
     shell.manifest(evil, "evil.csv")
@@ -189,12 +173,10 @@ def test_what_the_command_says_is_safe_to_print(shell: Shell, arguments: list[st
 
 @pytest.mark.parametrize("out", [f"out{CONTROL}", b"\xff", "a\nb"], ids=ascii)
 @pytest.mark.parametrize("json_wanted", [False, True])
-def test_an_odd_output_folder_is_used_and_told_safely(
-    shell: Shell, out: str, json_wanted: bool
-) -> None:
+def test_run_odd_output_folder_is_printed_safely(shell: Shell, out: str, json_wanted: bool) -> None:
     name = shell.manifest("video_translate_id\none\nmissing-1\n")
-    words = ["run", name, "--sandbox", "-o", out, *(["--json"] if json_wanted else ["-v"])]
-    ran = shell.run(*words)
+    options = ["--sandbox", "-o", out, "--json" if json_wanted else "-v"]
+    ran = shell.run("run", name, *options)
     assert ran.returncode == 1, ran.stderr
     assert "Traceback" not in ran.stderr
     assert printable(ran.stdout), ascii(ran.stdout)
@@ -202,9 +184,7 @@ def test_an_odd_output_folder_is_used_and_told_safely(
     assert "1 of 2 captions" in ran.stdout or json.loads(ran.stdout)["done"] == 1
 
 
-def test_a_planted_lock_is_told_safely(shell: Shell) -> None:
-    import fcntl
-
+def test_lock_with_hostile_content_is_printed_safely(shell: Shell) -> None:
     folder = shell.folder / "captions/.batchcap"
     folder.mkdir(parents=True)
     name = shell.manifest("video_translate_id\none\n")
@@ -214,8 +194,8 @@ def test_a_planted_lock_is_told_safely(shell: Shell) -> None:
         file.write(json.dumps(holder))
         file.flush()
         fcntl.flock(file, fcntl.LOCK_EX)
-        for words in (["run", name, "--sandbox"], ["status"]):
-            ran = shell.run(*words)
+        for arguments in (["run", name, "--sandbox"], ["status"]):
+            ran = shell.run(*arguments)
             assert "Traceback" not in ran.stderr
             assert "process 7" in ran.stdout + ran.stderr
             assert printable(ran.stdout + ran.stderr)

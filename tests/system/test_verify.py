@@ -6,24 +6,22 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.system.conftest import Shell
-from tests.system.test_command import request_log
+from tests.system.conftest import UNLIMITED, Shell, request_log
 
 MANIFEST = "asset_id,to_language_code,from_language,video_translate_id\n" + "".join(
     f"film-{n},es;ja,en,\n,,,clip-{n}\n" for n in range(4)
 )
-LIFTED = ["--rate", "mux.write=none", "--rate", "mux.read=none", "--rate", "heygen=none"]
 
 
 def run_all(shell: Shell) -> str:
     name = shell.manifest(MANIFEST)
-    ran = shell.run("run", name, "-q", *LIFTED)
+    ran = shell.run("run", name, "-q", *UNLIMITED)
     assert ran.returncode == 0, ran.stderr
     return name
 
 
 def damage(folder: Path) -> None:
-    """Truncated, one byte changed, deleted, replaced by HTML; and a leftover."""
+    """Truncate, change, delete and replace files by HTML; leave a temporary and an extra file."""
     cut, changed, gone, html = (folder / f"mux/film-{n}.es.vtt" for n in range(4))
     cut.write_bytes(cut.read_bytes()[:200])
     changed.write_bytes(changed.read_bytes()[:-2] + b"?\n")
@@ -33,7 +31,7 @@ def damage(folder: Path) -> None:
     (folder / "mine.txt").write_text("mine")
 
 
-def test_what_is_wrong_is_told_fetched_again_and_never_created(
+def test_verify_damaged_files_are_reported_and_repaired_without_a_create(
     shell: Shell, sandbox: Mapping[str, str]
 ) -> None:
     name = run_all(shell)
@@ -42,18 +40,18 @@ def test_what_is_wrong_is_told_fetched_again_and_never_created(
     folder = shell.folder / "captions"
     damage(folder)
     before = request_log(sandbox)
-    told = shell.run("verify")
-    assert told.returncode == 1
-    lines = told.stdout.splitlines()
+    verified = shell.run("verify")
+    assert verified.returncode == 1
+    lines = verified.stdout.splitlines()
     assert lines[0].startswith("mux:film-0:es  mux/film-0.es.vtt: 200 bytes instead of ")
     assert "sha256" in lines[1]
     assert lines[2] == "mux:film-2:es  mux/film-2.es.vtt: the file is missing"
     assert lines[3].endswith("an HTML page, not WebVTT")
     assert lines[4].startswith("8 of 12 files are good: ")
     assert lines[4].endswith("To download what is wrong: batchcap verify --repair")
-    assert "mine.txt" in told.stderr
+    assert "mine.txt" in verified.stderr
     assert request_log(sandbox)["requests"] == before["requests"]
-    repaired = shell.run("verify", "--repair", "--json", *LIFTED)
+    repaired = shell.run("verify", "--repair", "--json", *UNLIMITED)
     assert repaired.returncode == 0, repaired.stderr
     assert json.loads(repaired.stdout)["done"] == 12
     assert request_log(sandbox)["creates"] == before["creates"]
@@ -63,22 +61,20 @@ def test_what_is_wrong_is_told_fetched_again_and_never_created(
     assert (checked["good"], checked["wrong"], checked["unowned"]) == (12, 0, ["mine.txt"])
 
 
-def test_tasks_that_the_ledger_lacks_are_told(shell: Shell) -> None:
+def test_verify_manifest_reports_tasks_missing_from_the_ledger(shell: Shell) -> None:
     name = shell.manifest("video_translate_id\none\n")
     assert shell.run("run", name, "-q", "--sandbox").returncode == 0
     more = shell.manifest("video_translate_id\none\ntwo\n", "more.csv")
-    told = shell.run("verify", more, "--sandbox")
-    assert told.returncode == 1
-    assert told.stdout.splitlines() == [
+    verified = shell.run("verify", more, "--sandbox")
+    assert verified.returncode == 1
+    assert verified.stdout.splitlines() == [
         "heygen:two  heygen/two.vtt: not in the ledger (more.csv:3)",
         "1 of 1 files are good; 1 not in the ledger. To get those: batchcap run --sandbox more.csv",
     ]
     assert shell.run("rebuild").returncode == 2
 
 
-def test_a_lost_ledger_is_made_anew_without_a_post(
-    shell: Shell, sandbox: Mapping[str, str]
-) -> None:
+def test_rebuild_lost_ledger_sends_no_post(shell: Shell, sandbox: Mapping[str, str]) -> None:
     name = run_all(shell)
     folder = shell.folder / "captions"
     (folder / "mux/film-0.es.vtt").write_text("<html>")
@@ -88,7 +84,7 @@ def test_a_lost_ledger_is_made_anew_without_a_post(
     assert refused.returncode == 3
     assert "batchcap rebuild" in refused.stderr
     before = request_log(sandbox)
-    ran = shell.run("rebuild", name, "--settle", "0", *LIFTED)
+    ran = shell.run("rebuild", name, "--settle", "0", *UNLIMITED)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines() == [
         "10 of 12 captions are complete, 8 jobs found, 2 pending. To continue: batchcap resume"
@@ -98,26 +94,26 @@ def test_a_lost_ledger_is_made_anew_without_a_post(
     assert after["requests"]["mux.write"] == before["requests"]["mux.write"]
     listed = [routes["routes"].get("mux.jobs", {}).get("200", 0) for routes in (before, after)]
     assert listed[1] - listed[0] == 4, "each asset is listed once"
-    assert {one["state"] for one in shell.results()} == {"done", "pending"}
-    resumed = shell.run("resume", "--json", *LIFTED)
+    assert {result["state"] for result in shell.results()} == {"done", "pending"}
+    resumed = shell.run("resume", "--json", *UNLIMITED)
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout)["done"] == 12
     assert request_log(sandbox)["creates"] == before["creates"]
     assert shell.run("audit", "--rate", "mux.read=none").returncode == 0
 
 
-def test_a_sandbox_ledger_is_rebuilt_from_the_sandboxs_own_jobs(shell: Shell) -> None:
+def test_rebuild_sandbox_ledger_finds_its_jobs(shell: Shell) -> None:
     name = shell.manifest("asset_id,to_language_code,from_language\nfilm,es;ja,en\n")
     assert shell.run("run", name, "-q", "--sandbox").returncode == 0
     ledger = shell.folder / "captions/.batchcap/ledger.sqlite"
-    whole = ledger.read_bytes()
+    content = ledger.read_bytes()
     other = shell.run("rebuild", name, "--settle", "0")
     assert other.returncode in {2, 3}, "the flag is missing"
-    assert ledger.read_bytes() == whole
+    assert ledger.read_bytes() == content
     ledger.unlink()
     ran = shell.run("rebuild", name, "--settle", "0", "--sandbox", "--json")
     assert ran.returncode == 0, ran.stderr
-    found = json.loads(ran.stdout)
-    assert (found["jobs"], found["done"], found["kept"]) == (2, 2, None)
+    result = json.loads(ran.stdout)
+    assert (result["jobs"], result["done"], result["kept"]) == (2, 2, None)
     audited = json.loads(shell.run("audit", "--sandbox", "--json").stdout)
     assert audited["states"] == {"completed": 2}

@@ -1,4 +1,4 @@
-"""The same command again, and an import that did not come to its end."""
+"""A run repeated with the same manifest, and an import that did not finish."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def inode(shell: Shell) -> int:
     return (shell.folder / "captions/results.jsonl").stat().st_ino
 
 
-def test_an_unchanged_manifest_is_not_read_and_the_results_are_left_alone(shell: Shell) -> None:
+def test_run_unchanged_manifest_is_skipped_and_results_kept(shell: Shell) -> None:
     name = shell.manifest(ROWS)
     first = shell.run("run", name, "--sandbox")
     assert "2 new captions in the ledger\n" in first.stderr
@@ -28,7 +28,7 @@ def test_an_unchanged_manifest_is_not_read_and_the_results_are_left_alone(shell:
     assert inode(shell) == written
 
 
-def test_a_manifest_that_changed_or_is_read_in_another_way_is_read(shell: Shell) -> None:
+def test_run_changed_manifest_or_options_is_read_again(shell: Shell) -> None:
     name = shell.manifest(ROWS)
     assert shell.run("run", name, "--sandbox").returncode == 0
     other = shell.run("run", name, "--sandbox", "--skip-invalid")
@@ -44,13 +44,13 @@ def test_a_manifest_that_changed_or_is_read_in_another_way_is_read(shell: Shell)
     assert "skipped 1 unchanged manifest\n" in back.stderr
 
 
-def test_standard_input_is_always_read(shell: Shell) -> None:
-    for known in ("", ", 2 already there"):
+def test_run_standard_input_is_always_read(shell: Shell) -> None:
+    for already_there in ("", ", 2 already there"):
         ran = shell.run("run", "-", "--sandbox", input=ROWS)
-        assert f"captions in the ledger{known}\n" in ran.stderr
+        assert f"captions in the ledger{already_there}\n" in ran.stderr
 
 
-def test_invalid_rows_that_were_gone_past_stay_in_the_results(shell: Shell) -> None:
+def test_run_skipped_invalid_rows_stay_in_results(shell: Shell) -> None:
     name = shell.manifest(ROWS + "v\a,\n")
     first = shell.run("run", name, "--sandbox", "--skip-invalid", "--json")
     again = shell.run("run", name, "--sandbox", "--skip-invalid", "--json")
@@ -61,7 +61,7 @@ def test_invalid_rows_that_were_gone_past_stay_in_the_results(shell: Shell) -> N
     assert f"{name}:4: " in refused.stderr
 
 
-def test_results_are_written_where_a_run_was_killed_before_it_wrote_them(shell: Shell) -> None:
+def test_results_after_a_kill_are_written_by_the_next_run(shell: Shell) -> None:
     name = shell.manifest(ROWS)
     assert shell.run("run", name, "--sandbox").returncode == 0
     shell.manifest("video_translate_id\nthree\n", "n.csv")
@@ -71,16 +71,16 @@ def test_results_are_written_where_a_run_was_killed_before_it_wrote_them(shell: 
     del shell.environment["BATCHCAP_CRASH_AT"]
     assert len(shell.results()) == 2
     assert shell.run("run", name, "--sandbox").returncode == 0
-    assert [one["state"] for one in shell.results()] == ["done"] * 3
+    assert [result["state"] for result in shell.results()] == ["done"] * 3
 
 
-def test_an_import_that_was_killed_leaves_no_rows_and_the_manifest_is_read_again(
+def test_import_killed_leaves_no_rows(
     shell: Shell,
 ) -> None:
     name = shell.manifest("video_translate_id\n" + "".join(f"{n:032x}\n" for n in range(200_000)))
     draft = shell.folder / "captions/.batchcap/ledger.sqlite.new"
     process = shell.start("run", name, "--sandbox")
-    wait_until_it_holds(draft, 1_000_000)
+    wait_for_size(draft, 1_000_000)
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -94,18 +94,19 @@ def test_an_import_that_was_killed_leaves_no_rows_and_the_manifest_is_read_again
     assert not draft.exists()
 
 
-def test_an_interrupted_import_leaves_nothing(shell: Shell) -> None:
+def test_import_interrupted_leaves_nothing(shell: Shell) -> None:
     name = shell.manifest("video_translate_id\n" + "".join(f"{n:032x}\n" for n in range(200_000)))
     process = shell.start("run", name, "--sandbox")
-    wait_until_it_holds(shell.folder / "captions/.batchcap/ledger.sqlite.new", 1_000_000)
+    wait_for_size(shell.folder / "captions/.batchcap/ledger.sqlite.new", 1_000_000)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate()
+    _, stderr = process.communicate()
     assert process.returncode == 130
-    assert "stopped: nothing is lost" in told
+    assert "stopped: nothing is lost" in stderr
     assert not (shell.folder / "captions").exists()
 
 
-def wait_until_it_holds(file: Path, size: int) -> None:
+def wait_for_size(file: Path, size: int) -> None:
+    """Wait until a file has at least this many bytes."""
     deadline = time.monotonic() + 60
     while not (file.exists() and file.stat().st_size >= size) and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The same command on both loops: uvloop where it is installed, or the standard one."""
+"""The same command on both event loops: uvloop, if it is installed, and asyncio."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STUCK = "video_translate_id\nstuck-1\nstuck-2\n"
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def loop(request: pytest.FixtureRequest, shell: Shell) -> str:
-    """The loop that the command is told to use."""
+    """The loop that the command has to use."""
     name: str = request.param
     if name == "uvloop" and find_spec("uvloop") is None:
         pytest.skip("uvloop is not installed")
@@ -28,7 +28,7 @@ def loop(request: pytest.FixtureRequest, shell: Shell) -> str:
 
 
 @pytest.mark.usefixtures("loop", "sandbox")
-def test_a_run_ends_with_every_caption_on_disk(shell: Shell) -> None:
+def test_run_on_each_loop_saves_every_caption(shell: Shell) -> None:
     rows = "".join(f"asset-{n},es,en,\n,,,tr-{n}\n" for n in range(10))
     name = shell.manifest("asset_id,to_language_code,from_language,video_translate_id\n" + rows)
     ran = shell.run("run", name, "--json", "--rate", "mux.write=none")
@@ -38,7 +38,7 @@ def test_a_run_ends_with_every_caption_on_disk(shell: Shell) -> None:
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_ctrl_c_stops_in_order(shell: Shell, loop: str) -> None:
+def test_run_interrupted_on_each_loop_stops_in_order(shell: Shell, loop: str) -> None:
     process = shell.start("run", shell.manifest(STUCK), "--log-file", "run.log")
     wait_for(shell.folder / "run.log", ": started")
     if sys.platform == "linux":
@@ -50,7 +50,7 @@ def test_ctrl_c_stops_in_order(shell: Shell, loop: str) -> None:
     assert "Traceback" not in err
 
 
-def test_another_loop_is_a_mistake_that_is_told(shell: Shell, sandbox: Mapping[str, str]) -> None:
+def test_run_unknown_loop_is_a_usage_error(shell: Shell, sandbox: Mapping[str, str]) -> None:
     shell.environment["BATCHCAP_LOOP"] = "trio"
     ran = shell.run("run", shell.manifest(STUCK))
     assert ran.returncode == 2
@@ -58,9 +58,9 @@ def test_another_loop_is_a_mistake_that_is_told(shell: Shell, sandbox: Mapping[s
     assert "hint: " in ran.stderr
 
 
-def wait_for(path: Path, words: str) -> None:
-    """Until a file holds these words, for at most 20 s."""
-    until = time.monotonic() + 20
-    while not (path.exists() and words in path.read_text()):
-        assert time.monotonic() < until, path
+def wait_for(path: Path, text: str) -> None:
+    """Wait until a file contains a text, for at most 20 s."""
+    deadline = time.monotonic() + 20
+    while not (path.exists() and text in path.read_text()):
+        assert time.monotonic() < deadline, path
         time.sleep(0.05)
