@@ -1,12 +1,12 @@
-"""CSV, JSON and JSONL into rows; everything is checked before the first request.
+"""Reads CSV, JSON and JSONL into rows, and checks everything before the first request.
 
-text.py       bytes -> lines of text
-formats.py    lines -> records: the columns of one row as they stand in the file
-columns.py    record -> rows; `Columns` says what a provider's rows have
-kinds.py      what a cell may hold
-languages.py  language tags
-paths.py      where a caption goes, and what a path must not do
-problems.py   how a problem is told
+decoding.py    bytes into lines of text
+formats.py     lines into records: the columns of one row as the file has them
+columns.py     a record into rows; `Columns` says what a provider's rows have
+converters.py  a cell into a value of the API
+languages.py   language tags
+paths.py       the path of a caption, and what a path must not do
+messages.py    the words of error messages
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import msgspec
 
 from batchcap import __version__
 from batchcap.errors import UsageError
-from batchcap.manifest.columns import Columns, Reader, Schema
+from batchcap.manifest.columns import Columns, RowBuilder, Schema
+from batchcap.manifest.decoding import Text
 from batchcap.manifest.formats import records
-from batchcap.manifest.problems import shown
-from batchcap.manifest.text import Text
+from batchcap.manifest.messages import quote
 from batchcap.model import InvalidRow, Row
 
 __all__ = [
@@ -41,7 +41,7 @@ STDIN = "-"
 
 
 class ManifestOptions(msgspec.Struct, frozen=True):
-    """What the command line says about manifests.
+    """The options of the command line that are about manifests.
 
     `to` and `from_language` stand in for rows that name none, `name` is
     the template of the paths, `encoding` that of CSV, JSON and JSONL alike.
@@ -68,22 +68,25 @@ def read(
             reading).
     """
     schema = Schema(providers)
-    reader = Reader(printable(source), schema, options.to, options.from_language, options.name)
+    builder = RowBuilder(printable(source), schema, options.to, options.from_language, options.name)
     try:
         io.TextIOWrapper(io.BytesIO(), options.encoding)
     except (LookupError, ValueError):
         raise UsageError(
-            f"--encoding: {shown(options.encoding)} is unknown",
+            f"--encoding: {quote(options.encoding)} is unknown",
             hint="names are those of Python: utf-8, utf-16, cp1252, shift_jis, ...",
         ) from None
-    return _rows(source, options.encoding, schema, reader)
+    return _rows(source, options.encoding, schema, builder)
 
 
 def fingerprint(source: str, options: ManifestOptions) -> str | None:
-    """What two readings of a manifest have in common only where they give the same rows.
+    """Return a hash of the manifest and of the options that affect parsing.
 
-    None where `source` cannot be read twice: standard input, a pipe. Raises
-    `UsageError` where it cannot be read.
+    Equal fingerprints mean equal rows. None if `source` cannot be read twice: standard
+    input, a pipe.
+
+    Raises:
+        UsageError: It cannot be read.
     """
     if source == STDIN or not Path(source).is_file():
         return None
@@ -97,18 +100,20 @@ def fingerprint(source: str, options: ManifestOptions) -> str | None:
 
 
 def printable(source: str) -> str:
-    """The name of a source, fit for a message of one line."""
-    return source if source.isprintable() else shown(source)
+    """Return the name of a source, safe for a message of one line."""
+    return source if source.isprintable() else quote(source)
 
 
-def _rows(source: str, encoding: str, schema: Schema, reader: Reader) -> Iterator[Row | InvalidRow]:
+def _rows(
+    source: str, encoding: str, schema: Schema, builder: RowBuilder
+) -> Iterator[Row | InvalidRow]:
     try:
         with _opened(source) as stream:
             text = Text(stream, encoding)
             try:
                 text.open()
                 for record in records(source, text, schema):
-                    yield from reader.rows(*record)
+                    yield from builder.rows(*record)
             finally:
                 text.close()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""From a record to rows: which columns there are, and what each must hold."""
+"""Turns a record into rows: which columns there are, and what each must hold."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, cast
 import msgspec
 
 from batchcap.errors import UsageError
-from batchcap.manifest import kinds, languages, paths
+from batchcap.manifest import converters, languages, paths
+from batchcap.manifest.messages import InvalidValue, describe, quote
 from batchcap.manifest.paths import Template
-from batchcap.manifest.problems import Wrong, described, shown
 from batchcap.model import InvalidRow, Json, Row
 
-Kind = Callable[[Any], Any]
+Converter = Callable[[Any], Any]
 
 
 class Columns(msgspec.Struct, frozen=True):
@@ -28,7 +28,7 @@ class Columns(msgspec.Struct, frozen=True):
     """
 
     ids: tuple[str, ...]
-    params: Mapping[str, Kind]
+    params: Mapping[str, Converter]
     targets: str | None = None
     label: str | None = None
     source_language: str | None = None
@@ -52,11 +52,11 @@ class Schema:
 
 
 MAX_DEPTH = 100
-"""Levels of lists and objects in a kept column; the JSON writer gives up at 254."""
+"""Most levels of lists and objects in a kept column. The JSON writer fails at 254."""
 
 
-class Draft(msgspec.Struct, gc=False):
-    """A record on its way to rows; a column that is understood leaves `cells`."""
+class RecordInProgress(msgspec.Struct, gc=False):
+    """A record while its rows are made. A column that is understood is removed from `cells`."""
 
     cells: Json
     problems: list[str] = []
@@ -67,18 +67,18 @@ class Draft(msgspec.Struct, gc=False):
     key: str | None = None
     template: Template | None = None
 
-    def take(self, column: str, kind: Kind) -> Any:
-        """The value of a column, None where it is absent or wrong."""
+    def take(self, column: str, convert: Converter) -> Any:
+        """Remove a column and return its value, None if it is absent or wrong."""
         if column not in self.cells:
             return None
         try:
-            return kind(self.cells.pop(column))
-        except Wrong as wrong:
-            self.problems.append(f"{column}: {wrong}")
+            return convert(self.cells.pop(column))
+        except InvalidValue as error:
+            self.problems.append(f"{column}: {error}")
             return None
 
     def invalid(self, line: int, origin: str, place: str) -> InvalidRow:
-        """The record with all its problems, and what could be read of it."""
+        """Return the record with all its problems, and what could be read of it."""
         return InvalidRow(
             line=line,
             message=place + "; ".join(self.problems),
@@ -90,8 +90,8 @@ class Draft(msgspec.Struct, gc=False):
         )
 
 
-class Reader:
-    """Makes rows of the records of one file.
+class RowBuilder:
+    """Makes rows from the records of one file.
 
     `to` and `source_language` stand in for rows that name no language; `name` is
     the template of the paths.
@@ -114,31 +114,32 @@ class Reader:
         self._template: Template = _option("--name", paths.check, name)
 
     def rows(self, line: int, place: str, cells: Json | str) -> list[Row] | list[InvalidRow]:
-        """The rows of a record, or the one invalid row that it is.
+        """Return the rows of a record, or the record as one invalid row.
 
-        `place` is put before the message where the line alone does not tell;
-        `cells` may be what is wrong with the record.
+        `line`, `place` and `cells` are those of a record of `formats`.
         """
         origin = f"{self._file}:{line}"
         if isinstance(cells, str):
             return [InvalidRow(line=line, message=place + cells, origin=origin)]
-        draft = Draft(cells)
+        draft = RecordInProgress(cells)
         rows: list[Row] = []
         if columns := _columns(draft, self._schema):
             _source_id(draft, columns)
             self._languages(draft, columns)
             if "key" in cells:
-                draft.key = draft.take("key", kinds.identifier)
+                draft.key = draft.take("key", converters.identifier)
             if "name" in cells:
                 draft.template = draft.take("name", _name)
             params = self._params(draft, columns)
             if not draft.problems:
-                rows = self._expanded(draft, columns, params, origin)
+                rows = self._expand(draft, columns, params, origin)
         return [draft.invalid(line, origin, place)] if draft.problems else rows
 
-    def _languages(self, draft: Draft, columns: Columns) -> None:
+    def _languages(self, draft: RecordInProgress, columns: Columns) -> None:
         if not columns.targets:
-            draft.languages = (draft.take(columns.label, kinds.label) if columns.label else None,)
+            draft.languages = (
+                draft.take(columns.label, converters.label) if columns.label else None,
+            )
         elif columns.targets in draft.cells:
             draft.languages = draft.take(columns.targets, languages.tags) or ()
         elif self._to:
@@ -146,23 +147,25 @@ class Reader:
         else:
             draft.problems.append(f"{columns.targets}: missing, and there is no --to")
 
-    def _params(self, draft: Draft, columns: Columns) -> Json:
-        """The provider's own columns; what is left in the cells is the user's."""
+    def _params(self, draft: RecordInProgress, columns: Columns) -> Json:
+        """Return the provider's own columns. What is left in `cells` is the user's."""
         params: Json = {}
         for column, value in list(draft.cells.items()):
             if column in columns.params:
                 if (taken := draft.take(column, columns.params[column])) is not None:
                     params[column] = taken
-            elif type(value) in (dict, list) and _deeper(value, MAX_DEPTH):
-                draft.problems.append(f"{shown(column)}: nested more than {MAX_DEPTH} deep")
+            elif type(value) in (dict, list) and _is_deeper(value, MAX_DEPTH):
+                draft.problems.append(f"{quote(column)}: nested more than {MAX_DEPTH} deep")
         if len(params) > 1:  # in one order, whatever the file's
             params = {column: params[column] for column in columns.params if column in params}
         if self._from and columns.source_language and columns.source_track not in params:
             params.setdefault(columns.source_language, self._from)
         return params
 
-    def _expanded(self, draft: Draft, columns: Columns, params: Json, origin: str) -> list[Row]:
-        """One row for each language; a path that cannot be goes to the draft's problems."""
+    def _expand(
+        self, draft: RecordInProgress, columns: Columns, params: Json, origin: str
+    ) -> list[Row]:
+        """Return one row for each language. An invalid path is added to the problems."""
         rows: list[Row] = []
         provider, source_id = cast(str, draft.provider), cast(str, draft.source_id)
         template = draft.template or self._template
@@ -176,7 +179,7 @@ class Reader:
                     "key": key,
                 }
                 if not template.plain:
-                    fields = _all(fields, draft, columns, params)
+                    fields = _template_fields(fields, draft, columns, params)
                 rows.append(
                     Row(
                         key=key,
@@ -190,27 +193,27 @@ class Reader:
                         origin=origin,
                     )
                 )
-        except Wrong as wrong:
+        except InvalidValue as error:
             column = "name" if draft.template else draft.id_column
-            draft.problems.append(f"{column}: {wrong}")
+            draft.problems.append(f"{column}: {error}")
         if len(rows) > 1 and len({row.path for row in rows}) < len(rows):
             draft.problems.append("name: several languages need {language} in the path")
         return rows
 
 
-def _option(flag: str, kind: Kind, value: Any) -> Any:
+def _option(flag: str, convert: Converter, value: Any) -> Any:
     try:
-        return kind(value)
-    except Wrong as wrong:
-        raise UsageError(f"{flag}: {wrong}") from None
+        return convert(value)
+    except InvalidValue as error:
+        raise UsageError(f"{flag}: {error}") from None
 
 
 def _name(value: Any) -> Template:
-    return paths.template(kinds.text(value))
+    return paths.template(converters.text(value))
 
 
-def _columns(draft: Draft, schema: Schema) -> Columns | None:
-    """The columns of the record's provider, which its id column tells where it is not named."""
+def _columns(draft: RecordInProgress, schema: Schema) -> Columns | None:
+    """Return the columns of the record's provider. Its id column implies it if it is not named."""
     named = draft.cells.pop("provider", None)
     if named is None:
         found = {provider for column, provider in schema.ids.items() if column in draft.cells}
@@ -223,17 +226,17 @@ def _columns(draft: Draft, schema: Schema) -> Columns | None:
         named = found.pop()
     if not isinstance(named, str) or named not in schema.providers:
         known = " or ".join(schema.providers)
-        draft.problems.append(f"provider: {described(named)} is unknown, it is {known}")
+        draft.problems.append(f"provider: {describe(named)} is unknown, it is {known}")
         return None
     draft.provider = named
     return schema.providers[named]
 
 
-def _source_id(draft: Draft, columns: Columns) -> None:
+def _source_id(draft: RecordInProgress, columns: Columns) -> None:
     for column in columns.ids:
         if column not in draft.cells:
             continue
-        found = draft.take(column, kinds.identifier)
+        found = draft.take(column, converters.identifier)
         if draft.id_column and found != draft.source_id:
             draft.problems.append(f"{draft.id_column}: differs from {column}")
         draft.id_column, draft.source_id = column, found
@@ -241,24 +244,24 @@ def _source_id(draft: Draft, columns: Columns) -> None:
         draft.problems.append(f"{columns.ids[0]}: missing")
 
 
-def _key(draft: Draft, language: str | None) -> str:
+def _key(draft: RecordInProgress, language: str | None) -> str:
     if draft.key is None:
         task = f"{draft.provider}:{draft.source_id}"
         return f"{task}:{language}" if language else task
     return draft.key if len(draft.languages) == 1 else f"{draft.key}:{language}"
 
 
-def _all(fields: Json, draft: Draft, columns: Columns, params: Json) -> Json:
-    """Everything that a template may name: the row's columns too, as they are called there."""
+def _template_fields(fields: Json, draft: RecordInProgress, columns: Columns, params: Json) -> Json:
+    """Return every field that a template may name, including the row's own columns."""
     own = {draft.id_column: draft.source_id, columns.targets or "language": fields["language"]}
     return {**draft.cells, **params, **own, **fields}
 
 
-def _deeper(value: Any, levels: int) -> bool:
-    """Whether lists and objects are nested more than `levels` deep."""
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Return whether lists and objects are nested more than `levels` deep."""
     if not isinstance(value, dict | list):
         return False
     if levels == 0:
         return True
     inner = value.values() if isinstance(value, dict) else value
-    return any(_deeper(item, levels - 1) for item in inner)
+    return any(_is_deeper(item, levels - 1) for item in inner)

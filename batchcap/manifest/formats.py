@@ -1,9 +1,9 @@
-"""From text to records: CSV, JSON and JSONL, each record with its line.
+"""Reads text into records: CSV, JSON and JSONL, each record with its line.
 
-A record is (line, place, cells): `place` is put before a message where the line
-alone does not tell which record is meant ("item 3: "), and `cells` are the
-columns that are not empty, or a string that says why there are none. Reading
-goes on behind a bad record wherever the format lets it.
+A record is (line, place, cells): `place` is put before a message if the line alone does
+not identify the record ("item 3: "), and `cells` are the columns that are not empty, or a
+string that says what is wrong. Reading continues after a bad record if the format allows
+it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import msgspec
 import orjson
 
 from batchcap.manifest.columns import Schema
-from batchcap.manifest.problems import described, shown
-from batchcap.manifest.text import Text
+from batchcap.manifest.decoding import Text
+from batchcap.manifest.messages import describe, quote
 from batchcap.model import Json
 
 Record = tuple[int, str, Json | str]
 
 
 MAX_FIELD = csv.field_size_limit()
-"""Characters that one column may hold: 131,072."""
+"""Most characters that one column may hold: 131,072."""
 
 _EMPTY = "the file is empty"
 _NO_ITEMS = "there are no items"
@@ -40,10 +40,10 @@ _FORMATS = {
 
 
 def records(source: str, text: Text, schema: Schema) -> Iterator[Record]:
-    """The records of a text, its format told by the extension of `source`, else by the text."""
-    if not text.head:
+    """Yield the records of a text; the extension of `source`, else the text, gives the format."""
+    if not text.first_line:
         return iter([(1, "", _EMPTY)])
-    match _FORMATS.get(PurePath(source).suffix.lower()) or _guessed(text.head):
+    match _FORMATS.get(PurePath(source).suffix.lower()) or _guess_format(text.first_line):
         case "json":
             return _json(text)
         case "jsonl":
@@ -51,10 +51,10 @@ def records(source: str, text: Text, schema: Schema) -> Iterator[Record]:
         case "tsv":
             return _csv(text, "\t", schema)
         case _:
-            return _csv(text, _delimiter(text.head), schema)
+            return _csv(text, _delimiter(text.first_line), schema)
 
 
-def _guessed(head: str) -> str:
+def _guess_format(head: str) -> str:
     start = head.lstrip()[:1]
     if start == "[":
         return "json"
@@ -72,7 +72,7 @@ def _guessed(head: str) -> str:
 
 
 def _delimiter(header: str) -> str:
-    """A comma, unless the header has none and has what some spreadsheets write instead."""
+    """Return a comma, unless the header has none, but a semicolon or a tab (spreadsheets)."""
     if "," not in header:
         return next((other for other in ";\t" if other in header), ",")
     return ","
@@ -106,15 +106,15 @@ def _csv_rows(text: Text, delimiter: str) -> Iterator[tuple[int, list[str] | str
         except StopIteration:
             return
         except csv.Error as error:
-            row = _csv_fault(str(error))
-        if text.faults:
-            yield from text.faults
-            text.faults.clear()
+            row = _csv_error(str(error))
+        if text.errors:
+            yield from text.errors
+            text.errors.clear()
         elif row:
             yield line, row
 
 
-def _csv_fault(message: str) -> str:
+def _csv_error(message: str) -> str:
     if "field limit" in message:
         return f"a field of more than {MAX_FIELD:,} characters, or a quote that is never closed"
     if "unexpected end of data" in message:
@@ -123,12 +123,12 @@ def _csv_fault(message: str) -> str:
 
 
 def _names(header: list[str], schema: Schema) -> list[str] | str:
-    """The columns of a header row, the known ones in lower case; a string says what is wrong."""
+    """Return the columns of a header row, known ones in lower case, or what is wrong with it."""
     names = [name.strip() for name in header]
     names = [name.lower() if name.lower() in schema.known else name for name in names]
     repeated = [name for name, count in Counter(names).items() if count > 1 and name]
     if repeated:
-        return f"{', '.join(map(shown, repeated))}: the header names this column twice"
+        return f"{', '.join(map(quote, repeated))}: the header names this column twice"
     if schema.ids.keys().isdisjoint(names):
         return f"no header: the first line names none of {', '.join(schema.ids)}"
     return names
@@ -139,7 +139,7 @@ def _cells(names: Sequence[str], row: Sequence[str]) -> Json | str:
         return f"{len(row)} cells, where the header has {len(names)} columns"
     cells: Json = {name: cell for name, cell in zip(names, row, strict=False) if cell != ""}
     if "" in cells:
-        return f"{shown(cells[''])}: the header has no name for this column"
+        return f"{quote(cells[''])}: the header has no name for this column"
     return cells
 
 
@@ -148,22 +148,22 @@ def _cells(names: Sequence[str], row: Sequence[str]) -> Json | str:
 
 def _json_lines(text: Text) -> Iterator[Record]:
     for raw in text.lines():
-        if text.faults:
-            yield text.line, "", text.faults.pop()[1]
+        if text.errors:
+            yield text.line, "", text.errors.pop()[1]
         elif not raw.isspace():
             yield text.line, "", _object(raw, {})
 
 
 def _json(text: Text) -> Iterator[Record]:
-    data = text.whole().encode(errors="replace")
-    if text.faults:
-        line, message = text.faults.pop()
+    data = text.read_all().encode(errors="replace")
+    if text.errors:
+        line, message = text.errors.pop()
         yield line, "", message
         return
     try:
         defaults, start, items = _document(data)
     except (msgspec.MsgspecError, RecursionError) as error:
-        yield _json_fault(data, error)
+        yield _json_error(data, error)
         return
     if isinstance(defaults, str):
         yield 1, "", defaults
@@ -174,15 +174,15 @@ def _json(text: Text) -> Iterator[Record]:
 
 
 def _document(data: bytes) -> tuple[Json | str, int, list[msgspec.Raw]]:
-    """The defaults (or what is wrong with the document), and the items with their offset.
+    """Return the defaults (or what is wrong with the document), the items' offset, the items.
 
-    The items stay raw, so that each can be found in `data` and told with its line.
+    The items stay raw, so that each can be found in `data` and reported with its line.
     """
     if data.lstrip()[:1] != b"{":
         return {}, 0, msgspec.json.decode(data, type=list[msgspec.Raw])
     outer = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
     if unknown := [name for name in outer if name not in ("defaults", "items")]:
-        return f"{shown(unknown[0])}: unknown beside defaults and items", 0, []
+        return f"{quote(unknown[0])}: unknown beside defaults and items", 0, []
     if "items" not in outer:
         return "expected a list, or an object with items", 0, []
     raw = bytes(outer["items"])
@@ -203,7 +203,7 @@ def _items(data: bytes, start: int, items: list[msgspec.Raw], defaults: Json) ->
 
 
 def _lines(data: bytes, start: int, items: list[msgspec.Raw]) -> Iterator[int]:
-    """The line of each item: between two of them there is nothing but a comma and white space."""
+    """Yield the line of each item: between two of them are only a comma and white space."""
     line, position = 1, 0
     for raw in items:
         start = data.index(bytes(raw), start)
@@ -212,8 +212,8 @@ def _lines(data: bytes, start: int, items: list[msgspec.Raw]) -> Iterator[int]:
         position, start = start, start + len(memoryview(raw))
 
 
-def _json_fault(data: bytes, error: Exception) -> Record:
-    """orjson tells lines, msgspec does not; it reads the same document once more."""
+def _json_error(data: bytes, error: Exception) -> Record:
+    """Find the line of the error: orjson reports lines, msgspec does not."""
     try:
         orjson.loads(data)
     except orjson.JSONDecodeError as told:
@@ -223,15 +223,15 @@ def _json_fault(data: bytes, error: Exception) -> Record:
 
 
 def _object(raw: str | bytes, defaults: Json) -> Json | str:
-    """The columns of an object that are not empty, over the defaults."""
+    """Return the columns of an object that are not empty, over the defaults."""
     try:
         found = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         return f"broken JSON: {error.msg} (character {min(error.pos, len(raw.rstrip())) + 1})"
     if not isinstance(found, dict):
-        return f"expected an object, got {described(found)}"
+        return f"expected an object, got {describe(found)}"
     if len(raw) > MAX_FIELD and (column := _oversized(found)) is not None:
-        return f"{shown(column)}: more than {MAX_FIELD:,} characters"
+        return f"{quote(column)}: more than {MAX_FIELD:,} characters"
     cells = {name: value for name, value in found.items() if value is not None and value != ""}
     return {**defaults, **cells}
 
@@ -246,4 +246,4 @@ def _size(value: Any) -> int:
     try:
         return len(orjson.dumps(value))
     except orjson.JSONEncodeError:
-        return 0  # nested too deep to be written, which the columns tell
+        return 0  # nested too deep to be written, which is an error of its column

@@ -1,4 +1,4 @@
-"""Language tags: BCP 47, checked once for each distinct cell."""
+"""Language tags (BCP 47), checked once for each distinct cell."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import re
 from typing import Any
 
-from batchcap.manifest.problems import Wrong, described, shown
+from batchcap.manifest.messages import InvalidValue, describe, quote
 
 SEPARATOR = ";"
 
@@ -14,41 +14,47 @@ _SYNTAX = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 
 
 def tag(value: Any) -> str:
-    """One language tag, as given.
+    """Accept one language tag, as given.
 
-    Raises `Wrong` where it is none.
+    Raises:
+        InvalidValue: It is not a language tag.
     """
     if not isinstance(value, str):
-        raise Wrong(f"expected a language tag like 'es', got {described(value)}")
+        raise InvalidValue(f"expected a language tag like 'es', got {describe(value)}")
     text = value.strip()
-    if flaw := _flaw(text):
-        raise Wrong(flaw)
+    if error := _error(text):
+        raise InvalidValue(error)
     return text
 
 
 def tags(value: Any) -> tuple[str, ...]:
-    """The tags of a cell (`es;pt-BR`) or of a JSON list, each once, in the order given.
+    """Accept the tags of a cell (`es;pt-BR`) or of a JSON list, each once, in their order.
 
-    Raises `Wrong` with everything that is wrong with them.
+    Raises:
+        InvalidValue: One or more are wrong; the message names all of them.
     """
     if isinstance(value, str):
-        found, flaws = _split(value)
+        found, errors = _split(value)
     elif isinstance(value, list):
-        found, flaws = _distinct([tag_text(item) for item in value])
+        found, errors = _distinct([tag_text(item) for item in value])
     else:
-        raise Wrong(f"expected language tags, got {described(value)}")
-    if flaws:
-        raise Wrong(flaws)
+        raise InvalidValue(f"expected language tags, got {describe(value)}")
+    if errors:
+        raise InvalidValue(errors)
     if not found:
-        raise Wrong("names no language")
+        raise InvalidValue("names no language")
     return found
 
 
 def tag_text(value: Any) -> str:
-    """An item of a list of tags. Raises `Wrong` where it is no string."""
+    """Accept an item of a list of tags.
+
+    Raises:
+        InvalidValue: It is not a string.
+    """
     if isinstance(value, str):
         return value
-    raise Wrong(f"expected a list of language tags, got {described(value)} in it")
+    raise InvalidValue(f"expected a list of language tags, got {describe(value)} in it")
 
 
 @functools.lru_cache(maxsize=4096)
@@ -57,22 +63,22 @@ def _split(cell: str) -> tuple[tuple[str, ...], str]:
 
 
 def _distinct(texts: list[str]) -> tuple[tuple[str, ...], str]:
-    """The tags without repetitions (`es` and `ES` are one), and what is wrong with them."""
+    """Return the distinct tags (`es` and `ES` are the same), and what is wrong with them."""
     found: dict[str, str] = {}
     for text in filter(None, map(str.strip, texts)):
         found.setdefault(text.lower(), text)
-    return tuple(found.values()), ", ".join(filter(None, map(_flaw, found.values())))
+    return tuple(found.values()), ", ".join(filter(None, map(_error, found.values())))
 
 
 @functools.lru_cache(maxsize=4096)
-def _flaw(text: str) -> str:
-    """What is wrong with a tag; "" where nothing is."""
+def _error(text: str) -> str:
+    """Return what is wrong with a tag, "" if it is valid."""
     # Its data takes 50 ms to import, which `batchcap --help` need not pay.
     import langcodes
 
     if _SYNTAX.fullmatch(text) and langcodes.tag_is_valid(text):
         return ""
-    return f"{shown(text)} is not a language tag{_hint(text)}"
+    return f"{quote(text)} is not a language tag{_hint(text)}"
 
 
 def _hint(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from batchcap.manifest import Columns, kinds
+from batchcap.manifest import Columns, converters
 from batchcap.providers.registry import BaseUrl, ProviderSpec
 from tests.third_provider.provider import CREDENTIALS, Acme
 from tests.third_provider.webhooks import NAME, WEBHOOK
@@ -17,7 +17,7 @@ def _headers(secrets: Mapping[str, str]) -> Mapping[str, str]:
 SPEC = ProviderSpec(
     name=NAME,
     build=Acme,
-    columns=Columns(ids=("clip_id",), targets="to_language", params={"voice": kinds.text}),
+    columns=Columns(ids=("clip_id",), targets="to_language", params={"voice": converters.text}),
     base_url=BaseUrl("ACME_URL", "https://api.acme.example"),
     credentials=CREDENTIALS,
     headers=_headers,

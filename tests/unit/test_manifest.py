@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from batchcap.errors import UsageError
 from batchcap.manifest import ManifestOptions, fingerprint, paths, read
+from batchcap.manifest.decoding import MAX_LINE
 from batchcap.manifest.formats import MAX_FIELD
-from batchcap.manifest.problems import SHOWN, Wrong, shown
-from batchcap.manifest.text import MAX_LINE
+from batchcap.manifest.messages import MAX_QUOTED, InvalidValue, quote
 from batchcap.model import InvalidRow, Row
 from tests.world import COLUMNS
 
@@ -394,7 +394,7 @@ class TestPaths:
         assert problem.startswith("m.csv:2: name: 'a{b.vtt': ")
 
     @pytest.mark.parametrize(
-        ("name", "flaw"),
+        ("name", "error"),
         [
             ("/etc/x", "is absolute"),
             ("C:/x", "is absolute"),
@@ -421,9 +421,9 @@ class TestPaths:
             ("a/" * 600 + "b", "is longer than 1024 bytes"),
         ],
     )
-    def test_path_that_cannot_be(self, name: str, flaw: str) -> None:
+    def test_path_that_cannot_be(self, name: str, error: str) -> None:
         assert told(item(name=name), "m.jsonl") == [
-            f"m.jsonl:1: name: the path {shown(name)} {flaw}"
+            f"m.jsonl:1: name: the path {quote(name)} {error}"
         ]
 
     @pytest.mark.parametrize(
@@ -452,9 +452,9 @@ class TestPaths:
         path = "/".join(parts)
         try:
             paths.safe(path)
-        except Wrong:
+        except InvalidValue:
             return
-        assert paths._flaw(path) == ""  # the short cut takes nothing that the long way refuses
+        assert paths._error(path) == ""  # the short cut takes nothing that the long way refuses
         assert os.path.normpath(path) == path
         assert path.split("/")[0] not in {"", "..", ".batchcap"}
         assert "\0" not in path
@@ -965,5 +965,5 @@ def test_samples_read_without_a_problem(file: str, rows: int) -> None:
 
 @given(st.text())
 def test_shown_text_is_short_and_printable(text: str) -> None:
-    assert shown(text).isprintable()
-    assert len(shown(text)) <= SHOWN
+    assert quote(text).isprintable()
+    assert len(quote(text)) <= MAX_QUOTED

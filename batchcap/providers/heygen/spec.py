@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from batchcap.manifest import Columns, kinds
+from batchcap.manifest import Columns, converters
 from batchcap.providers.heygen.provider import HeyGen
 from batchcap.providers.heygen.schema import CREDENTIALS, NAME
 from batchcap.providers.heygen.webhooks import WEBHOOK
@@ -21,7 +21,7 @@ SPEC = ProviderSpec(
     columns=Columns(
         ids=("video_translate_id", "video_translation_id"),
         label="language",
-        params={"caption_type": kinds.vtt},
+        params={"caption_type": converters.vtt},
     ),
     base_url=BaseUrl("HEYGEN_API_BASE", "https://api.heygen.com"),
     credentials=CREDENTIALS,

@@ -6,8 +6,8 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from batchcap.manifest import Columns, kinds, languages
-from batchcap.manifest.problems import Wrong, shown
+from batchcap.manifest import Columns, converters, languages
+from batchcap.manifest.messages import InvalidValue, quote
 from batchcap.providers.mux.provider import CREDENTIALS, STREAM_URL, Mux
 from batchcap.providers.mux.signing import SIGNING_SECRETS
 from batchcap.providers.mux.webhooks import WEBHOOK
@@ -16,10 +16,10 @@ from batchcap.providers.registry import BaseUrl, ProviderSpec
 
 def _terms(value: Any) -> list[str]:
     """Terms that stay untranslated, without the characters that Mux refuses."""
-    found = kinds.terms(value)
+    found = converters.terms(value)
     for term in found:
         if "<" in term or ">" in term:
-            raise Wrong(f"{shown(term)} holds '<' or '>', which Mux refuses")
+            raise InvalidValue(f"{quote(term)} holds '<' or '>', which Mux refuses")
     return found
 
 
@@ -37,13 +37,13 @@ SPEC = ProviderSpec(
         source_language="from_language",
         source_track="track_id",
         params={
-            "track_id": kinds.identifier,
+            "track_id": converters.identifier,
             "from_language": languages.tag,
-            "passthrough": kinds.text,
-            "upload_to_mux": kinds.flag,
-            "track_name": kinds.text,
+            "passthrough": converters.text,
+            "upload_to_mux": converters.flag,
+            "track_name": converters.text,
             "never_translate": _terms,
-            "replace_existing_tracks": kinds.text,
+            "replace_existing_tracks": converters.text,
         },
     ),
     base_url=BaseUrl("MUX_BASE_URL", "https://api.mux.com"),

@@ -1,4 +1,4 @@
-"""From bytes to lines of text, with the line of every byte that is none."""
+"""Decodes bytes into lines of text, and reports the line of every byte that is not text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 MAX_LINE = 4 * 1024 * 1024
-"""Characters of a line; what is longer is dropped unread, so that memory stays bounded."""
+"""Most characters of a line. A longer one is dropped unread, so that memory stays bounded."""
 
 _BYTE = 0xDC00  # an undecodable byte travels as this lone surrogate plus its value
 _LONE = re.compile("[\ud800-\udfff]")
@@ -21,7 +21,7 @@ _NUL = "a NUL byte (in UTF-16 text? then --encoding utf-16 reads it)"
 
 
 def _mark(error: UnicodeError) -> tuple[str, int]:
-    """Unlike surrogateescape, takes bytes below 0x80 too, which UTF-16 needs."""
+    """Decode bad bytes as surrogates. Unlike surrogateescape, also bytes below 0x80 (UTF-16)."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     bad = error.object[error.start : error.end]
@@ -34,10 +34,12 @@ codecs.register_error(_MARKING, _mark)
 class Text:
     """The text of a stream, line by line.
 
-    `head` is its first line that is not blank, "" where there is none. `line`
-    counts the lines given out. `faults` are (line, message) of what was wrong
-    with them since the caller last emptied it. Raises `LookupError` for an
-    unknown encoding.
+    `first_line` is the first line that is not blank, "" if there is none. `line` counts
+    the lines that were returned. `errors` has a (line, message) for each bad line since
+    the caller last emptied it.
+
+    Raises:
+        LookupError: The encoding is unknown.
     """
 
     def __init__(self, stream: BinaryIO, encoding: str) -> None:
@@ -45,53 +47,57 @@ class Text:
         self._text = io.TextIOWrapper(stream, encoding, errors=_MARKING, newline="")
         self._rest = functools.partial(self._text.readline, MAX_LINE)
         self._lines: deque[str] = deque()
-        self.head = ""
+        self.first_line = ""
         self.line = 0
-        self.faults: list[tuple[int, str]] = []
+        self.errors: list[tuple[int, str]] = []
 
     def open(self) -> None:
-        """Reads up to the head. Raises `OSError`."""
-        while not self.head and (line := self._rest()):
+        """Read up to the first line that is not blank.
+
+        Raises:
+            OSError: The stream cannot be read.
+        """
+        while not self.first_line and (line := self._rest()):
             self._lines.append(line if self._lines else line.removeprefix("\ufeff"))
             if self._lines[-1].strip():
-                self.head = self._lines[-1]
+                self.first_line = self._lines[-1]
 
     def close(self) -> None:
-        """Lets go of the stream and leaves it open."""
+        """Detach from the stream and leave it open."""
         self._text.detach()
 
     def lines(self) -> Iterator[str]:
-        """Every line with its ending; a faulty one is told in `faults` and given out too."""
+        """Yield every line with its ending. A bad one is yielded too, and added to `errors`."""
         while line := self._next():
             self.line += 1
             if line.isascii() and "\0" not in line and len(line) < MAX_LINE:
                 yield line
             else:
-                yield self._examined(self.line, line)
+                yield self._checked(self.line, line)
 
-    def whole(self) -> str:
-        """All of the text; `faults` then holds the first fault."""
+    def read_all(self) -> str:
+        """Return all of the text. If there is a bad byte, `errors` then has the first."""
         text = "".join(self._lines) + self._text.read()
         if not text.isascii() and (bad := _LONE.search(text)):
-            self.faults.append((_line(text, bad.start()), self._undecodable(bad.group())))
+            self.errors.append((_line(text, bad.start()), self._undecodable(bad.group())))
         elif "\0" in text:
-            self.faults.append((_line(text, text.index("\0")), _NUL))
+            self.errors.append((_line(text, text.index("\0")), _NUL))
         return text
 
     def _next(self) -> str:
         return self._lines.popleft() if self._lines else self._rest()
 
-    def _examined(self, number: int, line: str) -> str:
+    def _checked(self, number: int, line: str) -> str:
         whole = line.endswith(_ENDINGS)
         if len(line) > MAX_LINE or (len(line) == MAX_LINE and not whole):
             while not whole and (piece := self._next()):
                 whole = piece.endswith(_ENDINGS)
-            self.faults.append((number, f"a line of more than {MAX_LINE:,} characters"))
+            self.errors.append((number, f"a line of more than {MAX_LINE:,} characters"))
             return "\n"
         if bad := _LONE.search(line):
-            self.faults.append((number, self._undecodable(bad.group())))
+            self.errors.append((number, self._undecodable(bad.group())))
         elif "\0" in line:
-            self.faults.append((number, _NUL))
+            self.errors.append((number, _NUL))
         return line
 
     def _undecodable(self, marked: str) -> str:
