@@ -1,4 +1,4 @@
-"""--listen, --public-url, --insecure-webhooks, and where the inbox lies."""
+"""--listen, --public-url, --insecure-webhooks, and the folder of the inbox."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from batchcap.settings import ListenAddress, inbox_folder, parse_listen
         ("hooks.internal:8080", ("hooks.internal", 8080)),
     ],
 )
-def test_an_address(text: str, expected: tuple[str, int]) -> None:
+def test_parse_listen_returns_host_and_port(text: str, expected: tuple[str, int]) -> None:
     assert parse_listen(text) == ListenAddress(*expected)
 
 
@@ -33,12 +33,12 @@ def test_an_address(text: str, expected: tuple[str, int]) -> None:
         *["http://127.0.0.1:80", "127.0.0.1:-1", "127.0.0.1:\u0661", "[x]:80", "h:80\n", "h:1e3"],
     ],
 )
-def test_what_is_no_address_is_refused(wrong: str) -> None:
+def test_parse_listen_with_invalid_address_raises(wrong: str) -> None:
     with pytest.raises(UsageError, match="--listen"):
         parse_listen(wrong)
 
 
-def test_a_public_url_stands_without_its_last_slash() -> None:
+def test_parse_listen_strips_the_last_slash_of_the_public_url() -> None:
     assert parse_listen("h:1", "https://hooks.example/x/").public_url == "https://hooks.example/x"
     assert parse_listen("h:1", "http://127.0.0.1:9").public_url == "http://127.0.0.1:9"
 
@@ -47,13 +47,13 @@ def test_a_public_url_stands_without_its_last_slash() -> None:
     "wrong",
     ["hooks.example", "http://hooks.example", "https://me:hunter2@hooks.example", "https://h/?x=1"],
 )
-def test_what_is_no_public_url_is_refused_and_shows_no_password(wrong: str) -> None:
+def test_parse_listen_with_invalid_public_url_raises_without_password(wrong: str) -> None:
     with pytest.raises(UsageError, match="--public-url") as caught:
         parse_listen("127.0.0.1:1", wrong)
     assert "hunter2" not in caught.value.message + caught.value.hint
 
 
-def test_insecure_is_for_loopback_only_and_not_behind_a_tunnel() -> None:
+def test_parse_listen_insecure_is_refused_off_loopback() -> None:
     for host in ("127.0.0.1", "localhost", "[::1]"):
         assert parse_listen(f"{host}:0", insecure=True).insecure
     assert parse_listen("127.0.0.1:0", "http://localhost:9", insecure=True).insecure
@@ -73,14 +73,16 @@ def test_insecure_is_for_loopback_only_and_not_behind_a_tunnel() -> None:
         ({}, None),
     ],
 )
-def test_where_the_inbox_lies(environment: dict[str, str], expected: str | None) -> None:
+def test_inbox_folder_follows_the_xdg_variables(
+    environment: dict[str, str], expected: str | None
+) -> None:
     assert inbox_folder(environment) == (Path(expected) if expected else None)
 
 
-def test_signing_secrets_are_secrets() -> None:
-    found = read_secrets(
+def test_signing_secrets_are_not_in_their_repr() -> None:
+    secrets = read_secrets(
         PROVIDERS.values(),
         {"MUX_WEBHOOK_SECRET": "hunter2", "HEYGEN_WEBHOOK_SECRET": "", "X": "y"},
     )
-    assert dict(found) == {"MUX_WEBHOOK_SECRET": "hunter2"}
-    assert "hunter2" not in repr(found)
+    assert dict(secrets) == {"MUX_WEBHOOK_SECRET": "hunter2"}
+    assert "hunter2" not in repr(secrets)
