@@ -51,9 +51,9 @@ STEADY = {"job_sigma": 0.01, "job_seconds_max": 600.0}
 QUICK = {**STEADY, "job_seconds": 1.0}
 """Options for jobs that end before the poller would first poll them."""
 
-CATCH_UP_LIMIT = 660.0
-"""Maximum seconds from the end of a job whose event was lost to its caption on disk: a sweep
-comes every 40 s, then the caption has to be downloaded. The limit leaves ample room."""
+CATCH_UP_LIMIT = 120.0
+"""Maximum seconds from the end of a job whose event was lost to its caption on disk. A sweep
+comes at least every 40 s; then the caption has to be downloaded."""
 
 
 def sandbox_options(**fields: Any) -> SandboxOptions:
