@@ -208,6 +208,20 @@ def test_a_quota_of_a_read_every_two_seconds_is_used_up_by_links_alone() -> None
     assert forecast.makespan <= 1.1 * 1000 / 0.5
 
 
+def test_webhooks_of_which_none_is_lost_leave_a_caption_little_more_than_its_create() -> None:
+    forecast = rehearse(Course(events_lost=0.0))
+    assert forecast.done == 10_000
+    assert forecast.requests["mux.write"] == 10_000
+    assert forecast.requests_per_caption() <= 1.15
+
+
+def test_webhooks_of_which_a_tenth_is_lost_delay_no_caption_by_a_minute() -> None:
+    forecast = rehearse(Course(events_lost=0.1))
+    assert forecast.done == 10_000
+    assert forecast.wait(0.99) <= 60
+    assert forecast.waits[-1] <= 90
+
+
 LENGTHS = {
     "usual": JobLengths(),
     "short": Table(table=(1.0, 5.0, 9.0)),

@@ -1,16 +1,20 @@
 """One sweep over all open jobs of one provider, again and again.
 
 Rows wait for their jobs; a sweep asks about all of them in as few requests as the API
-allows and wakes the rows whose jobs have ended. Three rules say when it begins:
+allows, and wakes the rows whose jobs have ended. Sweeps begin
 
-- every `SWEEP_INTERVAL`, as long as creates queue for longer than that: the run takes as
-  long as its queue, whenever a caption in the middle of it is noticed;
-- every `MIN_SWEEP_INTERVAL` otherwise, so that a small run or a small window waits for
-  nothing; at once for a job that existed before its row began to wait;
-- never so often that requests in vain take more than `QUOTA_SHARE` of the read quota.
+- every `SWEEP_INTERVAL` while requests queue for longer than that: the run takes as long as
+  its queue, however late a caption in the middle of it is noticed;
+- every `SWEEP_INTERVAL`, too, while webhooks report the ends of jobs (the last one, at
+  least): then sweeps only find what events missed;
+- at once for a job that existed before its row began to wait;
+- every `MIN_SWEEP_INTERVAL` if most of the window waits for jobs, since then creates wait
+  for their ends, or if there is no quota;
+- otherwise by the length of the run, from every `MIN_SWEEP_INTERVAL` if it had 40 jobs to
+  every `SWEEP_INTERVAL` if it had 800. The last rows of 10,000, swept every 2 s for half an
+  hour, would cost as many requests as all sweeps before.
 
-Webhooks wake rows in the same place. While they report the ends of jobs, sweeps are only
-the net below them, and `SWEEP_INTERVAL` is enough.
+Requests that settle no job never take more than `QUOTA_SHARE` of the read quota.
 """
 
 from __future__ import annotations
@@ -39,8 +43,7 @@ QUOTA_SHARE = 0.1
 """Share of the read quota that may go into requests which settle no job."""
 
 _PER_JOB = 0.05
-"""Seconds of the interval for each job that the run has followed: 20 jobs are swept every 2 s,
-200 every 10 s. So a run waits in vain for a hundredth of its time at most."""
+"""Seconds of the interval for each job that the run has followed, at the end of a run."""
 
 _SHARED_CHECK = 0.5
 """Seconds from one sweep to the next while jobs that existed before come in: they share one."""

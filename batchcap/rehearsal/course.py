@@ -45,6 +45,8 @@ class Course(msgspec.Struct, frozen=True):
     latency: float = 0.1
     connections: int = 64
     window: int | None = None
+    events_lost: float | None = None
+    """Share of Mux's webhook events that never arrive; None: there are no webhooks."""
 
     def world(self) -> World:
         """The provider in memory, at these limits."""
@@ -122,6 +124,9 @@ class _Rehearsal:
                 stop=self._stop,
                 window=window,
             )
+            if course.events_lost is not None:
+                self._world.on_end = lane.poller.on_webhook
+                self._world.events_lost = course.events_lost
             engine = Engine(books, [lane], Policy(), self._observer, _now)
             async with anyio.create_task_group() as group:
                 for bucket in self._buckets.values():

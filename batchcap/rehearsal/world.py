@@ -16,9 +16,13 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 import orjson
 
-from batchcap.model import Json
+from batchcap.interfaces import OnJob
+from batchcap.model import Job, JobState, Json
 
 _PAGE = 100
+_EVENT_DELAY = 0.5
+"""Seconds from the end of a job to its event."""
+
 _PENDING = 0.3
 """The part of its life that a job is pending."""
 
@@ -68,6 +72,10 @@ class World(Protocol):
 
     writes: Arrivals
     reads: Arrivals
+    on_end: OnJob | None
+    """Takes each job as its event reports it, a moment after its end; None: no webhooks."""
+    events_lost: float
+    """Share of the events that never arrive."""
 
     def answer(self, method: str, path: str, body: Json | None) -> tuple[int, bytes]:
         """Status and body of a request that arrives now."""
@@ -86,6 +94,8 @@ class MuxWorld:
     ) -> None:
         self._lengths = lengths
         self.writes, self.reads = Arrivals(write_limit), Arrivals(read_limit)
+        self.on_end: OnJob | None = None
+        self.events_lost = 0.0
         self._active: dict[str, tuple[float, float]] = {}
         self._ends: dict[str, float] = {}
 
@@ -108,7 +118,17 @@ class MuxWorld:
         now = _clock()
         self._ends[source_id] = now + self._lengths.of(number_in(source_id))
         self._active[source_id] = (now, self._ends[source_id])
+        self._announce(source_id)
         return {"id": f"rjob_{source_id}", "status": "pending", "created_at": int(now)}
+
+    def _announce(self, source_id: str) -> None:
+        """Send the event of a job's end, unless it is lost."""
+        chance = random.Random(f"event of {source_id}")  # noqa: S311  # no secret
+        if self.on_end is not None and chance.random() >= self.events_lost:
+            job_id, link = f"rjob_{source_id}", f"https://world/{source_id}"
+            job = Job(id=job_id, state=JobState.COMPLETED, link=link)
+            at = self._ends[source_id] + _EVENT_DELAY
+            asyncio.get_running_loop().call_at(at, self.on_end, job)
 
     def _described(self, job_id: str) -> Json:
         source_id = job_id.removeprefix("rjob_")
@@ -139,6 +159,8 @@ class HeyGenWorld:
 
     def __init__(self, rows: int, account: int, limit: float | None) -> None:
         self.writes = self.reads = Arrivals(limit)
+        self.on_end: OnJob | None = None
+        self.events_lost = 0.0
         self._rows, self._account = rows, max(account, rows)
         self._began: float | None = None
 
