@@ -7,7 +7,7 @@ import json
 import urllib.request
 from collections.abc import Mapping
 
-from tests.system.conftest import Shell, request_log, set_options
+from tests.system.conftest import UNLIMITED, Shell, request_log, set_options
 
 MANIFEST = "asset_id,to_language_code,track_id,video_translate_id\nfilm,es;ja,film-en,\n,,,clip\n"
 
@@ -30,7 +30,7 @@ def create_by_hand(environment: Mapping[str, str], language: str) -> None:
 def test_audit_caption_paid_twice_is_reported_without_a_post(
     shell: Shell, sandbox: Mapping[str, str]
 ) -> None:
-    assert shell.run("run", shell.manifest(MANIFEST), "-q").returncode == 0
+    assert shell.run("run", shell.manifest(MANIFEST), "-q", *UNLIMITED).returncode == 0
     once = shell.run("audit")
     assert once.returncode == 0, once.stderr
     assert once.stdout.splitlines()[0] == "2 paid jobs: 2 completed"
@@ -57,7 +57,7 @@ def test_audit_caption_paid_twice_is_reported_without_a_post(
 
 
 def test_audit_wrong_key_exits_3(shell: Shell, sandbox: Mapping[str, str]) -> None:
-    assert shell.run("run", shell.manifest(MANIFEST), "-q").returncode == 0
+    assert shell.run("run", shell.manifest(MANIFEST), "-q", *UNLIMITED).returncode == 0
     shell.environment["MUX_TOKEN_SECRET"] = "another"
     refused = shell.run("audit")
     assert refused.returncode == 3

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from batchcap.cli.app import COMMANDS
-from tests.system.conftest import Shell, request_log, set_options
+from tests.system.conftest import UNLIMITED, Shell, request_log, set_options
 
 MIXED = "asset_id,to_language_code,from_language,video_translate_id,title\n" + "".join(
     f"asset-{n},es;pt-BR,en,,Film {n}\n,,,tr-{n},Clip {n}\n" for n in range(40)
@@ -36,7 +36,7 @@ def test_run_sandbox_saves_every_caption(shell: Shell) -> None:
 
 def test_run_finished_sends_no_request(shell: Shell, sandbox: Mapping[str, str]) -> None:
     name = shell.manifest(MIXED)
-    assert shell.run("run", name, "-q", "--rate", "mux.write=none").returncode == 0
+    assert shell.run("run", name, "-q", *UNLIMITED).returncode == 0
     before = request_log(sandbox)
     again = shell.run("run", name, "--json")
     assert again.returncode == 0
@@ -98,14 +98,14 @@ def test_run_second_signal_quits_at_once(shell: Shell, sandbox: Mapping[str, str
 
 def test_run_wrong_key_stops_only_its_provider(shell: Shell, sandbox: Mapping[str, str]) -> None:
     shell.environment["HEYGEN_API_KEY"] = "not-the-key"
-    ran = shell.run("run", shell.manifest(MIXED), "--rate", "mux.write=none")
+    ran = shell.run("run", shell.manifest(MIXED), *UNLIMITED)
     assert ran.returncode == 3
     assert "HEYGEN_API_KEY" in ran.stderr
     assert "not-the-key" not in ran.stderr + ran.stdout
     states = {(result["provider"], result["state"]) for result in shell.results()}
     assert states == {("mux", "done"), ("heygen", "pending")}
     shell.environment.update(sandbox)
-    assert shell.run("resume").returncode == 0
+    assert shell.run("resume", *UNLIMITED).returncode == 0
 
 
 def test_run_missing_key_is_named_before_any_request(

@@ -138,4 +138,4 @@ def test_run_closed_stdin_does_not_free_the_lock(shell: Shell, sandbox: Mapping[
     assert Lock.holder(files) is not None
     process.kill()
     process.wait()
-    assert shell.run("resume").returncode == 0
+    assert shell.run("resume", *UNLIMITED).returncode == 0
