@@ -1,4 +1,4 @@
-"""Lines for people, without what must not be told."""
+"""Log lines, without signed links."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.fakes import Recorder, row
 
 
 @pytest.fixture(autouse=True)
-def _put_back() -> Iterator[None]:
+def _reset_log() -> Iterator[None]:
     yield
     for handler in LOG.handlers:
         handler.close()
@@ -41,7 +41,7 @@ def ended(state: RowState, failure: Failure | None = None) -> RowEnded:
 
 
 @pytest.mark.parametrize(
-    ("event", "words"),
+    ("event", "text"),
     [
         (RequestSent("mux.read"), "DEBUG request: mux.read"),
         (RowStarted(row()), "DEBUG row fake:source1:es: started"),
@@ -56,11 +56,11 @@ def ended(state: RowState, failure: Failure | None = None) -> RowEnded:
         (LaneStopped("mux", "no credit", "top up"), "ERROR mux stopped: no credit"),
     ],
 )
-def test_an_event_is_one_line_in_the_file(tmp_path: Path, event: Event, words: str) -> None:
+def test_logged_event_is_one_line(tmp_path: Path, event: Event, text: str) -> None:
     set_up(False, tmp_path / "log")
     logged(event)
     (line,) = lines(tmp_path / "log")
-    assert line.endswith(words)
+    assert line.endswith(text)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_an_event_is_one_line_in_the_file(tmp_path: Path, event: Event, words: s
         "https://cdn.example?sig=hunter2",
     ],
 )
-def test_a_signed_link_is_redacted_wherever_it_is(tmp_path: Path, link: str) -> None:
+def test_log_signed_link_is_redacted_anywhere(tmp_path: Path, link: str) -> None:
     set_up(False, tmp_path / "log")
     logged(Warned(f"got '{link}' and ({link}) and {link}"))
     LOG.warning("as an argument: %s", link)
@@ -82,7 +82,7 @@ def test_a_signed_link_is_redacted_wherever_it_is(tmp_path: Path, link: str) -> 
     assert "cdn.example" in text or "127.0.0.1" in text
 
 
-def test_a_link_in_a_traceback_is_redacted(tmp_path: Path) -> None:
+def test_log_link_in_traceback_is_redacted(tmp_path: Path) -> None:
     set_up(False, tmp_path / "log")
     try:
         raise ValueError("https://cdn.example/a?sig=hunter2")
@@ -91,28 +91,28 @@ def test_a_link_in_a_traceback_is_redacted(tmp_path: Path) -> None:
     assert "hunter2" not in (tmp_path / "log").read_text()
 
 
-def test_what_is_no_signed_link_stays(tmp_path: Path) -> None:
+def test_log_text_without_signed_link_is_unchanged(tmp_path: Path) -> None:
     set_up(False, tmp_path / "log")
     logged(Warned("see https://docs.example/page, is it 100%? yes?no"))
     (line,) = lines(tmp_path / "log")
     assert line.endswith("see https://docs.example/page, is it 100%? yes?no")
 
 
-def test_verbose_talks_on_stderr_only(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_verbose_writes_to_stderr_only(capsys: pytest.CaptureFixture[str]) -> None:
     set_up(True, None)
     logged(Warned("careful"))
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.endswith("WARNING careful\n")
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.endswith("WARNING careful\n")
 
 
-def test_silence_where_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_without_handler_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     set_up(False, None)
     logged(Warned("careful"))
     assert capsys.readouterr() == ("", "")
 
 
-def test_setting_up_again_doubles_no_line(tmp_path: Path) -> None:
+def test_set_up_twice_writes_each_line_once(tmp_path: Path) -> None:
     set_up(False, tmp_path / "first")
     first = LOG.handlers[0]
     set_up(False, tmp_path / "log")
@@ -122,28 +122,28 @@ def test_setting_up_again_doubles_no_line(tmp_path: Path) -> None:
     assert len(LOG.handlers) == 1
 
 
-def test_lines_are_added_to_an_older_file(tmp_path: Path) -> None:
+def test_log_file_existing_is_appended_to(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("before\n")
     set_up(False, tmp_path / "log")
     logged(Warned("after ü"))
     assert lines(tmp_path / "log")[0] == "before"
 
 
-def test_a_file_that_cannot_be_opened_is_a_usage_error(tmp_path: Path) -> None:
+def test_set_up_unwritable_file_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--log-file"):
         set_up(False, tmp_path / "nowhere" / "log")
     with pytest.raises(UsageError, match="--log-file"):
         set_up(False, tmp_path)
 
 
-def test_several_observers_are_told_in_order() -> None:
+def test_observers_are_called_in_order() -> None:
     first, second = Recorder(), Recorder()
     both = observers(first, second)
     both(Warned("x"))
     assert first.events == second.events == [Warned("x")]
 
 
-def test_the_library_logger_does_not_reach_the_root(
+def test_log_does_not_reach_the_root_logger(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     set_up(False, tmp_path / "log")

@@ -1,4 +1,4 @@
-"""How it is going: a line, and a table of a few rows."""
+"""The progress display: a line, and a table of a few rows."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ async def shown(
 ) -> AsyncIterator[tuple[Progress, Tally, io.StringIO]]:
     screen, tally = io.StringIO(), Tally()
     console = Console(file=screen, force_terminal=terminal, width=120)
-    made = Progress(tally, before, console)
-    async with made.shown():
-        yield made, tally, screen
+    progress = Progress(tally, before, console)
+    async with progress.shown():
+        yield progress, tally, screen
 
 
-def drawn(made: Progress) -> str:
+def drawn(progress: Progress) -> str:
     console = Console(file=io.StringIO(), width=120, record=True)
-    console.print(made.table())
+    console.print(progress.table())
     return console.export_text()
 
 
@@ -66,35 +66,35 @@ def end(tally: Tally, count: int, provider: str, code: str = "") -> None:
         )
 
 
-async def test_the_line_tells_counts_speed_and_time_left() -> None:
-    async with shown() as (made, tally, _):
+async def test_line_shows_counts_speed_and_time_left() -> None:
+    async with shown() as (progress, tally, _):
         end(tally, 500, "mux")
         await asyncio.sleep(100)
-        line = made.line()
+        line = progress.line()
     assert line == "1m 40s: 1,000/2,000 mux, 0/1,000 heygen; 5.0/s, 20.0 kB, 6m 40s left"
 
 
-async def test_the_line_tells_failures_and_pauses() -> None:
-    async with shown() as (made, tally, _):
+async def test_line_shows_failures_and_pauses() -> None:
+    async with shown() as (progress, tally, _):
         end(tally, 3, "heygen", "not_found")
         tally(Throttled("heygen", 90.0))
         await asyncio.sleep(45)
-        assert ", 3 failed; " in made.line()
-        assert made.line().endswith("; heygen paused for 45.0s")
+        assert ", 3 failed; " in progress.line()
+        assert progress.line().endswith("; heygen paused for 45.0s")
         await asyncio.sleep(46)
-        assert "paused" not in made.line()
+        assert "paused" not in progress.line()
 
 
-async def test_the_line_can_be_told_before_anything_happened() -> None:
-    async with shown(Totals(errors={}, by_provider={})) as (made, _, _screen):
-        assert made.line().startswith("0.0s: ")
+async def test_line_without_rows_shows_the_time() -> None:
+    async with shown(Totals(errors={}, by_provider={})) as (progress, _, _screen):
+        assert progress.line().startswith("0.0s: ")
 
 
-async def test_the_table_shows_each_provider_and_what_is_at_work() -> None:
-    async with shown() as (made, tally, _):
+async def test_table_shows_each_provider_and_its_active_rows() -> None:
+    async with shown() as (progress, tally, _):
         end(tally, 100, "mux")
         tally(RowStarted(row(9, provider="heygen")))
-        text = drawn(made)
+        text = drawn(progress)
     mux = next(line for line in text.splitlines() if line.startswith("mux"))
     heygen = next(line for line in text.splitlines() if line.startswith("heygen"))
     assert "600/2,000" in mux
@@ -102,42 +102,42 @@ async def test_the_table_shows_each_provider_and_what_is_at_work() -> None:
     assert "1 active" in heygen
 
 
-async def test_the_table_shows_failures_warnings_and_pauses() -> None:
-    async with shown() as (made, tally, _):
+async def test_table_shows_failures_warnings_and_pauses() -> None:
+    async with shown() as (progress, tally, _):
         end(tally, 2, "mux", "not_found")
         end(tally, 1, "mux", "job_failed")
         tally(Throttled("mux.read", 60.0))
         tally(Warned("something [/odd] [bold]in brackets"))
-        text = drawn(made)
+        text = drawn(progress)
     assert "3 failed" in text
     assert "not_found 2, job_failed 1" in text
     assert "mux.read paused for" in text
     assert "[/odd] [bold]in" in text.replace("\n", " ")
 
 
-async def test_the_table_never_has_more_than_eight_rows() -> None:
+async def test_table_with_many_providers_has_at_most_eight_rows() -> None:
     many = {f"provider{number}": {"invalid": 1} for number in range(50)}
-    async with shown(Totals(total=50, by_provider=many)) as (made, tally, _):
+    async with shown(Totals(total=50, by_provider=many)) as (progress, tally, _):
         for code in range(20):
             end(tally, 1, "mux", f"code{code}")
         for name in range(20):
             tally(Throttled(f"bucket{name}", 60.0))
         tally(Warned("w" * 1000))
-        assert made.table().row_count <= 8
+        assert progress.table().row_count <= 8
 
 
-async def test_a_line_every_few_seconds_where_there_is_no_terminal(
+async def test_progress_without_terminal_prints_a_line_every_five_seconds(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    async with shown() as (_made, _tally, _):
+    async with shown() as (_progress, _tally, _):
         await asyncio.sleep(26)
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert len(said.err.splitlines()) == 5
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert len(output.err.splitlines()) == 5
 
 
-async def test_a_terminal_gets_the_table_and_it_goes_away_at_the_end() -> None:
-    async with shown(terminal=True) as (_made, tally, screen):
+async def test_progress_on_terminal_shows_the_table_and_removes_it() -> None:
+    async with shown(terminal=True) as (_progress, tally, screen):
         end(tally, 100, "mux")
         await asyncio.sleep(1)
         assert "600/2,000" in screen.getvalue()
