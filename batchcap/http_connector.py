@@ -6,7 +6,7 @@ import select
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -34,7 +34,8 @@ class Connector(aiohttp.TCPConnector):
         keep: dict[str, Any] = {"keepalive_timeout": _KEEPALIVE} if reuse else {"force_close": True}
         make_socket = None if allowed is None else _SocketFactory(allowed)
         super().__init__(limit=0, resolver=_Resolver(allowed), socket_factory=make_socket, **keep)
-        self._used: WeakSet[ResponseHandler] = WeakSet()
+        self._polls: WeakKeyDictionary[ResponseHandler, select.poll] = WeakKeyDictionary()
+        """By connections that were given before, what tells whether something waits on them."""
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
@@ -45,7 +46,7 @@ class Connector(aiohttp.TCPConnector):
                 connection = await super().connect(req, traces, timeout)
                 if self._is_clean(connection):
                     return connection
-                kept = connection.protocol in self._used
+                kept = connection.protocol in self._polls
                 connection.close()
                 if not kept:
                     raise NotSent("the server sent something before it was asked")
@@ -63,12 +64,12 @@ class Connector(aiohttp.TCPConnector):
         protocol, transport = connection.protocol, connection.transport
         if protocol is None or transport is None or protocol.should_close:
             return False
-        if protocol not in self._used:
-            self._used.add(protocol)
-            return True
-        poll = select.poll()
+        poll = self._polls.get(protocol)
+        if poll is not None:
+            return not poll.poll(0)
+        poll = self._polls[protocol] = select.poll()
         poll.register(transport.get_extra_info("socket"), select.POLLIN)
-        return not poll.poll(0)
+        return True
 
 
 class _Blocked(OSError):

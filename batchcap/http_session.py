@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 ACCEPT_ENCODING = "gzip"
 
 _MAX_LINE = 16 * 1024  # bytes of a header or status line
+_CLOSE_TIMEOUT = 2.0  # seconds; also a cancelled run closes its connections
 _NO_BODY = frozenset({204, 304})
 
 
@@ -78,9 +79,13 @@ class Response:
         Raises:
             BodyLost: The body was cut, or is late.
         """
+        content = self._response.content
         try:
+            chunk = content.read_nowait()
+            if chunk or content.at_eof():
+                return chunk
             async with asyncio.timeout_at(self._deadline):
-                return await self._response.content.readany()
+                return await content.readany()
         except (aiohttp.ClientError, OSError) as error:
             raise BodyLost(why_lost(error)) from None
 
@@ -113,7 +118,7 @@ class HttpSession:
     async def close(self) -> None:
         """End the requests that are under way; no further one is sent."""
         self._closed = True
-        with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(_CLOSE_TIMEOUT, shield=True):
             for session in self._sessions.values():
                 await session.close()
 
@@ -142,7 +147,7 @@ class HttpSession:
                 response = await session.request(method, url, data=data, **options)
         except TimeoutError as error:
             raise ResponseLost(why_lost(error)) from None
-        if not _has_end(response):
+        if not _has_end(response, url.scheme):
             response.close()
             raise BodyLost("the response has no length")
         return Response(response, began + self._timeouts.total)
@@ -207,7 +212,7 @@ class _JsonBody(aiohttp.BytesPayload):
             self._on_sent()
 
 
-def _has_end(response: aiohttp.ClientResponse) -> bool:
+def _has_end(response: aiohttp.ClientResponse, scheme: str) -> bool:
     """Whether a cut body can be told from a whole one.
 
     Where neither length nor chunks are given, only the end of the connection ends a body, and
@@ -215,6 +220,6 @@ def _has_end(response: aiohttp.ClientResponse) -> bool:
     """
     if response.status == 101:
         return False
-    if response.url.scheme != "https" or response.status in _NO_BODY:
+    if scheme != "https" or response.status in _NO_BODY:
         return True
     return not response.headers.keys().isdisjoint({"Content-Length", "Transfer-Encoding"})

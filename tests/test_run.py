@@ -354,7 +354,8 @@ async def test_provider_that_never_answered_stops_and_the_other_goes_on(
     tmp_path: Path, provider: str
 ) -> None:
     """Its rows stay pending; once it can be reached, the same command does them."""
-    mux = [mux_row(f"film-{n}", from_language="en") for n in range(10)]
+    mux = [mux_row(f"film-{n}", from_language="en") for n in range(5)]
+    mux += [mux_row(f"clip-{n}", track_id=f"clip-{n}-en") for n in range(5)]  # a create is first
     heygen = [heygen_row(f"video-{n}") for n in range(10)]
     observer = Recorder()
     stopped: list[float] = []
@@ -379,6 +380,7 @@ async def test_provider_that_never_answered_stops_and_the_other_goes_on(
         assert stopped == [pytest.approx(60, abs=5)]
         assert [event.message for event in observer.of(Warned)] == [f"{reason}; trying for 60 s"]
         again = await run_rows(sandbox, tmp_path)
+        assert len(sandbox.request_log.creates) == 10
     assert set(again.states().values()) == {"done"}
 
 

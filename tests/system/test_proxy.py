@@ -82,6 +82,13 @@ def test_unusable_option_is_refused_before_anything_starts(
     assert_hidden(shell, ran.stderr, ran.stdout)
 
 
+def test_sandbox_run_is_never_proxied(shell: Shell) -> None:
+    shell.environment |= {"HTTPS_PROXY": "socks5://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}
+    shell.manifest("video_translate_id\ntr\n")
+    ran = shell.run("run", "m.csv", "--sandbox")
+    assert ran.returncode == 0, ran.stderr
+
+
 REASON = f"heygen: cannot connect to {API}: the proxy refuses the user or password (407)"
 
 

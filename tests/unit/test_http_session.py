@@ -136,7 +136,29 @@ async def test_what_is_no_whole_answer_is_lost(answer: bytes) -> None:
     peer = Peer(answer, closes=True)
     with pytest.raises(ResponseLost):
         await asked(peer)
-    assert len(peer.requests) == 1, "it was repeated, or never sent"
+    assert len(peer.requests) == peer.connections == 1, "it was repeated, or never sent"
+
+
+async def test_get_on_a_kept_connection_that_breaks_is_not_repeated() -> None:
+    peer = Peer(sized(b"one"), b"", closes=True)
+    async with raw_serving(peer) as url, session() as made:
+        assert await get(made, url) == (200, b"one")
+        with pytest.raises(ResponseLost):
+            await get(made, url)
+    assert peer.connections == 1
+
+
+async def test_netrc_and_proxies_of_the_environment_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login user password secret\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    peer = Peer(EMPTY)
+    async with raw_serving(peer) as url, session() as made:
+        assert await get(made, url) == (200, b"")
+    assert b"Authorization" not in peer.requests[0]
 
 
 async def test_what_comes_behind_an_answer_is_not_taken_for_the_next_one() -> None:
