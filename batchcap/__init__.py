@@ -32,7 +32,7 @@ The map of the house. A row travels through it in one direction:
 `grouping`            work that is cheaper by the batch
 `stopping`            an orderly stop
 `hearing`             events settle jobs, where there is an endpoint or an inbox
-`events`              what happened; `tally`, `progress` and `log` read it
+`events`              what happened; `metrics`, `progress` and `log` read it
 `report`              results.jsonl, the summary, the last line
 `verification`        every file against the ledger
 `rebuilding`          a ledger made anew, without creating anything

@@ -20,9 +20,9 @@ from batchcap import assembly
 from batchcap.events import Event, RowEnded
 from batchcap.ledger import open_ledger
 from batchcap.model import Row
+from batchcap.reports.metrics import Metrics
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.settings import ListenAddress, Settings
-from batchcap.tally import Tally
 from batchcap.virtual import VirtualLoop
 from benchmarks import bars, machine, table
 from benchmarks.bars import Bar
@@ -56,16 +56,16 @@ class _Recorder:
     """An observer that counts, and notes when each job's caption was saved."""
 
     def __init__(self) -> None:
-        self.tally = Tally()
+        self.metrics = Metrics()
         self.finished_at: dict[str, float] = {}
 
     def __call__(self, event: Event) -> None:
-        self.tally(event)
+        self.metrics(event)
         if isinstance(event, RowEnded) and event.outcome.job is not None:
             self.finished_at[event.outcome.job.id or ""] = event.outcome.finished_at
 
     def api_requests(self) -> int:
-        return sum(n for bucket, n in self.tally.requests.items() if bucket != "downloads")
+        return sum(n for bucket, n in self.metrics.requests.items() if bucket != "downloads")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -135,7 +135,7 @@ async def run(rows: int, lost: float | None) -> Outcome:
         jobs = sandbox.request_log.document(_now())["creates"]
     ended_at = {job["job_id"]: job["ended"] for job in jobs}
     late = sorted(at - ended_at[job_id] for job_id, at in recorder.finished_at.items())
-    return Outcome(recorder.api_requests() / rows, recorder.tally.webhooks["mux"], late)
+    return Outcome(recorder.api_requests() / rows, recorder.metrics.webhooks["mux"], late)
 
 
 async def _run_batchcap(

@@ -28,11 +28,11 @@ from batchcap.ledger import open_ledger
 from batchcap.model import Row
 from batchcap.network import Network
 from batchcap.pacing import Priority
+from batchcap.reports.metrics import Metrics
 from batchcap.retry import Backoff
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.sender import HttpSender
 from batchcap.stopping import Stop
-from batchcap.tally import Tally
 from batchcap.transport import Api
 from tests.fakes import (
     VTT,
@@ -76,7 +76,7 @@ class Attack:
         self.out, self.rows = out, rows
         self.settings = lifted(out, **changes)
         self.environment = environment(url)
-        self.tally, self.heard, self.stop = Tally(), Recorder(), Stop()
+        self.metrics, self.heard, self.stop = Metrics(), Recorder(), Stop()
         self.fatal: list[FatalError] = []
         self.states: dict[str, str] = {}
         self.results: list[dict[str, Any]] = []
@@ -91,14 +91,14 @@ class Attack:
                     self.settings,
                     ledger,
                     self.environment,
-                    log.observers(self.tally, self.heard, log.logged),
+                    log.observers(self.metrics, self.heard, log.logged),
                     stop=self.stop,
                     now=now,
                     threads=False,
                 )
             timer.cancel()
             self.results = list(ledger.results())
-        self.states = Ran(self.fatal, self.results, self.tally).states()
+        self.states = Ran(self.fatal, self.results, self.metrics).states()
 
     def files(self) -> set[str]:
         found = (path.relative_to(self.out) for path in self.out.rglob("*") if path.is_file())
@@ -704,12 +704,12 @@ async def test_a_retry_after_of_a_year_is_kept_told_and_can_be_stopped(
         await attack.run(stop_after=3600.0)
         assert clock() - began == pytest.approx(3600, abs=1)
         for name in ("mux.read", "heygen"):
-            assert attack.tally.paused_until[name] == pytest.approx(began + YEAR, abs=10)
-            assert attack.tally.requests[name] == 1
+            assert attack.metrics.paused_until[name] == pytest.approx(began + YEAR, abs=10)
+            assert attack.metrics.requests[name] == 1
         assert set(attack.states.values()) == {"pending"}
         again = Attack(out, url, [])
         await again.run(stop_after=3600.0)
-    assert again.tally.requests.total() == 0
+    assert again.metrics.requests.total() == 0
     told = {event.bucket: event.seconds for event in again.heard.of(Paused)}
     assert told["mux.read"] == pytest.approx(YEAR - 3600, abs=20)
 
@@ -719,18 +719,18 @@ async def test_a_file_host_that_asks_for_a_year_is_told_of_and_can_be_stopped(ou
         attack = Attack(out, host.url, [heygen_row("tr")])
         await attack.run(stop_after=3600.0)
     assert attack.states == {"heygen:tr": "pending"}
-    assert attack.tally.paused_until["downloads"] > YEAR - 10
+    assert attack.metrics.paused_until["downloads"] > YEAR - 10
     assert len(host.fetched) == 1
 
 
 async def test_progress_shows_a_pause_of_a_year() -> None:
-    tally = Tally()
-    tally(Paused("mux.write", float(YEAR)))
+    metrics = Metrics()
+    metrics(Paused("mux.write", float(YEAR)))
     from rich.console import Console
 
     from batchcap.model import Totals
 
-    progress = Progress(tally, Totals(), Console())
+    progress = Progress(metrics, Totals(), Console())
     async with progress.shown():
         assert "mux.write paused for 8760h" in progress.line()
 
@@ -827,7 +827,7 @@ async def test_links_under_the_names_of_files_are_replaced_and_not_followed(
     (out / "results.jsonl").symlink_to(outside / "victim")
     (out / ".results.jsonl.part").symlink_to(outside / "victim")
     ran = await carried(out, size)
-    from batchcap.report import write_results
+    from batchcap.reports.results import write_results
 
     with closing(open_ledger(out)) as ledger:
         write_results(ledger, out)

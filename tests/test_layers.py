@@ -21,11 +21,10 @@ LAYERS = [
     | {"http_connector", "http_session", "decompression"},
     {"engine"},
     {"answers", "captions", "filehost", "ledger", "manifest"}
-    | {"report", "sender", "settings", "store", "tally", "transport", "webhooks"},
+    | {"reports", "sender", "settings", "store", "transport", "webhooks"},
     {
         "auditing",
         "download",
-        "export",
         "providers",
         "rebuilding",
         "sandbox",

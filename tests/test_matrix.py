@@ -16,7 +16,7 @@ import pytest
 
 from batchcap.ledger import open_ledger
 from batchcap.model import Row
-from batchcap.report import RESULTS, write_results
+from batchcap.reports.results import RESULTS, write_results
 from batchcap.sandbox import DELIVERY_FAULTS, FAULTS, Sandbox, SandboxOptions, captions
 from batchcap.sandbox.heygen.videos import language_of
 from batchcap.sandbox.mux.jobs import Job

@@ -13,9 +13,9 @@ import pytest
 from batchcap import assembly
 from batchcap.ledger import open_ledger, open_reader
 from batchcap.model import Row
+from batchcap.reports.metrics import Metrics
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.sandbox.mux.assets import find_asset
-from batchcap.tally import Tally
 from batchcap.verification import Fault, Verdict, check_files, check_folder, check_tasks
 from tests.fakes import now
 from tests.world import heygen_row, ledger_sql, lifted, mux_row, run_rows
@@ -41,7 +41,7 @@ async def worked(sandbox: Sandbox, out: Path, *, repairs: bool, **changes: Any) 
             lifted(out, **changes),
             ledger,
             sandbox.environment(),
-            Tally(),
+            Metrics(),
             sandbox=True,
             now=now,
             threads=False,

@@ -113,7 +113,7 @@ async def test_no_second_holds_more_than_the_limit_and_the_limit_is_used(tmp_pat
         request_log = sandbox.request_log
     assert set(ran.states().values()) == {"done"}
     assert request_log.throttled == 0
-    assert ran.tally.throttled == 0
+    assert ran.metrics.throttled == 0
     assert request_log.worst_second("mux.write") == 1
     assert request_log.worst_second("mux.read") <= 5
     assert request_log.worst_second("heygen") <= 5
@@ -219,7 +219,7 @@ async def test_the_list_is_walked_where_it_is_cheaper(tmp_path: Path) -> None:
     async with Sandbox(SandboxOptions(heygen_account=1000, heygen_running=0)) as sandbox:
         ran = await run_rows(sandbox, tmp_path, [heygen_row(one) for one in ids])
     assert set(ran.states().values()) == {"done"}
-    assert ran.tally.requests["heygen"] <= 50
+    assert ran.metrics.requests["heygen"] <= 50
 
 
 async def test_the_list_is_left_where_it_is_not(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ async def test_the_list_is_left_where_it_is_not(tmp_path: Path) -> None:
     async with Sandbox(SandboxOptions(heygen_account=100_000, heygen_running=0)) as sandbox:
         ran = await run_rows(sandbox, tmp_path, rows)
     assert set(ran.states().values()) == {"done"}
-    assert ran.tally.requests["heygen"] <= 1030
+    assert ran.metrics.requests["heygen"] <= 1030
 
 
 async def test_links_that_expired_while_waiting_are_asked_for_afresh(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ import pytest
 from batchcap import assembly
 from batchcap.ledger import open_ledger, open_reader
 from batchcap.model import Row
+from batchcap.reports.metrics import Metrics
 from batchcap.sandbox import FAULTS, Sandbox, SandboxOptions
-from batchcap.tally import Tally
 from tests.fakes import now
 from tests.world import heygen_row, ledger_sql, lifted, mux_row
 
@@ -79,7 +79,7 @@ async def live(sandbox: Sandbox, out: Path, rows: list[Row], seconds: float) -> 
                 settings,
                 ledger,
                 sandbox.environment(),
-                Tally(),
+                Metrics(),
                 sandbox=True,
                 now=now,
                 threads=False,

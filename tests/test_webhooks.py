@@ -169,9 +169,9 @@ async def test_mux_run_with_webhooks_takes_one_create_and_few_reads_per_caption(
     async with Sandbox(sandbox_options(**REALISTIC)) as sandbox:
         ran = await run_with_webhooks(sandbox, tmp_path, films(300))
         assert_done(sandbox, tmp_path, ran)
-        assert ran.tally.requests["mux.write"] == 300
+        assert ran.metrics.requests["mux.write"] == 300
         assert count_mux_reads(sandbox) <= 0.25 * 300
-        assert ran.tally.webhooks["mux"] == 900
+        assert ran.metrics.webhooks["mux"] == 900
         assert delays(sandbox, ran)[-1] < 1
 
 
@@ -235,10 +235,10 @@ async def test_heygen_event_causes_one_poll(tmp_path: Path) -> None:
         ran = await run_with_webhooks(sandbox, tmp_path, clips(100))
         assert_done(sandbox, tmp_path, ran)
         assert polls_per_job(sandbox, "heygen") == [1] * 100
-        requests = ran.tally.requests["heygen"]
+        requests = ran.metrics.requests["heygen"]
     async with Sandbox(options) as sandbox:
         polled = await run_rows(sandbox, tmp_path / "polled", clips(100), **PACED)
-    assert requests < polled.tally.requests["heygen"]
+    assert requests < polled.metrics.requests["heygen"]
 
 
 # What events never do
@@ -331,7 +331,7 @@ async def test_mux_event_with_bad_signature_is_refused_and_settles_nothing(
         assert_done(sandbox, tmp_path, ran)
         assert delays(sandbox, ran)[0] >= 0
     assert hits == 0
-    assert ran.tally.webhooks_refused["mux"] == 3
+    assert ran.metrics.webhooks_refused["mux"] == 3
     (warning,) = [event.message for event in recorder.of(Warned) if "signature" in event.message]
     assert "MUX_WEBHOOK_SECRET" in warning
 
@@ -411,7 +411,7 @@ async def test_run_with_all_events_lost_equals_polling(tmp_path: Path) -> None:
     async with Sandbox(sandbox_options(**REALISTIC, faults={"webhook_lost": 1.0})) as sandbox:
         ran = await run_with_webhooks(sandbox, tmp_path, films(100))
         assert_done(sandbox, tmp_path, ran)
-        assert ran.tally.webhooks == {}
+        assert ran.metrics.webhooks == {}
         assert abs(count_mux_reads(sandbox) - polled_reads) <= 0.1 * polled_reads
         assert delays(sandbox, ran)[-1] == pytest.approx(polled_delays[-1], abs=30)
 
@@ -431,7 +431,7 @@ async def test_run_whose_events_stop_is_caught_up_by_polling(tmp_path: Path, aft
 
         ran = await run_disturbed(sandbox, tmp_path, films(300), disturb)
         assert_done(sandbox, tmp_path, ran)
-        assert ran.tally.webhooks["mux"] < 900
+        assert ran.metrics.webhooks["mux"] < 900
         assert delays(sandbox, ran)[-1] < 120
 
 
@@ -468,7 +468,7 @@ async def test_delivery_fault_causes_no_poll_and_no_lost_caption(
         assert_done(sandbox, tmp_path, ran)
         assert count_mux_reads(sandbox) <= 2  # a sweep may run before a late event arrives
         assert sandbox.request_log.faults[fault] >= 70
-    refused = ran.tally.webhooks_refused["mux"]
+    refused = ran.metrics.webhooks_refused["mux"]
     assert refused >= 2 * 70 if fault == "webhook_bad_signature" else not refused
     warnings = recorder.of(Warned)
     assert len(warnings) <= (2 if refused else 0), "at most one a minute"
@@ -523,7 +523,7 @@ async def test_events_of_done_rows_and_other_runs_change_nothing(
         ran = await run_disturbed(sandbox, tmp_path, rows, disturb)
         assert_done(sandbox, tmp_path, ran)
         assert count_mux_reads(sandbox) == before
-        assert ran.tally.webhooks["mux"] == 20 * 3 + 8 * 11
+        assert ran.metrics.webhooks["mux"] == 20 * 3 + 8 * 11
 
 
 # Links in events

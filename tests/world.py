@@ -24,11 +24,11 @@ from batchcap.network import Network
 from batchcap.pacing import Bucket
 from batchcap.providers import PROVIDERS, ProviderContext
 from batchcap.providers.registry import documented_rates
+from batchcap.reports.metrics import Metrics
 from batchcap.sandbox import Sandbox
 from batchcap.sender import HttpSender
 from batchcap.settings import ListenAddress, Settings
 from batchcap.stopping import Stop
-from batchcap.tally import Tally
 from batchcap.transport import Api
 from tests.fakes import Notes, now
 
@@ -125,10 +125,12 @@ async def desk(
 class Ran:
     """What a run left behind."""
 
-    def __init__(self, fatal: list[FatalError], found: list[dict[str, Any]], tally: Tally) -> None:
+    def __init__(
+        self, fatal: list[FatalError], found: list[dict[str, Any]], metrics: Metrics
+    ) -> None:
         self.fatal = fatal
         self.results = found
-        self.tally = tally
+        self.metrics = metrics
         self.by_key = {one["key"]: one for one in found}
 
     def states(self) -> dict[str, str]:
@@ -157,21 +159,21 @@ async def run_rows(
     Where it is not `simulated`, it takes the sandbox for the providers, and reads the
     machine's webhook inbox.
     """
-    tally = Tally()
+    metrics = Metrics()
     with closing(open_ledger(out, create=True, now=clock)) as ledger:
         ledger.import_rows([("test", list(rows))], skip_invalid=False)
         fatal = await assembly.work(
             lifted(out, **changes),
             ledger,
             {**sandbox.environment(), **(environment or {})},
-            tally if observer is None else observers(tally, observer),
+            metrics if observer is None else observers(metrics, observer),
             sandbox=simulated,
             stop=stop,
             now=clock,
             threads=False,
             announce=announce,
         )
-        return Ran(fatal, list(ledger.results()), tally)
+        return Ran(fatal, list(ledger.results()), metrics)
 
 
 HERE = ListenAddress("127.0.0.1", 0)

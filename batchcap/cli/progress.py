@@ -18,8 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from batchcap.model import RowState, Totals
-from batchcap.report import duration, size
-from batchcap.tally import Tally
+from batchcap.reports.metrics import Metrics
+from batchcap.reports.results import duration, size
 from batchcap.text import printable
 
 REFRESH_INTERVAL = 0.2  # seconds between two updates of the table
@@ -30,8 +30,8 @@ MAX_PROVIDERS = 5  # rows of the table
 class Progress:
     """Shows a run on stderr. `before` holds the ledger's totals at its start."""
 
-    def __init__(self, tally: Tally, before: Totals, console: Console) -> None:
-        self._tally, self._before, self._console = tally, before, console
+    def __init__(self, metrics: Metrics, before: Totals, console: Console) -> None:
+        self._metrics, self._before, self._console = metrics, before, console
 
     @asynccontextmanager
     async def shown(self) -> AsyncIterator[None]:
@@ -66,7 +66,7 @@ class Progress:
         """Return the progress as a table of at most eight rows."""
         table = Table.grid(padding=(0, 2))
         for name, done, total in self._counts()[:MAX_PROVIDERS]:
-            active = self._tally.working[name]
+            active = self._metrics.active[name]
             table.add_row(
                 Text(name, style="bold"),
                 ProgressBar(total=max(total, 1), completed=done, width=30),
@@ -75,38 +75,38 @@ class Progress:
             )
         table.add_row("", self._speed(), "", Text(self._pause().lstrip("; "), style="yellow"))
         if failed := self._failed():
-            codes = ", ".join(f"{code} {n:,}" for code, n in self._tally.errors.most_common(4))
+            codes = ", ".join(f"{code} {n:,}" for code, n in self._metrics.errors.most_common(4))
             table.add_row("", Text(f"{failed:,} failed", style="red"), "", codes)
-        if self._tally.last_warning:
-            table.add_row("", Text(printable(self._tally.last_warning[:100]), style="yellow"))
+        if self._metrics.last_warning:
+            table.add_row("", Text(printable(self._metrics.last_warning[:100]), style="yellow"))
         return table
 
     def _counts(self) -> list[tuple[str, int, int]]:
         return [
             (
                 name,
-                sum(states.values()) - states.get("pending", 0) + self._tally.done(name),
+                sum(states.values()) - states.get("pending", 0) + self._metrics.done(name),
                 sum(states.values()),
             )
             for name, states in self._before.by_provider.items()
         ]
 
     def _failed(self) -> int:
-        return sum(n for (_, state), n in self._tally.ended.items() if state is RowState.FAILED)
+        return sum(n for (_, state), n in self._metrics.ended.items() if state is RowState.FAILED)
 
     def _elapsed(self) -> float:
         return anyio.current_time() - self._started
 
     def _speed(self) -> str:
         elapsed = max(self._elapsed(), 0.1)
-        done = sum(self._tally.ended.values())
+        done = sum(self._metrics.ended.values())
         left = self._before.pending - done
-        text = f"{done / elapsed:.1f}/s, {size(self._tally.bytes)}"
+        text = f"{done / elapsed:.1f}/s, {size(self._metrics.bytes)}"
         return text + (f", {duration(left * elapsed / done)} left" if done and left > 0 else "")
 
     def _pause(self) -> str:
         now = anyio.current_time()
         waits = {
-            name: until - now for name, until in self._tally.paused_until.items() if until > now
+            name: until - now for name, until in self._metrics.paused_until.items() if until > now
         }
         return "".join(f"; {name} paused for {duration(left)}" for name, left in waits.items())

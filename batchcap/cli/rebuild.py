@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from batchcap import assembly, report
+from batchcap import assembly
 from batchcap.cli import log
 from batchcap.cli.manifests import open_manifests
 from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
@@ -21,6 +21,7 @@ from batchcap.interfaces import NewLedger
 from batchcap.ledger import Lock, backup_path, file, open_ledger, replacement
 from batchcap.model import Totals
 from batchcap.rebuilding import Rebuilt, look_up, take_files
+from batchcap.reports import results
 from batchcap.settings import Settings
 from batchcap.text import printable
 
@@ -53,7 +54,7 @@ def rebuild(
             _find_jobs(ledger, settings, result, output_options, sandbox=sandbox)
             take_files(ledger, out, result)
         with closing(open_ledger(out)) as ledger:
-            report.write_results(ledger, out)
+            results.write_results(ledger, out)
             counts = ledger.totals()
     if not output_options.quiet:
         _print_details(result, backup)

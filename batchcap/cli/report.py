@@ -11,8 +11,8 @@ from cyclopts import Parameter
 
 from batchcap.cli.parsing import DASH
 from batchcap.errors import UsageError
-from batchcap.export import as_csv, as_json
 from batchcap.ledger import open_reader
+from batchcap.reports.export import as_csv, as_json
 
 
 def report(

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 import anyio
 from rich.console import Console
 
-from batchcap import assembly, report
+from batchcap import assembly
 from batchcap.cli import log
 from batchcap.cli.fd_limits import fit_to_fd_limit
 from batchcap.cli.log import LONG_PAUSE
@@ -24,10 +24,11 @@ from batchcap.events import Event, LaneStopped, Paused, Warned
 from batchcap.interfaces import Ledger
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import documented_rates
+from batchcap.reports import results
+from batchcap.reports.metrics import Metrics
 from batchcap.sandbox.child_process import ChildFailedError, send_webhooks
 from batchcap.settings import Settings
 from batchcap.stopping import Stop
-from batchcap.tally import Tally
 from batchcap.text import printable
 
 _PRINTED = {LaneStopped, Warned, Paused}
@@ -47,7 +48,7 @@ class Session:
         self._ledger = ledger
         self._settings, self._warning = fit_to_fd_limit(settings)
         self._options, self._sandbox = options, sandbox
-        self._tally = Tally()
+        self._metrics = Metrics()
         self._pause_printed_until: dict[str, float] = {}
         self._stop = Stop()
         self._signals = Signals(self._stop, quiet=options.quiet)
@@ -65,7 +66,7 @@ class Session:
             self._prepare()
         fatal = run_async(self._work)
         try:
-            report.write_results(self._ledger, self._settings.out)
+            results.write_results(self._ledger, self._settings.out)
         except FatalError as error:
             fatal.append(error)
             self._print_event(LaneStopped("results", error.message, error.hint))
@@ -75,7 +76,7 @@ class Session:
         """Do what takes long with a large ledger, before the event loop starts."""
         if not (self._options.quiet or self._options.no_progress):
             before = self._ledger.totals()
-            self._progress = Progress(self._tally, before, Console(stderr=True))
+            self._progress = Progress(self._metrics, before, Console(stderr=True))
 
     async def _work(self) -> list[FatalError]:
         """Work, with signals handled from the first moment to the last."""
@@ -109,7 +110,7 @@ class Session:
                 self._settings,
                 self._ledger,
                 environment,
-                log.observers(self._tally, log.logged, self._print_event),
+                log.observers(self._metrics, log.logged, self._print_event),
                 sandbox=self._sandbox,
                 stop=self._stop,
                 announce=announce,
@@ -135,7 +136,7 @@ class Session:
         printed_until = self._pause_printed_until.get(event.bucket, 0.0)
         if event.seconds >= LONG_PAUSE and until > printed_until + LONG_PAUSE:
             self._pause_printed_until[event.bucket] = until
-            wait = report.duration(event.seconds)
+            wait = results.duration(event.seconds)
             print(
                 f"warning: {event.bucket}: the provider asks to wait for {wait}; "
                 "Ctrl-C stops the run, and resume waits for the rest",
@@ -146,12 +147,12 @@ class Session:
         elapsed = time.monotonic() - self._started
         buckets = [*documented_rates(PROVIDERS.values()), "downloads"]
         out = self._settings.out
-        summary = report.summarize(self._ledger, out, self._tally, elapsed, buckets)
+        summary = results.summarize(self._ledger, out, self._metrics, elapsed, buckets)
         if self._options.json:
             # In ASCII, because the folder's name may hold bytes that are not text.
             sys.stdout.write(json.dumps(summary.as_json(), separators=(",", ":")) + "\n")
         else:
-            line = report.last_line(
+            line = results.last_line(
                 summary, self._resume_command(), self._resume_command("--retry-failed")
             )
             print(printable(line))

@@ -20,9 +20,9 @@ from batchcap.providers.registry import documented_rates
 from batchcap.rehearsal.books import Books, Notebook, Sink
 from batchcap.rehearsal.wire import WorldSender
 from batchcap.rehearsal.world import HeyGenWorld, JobLengths, MuxWorld, World
+from batchcap.reports.metrics import Metrics
 from batchcap.settings import Settings
 from batchcap.stopping import Stop
-from batchcap.tally import Tally
 from batchcap.transport import Api
 from batchcap.virtual import VirtualLoop
 
@@ -108,7 +108,7 @@ def rehearse(course: Course) -> Forecast:
 class _Rehearsal:
     def __init__(self, course: Course) -> None:
         self._course, self._world = course, course.world()
-        self._tally, self._memory = Tally(), Notebook()
+        self._metrics, self._memory = Metrics(), Notebook()
         self._buckets: dict[str, Bucket] = {}
 
     async def run(self) -> Forecast:
@@ -137,7 +137,7 @@ class _Rehearsal:
 
     async def _provider(self, stack: AsyncExitStack) -> Provider:
         course, spec = self._course, PROVIDERS[self._course.provider]
-        self._stop, self._observer = Stop(), _observer(self._tally)
+        self._stop, self._observer = Stop(), _observer(self._metrics)
         connections = anyio.Semaphore(course.connections, fast_acquire=True)
         for name in {spec.read, spec.write}:
             self._buckets[name] = Bucket(
@@ -169,15 +169,15 @@ class _Rehearsal:
             makespan=books.last - began,
             lower_bound=self._course.lower_bound(),
             done=sum(books.states.values()),
-            requests={name: self._tally.requests[name] for name in self._buckets},
+            requests={name: self._metrics.requests[name] for name in self._buckets},
             worst_second=worst,
-            throttled=self._tally.throttled,
+            throttled=self._metrics.throttled,
             waits=sorted(books.waits),
         )
 
 
-def _observer(tally: Tally) -> Observer:
-    return tally
+def _observer(metrics: Metrics) -> Observer:
+    return metrics
 
 
 def _clock() -> float:

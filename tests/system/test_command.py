@@ -56,7 +56,7 @@ def test_run_interrupted_three_times_creates_nothing_twice(
         out, err = process.communicate(timeout=30)
         assert process.returncode in {130, 0}, err
         if process.returncode == 130 and "pending" in out:
-            assert "batchcap resume goes on" in out
+            assert "To continue: batchcap resume" in out
     ended = shell.run("run", name, *rates, "--json")
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["done"] == 120

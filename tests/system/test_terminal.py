@@ -51,7 +51,7 @@ def test_run_ctrl_c_on_terminal_stops_and_names_resume(shell: Shell) -> None:
     name = shell.manifest("asset_id,to_language_code,from_language\n" + rows)
     status, output = watch(shell, "run", name, "--sandbox", interrupt_after="active")
     assert status == 128 + signal.SIGINT, output
-    assert "batchcap resume --sandbox goes on" in output
+    assert "To continue: batchcap resume --sandbox" in output
     assert "Traceback" not in output
     status, output = watch(shell, "resume", "--sandbox")
     assert status == 0, output

@@ -1,4 +1,4 @@
-"""Results as CSV and JSON, from manifests that come from anywhere."""
+"""Results as CSV and JSON, with hostile cells."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from batchcap.export import as_csv, as_json
 from batchcap.interfaces import LedgerReader
 from batchcap.ledger import open_ledger
 from batchcap.model import Row
+from batchcap.reports.export import as_csv, as_json
 
 EVIL = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", '=HYPERLINK("http://x")', "<b>x</b>"]
 
@@ -37,14 +37,14 @@ def ledger(tmp_path: Path) -> Iterator[LedgerReader]:
         yield ledger
 
 
-def test_no_cell_is_a_formula(ledger: LedgerReader) -> None:
+def test_csv_no_cell_is_a_formula(ledger: LedgerReader) -> None:
     records = list(csv.reader(io.StringIO("".join(as_csv(ledger)), newline="")))
     assert len(records) == len(EVIL) + 1
     for record in records:
         assert not [cell for cell in record if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
 
 
-def test_nothing_of_a_cell_is_lost(ledger: LedgerReader) -> None:
+def test_csv_keeps_every_cell(ledger: LedgerReader) -> None:
     records = list(csv.DictReader(io.StringIO("".join(as_csv(ledger)), newline="")))
     assert [record["meta.note"].removeprefix("'") for record in records] == EVIL
     assert records[3]["meta.n"] == "3"
@@ -52,7 +52,7 @@ def test_nothing_of_a_cell_is_lost(ledger: LedgerReader) -> None:
     assert {record["state"] for record in records} == {"pending"}
 
 
-def test_json_is_the_results_with_their_totals(ledger: LedgerReader) -> None:
-    found = json.loads("".join(as_json(ledger)))
-    assert found["totals"]["pending"] == len(EVIL)
-    assert [one["meta"]["note"] for one in found["rows"]] == EVIL
+def test_json_holds_results_and_totals(ledger: LedgerReader) -> None:
+    report = json.loads("".join(as_json(ledger)))
+    assert report["totals"]["pending"] == len(EVIL)
+    assert [result["meta"]["note"] for result in report["rows"]] == EVIL

@@ -19,7 +19,7 @@ from batchcap.events import (
     WebhookRefused,
 )
 from batchcap.model import Failure, Outcome, RowState
-from batchcap.tally import Tally
+from batchcap.reports.metrics import Metrics
 from tests.fakes import CAPTION, clock, row
 
 pytestmark = pytest.mark.anyio
@@ -35,10 +35,10 @@ def ended(state: RowState, code: str = "") -> Outcome:
     )
 
 
-async def test_everything_that_happened_is_counted() -> None:
-    tally = Tally()
+async def test_metrics_every_event_is_counted() -> None:
+    metrics = Metrics()
     mux, heygen = row(1, provider="mux"), row(2, provider="heygen")
-    told: list[Event] = [
+    received: list[Event] = [
         RowStarted(mux),
         RowStarted(heygen),
         RequestSent("mux.write"),
@@ -47,36 +47,36 @@ async def test_everything_that_happened_is_counted() -> None:
         JobCreated(mux, "j"),
         RowEnded(mux, ended(RowState.DONE)),
     ]
-    for event in told:
-        tally(event)
-    assert tally.requests == {"mux.write": 2, "downloads": 1}
-    assert tally.created == 1
-    assert tally.bytes == CAPTION.bytes
-    assert (tally.working["mux"], tally.working["heygen"]) == (0, 1)
-    assert (tally.done("mux"), tally.done("heygen")) == (1, 0)
-    tally(RowEnded(heygen, ended(RowState.FAILED, "not_found")))
-    assert tally.errors == {"not_found": 1}
-    assert tally.ended == {("mux", RowState.DONE): 1, ("heygen", RowState.FAILED): 1}
-    assert tally.bytes == CAPTION.bytes
+    for event in received:
+        metrics(event)
+    assert metrics.requests == {"mux.write": 2, "downloads": 1}
+    assert metrics.created == 1
+    assert metrics.bytes == CAPTION.bytes
+    assert (metrics.active["mux"], metrics.active["heygen"]) == (0, 1)
+    assert (metrics.done("mux"), metrics.done("heygen")) == (1, 0)
+    metrics(RowEnded(heygen, ended(RowState.FAILED, "not_found")))
+    assert metrics.errors == {"not_found": 1}
+    assert metrics.ended == {("mux", RowState.DONE): 1, ("heygen", RowState.FAILED): 1}
+    assert metrics.bytes == CAPTION.bytes
 
 
-async def test_a_pause_is_known_until_it_is_over_and_the_longest_counts() -> None:
-    tally = Tally()
-    tally(Throttled("heygen", 30.0))
-    tally(Throttled("heygen", 5.0))
-    assert tally.throttled == 2
-    assert tally.paused_until["heygen"] == pytest.approx(clock() + 30, abs=0.01)
+async def test_metrics_longest_pause_of_a_bucket_counts() -> None:
+    metrics = Metrics()
+    metrics(Throttled("heygen", 30.0))
+    metrics(Throttled("heygen", 5.0))
+    assert metrics.throttled == 2
+    assert metrics.paused_until["heygen"] == pytest.approx(clock() + 30, abs=0.01)
 
 
-async def test_the_last_warning_is_kept() -> None:
-    tally = Tally()
-    tally(Warned("first"))
-    tally(LaneStopped("mux", "no credit", "top up"))
-    assert tally.last_warning == "no credit"
+async def test_metrics_last_warning_is_kept() -> None:
+    metrics = Metrics()
+    metrics(Warned("first"))
+    metrics(LaneStopped("mux", "no credit", "top up"))
+    assert metrics.last_warning == "no credit"
 
 
-async def test_every_event_that_there_is_can_be_counted() -> None:
-    """A new event must not make the run fail."""
+async def test_metrics_accepts_every_kind_of_event() -> None:
+    """A new kind of event must not make a run fail."""
     examples: dict[type[Event], Event] = {
         RequestSent: RequestSent("x"),
         Throttled: Throttled("x", 1.0),
@@ -89,12 +89,12 @@ async def test_every_event_that_there_is_can_be_counted() -> None:
         WebhookReceived: WebhookReceived("x", "j"),
         WebhookRefused: WebhookRefused("x"),
     }
-    there = {
+    declared = {
         kind
         for kind in vars(events).values()
         if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
     }
-    assert there == set(examples)
-    tally = Tally()
+    assert declared == set(examples)
+    metrics = Metrics()
     for event in examples.values():
-        tally(event)
+        metrics(event)

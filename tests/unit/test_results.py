@@ -29,8 +29,8 @@ from batchcap.model import (
     RowState,
     Totals,
 )
-from batchcap.report import Summary, duration, last_line, size, summarize, write_results
-from batchcap.tally import Tally
+from batchcap.reports.metrics import Metrics
+from batchcap.reports.results import Summary, duration, last_line, size, summarize, write_results
 from tests.fakes import EPOCH, row
 
 pytestmark = pytest.mark.anyio
@@ -48,8 +48,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
         yield opened
 
 
-async def filled(ledger: Ledger) -> None:
-    """done, failed, invalid, pending; in manifest order."""
+async def fill(ledger: Ledger) -> None:
+    """Add a row that is done, one failed, one invalid and one pending."""
     rows: list[Row | InvalidRow] = [
         row(1, provider="mux", meta={"title": "ü", "n": 1}),
         row(2, provider="mux"),
@@ -57,8 +57,8 @@ async def filled(ledger: Ledger) -> None:
         row(4, provider="heygen", language=None, params={}),
     ]
     ledger.import_rows([("m.csv", rows)], skip_invalid=True)
-    works = await ledger.pending("mux", 0, 10)
-    first, second = (work.row for work in works)
+    pending_rows = await ledger.pending("mux", 0, 10)
+    first, second = (work.row for work in pending_rows)
     await ledger.record_intent(first)
     await ledger.record_job(first, "job-1")
     job = Job(id="job-1", state=JobState.COMPLETED, units=3)
@@ -77,10 +77,10 @@ async def filled(ledger: Ledger) -> None:
     await ledger.record_outcome(second, failed)
 
 
-async def test_results_hold_one_object_a_task_in_manifest_order(
+async def test_results_hold_one_object_for_each_row_in_manifest_order(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    await filled(ledger)
+    await fill(ledger)
     write_results(ledger, tmp_path)
     lines = (tmp_path / "results.jsonl").read_bytes().splitlines()
     done, failed, invalid, pending = map(orjson.loads, lines)
@@ -105,22 +105,20 @@ async def test_results_hold_one_object_a_task_in_manifest_order(
     assert (invalid["state"], invalid["line"], invalid["provider"]) == ("invalid", 4, "mux")
     assert invalid["error"]["code"] == "invalid"
     assert (pending["state"], pending["language"], pending["error"]) == ("pending", None, None)
-    for one in (done, failed, pending):
-        assert set(one) == FIELDS
+    for result in (done, failed, pending):
+        assert set(result) == FIELDS
 
 
 async def test_results_are_replaced_as_a_whole(ledger: Ledger, tmp_path: Path) -> None:
     (tmp_path / "results.jsonl").write_text("old\n" * 1000)
-    await filled(ledger)
+    await fill(ledger)
     write_results(ledger, tmp_path)
     assert b"old" not in (tmp_path / "results.jsonl").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == [".batchcap", "results.jsonl"]
 
 
-async def test_results_that_say_what_the_ledger_says_are_left_alone(
-    ledger: Ledger, tmp_path: Path
-) -> None:
-    await filled(ledger)
+async def test_results_up_to_date_are_left_alone(ledger: Ledger, tmp_path: Path) -> None:
+    await fill(ledger)
     written = tmp_path / "results.jsonl"
     write_results(ledger, tmp_path)
     first, inode = written.read_bytes(), written.stat().st_ino
@@ -143,10 +141,10 @@ async def test_results_that_say_what_the_ledger_says_are_left_alone(
         lambda ledger: ledger.import_rows([("m.csv", [row(9)])], skip_invalid=False),
     ],
 )
-async def test_results_are_written_anew_where_the_ledger_changed(
+async def test_results_after_a_change_of_the_ledger_are_rewritten(
     ledger: Ledger, tmp_path: Path, change: Callable[[Ledger], object]
 ) -> None:
-    await filled(ledger)
+    await fill(ledger)
     write_results(ledger, tmp_path)
     before = (tmp_path / "results.jsonl").read_bytes()
     change(ledger)
@@ -154,8 +152,10 @@ async def test_results_are_written_anew_where_the_ledger_changed(
     assert (tmp_path / "results.jsonl").read_bytes() != before
 
 
-async def test_rows_that_are_known_leave_the_results_alone(ledger: Ledger, tmp_path: Path) -> None:
-    await filled(ledger)
+async def test_results_after_importing_known_rows_are_left_alone(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    await fill(ledger)
     write_results(ledger, tmp_path)
     inode = (tmp_path / "results.jsonl").stat().st_ino
     known = row(1, provider="mux", meta={"title": "ü", "n": 1})
@@ -165,18 +165,18 @@ async def test_rows_that_are_known_leave_the_results_alone(ledger: Ledger, tmp_p
 
 
 @given(st.floats(0, 4e9))
-def test_times_are_rfc_3339_to_the_millisecond(seconds: float) -> None:
+def test_results_times_are_rfc_3339_in_milliseconds(seconds: float) -> None:
     shown = results._time(seconds)
     assert shown is not None
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", shown)
     assert abs(datetime.fromisoformat(shown).timestamp() - seconds) <= 0.001
 
 
-async def test_results_that_cannot_be_written_are_fatal_and_leave_no_part(
+async def test_results_unwritable_raise_and_leave_no_temporary_file(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     (tmp_path / "results.jsonl").mkdir()
-    await filled(ledger)
+    await fill(ledger)
     with pytest.raises(FatalError, match=r"cannot write .*results\.jsonl"):
         write_results(ledger, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".batchcap", "results.jsonl"]
@@ -185,13 +185,13 @@ async def test_results_that_cannot_be_written_are_fatal_and_leave_no_part(
 BUCKETS = ("mux.write", "mux.read", "heygen", "downloads")
 
 
-async def test_the_summary_has_the_names_of_the_contract(ledger: Ledger, tmp_path: Path) -> None:
-    await filled(ledger)
-    tally = Tally()
+async def test_summary_has_the_documented_names(ledger: Ledger, tmp_path: Path) -> None:
+    await fill(ledger)
+    metrics = Metrics()
     for _ in range(4):
-        tally(RequestSent("mux.read"))
-    tally(RequestSent("downloads"))
-    assert summarize(ledger, tmp_path, tally, 12.34567, BUCKETS).as_json() == {
+        metrics(RequestSent("mux.read"))
+    metrics(RequestSent("downloads"))
+    assert summarize(ledger, tmp_path, metrics, 12.34567, BUCKETS).as_json() == {
         "total": 4,
         "done": 1,
         "failed": 1,
@@ -214,20 +214,20 @@ def line(elapsed: float = 2590.0, **counts: Any) -> str:
     return last_line(summary, RESUME, RETRY)
 
 
-def test_the_last_line_tells_the_result_and_the_next_step() -> None:
+def test_last_line_shows_result_and_next_step() -> None:
     assert line(done=9709, failed=291) == (
         "9,709 of 10,000 captions in 43m 10s, 291 failed (captions/results.jsonl). "
-        "batchcap resume --retry-failed tries those again."
+        "To try failed rows again: batchcap resume --retry-failed"
     )
     assert line(done=5) == "5 of 5 captions in 43m 10s (captions/results.jsonl)."
     assert line(7.0, done=1, skipped=2, invalid=3) == (
         "1 of 6 captions in 7.0s, 2 skipped, 3 invalid (captions/results.jsonl)."
     )
-    assert line(7.0, done=1, failed=2, pending=3).endswith("). batchcap resume goes on.")
+    assert line(7.0, done=1, failed=2, pending=3).endswith("). To continue: batchcap resume")
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "text"),
     [
         (0, "0.0s"),
         (7.26, "7.3s"),
@@ -241,12 +241,12 @@ def test_the_last_line_tells_the_result_and_the_next_step() -> None:
         (360_000, "100h 00m"),
     ],
 )
-def test_a_duration_reads_well(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+def test_duration_is_formatted(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
-    ("count", "words"),
+    ("count", "text"),
     [
         (0, "0 B"),
         (999, "999 B"),
@@ -256,5 +256,5 @@ def test_a_duration_reads_well(seconds: float, words: str) -> None:
         (7e15, "7000.0 TB"),
     ],
 )
-def test_a_size_reads_well(count: float, words: str) -> None:
-    assert size(count) == words
+def test_size_is_formatted(count: float, text: str) -> None:
+    assert size(count) == text

@@ -1,4 +1,4 @@
-"""From ledger to people and machines: results.jsonl, the summary, the last line."""
+"""The results of a run from the ledger: results.jsonl, the summary and the last line."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from batchcap.errors import FatalError
 from batchcap.interfaces import Ledger, LedgerReader
 from batchcap.ledger import seen
 from batchcap.model import Totals
-from batchcap.tally import Tally
+from batchcap.reports.metrics import Metrics
 
 RESULTS = "results.jsonl"
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """The whole ledger's totals, and what this run took to get there."""
+    """The totals of the ledger, and what this run needed for them."""
 
     totals: Totals
     elapsed_seconds: float
@@ -29,7 +29,7 @@ class Summary(msgspec.Struct, frozen=True):
     results: str
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's summary object."""
+        """Return the object that `--json` prints."""
         counts = ("total", "done", "failed", "skipped", "invalid", "pending")
         return {
             **{name: getattr(self.totals, name) for name in counts},
@@ -46,36 +46,37 @@ class Summary(msgspec.Struct, frozen=True):
 def summarize(
     ledger: LedgerReader,
     out: Path,
-    tally: Tally,
+    metrics: Metrics,
     elapsed: float,
     buckets: Sequence[str],
 ) -> Summary:
     """Return the totals of the ledger with the counts of this run, of each of the buckets."""
-    requests = {name: tally.requests[name] for name in buckets}
+    requests = {name: metrics.requests[name] for name in buckets}
     path = str(out / RESULTS)
-    return Summary(ledger.totals(), elapsed, requests, tally.throttled, path)
+    return Summary(ledger.totals(), elapsed, requests, metrics.throttled, path)
 
 
 def write_results(ledger: Ledger, out: Path) -> None:
-    """Replace `DIR/results.jsonl` as a whole, unless it says what the ledger says.
+    """Replace `DIR/results.jsonl` as a whole, unless it is up to date.
 
-    Raises `FatalError` where the disk refuses.
+    Raises:
+        FatalError: The file cannot be written.
     """
-    target, part = out / RESULTS, out / f".{RESULTS}.part"
+    target, temp_file = out / RESULTS, out / f".{RESULTS}.part"
     fingerprint = ledger.fingerprint(seen.RESULTS)
     if fingerprint and fingerprint == _fingerprint(target):
         return
     try:
-        part.unlink(missing_ok=True)
-        with part.open("xb") as file:  # anew: a link under this name would be followed
+        temp_file.unlink(missing_ok=True)
+        with temp_file.open("xb") as file:  # "x", because an existing link would be followed
             file.writelines(ledger.result_lines())
             file.flush()
             os.fsync(file.fileno())
-        part.replace(target)
+        temp_file.replace(target)
         ledger.set_fingerprint(seen.RESULTS, _fingerprint(target))
     except OSError as error:
         with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+            temp_file.unlink(missing_ok=True)
         raise FatalError(
             f"cannot write {target}: {error.strerror or error}",
             hint="Free disk space or fix permissions, then run: batchcap resume",
@@ -83,33 +84,36 @@ def write_results(ledger: Ledger, out: Path) -> None:
 
 
 def _fingerprint(path: Path) -> str:
-    """Return what changes with every change of a file; "" if there is none."""
+    """Return a text that changes with every change of a file; "" if there is no file."""
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return ""
-    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
+    return f"{stat.st_ino} {stat.st_size} {stat.st_mtime_ns}"
 
 
 def last_line(summary: Summary, resume: str, retry: str) -> str:
-    """What happened, and the next step, in one line."""
-    all_of = summary.totals
-    words = f"{all_of.done:,} of {all_of.total:,} captions in {duration(summary.elapsed_seconds)}"
-    for count, what in (
-        (all_of.failed, "failed"),
-        (all_of.skipped, "skipped"),
-        (all_of.invalid, "invalid"),
-        (all_of.pending, "pending"),
+    """Return the result of a run and the next step as one line.
+
+    `resume` and `retry` are the commands for pending and for failed rows.
+    """
+    totals = summary.totals
+    text = f"{totals.done:,} of {totals.total:,} captions in {duration(summary.elapsed_seconds)}"
+    for count, label in (
+        (totals.failed, "failed"),
+        (totals.skipped, "skipped"),
+        (totals.invalid, "invalid"),
+        (totals.pending, "pending"),
     ):
-        words += f", {count:,} {what}" if count else ""
-    words += f" ({summary.results})."
-    if all_of.pending:
-        return f"{words} {resume} goes on."
-    return f"{words} {retry} tries those again." if all_of.failed else words
+        text += f", {count:,} {label}" if count else ""
+    text += f" ({summary.results})."
+    if totals.pending:
+        return f"{text} To continue: {resume}"
+    return f"{text} To try failed rows again: {retry}" if totals.failed else text
 
 
 def duration(seconds: float) -> str:
-    """`7.3s`, `43m 10s`, `2h 05m`."""
+    """Format seconds like `7.3s`, `43m 10s` or `2h 05m`."""
     if seconds < 59.95:
         return f"{seconds:.1f}s"
     minutes, rest = divmod(round(seconds), 60)
@@ -118,7 +122,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """`12.3 MB`."""
+    """Format bytes like `12.3 MB`."""
     units = ["B", "kB", "MB", "GB", "TB"]
     while count >= 1000 and len(units) > 1:
         count /= 1000

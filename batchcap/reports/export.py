@@ -1,7 +1,7 @@
-"""The ledger's results for spreadsheets and programs: CSV and JSON, streamed.
+"""The ledger's results for spreadsheets and programs, streamed as CSV or JSON.
 
-A cell that a spreadsheet would run as a formula is made text with a quote in
-front, as OWASP advises: manifests come from anywhere.
+A cell that a spreadsheet would execute as a formula gets a quote in front, as OWASP
+advises, because the author of a manifest may not be the reader of the report.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_csv(ledger: LedgerReader) -> Iterator[str]:
-    """One record a task, the user's own columns last, as `meta.NAME`."""
-    names = sorted({name for one in ledger.results() for name in one["meta"]})
+    """Yield CSV with one record for each row; the user's own columns come last, as `meta.NAME`."""
+    names = sorted({name for result in ledger.results() for name in result["meta"]})
     yield _record([*_COLUMNS, *(f"error.{name}" for name in _ERROR), *(f"meta.{n}" for n in names)])
-    for one in ledger.results():
-        error = one["error"] or {}
-        values = [*(one[name] for name in _COLUMNS), *(error.get(name) for name in _ERROR)]
-        yield _record([*values, *(one["meta"].get(name) for name in names)])
+    for result in ledger.results():
+        error = result["error"] or {}
+        values = [*(result[name] for name in _COLUMNS), *(error.get(name) for name in _ERROR)]
+        yield _record([*values, *(result["meta"].get(name) for name in names)])
 
 
 def as_json(ledger: LedgerReader) -> Iterator[str]:
-    """One object: `totals`, and `rows` as in results.jsonl."""
+    """Yield one JSON object: `totals`, and `rows` as in results.jsonl."""
     yield f'{{"totals":{msgspec.json.encode(ledger.totals()).decode()},"rows":['
     comma = ""
-    for one in ledger.results():
-        yield comma + orjson.dumps(one).decode()
+    for result in ledger.results():
+        yield comma + orjson.dumps(result).decode()
         comma = ",\n"
     yield "]}\n"
 
@@ -51,7 +51,7 @@ def _record(values: list[Any]) -> str:
 
 
 def _cell(value: object) -> object:
-    """Text that no spreadsheet takes for a formula; numbers as they are."""
+    """Return text that no spreadsheet takes for a formula, and numbers as they are."""
     if isinstance(value, dict | list):
         value = orjson.dumps(value).decode()
     if isinstance(value, str) and value.startswith(_FORMULA):

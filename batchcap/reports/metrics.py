@@ -1,4 +1,4 @@
-"""Counts what happened, from events; progress, log and summary read it."""
+"""Counts of a run, made from its events; the progress display and the summary read them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from batchcap.events import (
 from batchcap.model import RowState
 
 
-class Tally:
-    """What this run did so far. An `Observer`."""
+class Metrics:
+    """What a run has done so far. An `Observer`."""
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
         self.ended: Counter[tuple[str, RowState]] = Counter()
         self.errors: Counter[str] = Counter()
-        self.working: Counter[str] = Counter()
+        self.active: Counter[str] = Counter()
         self.created = 0
         self.throttled = 0
         self.bytes = 0
@@ -37,7 +37,7 @@ class Tally:
         self.webhooks: Counter[str] = Counter()
         self.webhooks_refused: Counter[str] = Counter()
         self.last_warning = ""
-        self._take: dict[type[Event], Callable[..., None]] = {
+        self._handlers: dict[type[Event], Callable[..., None]] = {
             RequestSent: self._request,
             RowStarted: self._row_started,
             RowEnded: self._row_ended,
@@ -52,21 +52,21 @@ class Tally:
 
     def __call__(self, event: Event) -> None:
         """Count one event."""
-        self._take[type(event)](event)
+        self._handlers[type(event)](event)
 
     def done(self, provider: str) -> int:
-        """Rows of a provider that this run ended, however."""
+        """Return how many rows of a provider have ended in this run, in any state."""
         return sum(count for (name, _), count in self.ended.items() if name == provider)
 
     def _request(self, event: RequestSent) -> None:
         self.requests[event.bucket] += 1
 
     def _row_started(self, event: RowStarted) -> None:
-        self.working[event.row.provider] += 1
+        self.active[event.row.provider] += 1
 
     def _row_ended(self, event: RowEnded) -> None:
         outcome = event.outcome
-        self.working[event.row.provider] -= 1
+        self.active[event.row.provider] -= 1
         self.ended[event.row.provider, outcome.state] += 1
         if outcome.caption is not None:
             self.bytes += outcome.caption.bytes
