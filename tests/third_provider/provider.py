@@ -71,7 +71,7 @@ class Acme:
                 return self.job(item)
         return None
 
-    async def poll(self, job_ids: Sequence[str], report: OnJob) -> int:
+    async def poll(self, job_ids: Sequence[str], on_job: OnJob) -> int:
         """See `interfaces.Pollable`."""
         pages = [job_ids[start : start + _PAGE] for start in range(0, len(job_ids), _PAGE)]
         for page in pages:
@@ -80,7 +80,7 @@ class Acme:
             for item in answer.items():
                 job = self.job(item)
                 running = job.state is JobState.RUNNING
-                report(job if running else Job(id=job.id, state=JobState.ENDED))
+                on_job(job if running else Job(id=job.id, state=JobState.ENDED))
         return len(pages)
 
     async def get_job(self, row: Row, job_id: str) -> Job:

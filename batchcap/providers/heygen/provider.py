@@ -25,7 +25,7 @@ _REMEMBERED = "heygen.api"
 
 
 class _Dialect(Protocol):
-    async def poll(self, job_ids: Sequence[str], report: OnJob) -> int: ...
+    async def poll(self, job_ids: Sequence[str], on_job: OnJob) -> int: ...
     async def look(self, job_id: str) -> Job: ...
 
 
@@ -72,16 +72,16 @@ class HeyGen:
         """See `interfaces.Provider`. The translation itself, whoever made it."""
         return Job(id=row.source_id, state=JobState.RUNNING)
 
-    async def poll(self, job_ids: Sequence[str], report: OnJob) -> int:
+    async def poll(self, job_ids: Sequence[str], on_job: OnJob) -> int:
         """See `interfaces.Pollable`. The first poll of a ledger decides about the version."""
         try:
-            requests = await self._dialects[self._version].poll(job_ids, report)
+            requests = await self._dialects[self._version].poll(job_ids, on_job)
         except RouteGone as gone:
             if not self._deciding:
                 raise self._retired(gone.answer) from None
             self._observer(Warned("heygen: v3 does not answer here, going on with v2"))
             self._version, self._deciding = "v2", False
-            return await self.poll(job_ids, report)
+            return await self.poll(job_ids, on_job)
         if self._version == "v3":  # v2 may not have been asked anything
             self._decided()
         return requests

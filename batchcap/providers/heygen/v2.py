@@ -32,7 +32,7 @@ class V2:
         self._running: set[str] = set()
         self._route_checked = False
 
-    async def poll(self, job_ids: Sequence[str], report: OnJob) -> int:
+    async def poll(self, job_ids: Sequence[str], on_job: OnJob) -> int:
         """Asks about those that were seen running, one by one.
 
         The rows of all others look for themselves: their captions may be there already.
@@ -40,11 +40,11 @@ class V2:
         """
         for job_id in job_ids:
             if job_id not in self._running:
-                report(Job(id=job_id, state=JobState.ENDED))
+                on_job(Job(id=job_id, state=JobState.ENDED))
         known = [job_id for job_id in job_ids if job_id in self._running]
         for start in range(0, len(known), _AT_ONCE):
             together = known[start : start + _AT_ONCE]
-            await asyncio.gather(*(self._again(job_id, report) for job_id in together))
+            await asyncio.gather(*(self._again(job_id, on_job) for job_id in together))
         return len(job_ids)
 
     async def look(self, job_id: str) -> Job:
@@ -64,7 +64,7 @@ class V2:
                 return Job(id=job_id, state=job.state, link=await self._caption(job_id))
         return job
 
-    async def _again(self, job_id: str, report: OnJob) -> None:
+    async def _again(self, job_id: str, on_job: OnJob) -> None:
         """Whether it still runs; how it ended is for its row to find out."""
         try:
             job = await self._status(job_id, Priority.POLL)
@@ -72,7 +72,7 @@ class V2:
             job = Job(id=job_id, state=JobState.ENDED)
         if job.state is not JobState.RUNNING:
             self._running.discard(job_id)
-            report(Job(id=job_id, state=JobState.ENDED))
+            on_job(Job(id=job_id, state=JobState.ENDED))
 
     async def _caption(self, job_id: str) -> str | None:
         query = {"video_translate_id": job_id, "caption_type": "vtt"}

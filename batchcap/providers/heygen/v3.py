@@ -41,15 +41,15 @@ class V3:
         self._words = words
         self._list = _List(self._page, words)
 
-    async def poll(self, job_ids: Sequence[str], report: OnJob) -> int:
+    async def poll(self, job_ids: Sequence[str], on_job: OnJob) -> int:
         """The list, as long as it settles more than it costs; statuses for the rest."""
         wanted = dict.fromkeys(job_ids)
-        requests = await self._list.settle(wanted, report)
+        requests = await self._list.settle(wanted, on_job)
         rest = list(wanted)
         lots = [rest[start : start + _PAGE] for start in range(0, len(rest), _PAGE)]
         for start in range(0, len(lots), _AT_ONCE):
             together = lots[start : start + _AT_ONCE]
-            await asyncio.gather(*(self._statuses(lot, report) for lot in together))
+            await asyncio.gather(*(self._statuses(lot, on_job) for lot in together))
         return requests + len(lots)
 
     async def look(self, job_id: str) -> Job:
@@ -68,7 +68,7 @@ class V3:
             raise RouteGone(answer)
         return answer
 
-    async def _statuses(self, job_ids: list[str], report: OnJob) -> None:
+    async def _statuses(self, job_ids: list[str], on_job: OnJob) -> None:
         """Up to 100 states. "completed" has no link here: a look at it has."""
         query = {"video_translation_ids": ",".join(job_ids)}
         answer = await self._api.get(f"{_ROOT}/statuses", query, priority=Priority.POLL)
@@ -79,7 +79,7 @@ class V3:
             raise RowError("rejected", f"statuses without data: {answer.problem()}")
         for item in answer.items():
             job_id = text(item.get("video_id")) or text(item.get("id"))
-            report(self._brief(job_id, text(item.get("status")), item.get("error")))
+            on_job(self._brief(job_id, text(item.get("status")), item.get("error")))
 
     def _brief(self, job_id: str, word: str, error: object) -> Job:
         state = self._words.state(word)
@@ -105,17 +105,17 @@ class _List:
         self._before: deque[int] = deque(maxlen=_PATIENCE)
         self._kept: OrderedDict[str, Job] = OrderedDict()
 
-    async def settle(self, wanted: dict[str, None], report: OnJob) -> int:
+    async def settle(self, wanted: dict[str, None], on_job: OnJob) -> int:
         """OnJob what the list knows of the wanted, who are wanted no more; returns requests."""
         for job_id in self._kept.keys() & wanted.keys():
-            self._take(wanted, self._kept.pop(job_id), report)
+            self._take(wanted, self._kept.pop(job_id), on_job)
         self._walking = self._walking or len(wanted) >= _PAGE
         before = self._pages
         while wanted and self._walking and not self._over:
-            await self._next(wanted, report)
+            await self._next(wanted, on_job)
         return self._pages - before
 
-    async def _next(self, wanted: dict[str, None], report: OnJob) -> None:
+    async def _next(self, wanted: dict[str, None], on_job: OnJob) -> None:
         try:
             answer = await self._page(self._token)
         except RowError:  # the statuses do without it
@@ -126,7 +126,7 @@ class _List:
         for item in answer.items():
             job = self._words.job(text(item.get("id")), item)
             if job.id in wanted:
-                self._take(wanted, job, report)
+                self._take(wanted, job, on_job)
             elif job.link is not None and job.id:
                 self._kept[job.id] = job
         while len(self._kept) > _KEPT:
@@ -135,7 +135,7 @@ class _List:
         worth = self._settled - self._before[0] >= _WORTH * _PATIENCE
         self._over = not self._token or (len(self._before) == _PATIENCE and not worth)
 
-    def _take(self, wanted: dict[str, None], job: Job, report: OnJob) -> None:
+    def _take(self, wanted: dict[str, None], job: Job, on_job: OnJob) -> None:
         del wanted[job.id or ""]
         self._settled += job.state is not JobState.RUNNING
-        report(job)
+        on_job(job)

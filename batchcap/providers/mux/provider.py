@@ -151,7 +151,7 @@ class Mux:
             return await self._outlived(row)
         return None
 
-    async def poll(self, job_ids: Sequence[str], report: OnJob) -> int:
+    async def poll(self, job_ids: Sequence[str], on_job: OnJob) -> int:
         """See `interfaces.Pollable`.
 
         A few are asked for one by one. Many are compared with the lists of active
@@ -160,7 +160,7 @@ class Mux:
         """
         if len(job_ids) <= self._sweep_pages:
             for job_id in job_ids:
-                report(await self._described(job_id, Priority.POLL))
+                on_job(await self._described(job_id, Priority.POLL))
             return len(job_ids)
         active: dict[str, Json] = {}
         pages = 0
@@ -175,7 +175,7 @@ class Mux:
         self._sweep_pages = pages
         for job_id in job_ids:
             state = JobState.RUNNING if job_id in active else JobState.ENDED
-            report(Job(id=job_id, state=state))
+            on_job(Job(id=job_id, state=state))
         return pages
 
     async def get_job(self, row: Row, job_id: str) -> Job:
