@@ -180,7 +180,7 @@ async def test_a_retired_route_is_no_missing_video(tmp_path: Path, gone: str, bo
     async with Sandbox(options) as sandbox:
         ran = await run_rows(sandbox, tmp_path, [heygen_row("one")])
     assert [error.provider for error in ran.fatal] == ["heygen"]
-    assert "retired" in ran.fatal[0].message
+    assert "is no longer available" in ran.fatal[0].message
     assert list(ran.states().values()) == ["pending"]
 
 

@@ -1,4 +1,4 @@
-"""What every provider's refusals mean to the run, by status."""
+"""HTTP statuses that mean the same at every provider, as errors."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from batchcap.errors import FatalError, RowError
 
 
 def check_access(answer: Answer, provider: str, credentials: tuple[str, ...]) -> None:
-    """Raise `FatalError` where no request of this provider can succeed.
+    """Check that the response does not refuse the account.
 
-    Wrong credentials, no credit, or an API that lives elsewhere: a redirect is
-    not followed, so that the credentials go nowhere else.
+    Raises:
+        FatalError: The credentials are wrong, credit is missing, or the API redirects,
+            which is not followed, so that the credentials go nowhere else.
     """
     if answer.status == 401:
         raise FatalError(
@@ -33,5 +34,5 @@ def check_access(answer: Answer, provider: str, credentials: tuple[str, ...]) ->
 
 
 def rejected(answer: Answer) -> RowError:
-    """A refusal that concerns one row and that another try does not change."""
+    """Return the error of a request that is refused for one row, and would be again."""
     return RowError("rejected", str(answer.problem()))

@@ -16,7 +16,7 @@ from aiohttp import web
 from batchcap.interfaces import Provider
 from batchcap.model import Job, JobState
 from batchcap.network import Network
-from batchcap.providers.heygen.schema import Words
+from batchcap.providers.heygen.schema import ResponseParser
 from batchcap.providers.heygen.v3 import V3
 from batchcap.sandbox import Sandbox, SandboxOptions, heygen_ids
 from batchcap.sender import HttpSender
@@ -214,7 +214,7 @@ async def test_where_the_list_is_refused_the_statuses_do(status: int) -> None:
         return web.json_response({"error": {"code": "no", "message": "not you"}}, status=status)
 
     async with serving(answer) as url, talking(url) as api:
-        v3 = V3(api, Words(Recorder()))
+        v3 = V3(api, ResponseParser(Recorder()))
         for _ in range(3):
             told, _ = await polled(v3, strangers(150))
             assert told.keys() == set(strangers(150))
@@ -235,5 +235,5 @@ async def test_a_list_that_never_ends_is_given_up() -> None:
         return web.json_response({"data": [item] * 100, "has_more": True, "next_token": "again"})
 
     async with serving(answer) as url, talking(url) as api:
-        await polled(V3(api, Words(Recorder())), strangers(150))
+        await polled(V3(api, ResponseParser(Recorder())), strangers(150))
     assert pages == 3

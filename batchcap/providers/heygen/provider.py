@@ -1,8 +1,8 @@
 """HeyGen: the captions of translations that exist already; nothing is created.
 
-v3 is HeyGen's current API. v2 is the seed's; its announced end was 2026-10-31,
-and what a retired route answers is not documented, so `auto` asks v3 once,
-falls back to v2, and remembers the answer in the ledger.
+v3 is HeyGen's current API. v2 was announced to end on 2026-10-31, and the response of a
+retired endpoint is not documented. So `auto` tries v3 once, falls back to v2, and stores
+the version that answered in the ledger.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from batchcap.errors import FatalError
 from batchcap.events import Warned
 from batchcap.interfaces import OnJob, SendSlot
 from batchcap.model import Job, JobRequest, JobState, Row, RowHistory
-from batchcap.providers.heygen.schema import NAME, RouteGone, Words
+from batchcap.providers.heygen.schema import NAME, EndpointRetired, ResponseParser
 from batchcap.providers.heygen.v2 import V2
 from batchcap.providers.heygen.v3 import V3
 from batchcap.providers.registry import ProviderContext
 
-_REMEMBERED = "heygen.api"
+_VERSION_KEY = "heygen.api"
 
 
-class _Dialect(Protocol):
+class _ApiVersion(Protocol):
     async def poll(self, job_ids: Sequence[str], on_job: OnJob) -> int: ...
-    async def look(self, job_id: str) -> Job: ...
+    async def get_job(self, job_id: str) -> Job: ...
 
 
 class HeyGen:
@@ -40,15 +40,15 @@ class HeyGen:
         self._api = context.api
         self._memory = context.memory
         self._observer = context.observer
-        words = Words(context.observer)
-        self._dialects: dict[str, _Dialect] = {
-            "v3": V3(context.api, words),
-            "v2": V2(context.api, words),
+        parser = ResponseParser(context.observer)
+        self._versions: dict[str, _ApiVersion] = {
+            "v3": V3(context.api, parser),
+            "v2": V2(context.api, parser),
         }
         chosen = context.settings.options["heygen_api"]
         self._auto = chosen == "auto"
-        self._deciding = chosen == "auto" and context.memory.get(_REMEMBERED) is None
-        self._version = (context.memory.get(_REMEMBERED) or "v3") if chosen == "auto" else chosen
+        self._deciding = chosen == "auto" and context.memory.get(_VERSION_KEY) is None
+        self._version = (context.memory.get(_VERSION_KEY) or "v3") if chosen == "auto" else chosen
 
     @property
     def read_rate(self) -> float | None:
@@ -65,50 +65,50 @@ class HeyGen:
         return Job(id=row.source_id, state=JobState.RUNNING)
 
     def send_slot(self, failures: int = 0) -> AbstractAsyncContextManager[SendSlot]:
-        """Never called: `prepare` finds that nothing has to be created."""
+        """Never called, because `prepare` always returns a job."""
         raise NotImplementedError("nothing is ever created at HeyGen")
 
     async def find_existing_job(self, row: Row, history: RowHistory, since: float) -> Job | None:
-        """See `interfaces.Provider`. The translation itself, whoever made it."""
+        """See `interfaces.Provider`. The translation itself."""
         return Job(id=row.source_id, state=JobState.RUNNING)
 
     async def poll(self, job_ids: Sequence[str], on_job: OnJob) -> int:
-        """See `interfaces.Pollable`. The first poll of a ledger decides about the version."""
+        """See `interfaces.Pollable`. The first poll of a ledger decides on the version."""
         try:
-            requests = await self._dialects[self._version].poll(job_ids, on_job)
-        except RouteGone as gone:
+            requests = await self._versions[self._version].poll(job_ids, on_job)
+        except EndpointRetired as retired:
             if not self._deciding:
-                raise self._retired(gone.answer) from None
-            self._observer(Warned("heygen: v3 does not answer here, going on with v2"))
+                raise self._retired(retired.answer) from None
+            self._observer(Warned("heygen: v3 is not available, continuing with v2"))
             self._version, self._deciding = "v2", False
             return await self.poll(job_ids, on_job)
-        if self._version == "v3":  # v2 may not have been asked anything
-            self._decided()
+        if self._version == "v3":  # v2 may not have sent a request
+            self._store_version()
         return requests
 
     async def get_job(self, row: Row, job_id: str) -> Job:
         """See `interfaces.Provider`."""
         try:
-            job = await self._dialects[self._version].look(job_id)
-        except RouteGone as gone:
-            raise self._retired(gone.answer) from None
-        self._decided()
+            job = await self._versions[self._version].get_job(job_id)
+        except EndpointRetired as retired:
+            raise self._retired(retired.answer) from None
+        self._store_version()
         return job
 
     async def get_download_url(self, row: Row, job: Job, expired: Container[str]) -> str | None:
-        """See `interfaces.Provider`. Every answer signs the link anew, for 7 days."""
+        """See `interfaces.Provider`. Every response has a new link, valid for 7 days."""
         return job.link if job.link not in expired else None
 
-    def _decided(self) -> None:
-        """Remember what answered, so that no later run has to ask."""
+    def _store_version(self) -> None:
+        """Store the version that answered, so that no later run has to try."""
         self._deciding = False
         if self._auto:
-            self._memory.set(_REMEMBERED, self._version)
+            self._memory.set(_VERSION_KEY, self._version)
 
     def _retired(self, answer: Answer) -> FatalError:
         other = "v2" if self._version == "v3" else "v3"
         return FatalError(
-            f"HeyGen {self._version} answers as retired: {answer.problem()}",
+            f"HeyGen {self._version} is no longer available: {answer.problem()}",
             hint=f"Try --heygen-api {other}, or check HEYGEN_API_BASE; then: batchcap resume",
             provider=NAME,
         )

@@ -1,7 +1,7 @@
-"""HeyGen's words, all of them, and what they mean.
+"""The fields and status words of HeyGen's responses, and what they mean.
 
-Bulk status, detail and v2 each have a vocabulary of their own, and its documents
-use synonyms in places; one table takes them all.
+Bulk status, detail and v2 each have their own status words, and the documents use further
+synonyms; one table has all of them.
 """
 
 from __future__ import annotations
@@ -35,31 +35,33 @@ _STATES = {
 }
 
 
-class RouteGone(Exception):
-    """The route itself is not there (any more); no id can be blamed for it."""
+class EndpointRetired(Exception):
+    """The endpoint itself does not exist (any more), whatever the id."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.status)
         self.answer = answer
 
 
-class Words:
-    """Reads HeyGen's answers tolerantly."""
+class ResponseParser:
+    """Parses HeyGen's jobs. Unknown values never raise."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
-        self._odd: set[str] = set()
+        self._unknown: set[str] = set()
 
     def state(self, word: str) -> JobState:
-        """A word never seen before is "still running", told once."""
+        """Return what a status means. An unknown one counts as running, with one warning."""
         state = _STATES.get(word.lower())
-        if state is None and word not in self._odd:
-            self._odd.add(word)
-            self._observer(Warned(f"heygen: status {clean(word)!r} is new; taken as running"))
+        if state is None and word not in self._unknown:
+            self._unknown.add(word)
+            self._observer(
+                Warned(f"heygen: unknown status {clean(word)!r}; treating it as running")
+            )
         return state or JobState.RUNNING
 
     def job(self, job_id: str, data: Json) -> Job:
-        """A job from a detail object of v3, or a status object of v2."""
+        """Return the job of a detail object of v3 or a status object of v2."""
         state = self.state(text(data.get("status")))
         reason = next(filter(None, map(text, map(data.get, _REASONS))), "")
         failure = Failure("job_failed", clean(reason) or "failed without a reason")
@@ -75,23 +77,26 @@ _REASONS = ("failure_message", "failure_reason", "message", "error")
 
 
 def check(answer: Answer) -> None:
-    """Raise where the answer concerns the account or is a refusal of this row.
+    """Raise the error of a response, except for 404, which each endpoint handles itself.
 
-    404 passes: what is missing depends on the route.
+    Raises:
+        FatalError: The account or the credentials are refused.
+        EndpointRetired: 410.
+        RowError: This row is refused.
     """
     check_access(answer, NAME, CREDENTIALS)
     if answer.status == 410:
-        raise RouteGone(answer)
+        raise EndpointRetired(answer)
     if not answer.ok and answer.status != 404:
         raise rejected(answer)
 
 
-def told_error(answer: Answer) -> str:
-    """The envelope's `error` of a 2xx answer: null, a string or an object; "" for null."""
+def envelope_error(answer: Answer) -> str:
+    """Return the `error` in the envelope of a 2xx response; "" if it is null."""
     content = as_object(answer.json())
     return answer.problem().message if content.get("error") else ""
 
 
-def refused(answer: Answer) -> RowError:
-    """A 2xx answer whose envelope tells an error."""
-    return RowError("rejected", told_error(answer))
+def envelope_failure(answer: Answer) -> RowError:
+    """Return the error of a 2xx response that has one in its envelope."""
+    return RowError("rejected", envelope_error(answer))

@@ -15,43 +15,49 @@ from batchcap.errors import RowError
 from batchcap.interfaces import OnJob
 from batchcap.model import Job, JobState
 from batchcap.pacing import Priority
-from batchcap.providers.heygen.schema import RouteGone, Words, check, refused, told_error
+from batchcap.providers.heygen.schema import (
+    EndpointRetired,
+    ResponseParser,
+    check,
+    envelope_error,
+    envelope_failure,
+)
 from batchcap.transport import Api, segment
 
 _ROOT = "/v2/video_translate"
-_AT_ONCE = 8
-"""Questions that are asked together."""
+_PARALLEL = 8
+"""Status requests that are in flight together."""
 
 
 class V2:
-    """Asks v2."""
+    """The requests of v2."""
 
-    def __init__(self, api: Api, words: Words) -> None:
+    def __init__(self, api: Api, parser: ResponseParser) -> None:
         self._api = api
-        self._words = words
+        self._parser = parser
         self._running: set[str] = set()
-        self._route_checked = False
+        self._endpoint_checked = False
 
     async def poll(self, job_ids: Sequence[str], on_job: OnJob) -> int:
-        """Asks about those that were seen running, one by one.
+        """Request the status of each translation that was seen running.
 
-        The rows of all others look for themselves: their captions may be there already.
-        What is returned counts a request for each of them too.
+        All others are reported as ended, because their captions may be there already: each
+        row then requests its own. The returned number counts that request too.
         """
         for job_id in job_ids:
             if job_id not in self._running:
                 on_job(Job(id=job_id, state=JobState.ENDED))
-        known = [job_id for job_id in job_ids if job_id in self._running]
-        for start in range(0, len(known), _AT_ONCE):
-            together = known[start : start + _AT_ONCE]
-            await asyncio.gather(*(self._again(job_id, on_job) for job_id in together))
+        running = [job_id for job_id in job_ids if job_id in self._running]
+        for start in range(0, len(running), _PARALLEL):
+            together = running[start : start + _PARALLEL]
+            await asyncio.gather(*(self._check_running(job_id, on_job) for job_id in together))
         return len(job_ids)
 
-    async def look(self, job_id: str) -> Job:
-        """The link where there is one, else the state.
+    async def get_job(self, job_id: str) -> Job:
+        """Return the link if there is one, else the state.
 
-        The caption first, one request for a translation that is done; the state
-        first once it was seen running.
+        Requests the caption first, so that a translation that is done takes one request;
+        if it was seen running, the state first.
         """
         if job_id not in self._running and (link := await self._caption(job_id)):
             return Job(id=job_id, state=JobState.COMPLETED, link=link)
@@ -64,8 +70,8 @@ class V2:
                 return Job(id=job_id, state=job.state, link=await self._caption(job_id))
         return job
 
-    async def _again(self, job_id: str, on_job: OnJob) -> None:
-        """Whether it still runs; how it ended is for its row to find out."""
+    async def _check_running(self, job_id: str, on_job: OnJob) -> None:
+        """Report a translation that no longer runs; its row finds out how it ended."""
         try:
             job = await self._status(job_id, Priority.POLL)
         except RowError:
@@ -87,17 +93,17 @@ class V2:
         answer = await self._api.get(f"{_ROOT}/{segment(job_id)}", priority=priority)
         check(answer)
         if answer.status == 404:
-            await self._check_route(answer)
+            await self._check_endpoint(answer)
             return Job(id=job_id, state=JobState.MISSING)
-        if not answer.data() and told_error(answer):
-            raise refused(answer)
-        return self._words.job(job_id, answer.data())
+        if not answer.data() and envelope_error(answer):
+            raise envelope_failure(answer)
+        return self._parser.job(job_id, answer.data())
 
-    async def _check_route(self, missing: Answer) -> None:
-        """A 404 may mean the id or the API: a route without an id tells, once."""
-        if self._route_checked:
+    async def _check_endpoint(self, missing: Answer) -> None:
+        """Find out, once, whether a 404 is about the id or the API: request a path without id."""
+        if self._endpoint_checked:
             return
         answer = await self._api.get(f"{_ROOT}/target_languages", priority=Priority.FINISH)
         if answer.status in {404, 410}:
-            raise RouteGone(missing)
-        self._route_checked = True
+            raise EndpointRetired(missing)
+        self._endpoint_checked = True

@@ -15,66 +15,66 @@ from batchcap.errors import RowError
 from batchcap.interfaces import OnJob
 from batchcap.model import Failure, Job, JobState
 from batchcap.pacing import Priority
-from batchcap.providers.heygen.schema import RouteGone, Words, check
+from batchcap.providers.heygen.schema import EndpointRetired, ResponseParser, check
 from batchcap.transport import Api, segment
 
 _ROOT = "/v3/video-translations"
 _PAGE = 100
-_WORTH = 2.0
-"""Rows that a page of the list has to settle: each saves the request for its link."""
+MIN_ROWS_PER_PAGE = 2.0
+"""Rows that a page of the list must resolve on average. Each saves one request for a link."""
 
-_PATIENCE = 3
-"""Pages by which the list is judged: the last ones, since one row far down is not worth all."""
+PAGES_JUDGED = 3
+"""Stop reading the list when the last pages, this many, did not resolve enough rows."""
 
-_KEPT = 30_000
-"""Links of the list that wait for their rows, some 500 bytes each."""
+MAX_KEPT_LINKS = 30_000
+"""Most links of the list that are kept for their rows, some 500 bytes each."""
 
-_AT_ONCE = 4
-"""Status requests in line together, so that none waits for the answer to another."""
+_PARALLEL = 4
+"""Status requests that are in flight together."""
 
 
 class V3:
-    """Asks v3."""
+    """The requests of v3."""
 
-    def __init__(self, api: Api, words: Words) -> None:
+    def __init__(self, api: Api, parser: ResponseParser) -> None:
         self._api = api
-        self._words = words
-        self._list = _List(self._page, words)
+        self._parser = parser
+        self._list = _List(self._page, parser)
 
     async def poll(self, job_ids: Sequence[str], on_job: OnJob) -> int:
-        """The list, as long as it settles more than it costs; statuses for the rest."""
+        """Read the list while it resolves enough rows; request statuses for the rest."""
         wanted = dict.fromkeys(job_ids)
-        requests = await self._list.settle(wanted, on_job)
+        requests = await self._list.resolve(wanted, on_job)
         rest = list(wanted)
-        lots = [rest[start : start + _PAGE] for start in range(0, len(rest), _PAGE)]
-        for start in range(0, len(lots), _AT_ONCE):
-            together = lots[start : start + _AT_ONCE]
-            await asyncio.gather(*(self._statuses(lot, on_job) for lot in together))
-        return requests + len(lots)
+        pages = [rest[start : start + _PAGE] for start in range(0, len(rest), _PAGE)]
+        for start in range(0, len(pages), _PARALLEL):
+            together = pages[start : start + _PARALLEL]
+            await asyncio.gather(*(self._statuses(page, on_job) for page in together))
+        return requests + len(pages)
 
-    async def look(self, job_id: str) -> Job:
-        """The detail, with a fresh link."""
+    async def get_job(self, job_id: str) -> Job:
+        """Return the detail, with a fresh link."""
         answer = await self._api.get(f"{_ROOT}/{segment(job_id)}", priority=Priority.FINISH)
         check(answer)
         if answer.status == 404:
             return Job(id=job_id, state=JobState.MISSING)
-        return self._words.job(job_id, answer.data())
+        return self._parser.job(job_id, answer.data())
 
     async def _page(self, token: str) -> Answer:
         query = {"limit": str(_PAGE), **({"token": token} if token else {})}
         answer = await self._api.get(_ROOT, query, priority=Priority.POLL)
         check(answer)
         if answer.status == 404:
-            raise RouteGone(answer)
+            raise EndpointRetired(answer)
         return answer
 
     async def _statuses(self, job_ids: list[str], on_job: OnJob) -> None:
-        """Up to 100 states. "completed" has no link here: a look at it has."""
+        """Request up to 100 states. A completed one has no link here; its detail has."""
         query = {"video_translation_ids": ",".join(job_ids)}
         answer = await self._api.get(f"{_ROOT}/statuses", query, priority=Priority.POLL)
         check(answer)
         if answer.status == 404:
-            raise RouteGone(answer)
+            raise EndpointRetired(answer)
         if not isinstance(as_object(answer.json()).get("data"), list):
             raise RowError("rejected", f"statuses without data: {answer.problem()}")
         for item in answer.items():
@@ -82,60 +82,62 @@ class V3:
             on_job(self._brief(job_id, text(item.get("status")), item.get("error")))
 
     def _brief(self, job_id: str, word: str, error: object) -> Job:
-        state = self._words.state(word)
+        state = self._parser.state(word)
         if state is JobState.COMPLETED:
             return Job(id=job_id, state=JobState.ENDED)
-        told = clean(text(error) or text(as_object(error).get("message")))
+        reason = clean(text(error) or text(as_object(error).get("message")))
         failed = state is JobState.ERRORED
-        failure = Failure("job_failed", told or "failed without a reason") if failed else None
+        failure = Failure("job_failed", reason or "failed without a reason") if failed else None
         return Job(id=job_id, state=state, failure=failure)
 
 
 class _List:
-    """The account's list, walked through once, for as long as that is worth it.
+    """The account's list, read once, as long as it resolves enough rows.
 
-    What it names before its row asks is kept for the row.
+    Links of translations that no row has asked about yet are kept.
     """
 
-    def __init__(self, page: Callable[[str], Awaitable[Answer]], words: Words) -> None:
-        self._page, self._words = page, words
-        self._walking = self._over = False
+    def __init__(self, page: Callable[[str], Awaitable[Answer]], parser: ResponseParser) -> None:
+        self._page, self._parser = page, parser
+        self._is_started = self._is_finished = False
         self._token = ""
-        self._pages = self._settled = 0
-        self._before: deque[int] = deque(maxlen=_PATIENCE)
+        self._pages = self._resolved = 0
+        self._before: deque[int] = deque(maxlen=PAGES_JUDGED)
         self._kept: OrderedDict[str, Job] = OrderedDict()
 
-    async def settle(self, wanted: dict[str, None], on_job: OnJob) -> int:
-        """OnJob what the list knows of the wanted, who are wanted no more; returns requests."""
+    async def resolve(self, wanted: dict[str, None], on_job: OnJob) -> int:
+        """Report the wanted jobs that are on the list and remove them; return the requests made."""
         for job_id in self._kept.keys() & wanted.keys():
             self._take(wanted, self._kept.pop(job_id), on_job)
-        self._walking = self._walking or len(wanted) >= _PAGE
+        self._is_started = self._is_started or len(wanted) >= _PAGE
         before = self._pages
-        while wanted and self._walking and not self._over:
+        while wanted and self._is_started and not self._is_finished:
             await self._next(wanted, on_job)
         return self._pages - before
 
     async def _next(self, wanted: dict[str, None], on_job: OnJob) -> None:
         try:
             answer = await self._page(self._token)
-        except RowError:  # the statuses do without it
-            self._over = True
+        except RowError:  # the statuses are enough
+            self._is_finished = True
             return
         self._pages += 1
-        self._before.append(self._settled)
+        self._before.append(self._resolved)
         for item in answer.items():
-            job = self._words.job(text(item.get("id")), item)
+            job = self._parser.job(text(item.get("id")), item)
             if job.id in wanted:
                 self._take(wanted, job, on_job)
             elif job.link is not None and job.id:
                 self._kept[job.id] = job
-        while len(self._kept) > _KEPT:
+        while len(self._kept) > MAX_KEPT_LINKS:
             self._kept.popitem(last=False)
         self._token = text(as_object(answer.json()).get("next_token"))
-        worth = self._settled - self._before[0] >= _WORTH * _PATIENCE
-        self._over = not self._token or (len(self._before) == _PATIENCE and not worth)
+        is_worth_it = self._resolved - self._before[0] >= MIN_ROWS_PER_PAGE * PAGES_JUDGED
+        self._is_finished = not self._token or (
+            len(self._before) == PAGES_JUDGED and not is_worth_it
+        )
 
     def _take(self, wanted: dict[str, None], job: Job, on_job: OnJob) -> None:
         del wanted[job.id or ""]
-        self._settled += job.state is not JobState.RUNNING
+        self._resolved += job.state is not JobState.RUNNING
         on_job(job)

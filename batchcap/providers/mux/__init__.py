@@ -2,6 +2,7 @@
 
 spec.py         what is declared about it: columns, rates, secrets, options
 provider.py     the `Provider`: create, find, poll, link
+robots_api.py   the GETs of jobs and assets
 schema.py       the fields of jobs and creates, and what they mean
 assets.py       the tracks and playback ids of an asset, read once for many rows
 job_history.py  the jobs that an asset has had

@@ -1,8 +1,7 @@
-"""What a Mux asset has: its text tracks and its playback ids.
+"""Mux assets: their text tracks and playback ids.
 
-`GET /video/v1/assets/{id}` is the only way to a list of tracks. One request
-serves all rows of an asset that are at work, and whoever asks while it is under
-way shares it.
+`GET /video/v1/assets/{id}` is the only endpoint that lists tracks. One request serves all
+rows of an asset that are in work; concurrent callers share it.
 """
 
 from __future__ import annotations
@@ -17,18 +16,17 @@ from batchcap.answers import Answer, as_object, text
 from batchcap.errors import RowError
 from batchcap.pacing import Priority
 
-_KEPT = 2048
-_FRESH = 300.0
-"""Assets remembered, and seconds for which what was read of one is believed."""
+_CACHE_SIZE = 2048
+_CACHE_SECONDS = 300.0
 
 _PREFERRED = ("generated_vod", "generated_live_final")
-"""Of several tracks in one language, the order in which Mux's own code picks."""
+"""The order in which Mux's own code picks one of several tracks in one language."""
 
 _UNDECIDED = {"", "auto", "und", "mul", "mis", "zxx"}
 
 
 class Track(msgspec.Struct, frozen=True):
-    """A text track, with the API's words."""
+    """A text track, with the values of the API."""
 
     id: str
     language: str
@@ -38,7 +36,7 @@ class Track(msgspec.Struct, frozen=True):
 
     @property
     def ready(self) -> bool:
-        """Whether its text can be read now."""
+        """Whether its text can be downloaded now."""
         return self.status == "ready"
 
 
@@ -50,19 +48,22 @@ class Asset(msgspec.Struct, frozen=True):
     playback: dict[str, tuple[str, ...]]
 
     def track(self, track_id: str) -> Track | None:
-        """The text track of that id."""
+        """Return the text track with that id, None if there is none."""
         return next((one for one in self.tracks if one.id == track_id), None)
 
     def in_language(self, tag: str) -> Track | None:
-        """A text track in exactly that language, the readiest first; "en" is not "en-US"."""
+        """Return a text track in exactly that language, a ready one first. "en" is not "en-US"."""
         found = [one for one in self.tracks if one.language.lower() == tag.lower()]
         return min(found, key=lambda one: not one.ready, default=None)
 
     def source_track(self, tag: str | None) -> str:
-        """The ready text track to translate from.
+        """Return the id of the ready text track to translate from.
 
-        The exact tag, else the only one with the same primary language; without a
-        tag, the only ready one. Raises `RowError` that names what is there.
+        That is the one with the exact tag, else the only one with the same primary
+        language; without a tag, the only ready one.
+
+        Raises:
+            RowError: There is none, or more than one; the message names what is there.
         """
         usable = [one for one in self.tracks if one.language not in _UNDECIDED]
         if any(one.source == "generated_live_final" for one in usable):
@@ -79,7 +80,7 @@ class Asset(msgspec.Struct, frozen=True):
 
 
 class Assets:
-    """Reads assets, each once for many askers."""
+    """Reads assets, each once for many callers."""
 
     def __init__(self, read: Callable[[str, Priority], Awaitable[Answer]]) -> None:
         self._read = read
@@ -88,13 +89,14 @@ class Assets:
     async def get(
         self, asset_id: str, *, fresh: bool = False, priority: Priority = Priority.FINISH
     ) -> Asset:
-        """An asset as of at most five minutes ago, or as of now.
+        """Return an asset, at most five minutes old, or read anew if `fresh`.
 
-        Raises `RowError` "asset_not_found", and whatever the request raises.
+        Raises:
+            RowError: "asset_not_found", or the request is refused.
         """
         now = asyncio.get_running_loop().time()
         read_at, asked = self._known.get(asset_id, (0.0, None))
-        if asked is None or (asked.done() and (fresh or now - read_at > _FRESH)):
+        if asked is None or (asked.done() and (fresh or now - read_at > _CACHE_SECONDS)):
             asked = asyncio.ensure_future(self._asked(asset_id, priority))
             self._known[asset_id] = (now, asked)
             self._forget_oldest()
@@ -116,12 +118,12 @@ class Assets:
         return parse_asset(asset_id, answer.data())
 
     def _forget_oldest(self) -> None:
-        while len(self._known) > _KEPT:
+        while len(self._known) > _CACHE_SIZE:
             self._known.popitem(last=False)
 
 
 def parse_asset(asset_id: str, data: dict[str, object]) -> Asset:
-    """Tolerant: what is not understood is left out, never a fault."""
+    """Parse an asset. Unknown or malformed parts are left out and never raise."""
     return Asset(
         asset_id,
         tuple(_tracks(data.get("tracks"))),

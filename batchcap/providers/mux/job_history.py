@@ -1,7 +1,7 @@
-"""Which translate-captions jobs an asset has, read once for all rows that look.
+"""The translate-captions jobs of an asset, read once for all rows that need them.
 
-Summaries carry no parameters, so each job is read by itself; once it has ended it
-never changes, and is not read again.
+Summaries have no parameters, so each job is read in full. A job that has ended never
+changes, and is not read again.
 """
 
 from __future__ import annotations
@@ -22,29 +22,32 @@ ListJobs = Callable[[str], Awaitable[list[Json]]]
 ReadJob = Callable[[str], Awaitable[Json | None]]
 
 
-class History:
-    """Jobs by asset. `listed` gives an asset's summaries, `read` a job in full, or None."""
+class AssetJobs:
+    """The jobs of each asset, read once for all rows that need them at the same time.
 
-    def __init__(self, listed: ListJobs, read: ReadJob, now: Callable[[], float]) -> None:
-        self._listed, self._read, self._now = listed, read, now
-        self._looks: OrderedDict[str, tuple[float, asyncio.Future[list[Json]]]] = OrderedDict()
+    `list_jobs` returns the summaries of an asset's jobs, `read_job` a job in full, or None.
+    """
+
+    def __init__(self, list_jobs: ListJobs, read_job: ReadJob, now: Callable[[], float]) -> None:
+        self._list, self._read, self._now = list_jobs, read_job, now
+        self._reads: OrderedDict[str, tuple[float, asyncio.Future[list[Json]]]] = OrderedDict()
         self._known: OrderedDict[str, Json] = OrderedDict()
 
     async def jobs(self, asset_id: str, since: float) -> list[Json]:
-        """Every job of the asset, in full, as of `since` (unix seconds) or later.
+        """Return every job of the asset, in full, as of `since` (unix seconds) or later.
 
-        Whoever may share a look does. Raises whatever the requests raise.
+        Concurrent callers share the requests. Raises what `list_jobs` and `read_job` raise.
         """
-        began, look = self._looks.get(asset_id, (0.0, None))
-        if look is None or began < since or (look.done() and look.exception()):
-            look = asyncio.ensure_future(self._look(asset_id))
-            self._looks[asset_id] = (self._now(), look)
-            _trim(self._looks, _ASSETS)
-        return await asyncio.shield(look)
+        began, read = self._reads.get(asset_id, (0.0, None))
+        if read is None or began < since or (read.done() and read.exception()):
+            read = asyncio.ensure_future(self._read_jobs(asset_id))
+            self._reads[asset_id] = (self._now(), read)
+            _trim(self._reads, _ASSETS)
+        return await asyncio.shield(read)
 
-    async def _look(self, asset_id: str) -> list[Json]:
+    async def _read_jobs(self, asset_id: str) -> list[Json]:
         found = []
-        for summary in await self._listed(asset_id):
+        for summary in await self._list(asset_id):
             job_id = text(summary.get("id"))
             detail = self._known.get(job_id) or await self._read(job_id)
             if detail is not None:
@@ -55,8 +58,8 @@ class History:
         return found
 
 
-def same_work(job: Json, asset_id: str, language: str, track_id: str | None) -> bool:
-    """Whether a job translates this asset to this language, from this track where it is named."""
+def is_same_work(job: Json, asset_id: str, language: str, track_id: str | None) -> bool:
+    """Return whether a job translates this asset to this language, from this track if given."""
     theirs = as_object(job.get("parameters"))
     return (
         theirs.get("asset_id") == asset_id

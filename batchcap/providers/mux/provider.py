@@ -1,63 +1,59 @@
 """Mux Robots v0: a translate-captions job for each row.
 
-Sources are Mux's API reference and guides, and its SDK @mux/mux-node 15.3. The
-version of the Robots API is this module's `ROBOTS` and nothing else: v1 changes
-fields, shapes and events, and its contract is not public yet.
+Sources are Mux's API reference and guides, and its SDK @mux/mux-node 15.3.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from urllib.parse import quote
 
 from batchcap.answers import Answer, as_object, text, whole
-from batchcap.errors import FatalError, NotAccepted, RowError, RowSkipped, Unavailable
+from batchcap.errors import NotAccepted, RowError, RowSkipped
 from batchcap.interfaces import OnJob, SendSlot
 from batchcap.model import Job, JobRequest, JobState, Json, ProviderJob, Row, RowHistory
 from batchcap.pacing import Priority
-from batchcap.providers.http_errors import check_access, rejected
+from batchcap.providers.http_errors import rejected
 from batchcap.providers.mux.assets import Asset, Assets
-from batchcap.providers.mux.job_history import History, same_work
+from batchcap.providers.mux.job_history import AssetJobs, is_same_work
+from batchcap.providers.mux.robots_api import (
+    ACTIVE,
+    MAX_PAGES,
+    PAGE,
+    TRANSLATE,
+    EndlessListError,
+    RobotsApi,
+    check,
+)
 from batchcap.providers.mux.schema import (
-    GOOD,
-    Words,
+    LIVE,
+    NAME,
+    ResponseParser,
     body,
-    fitness,
+    has_tag,
+    is_valid_id,
     mark,
+    preference,
     replaces,
-    sound,
     tag,
-    tagged,
 )
 from batchcap.providers.mux.signing import PlaybackSigner
 from batchcap.providers.registry import BaseUrl, ProviderContext
 from batchcap.transport import SendSlot as PostSlot
 from batchcap.transport import segment
 
-ROBOTS = "/robots/v0"
-WORKFLOW = "translate-captions"
-_JOBS = f"{ROBOTS}/jobs"
-_TRANSLATE = f"{_JOBS}/{WORKFLOW}"
-
-CREDENTIALS = ("MUX_TOKEN_ID", "MUX_TOKEN_SECRET")
 STREAM_URL = BaseUrl("MUX_STREAM_BASE_URL", "https://stream.mux.com")
 
-_ACTIVE = ("pending", "processing")
-"""In this order: a job that moves on between the two lists is then in both."""
-
-_PURGED = 29 * 86400.0
-"""Seconds after which an absent job proves nothing: Mux deletes jobs after 30 days."""
-
-_PAGE = 100
-_MOST_PAGES = 500
+JOB_RETENTION = 29 * 86400.0
+"""Seconds after which a missing job proves nothing: Mux deletes jobs after 30 days."""
 
 
 class Mux:
-    """The `Provider` for Mux. Satisfies `interfaces.Provider`."""
+    """The `Provider` for Mux. Satisfies `interfaces.Provider` and `interfaces.JobHistory`."""
 
-    name = "mux"
+    name = NAME
     link_timeout = 30.0
     not_found_grace = 60.0
 
@@ -65,13 +61,16 @@ class Mux:
         self._api = context.api
         self._stream = context.settings.other_urls[STREAM_URL.variable]
         self._on_existing = context.settings.options["on_existing"]
-        self._assets = Assets(self._read_asset)
         self._now = context.now
-        self._history = History(self._jobs_of, self._detail, context.now)
+        self._parser = ResponseParser(context.observer)
+        self._robots = RobotsApi(context.api, self._parser)
+        self._assets = Assets(self._robots.get_asset)
+        self._asset_jobs = AssetJobs(
+            self._robots.list_asset_jobs, self._robots.get_details, context.now
+        )
         self._signer = PlaybackSigner(context.settings.secrets, context.now)
-        self._sweep_pages = len(_ACTIVE)
-        self._words = Words(context.observer)
-        self._dead_twins: set[str | None] = set()
+        self._list_pages = len(ACTIVE)
+        self._failed_conflicts: set[str | None] = set()
 
     @property
     def read_rate(self) -> float | None:
@@ -84,12 +83,12 @@ class Mux:
         return self._api.backlog_seconds
 
     async def prepare(self, row: Row) -> JobRequest | Job:
-        """See `interfaces.Provider`. Reads the asset only where the row names no track."""
+        """See `interfaces.Provider`. Reads the asset only if the row names no track."""
         track_id = row.params.get("track_id")
         if track_id is None:
             asset = await self._assets.get(row.source_id, priority=Priority.START)
-            if not replaces(row) and (found := self._existing(row, asset)):
-                return found
+            if not replaces(row) and (existing := self._existing_caption(row, asset)):
+                return existing
             track_id = asset.source_track(row.params.get("from_language"))
         return JobRequest(row, body(row, track_id))
 
@@ -100,79 +99,79 @@ class Mux:
             yield _CreateSlot(partial(self._create, slot, failures))
 
     async def _create(self, slot: PostSlot, failures: int, request: JobRequest) -> Job:
-        """`POST /robots/v0/jobs/translate-captions`: 202."""
-        answer = await slot.post(_TRANSLATE, request.body)
-        self._check(answer)
+        """Send `POST /robots/v0/jobs/translate-captions`; success is 202."""
+        answer = await slot.post(TRANSLATE, request.body)
+        check(answer)
         if answer.status == 409:
-            return await self._existing_job(request, answer, failures)
+            return await self._resolve_conflict(request, answer, failures)
         if answer.status in {404, 405, 410}:
-            await self._check_route()
-        return self._accepted(answer) if answer.ok else await self._explained(request, answer)
+            await self._robots.check_endpoint()
+        return self._accepted(answer) if answer.ok else await self._explain_422(request, answer)
 
-    async def _existing_job(self, request: JobRequest, answer: Answer, failures: int) -> Job:
-        """409: Mux has a job for this already (since 2026-09-23).
+    async def _resolve_conflict(self, request: JobRequest, answer: Answer, failures: int) -> Job:
+        """Handle a 409: Mux has a job for this already (since 2026-09-23).
 
-        One that ended without a caption should not be in the way: once for each, the
-        create is sent again.
+        A job that ended without a caption should not block a new one, so the create is
+        sent again, once for each such job.
         """
-        twin = await self._twin(request)
-        if twin is not None and twin.state in GOOD:
-            return twin
-        if twin is not None and twin.id not in self._dead_twins:
-            self._dead_twins.add(twin.id)
+        job = await self._conflicting_job(request)
+        if job is not None and job.state in LIVE:
+            return job
+        if job is not None and job.id not in self._failed_conflicts:
+            self._failed_conflicts.add(job.id)
             raise NotAccepted(str(answer.problem()), failures=failures, delay=0.0)
-        which = f"; job {twin.id} is {twin.state.value}" if twin else ""
+        which = f"; job {job.id} is {job.state.value}" if job else ""
         raise RowError("rejected", f"{answer.problem()}{which}")
 
     async def find_existing_job(self, row: Row, history: RowHistory, since: float) -> Job | None:
         """See `interfaces.Provider`.
 
-        A running or completed job that does this work is adopted, whoever made it;
-        one that ended otherwise only where it carries our tag. Of a caption that was
-        delivered once, the track on the asset does as well.
+        A running or completed job that does this work is adopted, whoever created it. A
+        job that ended otherwise is adopted only if it has our tag. If the caption was
+        delivered before, the track on the asset is enough.
         """
-        jobs = await self._history.jobs(row.source_id, since)
+        jobs = await self._asset_jobs.jobs(row.source_id, since)
         track_id = row.params.get("track_id")
-        mine = [job for job in jobs if same_work(job, row.source_id, row.target, track_id)]
-        found = [
-            self._words.job(job)
-            for job in mine
+        same = [job for job in jobs if is_same_work(job, row.source_id, row.target, track_id)]
+        candidates = [
+            self._parser.job(job)
+            for job in same
             if text(job.get("id")) not in history.previous_job_ids
         ]
-        ours = {text(job.get("id")) for job in mine if tagged(job, tag(row))}
-        spent = () if history.was_completed else ours
-        usable = [job for job in found if job.state in GOOD or job.id in spent]
+        ours = {text(job.get("id")) for job in same if has_tag(job, tag(row))}
+        adoptable = () if history.was_completed else ours
+        usable = [job for job in candidates if job.state in LIVE or job.id in adoptable]
         if usable:
-            made = {text(job.get("id")): whole(job.get("created_at")) for job in mine}
-            return min(usable, key=lambda job: fitness(job, ours, made))
+            created_at = {text(job.get("id")): whole(job.get("created_at")) for job in same}
+            return min(usable, key=lambda job: preference(job, ours, created_at))
         if history.was_completed:
-            return await self._uploaded(row, None)
-        if self._now() - (history.intent_at or 0.0) > _PURGED:
-            return await self._outlived(row)
+            return await self._find_track(row, None)
+        if self._now() - (history.intent_at or 0.0) > JOB_RETENTION:
+            return await self._find_track_of_deleted_job(row)
         return None
 
     async def poll(self, job_ids: Sequence[str], on_job: OnJob) -> int:
         """See `interfaces.Pollable`.
 
-        A few are asked for one by one. Many are compared with the lists of active
-        jobs: what is not on them any more has ended, whatever the account's
-        history is and however it is sorted.
+        A few jobs are requested one by one. Many are compared with the lists of active
+        jobs: a job on neither list has ended, however long the account's history is and
+        however it is sorted.
         """
-        if len(job_ids) <= self._sweep_pages:
+        if len(job_ids) <= self._list_pages:
             for job_id in job_ids:
-                on_job(await self._described(job_id, Priority.POLL))
+                on_job(await self._robots.get_job(job_id, Priority.POLL))
             return len(job_ids)
-        active: dict[str, Json] = {}
+        active: set[str] = set()
         pages = 0
-        for status in _ACTIVE:
+        for status in ACTIVE:
             try:
-                listed = await self._listed({"status": status}, Priority.POLL)
-            except _EndlessError as error:  # no sweep any more: each row looks for itself
-                self._sweep_pages = _MOST_PAGES
+                summaries = await self._robots.list_jobs({"status": status}, Priority.POLL)
+            except EndlessListError as error:  # from now on, every job is requested by itself
+                self._list_pages = MAX_PAGES
                 raise RowError("rejected", error.message) from None
-            pages += 1 + len(listed) // _PAGE
-            active.update((text(one.get("id")), one) for one in listed)
-        self._sweep_pages = pages
+            pages += 1 + len(summaries) // PAGE
+            active.update(text(summary.get("id")) for summary in summaries)
+        self._list_pages = pages
         for job_id in job_ids:
             state = JobState.RUNNING if job_id in active else JobState.ENDED
             on_job(Job(id=job_id, state=state))
@@ -181,18 +180,18 @@ class Mux:
     async def get_job(self, row: Row, job_id: str) -> Job:
         """See `interfaces.Provider`.
 
-        Jobs are deleted 30 days after their creation; what one made stays on the
-        asset as a text track.
+        Jobs are deleted 30 days after their creation; the caption stays on the asset as a
+        text track.
         """
-        job = await self._described(job_id, Priority.FINISH)
+        job = await self._robots.get_job(job_id, Priority.FINISH)
         if job.state is JobState.MISSING:
-            return await self._uploaded(row, job_id) or job
+            return await self._find_track(row, job_id) or job
         return job
 
     async def get_download_url(self, row: Row, job: Job, expired: Container[str]) -> str | None:
         """See `interfaces.Provider`. The temporary link, else the uploaded track.
 
-        The temporary link lives for 7 days after the job and is not renewed.
+        The temporary link is valid for 7 days after the job and is not renewed.
         """
         if job.link is not None and job.link not in expired:
             return job.link
@@ -200,6 +199,10 @@ class Mux:
             return None
         asset = await self._assets.get(row.source_id)
         return self._track_url(asset, job.track)
+
+    async def list_jobs(self, source_id: str) -> list[ProviderJob]:
+        """See `interfaces.JobHistory`. Every job that Mux still keeps for an asset."""
+        return [self._provider_job(job) for job in await self._asset_jobs.jobs(source_id, 0.0)]
 
     def _track_url(self, asset: Asset, track_id: str) -> str:
         track = f"text/{quote(track_id, safe='')}.vtt"
@@ -211,65 +214,50 @@ class Mux:
         policies = ", ".join(asset.playback) or "none"
         raise RowError("link_dead", f"asset {asset.id} has no usable playback id ({policies})")
 
-    async def _twin(self, request: JobRequest) -> Job | None:
-        """The best of the jobs that do the same work."""
+    async def _conflicting_job(self, request: JobRequest) -> Job | None:
+        """Return the best of the jobs that do the same work."""
         row, track_id = request.row, request.body["parameters"]["track_id"]
-        jobs = await self._history.jobs(row.source_id, self._now())
-        twins = [
-            self._words.job(job)
-            for job in jobs
-            if same_work(job, row.source_id, row.target, track_id)
+        jobs = [
+            self._parser.job(job)
+            for job in await self._asset_jobs.jobs(row.source_id, self._now())
+            if is_same_work(job, row.source_id, row.target, track_id)
         ]
-        return min(twins, key=lambda job: job.state not in GOOD, default=None)
+        return min(jobs, key=lambda job: job.state not in LIVE, default=None)
 
-    async def _outlived(self, row: Row) -> Job:
-        """Where the job may be deleted already, only what it made can tell of it."""
-        if found := await self._uploaded(row, None):
-            return found
+    async def _find_track_of_deleted_job(self, row: Row) -> Job:
+        """Return the caption of a job that may be deleted: only its track can prove it."""
+        if job := await self._find_track(row, None):
+            return job
         raise RowError(
             "outcome_unknown",
             "a create was sent over 29 days ago and its answer was lost; "
-            "jobs are deleted after 30 days, so nobody can tell whether it arrived",
+            "jobs are deleted after 30 days, so it is unknown whether it arrived",
             retryable=True,
         )
 
-    async def _uploaded(self, row: Row, job_id: str | None) -> Job | None:
-        """The ready text track in the row's language, as what a job that is gone made."""
+    async def _find_track(self, row: Row, job_id: str | None) -> Job | None:
+        """Return the ready text track in the row's language as the result of a job."""
         track = (await self._assets.get(row.source_id, fresh=True)).in_language(row.target)
         if track is None or not track.ready:
             return None
         return Job(id=job_id, state=JobState.COMPLETED, track=track.id)
 
-    async def list_jobs(self, source_id: str) -> list[ProviderJob]:
-        """See `interfaces.JobHistory`. Every job that Mux still keeps for an asset."""
-        return [self._record(job) for job in await self._history.jobs(source_id, 0.0)]
-
-    def _record(self, data: Json) -> ProviderJob:
-        about = as_object(data.get("parameters"))
-        source, target = text(about.get("asset_id")), text(about.get("to_language_code"))
+    def _provider_job(self, data: Json) -> ProviderJob:
+        parameters = as_object(data.get("parameters"))
+        source = text(parameters.get("asset_id"))
+        target = text(parameters.get("to_language_code"))
         return ProviderJob(
             id=text(data.get("id")),
-            state=self._words.state(text(data.get("status"))),
+            state=self._parser.state(text(data.get("status"))),
             source_id=source,
             target=target,
-            track_id=text(about.get("track_id")) or None,
-            created_by_batchcap=tagged(data, mark(source, target)),
+            track_id=text(parameters.get("track_id")) or None,
+            created_by_batchcap=has_tag(data, mark(source, target)),
             units=whole(data.get("units_consumed")),
         )
 
-    async def _jobs_of(self, asset_id: str) -> list[Json]:
-        listed = await self._listed({"asset_id": asset_id})
-        if not all(sound(text(job.get("id"))) for job in listed):
-            told = f"asset {asset_id} has jobs without a sound id, so nobody can tell which is ours"
-            raise RowError("outcome_unknown", told, retryable=True)
-        return listed
-
-    async def _detail(self, job_id: str) -> Json | None:
-        answer = await self._get(f"{_TRANSLATE}/{segment(job_id)}")
-        return answer.data() if answer.ok else None
-
-    async def _explained(self, request: JobRequest, answer: Answer) -> Job:
-        """A 422 says in words what the asset says in facts: read the asset."""
+    async def _explain_422(self, request: JobRequest, answer: Answer) -> Job:
+        """Read the asset to find the cause of a 422, whose message is only prose."""
         if answer.status != 422:
             raise rejected(answer)
         row = request.row
@@ -283,12 +271,12 @@ class Mux:
         if not source.ready:
             message = f"text track {source_id} of asset {asset.id} is {source.status}"
             raise RowError("track_not_ready", message, retryable=source.status == "preparing")
-        if not replaces(row) and (found := self._existing(row, asset)):
-            return found
+        if not replaces(row) and (existing := self._existing_caption(row, asset)):
+            return existing
         raise rejected(answer)
 
-    def _existing(self, row: Row, asset: Asset) -> Job | None:
-        """The caption where the asset has one in the target language, by --on-existing."""
+    def _existing_caption(self, row: Row, asset: Asset) -> Job | None:
+        """Return the caption if the asset has one in the target language, as --on-existing says."""
         track = asset.in_language(row.target)
         if track is None or track.status in {"errored", "deleted"}:
             return None
@@ -302,71 +290,11 @@ class Mux:
                 return Job(id=None, state=JobState.COMPLETED, track=track.id)
 
     def _accepted(self, answer: Answer) -> Job:
-        job = self._words.job(answer.data())
-        if not sound(job.id):
-            told = "the create was accepted without a sound job id"
-            raise RowError("outcome_unknown", told, retryable=True)
+        job = self._parser.job(answer.data())
+        if not is_valid_id(job.id):
+            message = "Mux accepted the job but returned no valid id"
+            raise RowError("outcome_unknown", message, retryable=True)
         return job
-
-    async def _described(self, job_id: str, priority: Priority) -> Job:
-        answer = await self._get(f"{_TRANSLATE}/{segment(job_id)}", priority=priority)
-        if answer.status == 410:
-            raise _gone(answer)
-        if answer.status == 404:
-            return Job(id=job_id, state=JobState.MISSING)
-        if not answer.ok:
-            raise rejected(answer)
-        return self._words.job(answer.data(), job_id)
-
-    async def _listed(
-        self, query: Mapping[str, str], priority: Priority = Priority.FINISH
-    ) -> list[Json]:
-        """All summaries that a filter lets through; pages may drift while jobs move.
-
-        A page without a new id is the end too: a server that does not know `page`
-        would give the first one for ever.
-        """
-        listed: dict[str, Json] = {}
-        for page in range(1, _MOST_PAGES + 1):
-            asked = {"workflow": WORKFLOW, "limit": str(_PAGE), "page": str(page), **query}
-            answer = await self._get(_JOBS, asked, priority=priority)
-            if answer.status in {404, 410}:
-                raise _gone(answer)
-            if not answer.ok:
-                raise rejected(answer)
-            items = {text(one.get("id")): one for one in answer.items()}
-            repeated = items.keys() <= listed.keys()
-            listed.update(items)
-            if repeated or len(answer.items()) < _PAGE:
-                return list(listed.values())
-        raise _EndlessError(f"the list of jobs has more than {_MOST_PAGES} pages")
-
-    async def _check_route(self) -> None:
-        """Tell a retired API from a refusal: the list has no id that could be missing."""
-        await self._listed({"status": _ACTIVE[0]})
-
-    async def _get(
-        self,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        priority: Priority = Priority.FINISH,
-    ) -> Answer:
-        answer = await self._api.get(path, query, priority=priority)
-        self._check(answer)
-        return answer
-
-    async def _read_asset(self, asset_id: str, priority: Priority) -> Answer:
-        return await self._get(f"/video/v1/assets/{segment(asset_id)}", priority=priority)
-
-    def _check(self, answer: Answer) -> None:
-        check_access(answer, self.name, CREDENTIALS)
-        if answer.status == 403:
-            raise FatalError(
-                f"mux does not allow this: {answer.problem()}",
-                hint="The token needs Robots and Video permissions, and the Robots terms have "
-                "to be accepted for its environment in the dashboard; then: batchcap resume",
-                provider=self.name,
-            )
 
 
 class _CreateSlot:
@@ -378,16 +306,3 @@ class _CreateSlot:
     async def create(self, request: JobRequest) -> Job:
         """See `interfaces.SendSlot`."""
         return await self._create(request)
-
-
-class _EndlessError(Unavailable):
-    """A list that is longer than any account's."""
-
-
-def _gone(answer: Answer) -> FatalError:
-    return FatalError(
-        f"Mux Robots v0 answers as gone: {answer.problem()}",
-        hint="v0 ends six months after v1's launch. Look for a batchcap that speaks v1; "
-        "the ledger stays good for it.",
-        provider=Mux.name,
-    )

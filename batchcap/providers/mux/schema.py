@@ -1,4 +1,4 @@
-"""Mux's words: what a job's fields mean, what a create says, and whose job is whose."""
+"""The fields of Mux's jobs and creates: what they mean, and which job belongs to which row."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from batchcap.events import Warned
 from batchcap.interfaces import Observer
 from batchcap.model import Failure, Job, JobState, Json, Row
 
+NAME = "mux"
+CREDENTIALS = ("MUX_TOKEN_ID", "MUX_TOKEN_SECRET")
+
 _STATES = {
     "pending": JobState.RUNNING,
     "processing": JobState.RUNNING,
@@ -19,21 +22,21 @@ _STATES = {
     "errored": JobState.ERRORED,
     "cancelled": JobState.CANCELLED,
 }
-GOOD = (JobState.RUNNING, JobState.COMPLETED)
+LIVE = (JobState.RUNNING, JobState.COMPLETED)
 
 _PARAMETERS = ("upload_to_mux", "never_translate", "track_name", "replace_existing_tracks")
-_LONGEST_ID = 255
+_MAX_ID_LENGTH = 255
 
 
-class Words:
-    """Reads Mux's jobs tolerantly."""
+class ResponseParser:
+    """Parses Mux's jobs. Unknown values never raise."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
-        self._odd: set[str] = set()
+        self._unknown: set[str] = set()
 
     def job(self, data: Json, job_id: str | None = None) -> Job:
-        """A job as a detail or a summary describes it."""
+        """Return the job that a detail or a summary describes."""
         word = text(data.get("status"))
         outputs = as_object(data.get("outputs"))
         state = self.state(word)
@@ -48,26 +51,28 @@ class Words:
         )
 
     def state(self, word: str) -> JobState:
-        """A word never seen before is "still running", told once."""
-        if word not in _STATES and word not in self._odd:
-            self._odd.add(word)
-            self._observer(Warned(f"mux: job status {clean(word)!r} is new; taken as running"))
+        """Return what a status means. An unknown one counts as running, with one warning."""
+        if word not in _STATES and word not in self._unknown:
+            self._unknown.add(word)
+            self._observer(
+                Warned(f"mux: unknown job status {clean(word)!r}; treating it as running")
+            )
         return _STATES.get(word, JobState.RUNNING)
 
 
 def tag(row: Row) -> str:
-    """What marks our create in `passthrough`: the same for the same task, always."""
+    """Return the mark of our creates in `passthrough`, always the same for the same task."""
     return mark(row.source_id, row.target)
 
 
 def mark(source_id: str, language: str) -> str:
-    """The tag of a task; a language tag's case means nothing."""
-    task = f"mux\n{source_id}\n{language.lower()}"
+    """Return the tag of a task. The case of a language tag does not matter."""
+    task = f"{NAME}\n{source_id}\n{language.lower()}"
     return hashlib.sha256(task.encode()).hexdigest()[:20]
 
 
 def body(row: Row, track_id: str) -> Json:
-    """What a create says: the user's parameters as they are, our tag beside the passthrough."""
+    """Return the body of a create: the user's parameters, and our tag beside the passthrough."""
     passthrough = {"batchcap": tag(row), "passthrough": row.params.get("passthrough")}
     kept = {key: value for key, value in passthrough.items() if value is not None}
     handed_on = {key: row.params[key] for key in _PARAMETERS if key in row.params}
@@ -83,41 +88,43 @@ def body(row: Row, track_id: str) -> Json:
 
 
 def replaces(row: Row) -> bool:
-    """Whether the user wants an existing track replaced, so that it is no caption to take."""
+    """Return whether the user wants an existing track replaced, so it must not be used."""
     return bool(row.params.get("replace_existing_tracks", "fail") != "fail")
 
 
-def fitness(job: Job, ours: Container[str], made: Mapping[str, int]) -> tuple[bool, bool, int]:
-    """Of several jobs the least: one that gives a caption, ours, the youngest."""
-    return job.state not in GOOD, job.id not in ours, -made[job.id or ""]
+def preference(job: Job, ours: Container[str], made: Mapping[str, int]) -> tuple[bool, bool, int]:
+    """Return a sort key: jobs that give a caption first, then ours, then the youngest."""
+    return job.state not in LIVE, job.id not in ours, -made[job.id or ""]
 
 
-def sound(job_id: str | None) -> bool:
-    """Whether a job can be asked after by its id (Mux's API reference: 1 to 255 characters)."""
-    return 0 < len(job_id or "") <= _LONGEST_ID
+def is_valid_id(job_id: str | None) -> bool:
+    """Return whether an id has 1 to 255 characters, as Mux's API reference says."""
+    return 0 < len(job_id or "") <= _MAX_ID_LENGTH
 
 
-def tagged(job: Json, mine: str) -> bool:
-    """Whether a job's passthrough carries our tag."""
+def has_tag(job: Json, own_tag: str) -> bool:
+    """Return whether a job's passthrough has our tag."""
     try:
-        return bool(as_object(orjson.loads(text(job.get("passthrough")))).get("batchcap") == mine)
+        return bool(
+            as_object(orjson.loads(text(job.get("passthrough")))).get("batchcap") == own_tag
+        )
     except orjson.JSONDecodeError:
         return False
 
 
 def _duration(data: Json) -> float | None:
-    """Seconds of a job's life; `updated_at` is when its state changed last (SDK 15.3)."""
+    """Return how long a job took; `updated_at` is when its state last changed (SDK 15.3)."""
     began, ended = whole(data.get("created_at")), whole(data.get("updated_at"))
     return float(ended - began) if 0 < began <= ended else None
 
 
 def _failure(data: Json) -> Failure:
-    """The job's errors; `retryable` may be absent, and then nobody promised anything."""
+    """Return the job's errors. It is retryable only if `retryable` is there and true."""
     listed = data.get("errors")
     errors = [as_object(one) for one in listed] if isinstance(listed, list) else []
-    told = "; ".join(
+    message = "; ".join(
         f"{text(one.get('type'))}: {text(one.get('message')) or text(one.get('messages'))}"
         for one in errors
     )
     retryable = any(one.get("retryable") is True for one in errors)
-    return Failure("job_failed", clean(told) or "the job errored without a reason", retryable)
+    return Failure("job_failed", clean(message) or "the job errored without a reason", retryable)

@@ -1,8 +1,8 @@
 """Tokens for signed playback ids.
 
-A JWT, RS256: `kid` the signing key, `sub` the playback id, `aud` "v", which
-Mux's own library uses for text tracks too. The private key comes as Mux hands
-it out: PEM, encoded once more as base64.
+A token is a JWT (RS256): `kid` is the signing key, `sub` the playback id, and `aud` is "v",
+which Mux's own library uses for text tracks too. The private key has the form that Mux
+issues: PEM, encoded once more as base64.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import binascii
 from collections.abc import Callable, Mapping
 
 from batchcap.errors import FatalError, RowError
+from batchcap.providers.mux.schema import NAME
 
 SIGNING_SECRETS = ("MUX_SIGNING_KEY", "MUX_PRIVATE_KEY")
 
-_LIFETIME = 3600
+_LIFETIME = 3600  # seconds
 
 
 class PlaybackSigner:
@@ -26,9 +27,11 @@ class PlaybackSigner:
         self._now = now
 
     def token(self, playback_id: str) -> str:
-        """A token that opens one playback id for an hour.
+        """Return a token that is valid for one playback id and one hour.
 
-        Raises `RowError` where no key is set, `FatalError` where it cannot be used.
+        Raises:
+            RowError: No key is set.
+            FatalError: The key cannot be used, or the extra is not installed.
         """
         if not self._key_id or not self._private_key:
             raise RowError(
@@ -47,7 +50,7 @@ def _signed(claims: Mapping[str, object], key_id: str, private_key: str) -> str:
         raise FatalError(
             "signed playback ids need the extra 'signed'",
             hint="pip install 'batchcap[signed]', then: batchcap resume",
-            provider="mux",
+            provider=NAME,
         ) from None
     try:
         return jwt.encode(dict(claims), _pem(private_key), "RS256", headers={"kid": key_id})
@@ -55,7 +58,7 @@ def _signed(claims: Mapping[str, object], key_id: str, private_key: str) -> str:
         raise FatalError(
             "MUX_PRIVATE_KEY is not an RSA private key in PEM, plain or as base64",
             hint="Copy it again from the dashboard, then: batchcap resume",
-            provider="mux",
+            provider=NAME,
         ) from None
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from batchcap.manifest import Columns, converters, languages
 from batchcap.manifest.messages import InvalidValue, quote
-from batchcap.providers.mux.provider import CREDENTIALS, STREAM_URL, Mux
+from batchcap.providers.mux.provider import STREAM_URL, Mux
+from batchcap.providers.mux.schema import CREDENTIALS, NAME
 from batchcap.providers.mux.signing import SIGNING_SECRETS
 from batchcap.providers.mux.webhooks import WEBHOOK
 from batchcap.providers.registry import BaseUrl, ProviderSpec
@@ -29,7 +30,7 @@ def _headers(secrets: Mapping[str, str]) -> Mapping[str, str]:
 
 
 SPEC = ProviderSpec(
-    name=Mux.name,
+    name=NAME,
     build=Mux,
     columns=Columns(
         ids=("asset_id",),

@@ -1,0 +1,137 @@
+"""Requests to Mux: jobs of the Robots API, and assets.
+
+The version of the Robots API is this module's `ROBOTS` and nothing else: v1 changes
+fields, shapes and events, and its contract is not public yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from batchcap.answers import Answer, text
+from batchcap.errors import FatalError, RowError, Unavailable
+from batchcap.model import Job, JobState, Json
+from batchcap.pacing import Priority
+from batchcap.providers.http_errors import check_access, rejected
+from batchcap.providers.mux.schema import CREDENTIALS, NAME, ResponseParser, is_valid_id
+from batchcap.transport import Api, segment
+
+ROBOTS = "/robots/v0"
+WORKFLOW = "translate-captions"
+JOBS = f"{ROBOTS}/jobs"
+TRANSLATE = f"{JOBS}/{WORKFLOW}"
+
+PAGE = 100
+MAX_PAGES = 500
+
+ACTIVE = ("pending", "processing")
+"""In this order, so that a job that moves on between the two lists is in both."""
+
+
+class EndlessListError(Unavailable):
+    """A list is longer than any account's."""
+
+
+class RobotsApi:
+    """GETs of jobs and assets. Every method raises what `check` raises."""
+
+    def __init__(self, api: Api, parser: ResponseParser) -> None:
+        self._api, self._parser = api, parser
+
+    async def get_job(self, job_id: str, priority: Priority) -> Job:
+        """Return a job, or a missing one."""
+        answer = await self._get(f"{TRANSLATE}/{segment(job_id)}", priority=priority)
+        if answer.status == 410:
+            raise retired(answer)
+        if answer.status == 404:
+            return Job(id=job_id, state=JobState.MISSING)
+        if not answer.ok:
+            raise rejected(answer)
+        return self._parser.job(answer.data(), job_id)
+
+    async def get_details(self, job_id: str) -> Json | None:
+        """Return a job's object with its parameters, None if there is none."""
+        answer = await self._get(f"{TRANSLATE}/{segment(job_id)}")
+        return answer.data() if answer.ok else None
+
+    async def list_asset_jobs(self, asset_id: str) -> list[Json]:
+        """Return the summaries of all jobs of an asset.
+
+        Raises:
+            RowError: A job has no valid id, so that it cannot be told whose it is.
+        """
+        summaries = await self.list_jobs({"asset_id": asset_id})
+        if not all(is_valid_id(text(summary.get("id"))) for summary in summaries):
+            message = f"asset {asset_id} has jobs without a valid id"
+            raise RowError("outcome_unknown", message, retryable=True)
+        return summaries
+
+    async def list_jobs(
+        self, filters: Mapping[str, str], priority: Priority = Priority.FINISH
+    ) -> list[Json]:
+        """Return all summaries that match the filters.
+
+        Pages may shift while jobs change. A page without a new id ends the list: a server
+        that ignores `page` would return the first one for ever.
+
+        Raises:
+            EndlessListError: There are more than `MAX_PAGES` pages.
+        """
+        summaries: dict[str, Json] = {}
+        for page in range(1, MAX_PAGES + 1):
+            query = {"workflow": WORKFLOW, "limit": str(PAGE), "page": str(page), **filters}
+            answer = await self._get(JOBS, query, priority=priority)
+            if answer.status in {404, 410}:
+                raise retired(answer)
+            if not answer.ok:
+                raise rejected(answer)
+            items = {text(item.get("id")): item for item in answer.items()}
+            is_repeated = items.keys() <= summaries.keys()
+            summaries.update(items)
+            if is_repeated or len(answer.items()) < PAGE:
+                return list(summaries.values())
+        raise EndlessListError(f"the list of jobs has more than {MAX_PAGES} pages")
+
+    async def check_endpoint(self) -> None:
+        """Raise if the API is retired. The list has no id that could be missing instead."""
+        await self.list_jobs({"status": ACTIVE[0]})
+
+    async def get_asset(self, asset_id: str, priority: Priority) -> Answer:
+        """Return the response to a request for an asset."""
+        return await self._get(f"/video/v1/assets/{segment(asset_id)}", priority=priority)
+
+    async def _get(
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        priority: Priority = Priority.FINISH,
+    ) -> Answer:
+        answer = await self._api.get(path, query, priority=priority)
+        check(answer)
+        return answer
+
+
+def check(answer: Answer) -> None:
+    """Check that the response does not refuse the account.
+
+    Raises:
+        FatalError: It does, or the token lacks a permission.
+    """
+    check_access(answer, NAME, CREDENTIALS)
+    if answer.status == 403:
+        raise FatalError(
+            f"mux does not allow this: {answer.problem()}",
+            hint="The token needs Robots and Video permissions, and the Robots terms have "
+            "to be accepted for its environment in the dashboard; then: batchcap resume",
+            provider=NAME,
+        )
+
+
+def retired(answer: Answer) -> FatalError:
+    """Return the error of an API that is no longer available."""
+    return FatalError(
+        f"Mux Robots v0 is no longer available: {answer.problem()}",
+        hint="v0 ends six months after v1's launch. Look for a batchcap that supports v1; "
+        "the ledger can be used with it.",
+        provider=NAME,
+    )
