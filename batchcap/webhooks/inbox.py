@@ -146,15 +146,7 @@ def _lock(folder: Path) -> TextIOWrapper:
     Raises:
         FatalError: another process holds the lock, or the folder is on a network disk.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    try:
-        check_disk(folder)
-    except FatalError:
-        raise FatalError(
-            f"the inbox must not be on a network disk: {folder}",
-            hint="Set XDG_STATE_HOME to a folder on a local disk, for runs as well.",
-        ) from None
+    _prepare_folder(folder)
     path = folder / "inbox.lock"  # Path.open takes no opener
     lock = open(path, "a+", encoding="utf-8", errors="replace", opener=_private)  # noqa: SIM115  # the caller closes it
     try:
@@ -172,6 +164,18 @@ def _lock(folder: Path) -> TextIOWrapper:
     lock.write(str(os.getpid()))
     lock.flush()
     return lock
+
+
+def _prepare_folder(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    try:
+        check_disk(folder)
+    except FatalError:
+        raise FatalError(
+            f"the inbox must not be on a network disk: {folder}",
+            hint="Set XDG_STATE_HOME to a folder on a local disk, for runs as well.",
+        ) from None
 
 
 def _private(path: str, flags: int) -> int:

@@ -1,6 +1,6 @@
 """HeyGen's list of translations: links for many rows at once, as long as that is worth it.
 
-Against the sandbox over real HTTP, whose journal counts. The list is newest first,
+Against the sandbox over real HTTP; its request log counts. The list is newest first,
 100 a page.
 """
 
