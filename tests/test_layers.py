@@ -23,14 +23,11 @@ LAYERS = [
     {"answers", "captions", "filehost", "ledger", "manifest"}
     | {"reports", "sender", "settings", "store", "transport", "webhooks"},
     {
-        "auditing",
         "download",
         "providers",
-        "rebuilding",
         "sandbox",
-        "verification",
     },
-    {"assembly", "hearing", "rehearsal"},
+    {"app", "assembly", "hearing", "rehearsal"},
     {"cli", "__main__"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}

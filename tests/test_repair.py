@@ -1,4 +1,4 @@
-"""Verify and repair on the virtual clock: what is found, what heals it, and that no
+"""Verify and repair on the virtual clock: what is reported, what is repaired, and that no
 repair ever creates a job."""
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import anyio
 import pytest
 
 from batchcap import assembly
+from batchcap.app.verify import FileProblem, Verdict, check_files, check_folder, check_tasks
 from batchcap.ledger import open_ledger, open_reader
 from batchcap.model import Row
 from batchcap.reports.metrics import Metrics
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.sandbox.mux.assets import find_asset
-from batchcap.verification import Fault, Verdict, check_files, check_folder, check_tasks
 from tests.fakes import now
 from tests.world import heygen_row, ledger_sql, lifted, mux_row, run_rows
 
@@ -25,17 +25,17 @@ pytestmark = pytest.mark.anyio
 PURGED = 31 * 86400.0
 
 
-def verified(out: Path, *, repair: bool = False) -> dict[str, str]:
-    """Kinds of faults by key."""
-    told: list[Fault] = []
+def verify(out: Path, *, repair: bool = False) -> dict[str, str]:
+    """Verify all files; returns the kind of problem by key."""
+    problems: list[FileProblem] = []
     with closing(open_ledger(out)) as ledger:
         requeue = ledger.requeue_damaged if repair else None
-        check_files(ledger, out, Verdict(), told.append, requeue=requeue)
-    return {fault.key: fault.kind for fault in told}
+        check_files(ledger, out, Verdict(), problems.append, requeue=requeue)
+    return {problem.key: problem.kind for problem in problems}
 
 
-async def worked(sandbox: Sandbox, out: Path, *, repairs: bool, **changes: Any) -> dict[str, str]:
-    """Work on the ledger's rows; their states, an error's code for the failed ones."""
+async def work(sandbox: Sandbox, out: Path, *, repairs: bool, **changes: Any) -> dict[str, str]:
+    """Process the ledger's rows; returns their states, or the error codes of failed rows."""
     with closing(open_ledger(out, repairs=repairs, now=now)) as ledger:
         await assembly.work(
             lifted(out, **changes),
@@ -47,8 +47,8 @@ async def worked(sandbox: Sandbox, out: Path, *, repairs: bool, **changes: Any) 
             threads=False,
         )
         return {
-            one["key"]: one["error"]["code"] if one["error"] else one["state"]
-            for one in ledger.results()
+            result["key"]: result["error"]["code"] if result["error"] else result["state"]
+            for result in ledger.results()
         }
 
 
@@ -57,7 +57,7 @@ def contents(out: Path) -> dict[str, bytes]:
 
 
 def damage(out: Path, rows: list[Row]) -> dict[str, str]:
-    """Each file wrong in its own way; the kinds of faults by key."""
+    """Damage each file in another way; returns the kind of problem by key."""
     ways = {
         "size": lambda file: file.write_bytes(file.read_bytes()[:100]),
         "sha256": lambda file: file.write_bytes(file.read_bytes()[:-2] + b"?\n"),
@@ -71,7 +71,7 @@ def damage(out: Path, rows: list[Row]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("track", [{"from_language": "en"}, {"track_id": "film-en"}])
-async def test_every_damage_is_told_and_healed_and_nothing_is_created(
+async def test_repair_every_damage_is_reported_and_repaired_without_a_create(
     tmp_path: Path, track: dict[str, str]
 ) -> None:
     rows = [mux_row("film", tag, **track) for tag in ("es", "ja", "de")]
@@ -79,17 +79,17 @@ async def test_every_damage_is_told_and_healed_and_nothing_is_created(
     async with Sandbox(SandboxOptions()) as sandbox:
         await run_rows(sandbox, tmp_path, rows)
         good, created = contents(tmp_path), len(sandbox.request_log.creates)
-        assert verified(tmp_path) == {}
+        assert verify(tmp_path) == {}
         wrong = damage(tmp_path, rows)
         (tmp_path / rows[4].path).write_text("<html></html>")
-        assert verified(tmp_path, repair=True) == {**wrong, rows[4].key: "size"}
-        assert set((await worked(sandbox, tmp_path, repairs=True)).values()) == {"done"}
+        assert verify(tmp_path, repair=True) == {**wrong, rows[4].key: "size"}
+        assert set((await work(sandbox, tmp_path, repairs=True)).values()) == {"done"}
         assert len(sandbox.request_log.creates) == created
-    assert verified(tmp_path) == {}
+    assert verify(tmp_path) == {}
     assert contents(tmp_path) == good
 
 
-async def test_where_the_job_is_gone_the_track_heals_and_nothing_else(tmp_path: Path) -> None:
+async def test_repair_deleted_job_uses_the_track_only(tmp_path: Path) -> None:
     kept = mux_row("film", "es", track_id="film-en")
     lost = mux_row("film", "ja", track_id="film-en", upload_to_mux=False)
     there = find_asset("old-has-es")
@@ -101,37 +101,37 @@ async def test_where_the_job_is_gone_the_track_heals_and_nothing_else(tmp_path: 
         await anyio.sleep(PURGED)
         for row in (kept, lost, taken):
             (tmp_path / row.path).unlink()
-        assert len(verified(tmp_path, repair=True)) == 3
-        states = await worked(sandbox, tmp_path, repairs=True, retry_jobs=3)
+        assert len(verify(tmp_path, repair=True)) == 3
+        states = await work(sandbox, tmp_path, repairs=True, retry_jobs=3)
         assert states == {kept.key: "done", lost.key: "not_found", taken.key: "done"}
         assert sandbox.request_log.count("mux.create") == created
 
 
-async def test_a_repair_leaves_rows_that_are_pending_alone(tmp_path: Path) -> None:
+async def test_repair_leaves_pending_rows_alone(tmp_path: Path) -> None:
     done, pending = mux_row("film", "es"), mux_row("film", "ja")
     async with Sandbox(SandboxOptions()) as sandbox:
         await run_rows(sandbox, tmp_path, [done])
         with closing(open_ledger(tmp_path)) as ledger:
             ledger.import_rows([("more", [pending])], skip_invalid=False)
         (tmp_path / done.path).unlink()
-        verified(tmp_path, repair=True)
-        states = await worked(sandbox, tmp_path, repairs=True)
+        verify(tmp_path, repair=True)
+        states = await work(sandbox, tmp_path, repairs=True)
         assert states == {done.key: "done", pending.key: "pending"}
         assert len(sandbox.request_log.creates) == 1
 
 
-async def test_resume_after_an_interrupted_repair_creates_nothing_either(tmp_path: Path) -> None:
+async def test_resume_after_interrupted_repair_creates_nothing(tmp_path: Path) -> None:
     row = mux_row("film-has-es", "es", from_language="en")
     async with Sandbox(SandboxOptions()) as sandbox:
         await run_rows(sandbox, tmp_path, [row])
         with closing(open_ledger(tmp_path)) as ledger:
             ledger.requeue_damaged([1])
         ledger_sql(tmp_path, "UPDATE rows SET source_id = 'film'")  # without that track
-        assert await worked(sandbox, tmp_path, repairs=False) == {row.key: "not_found"}
+        assert await work(sandbox, tmp_path, repairs=False) == {row.key: "not_found"}
         assert sandbox.request_log.creates == []
 
 
-async def test_a_wrong_file_is_not_adopted_after_a_run_that_died(tmp_path: Path) -> None:
+async def test_repair_after_killed_run_does_not_adopt_a_wrong_file(tmp_path: Path) -> None:
     row = heygen_row("clip")
     async with Sandbox(SandboxOptions()) as sandbox:
         await run_rows(sandbox, tmp_path, [row])
@@ -140,12 +140,12 @@ async def test_a_wrong_file_is_not_adopted_after_a_run_that_died(tmp_path: Path)
         damage(tmp_path, [heygen_row("x"), row][1:])
         file = tmp_path / row.path
         file.write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nanother caption, whole\n")
-        verified(tmp_path, repair=True)
-        assert await worked(sandbox, tmp_path, repairs=True) == {row.key: "done"}
+        verify(tmp_path, repair=True)
+        assert await work(sandbox, tmp_path, repairs=True) == {row.key: "done"}
     assert contents(tmp_path) == good
 
 
-async def test_files_of_no_row_and_leftovers_are_told_and_kept(tmp_path: Path) -> None:
+async def test_verify_extra_and_temporary_files_are_reported_and_kept(tmp_path: Path) -> None:
     row = heygen_row("clip")
     async with Sandbox(SandboxOptions()) as sandbox:
         await run_rows(sandbox, tmp_path, [row])
@@ -156,16 +156,16 @@ async def test_files_of_no_row_and_leftovers_are_told_and_kept(tmp_path: Path) -
         check_folder(ledger, tmp_path, verdict)
         check_tasks(ledger, [row, heygen_row("new")], verdict, lambda _: None, skip_invalid=False)
         assert ledger.totals().done == 1
-    assert verdict.unowned == ["heygen/mine\\x1b.txt"]
-    assert verdict.leftovers == [f"heygen/.{'0' * 16}.part"]
-    assert [fault.key for fault in verdict.faults] == ["heygen:new"]
+    assert verdict.extra_files == ["heygen/mine\\x1b.txt"]
+    assert verdict.temp_files == [f"heygen/.{'0' * 16}.part"]
+    assert [problem.key for problem in verdict.problems] == ["heygen:new"]
 
 
-async def test_a_file_behind_a_planted_folder_link_is_not_read(tmp_path: Path) -> None:
+async def test_verify_file_behind_a_linked_folder_is_not_read(tmp_path: Path) -> None:
     out, outside = tmp_path / "out", tmp_path / "outside"
     row = heygen_row("clip")
     async with Sandbox(SandboxOptions()) as sandbox:
         await run_rows(sandbox, out, [row])
     (out / "heygen").rename(outside)
     (out / "heygen").symlink_to(outside)
-    assert verified(out) == {row.key: "unreadable"}
+    assert verify(out) == {row.key: "unreadable"}

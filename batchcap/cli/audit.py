@@ -11,8 +11,9 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from batchcap import assembly, auditing
-from batchcap.auditing import UNKNOWN, Audit, ReadOnlyStore, Twice
+from batchcap import assembly
+from batchcap.app.audit import UNKNOWN, Audit, DoubleCharge, ReadOnlyStore
+from batchcap.app.audit import audit as compare_with_provider
 from batchcap.cli import log
 from batchcap.cli.options import CaOption, Out, ProxyOption, RunOptions, SandboxFlag
 from batchcap.cli.runtime import provider_environment, run_async
@@ -49,7 +50,7 @@ def audit(
         sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
     else:
         print("\n".join(_lines(result)))
-    return 1 if result.paid_twice else 3 if result.unasked else 0
+    return 1 if result.paid_twice else 3 if result.unchecked else 0
 
 
 def _audit(ledger: LedgerReader, settings: Settings, *, sandbox: bool) -> Audit:
@@ -69,7 +70,7 @@ def _audit(ledger: LedgerReader, settings: Settings, *, sandbox: bool) -> Audit:
                 for name, provider in providers.items()
                 if isinstance(provider, JobHistory)
             }
-            return await auditing.audit(ledger, histories)
+            return await compare_with_provider(ledger, histories)
 
     return run_async(compare)
 
@@ -81,10 +82,10 @@ def _lines(result: Audit) -> Iterator[str]:
     for job in result.jobs:
         if job.state == UNKNOWN:
             yield f"unknown: {printable(job.key)}: the provider does not have job {job.job_id}"
-    for create in result.unanswered:
+    for create in result.unanswered_creates:
         candidates = f"; it may be {' or '.join(create.jobs)}" if create.jobs else ""
         yield f"unanswered: {printable(create.key)}: a create without a response{candidates}"
-    for message in result.unasked:
+    for message in result.unchecked:
         yield f"not checked: {printable(message)}"
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(result.states().items()))
     yield f"{len(result.jobs):,} paid jobs{': ' if states else ''}{states}"
@@ -93,7 +94,7 @@ def _lines(result: Audit) -> Iterator[str]:
     yield f"{result.captions:,} captions, {twice} of them paid for twice."
 
 
-def _jobs_of(caption: Twice) -> str:
+def _jobs_of(caption: DoubleCharge) -> str:
     return ", ".join(
-        f"{job.job_id} ({job.state}, {job.whose}, {job.units} units)" for job in caption.jobs
+        f"{job.job_id} ({job.state}, {job.owner}, {job.units} units)" for job in caption.jobs
     )

@@ -12,6 +12,7 @@ import msgspec
 from cyclopts import Parameter
 
 from batchcap import assembly
+from batchcap.app.rebuild import RebuildResult, adopt_files, find_jobs
 from batchcap.cli import log
 from batchcap.cli.manifests import open_manifests
 from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
@@ -20,7 +21,6 @@ from batchcap.errors import UsageError
 from batchcap.interfaces import NewLedger
 from batchcap.ledger import Lock, backup_path, file, open_ledger, replacement
 from batchcap.model import Totals
-from batchcap.rebuilding import Rebuilt, look_up, take_files
 from batchcap.reports import results
 from batchcap.settings import Settings
 from batchcap.text import printable
@@ -45,14 +45,14 @@ def rebuild(
         raise UsageError("rebuild needs the manifest", hint="batchcap rebuild videos.csv")
     settings = run_options.settings(out, sandbox=sandbox)
     log.set_up(output_options.verbose, output_options.log_file)
-    result = Rebuilt()
+    result = RebuildResult()
     with Lock(out):
         backup = backup_path(out) if file(out).exists() else None
         with replacement(out) as ledger:
             opened = open_manifests(manifests, manifest_options)
             ledger.import_rows(opened, skip_invalid=manifest_options.skip_invalid)
             _find_jobs(ledger, settings, result, output_options, sandbox=sandbox)
-            take_files(ledger, out, result)
+            adopt_files(ledger, out, result)
         with closing(open_ledger(out)) as ledger:
             results.write_results(ledger, out)
             counts = ledger.totals()
@@ -64,13 +64,13 @@ def rebuild(
         sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
     else:
         print(_last_line(result, counts, out, sandbox=sandbox))
-    return 3 if result.unasked else 0
+    return 3 if result.unchecked else 0
 
 
 def _find_jobs(
     ledger: NewLedger,
     settings: Settings,
-    result: Rebuilt,
+    result: RebuildResult,
     options: OutputOptions,
     *,
     sandbox: bool,
@@ -95,28 +95,28 @@ def _find_jobs(
             providers = await stack.enter_async_context(
                 assembly.asking(settings, ledger, names, environment, log.logged, sandbox=sandbox)
             )
-            await look_up(ledger, providers, started + settings.settle, time.time, result)
+            await find_jobs(ledger, providers, started + settings.settle, time.time, result)
 
     run_async(ask_providers)
 
 
-def _print_details(result: Rebuilt, backup: Path | None) -> None:
+def _print_details(result: RebuildResult, backup: Path | None) -> None:
     """Print on stderr which files were not used, and where the old ledger is."""
-    for problem in result.flawed[:MAX_LISTED]:
+    for problem in result.bad_files[:MAX_LISTED]:
         print(f"skipped: {printable(problem)}", file=sys.stderr)
-    if result.flawed_files > MAX_LISTED:
-        print(f"skipped: ... and {result.flawed_files - MAX_LISTED:,} more", file=sys.stderr)
+    if result.bad_file_count > MAX_LISTED:
+        print(f"skipped: ... and {result.bad_file_count - MAX_LISTED:,} more", file=sys.stderr)
     if backup is not None:
         print(f"the old ledger is kept as {backup}", file=sys.stderr)
 
 
-def _last_line(result: Rebuilt, counts: Totals, out: Path, *, sandbox: bool) -> str:
+def _last_line(result: RebuildResult, counts: Totals, out: Path, *, sandbox: bool) -> str:
     text = f"{counts.done:,} of {counts.total:,} captions are complete"
     for count, label in (
         (result.jobs, "jobs found"),
         (counts.pending, "pending"),
         (counts.invalid, "invalid"),
-        (result.unasked, "not checked"),
+        (result.unchecked, "not checked"),
     ):
         text += f", {count:,} {label}" if count else ""
     if counts.pending:

@@ -11,6 +11,14 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
+from batchcap.app.verify import (
+    FileProblem,
+    Verdict,
+    check_files,
+    check_folder,
+    check_tasks,
+    remove_temp_files,
+)
 from batchcap.cli import log
 from batchcap.cli.manifests import open_manifests
 from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
@@ -21,14 +29,6 @@ from batchcap.interfaces import LedgerReader
 from batchcap.ledger import Lock, open_ledger, open_reader, require
 from batchcap.settings import Settings
 from batchcap.text import printable
-from batchcap.verification import (
-    Fault,
-    Verdict,
-    check_files,
-    check_folder,
-    check_tasks,
-    remove_leftovers,
-)
 
 MAX_LISTED = 20
 """Temporary and extra files that are listed by name."""
@@ -74,7 +74,7 @@ class _Verification:
         with closing(open_reader(self._out)) as ledger:
             verdict = self._check(ledger)
         if Lock.holder(self._out):
-            verdict.leftovers.clear()  # a run is writing them now
+            verdict.temp_files.clear()  # a run is writing them now
         self._print_extra_files(verdict)
         if self._output_options.json:
             self._print_json(verdict)
@@ -87,7 +87,7 @@ class _Verification:
         require(self._out)
         with Lock(self._out), closing(open_ledger(self._out, repairs=True)) as ledger:
             verdict = self._check(ledger, requeue=ledger.requeue_damaged)
-            remove_leftovers(self._out, verdict)
+            remove_temp_files(self._out, verdict)
             self._print_extra_files(verdict, "removed")
             if ledger.providers_with_pending():
                 print(f"{_counts(verdict)}.", file=sys.stderr)
@@ -112,7 +112,7 @@ class _Verification:
         check_folder(ledger, self._out, verdict)
         return verdict
 
-    def _print(self, problem: Fault) -> None:
+    def _print(self, problem: FileProblem) -> None:
         print(problem, file=sys.stderr if self._output_options.json else sys.stdout)
 
     def _print_extra_files(self, verdict: Verdict, temp_file: str = "temporary file") -> None:
@@ -120,8 +120,8 @@ class _Verification:
         if self._output_options.quiet:
             return
         for label, paths, count in (
-            (temp_file, verdict.leftovers, len(verdict.leftovers)),
-            ("extra file", verdict.unowned, verdict.unowned_files),
+            (temp_file, verdict.temp_files, len(verdict.temp_files)),
+            ("extra file", verdict.extra_files, verdict.extra_file_count),
         ):
             for path in paths[:MAX_LISTED]:
                 print(f"{label}: {printable(path)}", file=sys.stderr)
@@ -129,7 +129,7 @@ class _Verification:
                 print(f"{label}: ... and {count - MAX_LISTED:,} more", file=sys.stderr)
 
     def _next_step(self, verdict: Verdict) -> str:
-        if verdict.wrong or verdict.leftovers:
+        if verdict.wrong or verdict.temp_files:
             purpose = "download what is wrong" if verdict.wrong else "remove the temporary files"
             repair = command_line("verify", self._out, "--repair", sandbox=self._sandbox)
             return f"To {purpose}: {repair}"
@@ -145,7 +145,7 @@ class _Verification:
             "wrong": verdict.wrong,
             "unknown": verdict.kinds["unknown"],
             **msgspec.to_builtins(verdict),
-            "leftovers": [printable(path) for path in verdict.leftovers],
+            "temp_files": [printable(path) for path in verdict.temp_files],
         }
         sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
 
@@ -158,8 +158,8 @@ def _counts(verdict: Verdict) -> str:
     text += ": " + ", ".join(f"{count:,} {kind}" for kind, count in kinds) if kinds else ""
     for count, label in (
         (verdict.kinds["unknown"], "not in the ledger"),
-        (verdict.unowned_files, "extra"),
-        (len(verdict.leftovers), "temporary"),
+        (verdict.extra_file_count, "extra"),
+        (len(verdict.temp_files), "temporary"),
     ):
         text += f"; {count:,} {label}" if count else ""
     return text

@@ -49,7 +49,7 @@ def test_audit_caption_paid_twice_is_reported_without_a_post(
     result = json.loads(twice.stdout)
     (caption,) = result["paid_twice"]
     assert caption["key"] == "mux:film:ja"
-    assert sorted(job["whose"] for job in caption["jobs"]) == ["ledger", "others"]
+    assert sorted(job["owner"] for job in caption["jobs"]) == ["ledger", "others"]
     assert {job["job_id"] for job in result["jobs"]} < {job["job_id"] for job in after["creates"]}
     lines = shell.run("audit").stdout.splitlines()
     assert lines[0].startswith("paid twice: mux:film:ja: rjob_")

@@ -58,7 +58,7 @@ def test_verify_damaged_files_are_reported_and_repaired_without_a_create(
     assert not list(folder.rglob("*.part"))
     assert (folder / "mine.txt").read_text() == "mine"
     checked = json.loads(shell.run("verify", "--json").stdout)
-    assert (checked["good"], checked["wrong"], checked["unowned"]) == (12, 0, ["mine.txt"])
+    assert (checked["good"], checked["wrong"], checked["extra_files"]) == (12, 0, ["mine.txt"])
 
 
 def test_verify_manifest_reports_tasks_missing_from_the_ledger(shell: Shell) -> None:

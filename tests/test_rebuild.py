@@ -1,4 +1,4 @@
-"""A ledger made anew: what it takes from files and provider, and what it leaves open."""
+"""A rebuilt ledger: what it takes from files and provider, and what it leaves open."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from batchcap.app.rebuild import RebuildResult, adopt_files, find_jobs
 from batchcap.errors import Unavailable, UsageError
 from batchcap.ledger import backup_path, open_ledger, open_reader, replacement
 from batchcap.ledger.schema import file
 from batchcap.model import Job, Row, RowHistory
-from batchcap.rebuilding import Rebuilt, look_up, take_files
 from batchcap.sandbox import Sandbox, SandboxOptions
 from tests.fakes import now
 from tests.world import desk, heygen_row, mux_row, run_rows
@@ -20,26 +20,28 @@ from tests.world import desk, heygen_row, mux_row, run_rows
 pytestmark = pytest.mark.anyio
 
 
-class Deaf:
-    """A provider that answers nothing."""
+class UnavailableProvider:
+    """A provider that never responds."""
 
     async def find_existing_job(self, row: Row, history: RowHistory, since: float) -> Job | None:
-        raise Unavailable("nobody is there")
+        raise Unavailable("no response")
 
 
-async def rebuilt(out: Path, rows: list[Row], provider: Any) -> tuple[Rebuilt, dict[str, Any]]:
-    """Everything but the command; what was found, and the results by key."""
-    found = Rebuilt()
+async def rebuild(
+    out: Path, rows: list[Row], provider: Any
+) -> tuple[RebuildResult, dict[str, Any]]:
+    """Rebuild without the command; returns its result, and the results of rows by key."""
+    result = RebuildResult()
     with replacement(out, now=now) as new:
         new.import_rows([("m.csv", rows)], skip_invalid=False)
         new.mark_creates_unknown(now())
-        await look_up(new, {"mux": provider}, now() + 60, now, found)
-        take_files(new, out, found)
+        await find_jobs(new, {"mux": provider}, now() + 60, now, result)
+        adopt_files(new, out, result)
     with closing(open_reader(out)) as ledger:
-        return found, {one["key"]: one for one in ledger.results()}
+        return result, {row["key"]: row for row in ledger.results()}
 
 
-async def test_files_and_jobs_come_back_and_the_rest_is_made_once(tmp_path: Path) -> None:
+async def test_rebuild_finds_files_and_jobs_and_the_rest_is_created_once(tmp_path: Path) -> None:
     rows = [mux_row("film", tag, track_id="film-en") for tag in ("es", "ja")]
     rows += [heygen_row("clip"), mux_row("new", "es", track_id="new-en")]
     async with Sandbox(SandboxOptions()) as sandbox:
@@ -47,33 +49,33 @@ async def test_files_and_jobs_come_back_and_the_rest_is_made_once(tmp_path: Path
         (tmp_path / rows[1].path).write_text("<html>")
         file(tmp_path).unlink()
         async with desk(sandbox, "mux") as here:
-            found, after = await rebuilt(tmp_path, rows, here.provider)
-        assert (found.jobs, found.adopted, found.flawed_files) == (2, 2, 1)
+            result, after = await rebuild(tmp_path, rows, here.provider)
+        assert (result.jobs, result.adopted, result.bad_file_count) == (2, 2, 1)
         assert sandbox.request_log.count("mux.create") == 2
         for row in (rows[0], rows[2]):
-            same = ("state", "bytes", "sha256", "cues", "job_id")
-            assert [after[row.key][one] for one in same] == [before[row.key][one] for one in same]
+            for field in ("state", "bytes", "sha256", "cues", "job_id"):
+                assert after[row.key][field] == before[row.key][field]
         assert after[rows[1].key]["state"] == after[rows[3].key]["state"] == "pending"
         again = await run_rows(sandbox, tmp_path)
         assert set(again.states().values()) == {"done"}
         assert sandbox.request_log.count("mux.create") == 3
 
 
-async def test_what_could_not_be_asked_is_looked_up_before_anything_is_sent(
+async def test_rebuild_unchecked_row_is_looked_up_before_a_create(
     tmp_path: Path,
 ) -> None:
     row = mux_row("film", track_id="film-en")
     async with Sandbox(SandboxOptions(duplicates="allow")) as sandbox:
         await run_rows(sandbox, tmp_path, [row])
         (tmp_path / row.path).unlink()
-        found, after = await rebuilt(tmp_path, [row], Deaf())
-        assert found.unasked == 1
+        result, after = await rebuild(tmp_path, [row], UnavailableProvider())
+        assert result.unchecked == 1
         assert after[row.key]["state"] == "pending"
         assert (await run_rows(sandbox, tmp_path)).states() == {row.key: "done"}
         assert len(sandbox.request_log.creates) == 1
 
 
-async def test_the_old_ledger_stays_where_the_manifest_is_refused(tmp_path: Path) -> None:
+async def test_rebuild_refused_manifest_keeps_the_old_ledger(tmp_path: Path) -> None:
     twins = [heygen_row("one"), mux_row("one")]
     twins[1] = Row(
         key=twins[0].key, provider="mux", source_id="a", language="es", target="es", path="x.vtt"
@@ -86,7 +88,7 @@ async def test_the_old_ledger_stays_where_the_manifest_is_refused(tmp_path: Path
     assert backup_path(tmp_path).name == "ledger.sqlite.bad-1"
 
 
-async def test_each_old_ledger_is_kept_and_what_it_remembers_goes_on(tmp_path: Path) -> None:
+async def test_rebuild_keeps_each_old_ledger_and_its_stored_values(tmp_path: Path) -> None:
     with closing(open_ledger(tmp_path, create=True)) as ledger:
         ledger.set("origin.mux", "sandbox")
         await ledger.drain()
