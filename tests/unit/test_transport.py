@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from batchcap.answers import Answer
-from batchcap.errors import Ambiguous, FatalError, Stopped, Unavailable
+from batchcap.errors import Ambiguous, FatalError, NotAccepted, Stopped, Unavailable
 from batchcap.events import RequestSent, Throttled, Warned
 from batchcap.network import Network
 from batchcap.pacing import Bucket, Priority
@@ -267,6 +267,46 @@ async def test_a_429_on_a_post_is_surely_no_create_and_repeated() -> None:
     assert peer.bodies == [b'{"n":1}'] * 3
     assert [event.bucket for event in made.observer.of(Throttled)] == ["write", "write"]
     assert peer.gaps[0] == pytest.approx(7, abs=0.1)
+
+
+async def test_send_slot_sends_once_and_says_how_to_go_on_after_a_429() -> None:
+    peer = Peer(says(429), says(429, Retry_After="7"), says(201))
+    failed: list[NotAccepted] = []
+    async with talking(peer) as made:
+        for _ in range(2):
+            with pytest.raises(NotAccepted) as caught:
+                async with made.api.send_slot(failures=len(failed)) as slot:
+                    await slot.post("/x", {})
+            failed.append(caught.value)
+        async with made.api.send_slot(failures=failed[-1].failures) as slot:
+            assert (await slot.post("/x", {})).status == 201
+    assert [error.failures for error in failed] == [1, 1]
+    assert [error.delay for error in failed] == [0.0, 0.0]  # the bucket has paused
+    assert peer.gaps == [pytest.approx(0.5, abs=0.1), pytest.approx(7, abs=0.1)]
+
+
+async def test_send_slot_gives_its_connection_back_once_the_post_is_answered() -> None:
+    """Else a refusal could not be explained by a GET if all connections are at creates."""
+    async with talking(Peer(says(422), says(200))) as made:
+        for _ in range(7):
+            await made.connections.acquire()
+        async with made.api.send_slot() as slot:
+            assert made.connections.value == 0
+            await slot.post("/x", {})
+            assert (await made.get()).ok
+        for _ in range(7):
+            made.connections.release()
+
+
+async def test_send_slot_that_is_left_without_a_post_gives_its_connection_back() -> None:
+    peer = Peer(says(201))
+    async with talking(peer) as made:
+        with pytest.raises(ZeroDivisionError):
+            async with made.api.send_slot():
+                raise ZeroDivisionError
+        assert made.connections.value == 8
+    assert not peer.seen
+    assert not made.observer.of(RequestSent)
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
