@@ -101,7 +101,7 @@ class JobState(enum.Enum):
     """What a job's state means to the engine, whatever word the provider uses."""
 
     RUNNING = "running"
-    ENDED = "ended"
+    NOT_RUNNING = "not_running"
     """Not running any more; how it ended is unknown until `get_job` tells."""
     COMPLETED = "completed"
     ERRORED = "errored"

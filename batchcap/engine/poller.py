@@ -126,12 +126,10 @@ class Poller:
         while True:
             job = await self._next_report(waiting)
             is_overdue = self._is_overdue(waiting)
-            is_young = _clock() - began < self._provider.not_found_grace
-            if job.state is JobState.ENDED or (job.state is JobState.MISSING and not is_young):
+            if job.state is JobState.NOT_RUNNING or self._is_missing(job, waiting):
                 job = await self._provider.get_job(row, job_id)
-            if job.state is not JobState.RUNNING and not (
-                job.state is JobState.MISSING and is_young
-            ):
+            is_delayed = job.state is JobState.MISSING and not self._is_missing(job, waiting)
+            if job.state is not JobState.RUNNING and not is_delayed:
                 self._record_duration(waiting, job)
                 return job
             if is_overdue:
@@ -164,7 +162,7 @@ class Poller:
             self.durations.save()
 
     async def _next_report(self, waiting: _Waiting) -> Job:
-        """The job once it is not running any more, or as "ended" once its time is over."""
+        """The job once it is not running any more, or as NOT_RUNNING once its time is over."""
         job_id = waiting.job_id
         if (job := self._unclaimed.pop(job_id, None)) is not None:
             self._webhooks_arrive = True
@@ -228,7 +226,7 @@ class Poller:
         self._vain_seconds = (requests - settled) / (rate * QUOTA_SHARE) if rate else 0.0
         for waiting in self._rows():
             if self._is_overdue(waiting):
-                waiting.report.set_result(Job(id=waiting.job_id, state=JobState.ENDED))
+                waiting.report.set_result(Job(id=waiting.job_id, state=JobState.NOT_RUNNING))
             else:
                 self._warn_if_stuck(waiting)
 
@@ -246,7 +244,7 @@ class Poller:
                 # No job can be blamed for a bulk request that is refused: each row looks.
                 self._warn_once("", f"{self._provider.name} refuses a poll: {error.message}")
                 for job_id in job_ids:
-                    on_job(Job(id=job_id, state=JobState.ENDED))
+                    on_job(Job(id=job_id, state=JobState.NOT_RUNNING))
                 return 1
             else:
                 took = _clock() - began
@@ -265,6 +263,11 @@ class Poller:
     def _is_overdue(self, waiting: _Waiting) -> bool:
         """Whether a job had its time, less that in which the provider could not be asked."""
         return _clock() >= waiting.deadline + self._unreachable_seconds
+
+    def _is_missing(self, job: Job, waiting: _Waiting) -> bool:
+        """Whether the provider does not know a job that is old enough to be known."""
+        is_young = _clock() - waiting.began < self._provider.not_found_grace
+        return job.state is JobState.MISSING and not is_young
 
     def _record_duration(self, waiting: _Waiting, job: Job) -> None:
         """A provider that does not report how long a job took may be some seconds late."""

@@ -32,7 +32,7 @@ class WebhookEvent(msgspec.Struct, frozen=True):
         """
         if self.job.state is JobState.RUNNING:
             return self
-        untrusted = Job(id=self.job.id, state=JobState.ENDED)
+        untrusted = Job(id=self.job.id, state=JobState.NOT_RUNNING)
         return msgspec.structs.replace(self, job=untrusted)
 
 

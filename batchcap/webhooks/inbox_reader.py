@@ -131,5 +131,5 @@ class InboxReader:
 def _event(row: _Row) -> WebhookEvent:
     _, provider, event_id, job_id, stored_state, track, units = row
     is_running = stored_state == JobState.RUNNING.value
-    state = JobState.RUNNING if is_running else JobState.ENDED
+    state = JobState.RUNNING if is_running else JobState.NOT_RUNNING
     return WebhookEvent(provider, event_id, Job(id=job_id, state=state, track=track, units=units))

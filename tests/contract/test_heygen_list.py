@@ -79,7 +79,7 @@ async def test_for_a_few_rows_nobody_reads_the_list() -> None:
     ids = list(heygen_ids(99))
     async with Sandbox(account(99)) as sandbox, desk(sandbox, "heygen") as here:
         told, requests = await polled(here.provider, ids)
-        assert all(told[one].state is JobState.ENDED for one in ids)
+        assert all(told[one].state is JobState.NOT_RUNNING for one in ids)
         assert (requests, listed(sandbox), statuses(sandbox)) == (1, 0, 1)
 
 
@@ -186,7 +186,7 @@ async def test_a_row_that_the_list_calls_running_is_asked_about_until_it_ends() 
         assert {job.state for job in told.values()} == {JobState.RUNNING}
         sandbox.advance(200)
         told, _ = await polled(here.provider, ids)
-        assert {job.state for job in told.values()} == {JobState.ENDED}
+        assert {job.state for job in told.values()} == {JobState.NOT_RUNNING}
 
 
 async def test_links_that_wait_for_their_rows_are_kept_within_bounds() -> None:

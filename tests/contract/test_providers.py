@@ -123,7 +123,7 @@ async def test_a_poll_tells_that_a_job_is_not_running_any_more(name: str) -> Non
         await here.provider.poll(ids, lambda job: told.update({job.id or "": job.state}))
         await anyio.sleep(60)
         await here.provider.poll(ids, lambda job: told.update({job.id or "": job.state}))
-        assert {told[one] for one in ids} <= {JobState.ENDED, JobState.COMPLETED}
+        assert {told[one] for one in ids} <= {JobState.NOT_RUNNING, JobState.COMPLETED}
 
 
 async def test_a_failed_job_is_a_failure_with_a_reason(name: str) -> None:

@@ -83,7 +83,7 @@ async def test_unsigned_event_on_loopback_reports_ended_only(name: str) -> None:
         assert await harness.send(name, EVENTS[name]("job-1"), {}) == 200
     (event,) = harness.events
     assert event.job.id == "job-1"
-    assert event.job.state is JobState.ENDED
+    assert event.job.state is JobState.NOT_RUNNING
     assert event.job.link is None
 
 

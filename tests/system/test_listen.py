@@ -107,7 +107,7 @@ def test_listen_killed_keeps_acknowledged_events_once(inbox_shell: Shell) -> Non
         listener.process.wait(timeout=30)
         expected = [
             ("mux", "rjob_1", "completed", "track_1"),
-            ("heygen", "tr_1", "ended", None),
+            ("heygen", "tr_1", "not_running", None),
         ]
         assert listener.events() == expected
     with running_listener(inbox_shell) as again:
@@ -216,7 +216,7 @@ def test_listen_insecure_starts_on_loopback_only(inbox_shell: Shell) -> None:
     with running_listener(inbox_shell, "--insecure-webhooks") as listener:
         assert set(listener.printed["webhooks"]) == {"mux", "heygen"}
         assert listener.post("mux", mux_event(), {}) == 200
-        assert listener.events() == [("mux", "rjob_1", "ended", None)]
+        assert listener.events() == [("mux", "rjob_1", "not_running", None)]
 
 
 def test_listen_provider_without_secret_has_no_endpoint(inbox_shell: Shell) -> None:

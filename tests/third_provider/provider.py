@@ -80,7 +80,7 @@ class Acme:
             for item in answer.items():
                 job = self.job(item)
                 running = job.state is JobState.RUNNING
-                on_job(job if running else Job(id=job.id, state=JobState.ENDED))
+                on_job(job if running else Job(id=job.id, state=JobState.NOT_RUNNING))
         return len(pages)
 
     async def get_job(self, row: Row, job_id: str) -> Job:

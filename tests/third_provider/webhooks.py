@@ -29,7 +29,7 @@ def read(body: bytes) -> WebhookEvent | None:
     job_id, event_id = text(event.get("job")), text(event.get("event"))
     if not job_id or not event_id:
         return None
-    return WebhookEvent(NAME, event_id, Job(id=job_id, state=JobState.ENDED))
+    return WebhookEvent(NAME, event_id, Job(id=job_id, state=JobState.NOT_RUNNING))
 
 
 WEBHOOK = Webhook(

@@ -317,7 +317,7 @@ async def test_poller_wakes_a_row_by_any_end(state: JobState) -> None:
 
 async def test_poller_looks_at_a_job_that_ended_nobody_knows_how() -> None:
     board = Board()
-    board.gossip, board.ends["a"] = [Job(id="a", state=JobState.ENDED)], 0.0
+    board.gossip, board.ends["a"] = [Job(id="a", state=JobState.NOT_RUNNING)], 0.0
     async with room(board) as made:
         assert await made.follow("a") == Job(id="a", state=JobState.COMPLETED)
     assert len(board.looks) == 1
@@ -325,7 +325,7 @@ async def test_poller_looks_at_a_job_that_ended_nobody_knows_how() -> None:
 
 async def test_poller_goes_on_where_a_look_shows_that_the_job_runs() -> None:
     board, started = Board(), clock()
-    board.gossip, board.ends["a"] = [Job(id="a", state=JobState.ENDED)], started + 20
+    board.gossip, board.ends["a"] = [Job(id="a", state=JobState.NOT_RUNNING)], started + 20
     async with room(board) as made:
         assert (await made.follow("a")).state is JobState.COMPLETED
     assert clock() - started >= 20
@@ -633,7 +633,7 @@ async def test_poller_goes_on_with_a_job_that_runs_although_an_event_said_it_end
     board, started = Board(rate=5.0), clock()
     board.ends["a"] = started + 1000
     async with room(board) as made:
-        asyncio.get_running_loop().call_later(10, made.hear, "a", JobState.ENDED)
+        asyncio.get_running_loop().call_later(10, made.hear, "a", JobState.NOT_RUNNING)
         assert (await made.follow("a")).state is JobState.COMPLETED
     assert made.late("a") <= SWEEP_INTERVAL + 1
     assert [job_id for _, job_id in board.looks] == ["a"]

@@ -89,12 +89,15 @@ def test_errored_mux_event_has_the_failure() -> None:
     ids=repr,
 )
 def test_completed_mux_event_without_outputs_reports_ended(data: Any) -> None:
-    assert read_mux_job(mux_event(data=data)) == Job(id="rjob_1", state=JobState.ENDED)
+    assert read_mux_job(mux_event(data=data)) == Job(id="rjob_1", state=JobState.NOT_RUNNING)
 
 
 def test_late_mux_event_reports_the_current_status_of_the_job() -> None:
     assert read_mux_job(mux_event("pending", mux_job())).link == LINK
-    assert read_mux_job(mux_event("errored", mux_job(status="completed"))).state is JobState.ENDED
+    assert (
+        read_mux_job(mux_event("errored", mux_job(status="completed"))).state
+        is JobState.NOT_RUNNING
+    )
 
 
 def test_mux_event_with_job_id_only_in_envelope_is_read() -> None:
@@ -136,7 +139,7 @@ def test_heygen_event_reports_ended_only(result: str) -> None:
     assert event == WebhookEvent(
         "heygen",
         f"video_translate.{result}:ab-ur_ur-PK",
-        Job(id="ab-ur_ur-PK", state=JobState.ENDED),
+        Job(id="ab-ur_ur-PK", state=JobState.NOT_RUNNING),
     )
 
 
@@ -163,7 +166,7 @@ def test_untrusted_event_has_neither_link_nor_track_nor_failure() -> None:
     running = read_mux(mux_event("processing"))
     assert event
     assert running
-    assert event.as_untrusted().job == Job(id="rjob_1", state=JobState.ENDED)
+    assert event.as_untrusted().job == Job(id="rjob_1", state=JobState.NOT_RUNNING)
     assert running.as_untrusted() == running
 
 

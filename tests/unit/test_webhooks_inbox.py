@@ -80,8 +80,10 @@ async def test_reader_reports_ended_jobs_without_their_link(tmp_path: Path) -> N
             await inbox.store(make_event(n, state))
     async with followed_inbox(tmp_path) as followed:
         pass
-    assert {event.job.state for event in followed.events} == {JobState.ENDED}
-    assert followed.events[0].job == Job(id="job-0", state=JobState.ENDED, track="track-0", units=1)
+    assert {event.job.state for event in followed.events} == {JobState.NOT_RUNNING}
+    assert followed.events[0].job == Job(
+        id="job-0", state=JobState.NOT_RUNNING, track="track-0", units=1
+    )
 
 
 async def test_inbox_files_contain_no_link(tmp_path: Path) -> None:
@@ -300,7 +302,9 @@ async def test_inbox_stores_ids_with_any_characters(tmp_path: Path) -> None:
     unusual = "'; DROP TABLE events; --\n\u2028\U0001f600"
     with open_inbox(tmp_path) as inbox:
         await inbox.store(
-            WebhookEvent("mux", unusual, Job(id=unusual, state=JobState.ENDED, track="t" * 9999))
+            WebhookEvent(
+                "mux", unusual, Job(id=unusual, state=JobState.NOT_RUNNING, track="t" * 9999)
+            )
         )
     async with followed_inbox(tmp_path) as followed:
         (event,) = followed.events

@@ -336,7 +336,7 @@ async def test_insecure_receiver_passes_on_untrusted_events_and_still_checks_sec
         assert await harness.send("mux", mux_event("processing", id="2"), {}) == 200
         assert await harness.send("heygen", heygen_event(), {}) == 401
     ended, running = harness.events
-    assert (ended.job.state, ended.job.link, ended.job.track) == (JobState.ENDED, None, None)
+    assert (ended.job.state, ended.job.link, ended.job.track) == (JobState.NOT_RUNNING, None, None)
     assert running.job.state is JobState.RUNNING
 
 

@@ -46,7 +46,7 @@ class V2:
         """
         for job_id in job_ids:
             if job_id not in self._running:
-                on_job(Job(id=job_id, state=JobState.ENDED))
+                on_job(Job(id=job_id, state=JobState.NOT_RUNNING))
         running = [job_id for job_id in job_ids if job_id in self._running]
         for start in range(0, len(running), _PARALLEL):
             together = running[start : start + _PARALLEL]
@@ -75,10 +75,10 @@ class V2:
         try:
             job = await self._status(job_id, Priority.POLL)
         except RowError:
-            job = Job(id=job_id, state=JobState.ENDED)
+            job = Job(id=job_id, state=JobState.NOT_RUNNING)
         if job.state is not JobState.RUNNING:
             self._running.discard(job_id)
-            on_job(Job(id=job_id, state=JobState.ENDED))
+            on_job(Job(id=job_id, state=JobState.NOT_RUNNING))
 
     async def _caption(self, job_id: str) -> str | None:
         query = {"video_translate_id": job_id, "caption_type": "vtt"}

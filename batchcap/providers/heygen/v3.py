@@ -84,7 +84,7 @@ class V3:
     def _brief(self, job_id: str, word: str, error: object) -> Job:
         state = self._parser.state(word)
         if state is JobState.COMPLETED:
-            return Job(id=job_id, state=JobState.ENDED)
+            return Job(id=job_id, state=JobState.NOT_RUNNING)
         reason = clean(text(error) or text(as_object(error).get("message")))
         failed = state is JobState.ERRORED
         failure = Failure("job_failed", reason or "failed without a reason") if failed else None

@@ -42,7 +42,7 @@ def read(body: bytes) -> WebhookEvent | None:
     job_id = next(filter(None, (text(data.get(name)) for name in _IDS)), "")
     if kind not in _EVENTS or not 0 < len(job_id) <= MAX_ID_LENGTH:
         return None
-    return WebhookEvent(NAME, f"{kind}:{job_id}", Job(id=job_id, state=JobState.ENDED))
+    return WebhookEvent(NAME, f"{kind}:{job_id}", Job(id=job_id, state=JobState.NOT_RUNNING))
 
 
 WEBHOOK = Webhook(

@@ -173,7 +173,7 @@ class Mux:
             active.update(text(summary.get("id")) for summary in summaries)
         self._list_pages = pages
         for job_id in job_ids:
-            state = JobState.RUNNING if job_id in active else JobState.ENDED
+            state = JobState.RUNNING if job_id in active else JobState.NOT_RUNNING
             on_job(Job(id=job_id, state=state))
         return pages
 

@@ -42,7 +42,7 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> 
 def read(body: bytes) -> WebhookEvent | None:
     """Return the job of a `robots.job.translate_captions.*` event.
 
-    The job is only "ended" if the event does not say where its captions are.
+    The job is only `NOT_RUNNING` if the event does not say where its captions are.
     """
     event = _loaded(body)
     kind = text(event.get("type"))
@@ -73,7 +73,7 @@ def _unwrapped(data: Json) -> Json:
 
 
 def _event_job(data: Json, job_id: str, word: str) -> Job:
-    """Return the job by the status of the event and its own; if they differ, only "ended"."""
+    """Return the job by the status of the event and its own; if they differ, only `NOT_RUNNING`."""
     words = {word, text(data.get("status"))} & _STATES
     parser = ResponseParser(lambda _event: None)
     ends = {one for one in words if parser.state(one) is not JobState.RUNNING}
@@ -81,7 +81,7 @@ def _event_job(data: Json, job_id: str, word: str) -> Job:
         return Job(id=job_id, state=JobState.RUNNING)
     job = parser.job({**data, "status": ends.pop()}, job_id)
     bare = job.state is JobState.COMPLETED and job.link is None and job.track is None
-    return Job(id=job_id, state=JobState.ENDED) if ends or bare else job
+    return Job(id=job_id, state=JobState.NOT_RUNNING) if ends or bare else job
 
 
 WEBHOOK = Webhook(
