@@ -1,54 +1,71 @@
-"""batchcap: thousands of translated captions from Mux and HeyGen, as files.
+"""batchcap gets the translated captions of thousands of videos from Mux and HeyGen as files.
 
-The map of the house. A row travels through it in one direction:
+The folders, from top to bottom; each imports only what stands below it:
 
-====================  ==========================================================
-`cli`                 argv in, exit status out; one file a verb
-`assembly`            builds the objects of a run; the only file that knows all
-`manifest`            CSV, JSON and JSONL into rows, checked by file and line
-`ledger`              the checkpoint in SQLite: rows, facts, outcomes
-`engine`              carries each row from manifest to file
-`poller`              follows every outstanding job of a provider at once
-`providers`           `PROVIDERS`: paths, fields and words of each API
-`webhooks`            events of providers, received, and kept for all runs
-`transport`           requests to an API: pace, send, classify, repeat
-`sender`              what sends them: over HTTP, or to a world in memory
-`first_contact`       a provider that never answers in the first minute
-`http_session`        one request over aiohttp: did it leave, is it whole
-`http_connector`      connections to allowed addresses, with nothing left to read
-`http_errors`         what became of a request, in our own words
-`decompression`       a body without its compression
-`network`             proxies and certificates
-`url`                 URLs as they were given
-`answers`             what came back, read tolerantly
-`pacing`              the budget of a bucket, and who spends it next
-`circuit`             an outage, and its end
-`retry`               how often and how long after a failure
-`filehost`            streams what a link leads to, without credentials
-`download`            from link to verified caption
-`captions`            what a whole WebVTT file is
-`store`               captions into the output folder, many with one sync
-`folders`             what that does to the disk
-`grouping`            work that is cheaper by the batch
-`stopping`            an orderly stop
-`hearing`             events settle jobs, where there is an endpoint or an inbox
-`events`              what happened; `metrics`, `progress` and `log` read it
-`report`              results.jsonl, the summary, the last line
-`verification`        every file against the ledger
-`rebuilding`          a ledger made anew, without creating anything
-`export`              the results as CSV and JSON
-`auditing`            the ledger against the provider's books
-`settings`            flags and environment, checked
-`descriptors`         how many files may be open, and what fits in
-`interfaces`          the engine's sockets, on one page
-`model`, `errors`     the nouns, and what can go wrong
-`failpoints`          a crash at every boundary, on purpose
-`virtual`             the loop whose clock jumps
-`rehearsal`           a run of hours in seconds: the engine, providers in memory
-`sandbox`             both providers over real HTTP, with faults on demand
-====================  ==========================================================
+==============  ====================================================================
+`cli`           arguments in, exit status out; one file a command
+`app`           one file a use case, and the wiring of a run's objects
+`simulation`    a run of hours in seconds: the engine, with providers in memory
+`reports`       results.jsonl, the summary, exports
+`providers`     one folder a provider, and the registry of them
+`webhooks`      events of providers, received, and kept for all runs of a machine
+`captions`      from a download link to a checked file
+`storage`       the ledger in SQLite, and files that are complete or absent
+`manifest`      CSV, JSON and JSONL into rows
+`engine`        the life of a row, and the poller that follows all jobs
+`transport`     requests to an API: rate limits, retries, outages, HTTP sessions
+`domain`        models, errors, events, protocols and settings
+`sandbox`       both providers as an HTTP server on loopback; imports nothing of the rest
+`testing`       the event loop on virtual time
+==============  ====================================================================
 
-Who may import whom is in `tests/test_layers.py`.
+The public names below are imported when they are first used, so that `batchcap --help`
+stays fast. docs/architecture.md has a drawing of the layers.
 """
 
-__version__ = "0.1.0"
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batchcap.app.run import run
+    from batchcap.domain.errors import BatchcapError, FatalError, UsageError
+    from batchcap.domain.models import Caption, Outcome, Row, RowState
+    from batchcap.domain.settings import Settings
+    from batchcap.domain.version import __version__
+    from batchcap.storage.ledger import open_ledger
+
+_PUBLIC = {
+    "BatchcapError": "domain.errors",
+    "Caption": "domain.models",
+    "FatalError": "domain.errors",
+    "Outcome": "domain.models",
+    "Row": "domain.models",
+    "RowState": "domain.models",
+    "Settings": "domain.settings",
+    "UsageError": "domain.errors",
+    "__version__": "domain.version",
+    "open_ledger": "storage.ledger",
+    "run": "app.run",
+}
+
+__all__ = [
+    "BatchcapError",
+    "Caption",
+    "FatalError",
+    "Outcome",
+    "Row",
+    "RowState",
+    "Settings",
+    "UsageError",
+    "__version__",
+    "open_ledger",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"batchcap.{_PUBLIC[name]}"), name)

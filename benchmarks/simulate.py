@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from batchcap.rehearsal import Course, Forecast, rehearse
+from batchcap.simulation import Course, Forecast, rehearse
 from benchmarks import bars, machine, table
 from benchmarks.bars import Bar
 from benchmarks.competitors.polling_scripts import attempt, plain_script, poll_each_job

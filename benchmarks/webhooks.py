@@ -16,14 +16,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from batchcap import assembly
-from batchcap.events import Event, RowEnded
-from batchcap.ledger import open_ledger
-from batchcap.model import Row
+from batchcap.app.run import run as run_rows
+from batchcap.domain.events import Event, RowEnded
+from batchcap.domain.models import Row
+from batchcap.domain.settings import ListenAddress, Settings
 from batchcap.reports.metrics import Metrics
 from batchcap.sandbox import Sandbox, SandboxOptions
-from batchcap.settings import ListenAddress, Settings
-from batchcap.virtual import VirtualLoop
+from batchcap.storage.ledger import open_ledger
+from batchcap.testing import VirtualLoop
 from benchmarks import bars, machine, table
 from benchmarks.bars import Bar
 from benchmarks.reporting import Report
@@ -150,7 +150,7 @@ async def _run_batchcap(
     )
     with closing(open_ledger(folder, create=True, now=_now)) as ledger:
         ledger.import_rows([("rows", [_row(number) for number in range(rows)])], skip_invalid=False)
-        await assembly.work(
+        await run_rows(
             settings,
             ledger,
             sandbox.environment(),

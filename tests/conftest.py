@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from batchcap.virtual import VirtualLoop
+from batchcap.testing import VirtualLoop
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As a shell starts what it sends to the background; the commands under test inherit it,

@@ -20,12 +20,9 @@ from typing import Any, TypeVar
 import anyio
 from aiohttp import web
 
-from batchcap.answers import Answer
-from batchcap.decompression import ReadChunk
-from batchcap.errors import NotAccepted, RowSkipped
-from batchcap.events import Event
-from batchcap.interfaces import OnJob, Provider
-from batchcap.model import (
+from batchcap.domain.errors import NotAccepted, RowSkipped
+from batchcap.domain.events import Event
+from batchcap.domain.models import (
     Caption,
     Job,
     JobRequest,
@@ -36,10 +33,13 @@ from batchcap.model import (
     RowHistory,
     RowState,
 )
-from batchcap.pacing import Bucket
-from batchcap.stopping import Stop
-from batchcap.transport import Api
-from batchcap.virtual import VirtualLoop
+from batchcap.domain.protocols import OnJob, Provider
+from batchcap.domain.shutdown import Stop
+from batchcap.testing import VirtualLoop
+from batchcap.transport.api_client import Api
+from batchcap.transport.decompression import ReadChunk
+from batchcap.transport.rate_limiter import Bucket
+from batchcap.transport.response import Answer
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)

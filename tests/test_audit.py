@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from batchcap.app.audit import Audit, audit
-from batchcap.errors import FatalError, RowError, Unavailable
-from batchcap.interfaces import LedgerReader
-from batchcap.ledger import open_ledger
-from batchcap.model import JobState, ProviderJob
+from batchcap.domain.errors import FatalError, RowError, Unavailable
+from batchcap.domain.models import JobState, ProviderJob
+from batchcap.domain.protocols import LedgerReader
+from batchcap.storage.ledger import open_ledger
 from tests.world import heygen_row, ledger_sql, mux_row
 
 pytestmark = pytest.mark.anyio

@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 import anyio
 import pytest
 
-from batchcap.errors import FatalError
-from batchcap.model import Row
-from batchcap.network import Network
+from batchcap.domain.errors import FatalError
+from batchcap.domain.models import Row
+from batchcap.domain.shutdown import Stop
 from batchcap.sandbox import Sandbox, SandboxOptions
-from batchcap.sender import HttpSender
-from batchcap.stopping import Stop
-from batchcap.transport import Api
+from batchcap.transport.api_client import Api
+from batchcap.transport.network import Network
+from batchcap.transport.sender import HttpSender
 from tests.fakes import Recorder, bucket, now, sent
 from tests.world import heygen_row, mux_row, run_rows
 

@@ -17,13 +17,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchcap.answers import Answer
-from batchcap.errors import BatchcapError
+from batchcap.domain.errors import BatchcapError
+from batchcap.domain.models import InvalidRow, Job, JobState, Row, RowHistory
+from batchcap.domain.settings import Settings
 from batchcap.manifest import ManifestOptions, read
-from batchcap.model import InvalidRow, Job, JobState, Row, RowHistory
 from batchcap.providers import PROVIDERS, ProviderContext
-from batchcap.settings import Settings
-from batchcap.transport import Api
+from batchcap.transport.api_client import Api
+from batchcap.transport.response import Answer
 from tests.fakes import Notes, Recorder, now, on_virtual_time, started
 from tests.world import COLUMNS as PROVIDER_COLUMNS
 from tests.world import heygen_row, mux_row

@@ -19,21 +19,21 @@ import anyio
 import pytest
 from aiohttp import web
 
-from batchcap import assembly
+from batchcap.app.run import run
 from batchcap.cli import log
 from batchcap.cli.progress import Progress
-from batchcap.errors import Ambiguous, FatalError, Unavailable
-from batchcap.events import Event, Paused, Warned
-from batchcap.ledger import open_ledger
-from batchcap.model import Row
-from batchcap.network import Network
-from batchcap.pacing import Priority
+from batchcap.domain.backoff import Backoff
+from batchcap.domain.errors import Ambiguous, FatalError, Unavailable
+from batchcap.domain.events import Event, Paused, Warned
+from batchcap.domain.models import Row
+from batchcap.domain.shutdown import Stop
 from batchcap.reports.metrics import Metrics
-from batchcap.retry import Backoff
 from batchcap.sandbox import Sandbox, SandboxOptions
-from batchcap.sender import HttpSender
-from batchcap.stopping import Stop
-from batchcap.transport import Api
+from batchcap.storage.ledger import open_ledger
+from batchcap.transport.api_client import Api
+from batchcap.transport.network import Network
+from batchcap.transport.rate_limiter import Priority
+from batchcap.transport.sender import HttpSender
 from tests.fakes import (
     VTT,
     Handler,
@@ -87,7 +87,7 @@ class Attack:
             ledger.import_rows([("test", self.rows)], skip_invalid=False)
             timer = asyncio.get_running_loop().call_later(stop_after, self.stop.request)
             with anyio.fail_after(stop_after + 200):
-                self.fatal = await assembly.work(
+                self.fatal = await run(
                     self.settings,
                     ledger,
                     self.environment,
@@ -728,7 +728,7 @@ async def test_progress_shows_a_pause_of_a_year() -> None:
     metrics(Paused("mux.write", float(YEAR)))
     from rich.console import Console
 
-    from batchcap.model import Totals
+    from batchcap.domain.models import Totals
 
     progress = Progress(metrics, Totals(), Console())
     async with progress.shown():
@@ -818,7 +818,7 @@ async def test_a_link_further_down_is_not_followed_either(
 async def test_links_under_the_names_of_files_are_replaced_and_not_followed(
     out: Path, outside: Path, size: int
 ) -> None:
-    from batchcap.store import CaptionStore
+    from batchcap.storage.file_store import CaptionStore
 
     for path in ("mux/film.es.vtt", "heygen/tr.vtt"):
         (out / path).parent.mkdir(parents=True)
@@ -851,7 +851,7 @@ async def test_the_output_folder_itself_may_be_a_link(out: Path, tmp_path: Path,
 async def test_a_link_under_a_final_name_is_never_taken_for_a_caption(
     out: Path, outside: Path
 ) -> None:
-    from batchcap.store import CaptionStore
+    from batchcap.storage.file_store import CaptionStore
 
     (outside / "good.vtt").write_bytes(VTT)
     (out / "mux").mkdir(parents=True)
@@ -868,7 +868,7 @@ async def test_a_link_under_a_final_name_is_never_taken_for_a_caption(
 
 
 def test_a_row_key_with_control_characters_is_one_line_of_the_log(log_file: Path) -> None:
-    from batchcap.events import RowStarted
+    from batchcap.domain.events import RowStarted
 
     event: Event = RowStarted(Row(
         key=f"a\nb{WEAPONS}", provider="mux", source_id="x", language=None, path="x"
@@ -882,7 +882,7 @@ def test_a_row_key_with_control_characters_is_one_line_of_the_log(log_file: Path
 async def test_a_ledger_is_not_written_through_a_planted_link(
     out: Path, outside: Path, name: str
 ) -> None:
-    from batchcap.ledger import Lock
+    from batchcap.storage.ledger import Lock
 
     planted = out / ".batchcap" / name
     planted.parent.mkdir(parents=True)

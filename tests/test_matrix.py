@@ -14,12 +14,12 @@ from typing import Any
 import orjson
 import pytest
 
-from batchcap.ledger import open_ledger
-from batchcap.model import Row
+from batchcap.domain.models import Row
 from batchcap.reports.results import RESULTS, write_results
 from batchcap.sandbox import DELIVERY_FAULTS, FAULTS, Sandbox, SandboxOptions, captions
 from batchcap.sandbox.heygen.videos import language_of
 from batchcap.sandbox.mux.jobs import Job
+from batchcap.storage.ledger import open_ledger
 from tests.world import HERE, Ran, heygen_row, mux_row, run_rows, telling
 
 pytestmark = pytest.mark.anyio

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from batchcap import assembly
-from batchcap.errors import FatalError, RowError, UsageError
-from batchcap.events import LaneStopped, Warned
-from batchcap.filehost import FileHosts
-from batchcap.http_errors import NotSent
-from batchcap.http_session import HttpSession, Timeouts
-from batchcap.ledger import open_ledger
-from batchcap.network import network_settings
-from batchcap.url import parse_url
+from batchcap.app.run import run as run_rows
+from batchcap.captions.file_host import FileHosts
+from batchcap.domain.errors import FatalError, RowError, UsageError
+from batchcap.domain.events import LaneStopped, Warned
+from batchcap.storage.ledger import open_ledger
+from batchcap.transport.http_errors import NotSent
+from batchcap.transport.http_session import HttpSession, Timeouts
+from batchcap.transport.network import network_settings
+from batchcap.transport.url import parse_url
 from tests.fakes import VTT, Recorder, now, serving
 from tests.proxy import API, ENCODED, FILES, PAIR, PASSWORD, HeyGenBehindProxy
 from tests.world import heygen_row, lifted
@@ -45,7 +45,7 @@ async def run(
     around = {"HEYGEN_API_KEY": KEY, "HEYGEN_API_BASE": f"https://{API}", **environment}
     with closing(open_ledger(out, create=True, now=time.time)) as ledger:
         ledger.import_rows([("test", [heygen_row("tr")])], skip_invalid=False)
-        fatal = await assembly.work(lifted(out, **changes), ledger, around, observer, threads=False)
+        fatal = await run_rows(lifted(out, **changes), ledger, around, observer, threads=False)
         return fatal, list(ledger.results())
 
 
@@ -87,7 +87,7 @@ async def test_api_and_file_host_through_proxy(
 async def test_wrong_password_stops_the_provider(
     tmp_path: Path, ca_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchcap.first_contact._LIMIT", 1.0)
+    monkeypatch.setattr("batchcap.transport.first_contact._LIMIT", 1.0)
     observer, out = Recorder(), tmp_path / "captions"
     async with HeyGenBehindProxy().serving() as world:
         world.authority.cert_pem.write_to_path(str(ca_file))
@@ -104,7 +104,7 @@ async def test_wrong_password_stops_the_provider(
 async def test_unknown_certificate_stops_the_provider(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchcap.first_contact._LIMIT", 1.0)
+    monkeypatch.setattr("batchcap.transport.first_contact._LIMIT", 1.0)
     async with HeyGenBehindProxy().serving() as world:
         fatal, _ = await run(tmp_path, {"HTTPS_PROXY": world.proxy.url()}, Recorder())
     assert "the certificate is not trusted" in fatal[0].message
@@ -114,7 +114,7 @@ async def test_unknown_certificate_stops_the_provider(
 async def test_no_proxy_is_reached_directly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchcap.first_contact._LIMIT", 1.0)
+    monkeypatch.setattr("batchcap.transport.first_contact._LIMIT", 1.0)
     async with HeyGenBehindProxy().serving() as world:
         environment = {"HTTPS_PROXY": world.proxy.url(), "no_proxy": "heygen.test"}
         fatal, _ = await run(tmp_path, environment, Recorder())

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from batchcap.app.rebuild import RebuildResult, adopt_files, find_jobs
-from batchcap.errors import Unavailable, UsageError
-from batchcap.ledger import backup_path, open_ledger, open_reader, replacement
-from batchcap.ledger.schema import file
-from batchcap.model import Job, Row, RowHistory
+from batchcap.domain.errors import Unavailable, UsageError
+from batchcap.domain.models import Job, Row, RowHistory
 from batchcap.sandbox import Sandbox, SandboxOptions
+from batchcap.storage.ledger import backup_path, open_ledger, open_reader, replacement
+from batchcap.storage.ledger.schema import file
 from tests.fakes import now
 from tests.world import desk, heygen_row, mux_row, run_rows
 

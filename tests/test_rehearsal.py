@@ -1,7 +1,7 @@
 """Whole runs at the documented limits, in memory: how long, and for how many requests.
 
 The engine, its pacing and its poller are the real ones; the providers are in memory and
-count what arrives (`batchcap.rehearsal`). Limits: Mux 1 POST/s and 5 other requests/s
+count what arrives (`batchcap.simulation`). Limits: Mux 1 POST/s and 5 other requests/s
 for each environment (Mux docs), HeyGen 5/s, which nobody publishes.
 """
 
@@ -20,8 +20,8 @@ import pytest
 from batchcap.engine.job_durations import JobDurations
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import documented_rates
-from batchcap.rehearsal import Course, Forecast, JobLengths, MuxWorld, World, rehearse
 from batchcap.sandbox import Sandbox, SandboxOptions
+from batchcap.simulation import Course, Forecast, JobLengths, MuxWorld, World, rehearse
 from tests.fakes import Notes
 from tests.world import ledger_sql, mux_row, run_rows
 

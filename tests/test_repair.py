@@ -10,13 +10,13 @@ from typing import Any
 import anyio
 import pytest
 
-from batchcap import assembly
+from batchcap.app.run import run
 from batchcap.app.verify import FileProblem, Verdict, check_files, check_folder, check_tasks
-from batchcap.ledger import open_ledger, open_reader
-from batchcap.model import Row
+from batchcap.domain.models import Row
 from batchcap.reports.metrics import Metrics
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.sandbox.mux.assets import find_asset
+from batchcap.storage.ledger import open_ledger, open_reader
 from tests.fakes import now
 from tests.world import heygen_row, ledger_sql, lifted, mux_row, run_rows
 
@@ -37,7 +37,7 @@ def verify(out: Path, *, repair: bool = False) -> dict[str, str]:
 async def work(sandbox: Sandbox, out: Path, *, repairs: bool, **changes: Any) -> dict[str, str]:
     """Process the ledger's rows; returns their states, or the error codes of failed rows."""
     with closing(open_ledger(out, repairs=repairs, now=now)) as ledger:
-        await assembly.work(
+        await run(
             lifted(out, **changes),
             ledger,
             sandbox.environment(),

@@ -11,11 +11,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batchcap.errors import UsageError
-from batchcap.events import Event, LaneStopped, Warned
-from batchcap.ledger import open_ledger
+from batchcap.domain.errors import UsageError
+from batchcap.domain.events import Event, LaneStopped, Warned
 from batchcap.sandbox import Sandbox, SandboxOptions, heygen_ids
 from batchcap.sandbox.mux.assets import find_asset
+from batchcap.storage.ledger import open_ledger
 from tests.fakes import Recorder, clock, now
 from tests.world import heygen_row, mux_row, rows_of, run_rows
 

@@ -20,11 +20,11 @@ from typing import Any
 import anyio
 import pytest
 
-from batchcap import assembly
-from batchcap.ledger import open_ledger, open_reader
-from batchcap.model import Row
+from batchcap.app.run import run as run_rows
+from batchcap.domain.models import Row
 from batchcap.reports.metrics import Metrics
 from batchcap.sandbox import FAULTS, Sandbox, SandboxOptions
+from batchcap.storage.ledger import open_ledger, open_reader
 from tests.fakes import now
 from tests.world import heygen_row, ledger_sql, lifted, mux_row
 
@@ -75,7 +75,7 @@ async def live(sandbox: Sandbox, out: Path, rows: list[Row], seconds: float) -> 
 
         async with anyio.create_task_group() as group:
             group.start_soon(die)
-            await assembly.work(
+            await run_rows(
                 settings,
                 ledger,
                 sandbox.environment(),

@@ -21,12 +21,12 @@ import orjson
 import pytest
 from aiohttp import web
 
-from batchcap.events import Warned, WebhookReceived
-from batchcap.model import Row
+from batchcap.domain.events import Warned, WebhookReceived
+from batchcap.domain.models import Row
+from batchcap.domain.shutdown import Stop
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.sandbox.captions import make_webvtt
 from batchcap.sandbox.heygen.videos import find_end, language_of
-from batchcap.stopping import Stop
 from batchcap.webhooks.inbox import Inbox, inbox_path
 from tests.fakes import VTT, Recorder, clock, now, serving
 from tests.webhook_fixtures import (

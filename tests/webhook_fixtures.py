@@ -13,8 +13,8 @@ import aiohttp
 import msgspec
 import orjson
 
+from batchcap.domain.settings import ListenAddress
 from batchcap.providers import PROVIDERS
-from batchcap.settings import ListenAddress
 from batchcap.webhooks.event import EventHandler, Webhook, WebhookEvent
 from batchcap.webhooks.receiver import Receiver
 from tests.fakes import Recorder, now

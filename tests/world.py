@@ -11,25 +11,25 @@ from typing import Any, Protocol
 import anyio
 import msgspec
 
-from batchcap import assembly
+from batchcap.app.run import run
+from batchcap.app.webhooks import Announce
 from batchcap.cli.log import observers
-from batchcap.errors import FatalError
-from batchcap.events import Event, Warned
-from batchcap.hearing import Announce
-from batchcap.interfaces import Observer, Provider
-from batchcap.ledger import file, open_ledger
+from batchcap.domain.errors import FatalError
+from batchcap.domain.events import Event, Warned
+from batchcap.domain.models import Row
+from batchcap.domain.protocols import Observer, Provider
+from batchcap.domain.settings import ListenAddress, Settings
+from batchcap.domain.shutdown import Stop
 from batchcap.manifest import ManifestOptions, read
-from batchcap.model import Row
-from batchcap.network import Network
-from batchcap.pacing import Bucket
 from batchcap.providers import PROVIDERS, ProviderContext
 from batchcap.providers.registry import documented_rates
 from batchcap.reports.metrics import Metrics
 from batchcap.sandbox import Sandbox
-from batchcap.sender import HttpSender
-from batchcap.settings import ListenAddress, Settings
-from batchcap.stopping import Stop
-from batchcap.transport import Api
+from batchcap.storage.ledger import file, open_ledger
+from batchcap.transport.api_client import Api
+from batchcap.transport.network import Network
+from batchcap.transport.rate_limiter import Bucket
+from batchcap.transport.sender import HttpSender
 from tests.fakes import Notes, now
 
 LIFTED: dict[str, float | None] = dict.fromkeys(documented_rates(PROVIDERS.values()))
@@ -162,7 +162,7 @@ async def run_rows(
     metrics = Metrics()
     with closing(open_ledger(out, create=True, now=clock)) as ledger:
         ledger.import_rows([("test", list(rows))], skip_invalid=False)
-        fatal = await assembly.work(
+        fatal = await run(
             lifted(out, **changes),
             ledger,
             {**sandbox.environment(), **(environment or {})},

@@ -1,6 +1,9 @@
-"""Use cases: what the commands do, without the command line.
+"""The use cases, one file each, and the wiring of their objects. Only this folder knows all.
 
-verify   compares every file with the ledger
-audit    compares the ledger with the provider's list of jobs
-rebuild  fills a new ledger from manifest, files and provider
+run        works on a ledger until every row has ended
+providers  makes providers that can be asked, each within its quota
+webhooks   brings webhook events to the pollers of a run
+verify     every file against the ledger
+rebuild    a lost ledger from manifest, files and provider
+audit      the ledger against the provider's jobs
 """

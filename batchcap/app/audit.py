@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 import anyio
 import msgspec
 
-from batchcap.errors import FatalError, RowError, Unavailable
-from batchcap.interfaces import JobHistory, LedgerReader
-from batchcap.model import CaptionRecord, JobState, ProviderJob
+from batchcap.domain.errors import FatalError, RowError, Unavailable
+from batchcap.domain.models import CaptionRecord, JobState, ProviderJob
+from batchcap.domain.protocols import JobHistory, LedgerReader
 
 WORKERS = 32  # sources listed at once
 _BILLED = (JobState.RUNNING, JobState.COMPLETED)

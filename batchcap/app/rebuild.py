@@ -15,9 +15,9 @@ import anyio
 import msgspec
 
 from batchcap.app.verify import FileStats, read_stats
-from batchcap.errors import RowError, Unavailable
-from batchcap.interfaces import Ledger, NewLedger, Provider
-from batchcap.model import Caption, JobState, PendingRow
+from batchcap.domain.errors import RowError, Unavailable
+from batchcap.domain.models import Caption, JobState, PendingRow
+from batchcap.domain.protocols import Ledger, NewLedger, Provider
 
 PAGE_SIZE = 256  # rows looked up at once
 THREADS = 8

@@ -20,12 +20,12 @@ from typing import BinaryIO
 
 import msgspec
 
-from batchcap import captions
-from batchcap.errors import BadCaption, UsageError
-from batchcap.interfaces import LedgerReader
-from batchcap.model import CompletedRow, InvalidRow, Row
-from batchcap.store import disk_failed
-from batchcap.text import printable
+from batchcap.captions import webvtt
+from batchcap.domain.errors import BadCaption, UsageError
+from batchcap.domain.models import CompletedRow, InvalidRow, Row
+from batchcap.domain.protocols import LedgerReader
+from batchcap.domain.text import printable
+from batchcap.storage.file_store import disk_failed
 
 CHUNK_SIZE = 1 << 18  # bytes
 THREADS = 8
@@ -168,7 +168,7 @@ def read_stats(out: Path, path: str) -> FileStats:
     Raises:
         OSError: There is no regular file, or it cannot be read.
     """
-    check, digest, size, caption_error = captions.Check(), hashlib.sha256(), 0, ""
+    check, digest, size, caption_error = webvtt.Check(), hashlib.sha256(), 0, ""
     with _open_file(out, path) as file:
         while chunk := file.read(CHUNK_SIZE):
             size += len(chunk)

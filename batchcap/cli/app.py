@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from batchcap import __version__, failpoints
 from batchcap.cli.parsing import DASH
-from batchcap.errors import BatchcapError, UsageError
-from batchcap.settings import failpoint_from_env
-from batchcap.text import printable
+from batchcap.domain import failpoints
+from batchcap.domain.errors import BatchcapError, UsageError
+from batchcap.domain.settings import failpoint_from_env
+from batchcap.domain.text import printable
+from batchcap.domain.version import __version__
 
 DONE, FAILED, USAGE, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
 

@@ -11,16 +11,16 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from batchcap import assembly
 from batchcap.app.audit import UNKNOWN, Audit, DoubleCharge, ReadOnlyStore
 from batchcap.app.audit import audit as compare_with_provider
+from batchcap.app.providers import open_providers
 from batchcap.cli import log
 from batchcap.cli.options import CaOption, Out, ProxyOption, RunOptions, SandboxFlag
 from batchcap.cli.runtime import provider_environment, run_async
-from batchcap.interfaces import JobHistory, LedgerReader
-from batchcap.ledger import Lock, open_reader
-from batchcap.settings import Settings
-from batchcap.text import printable
+from batchcap.domain.protocols import JobHistory, LedgerReader
+from batchcap.domain.settings import Settings
+from batchcap.domain.text import printable
+from batchcap.storage.ledger import Lock, open_reader
 
 
 def audit(
@@ -63,7 +63,7 @@ def _audit(ledger: LedgerReader, settings: Settings, *, sandbox: bool) -> Audit:
             )
             store = ReadOnlyStore(ledger)
             providers = await stack.enter_async_context(
-                assembly.asking(settings, store, names, environment, log.logged, sandbox=sandbox)
+                open_providers(settings, store, names, environment, log.logged, sandbox=sandbox)
             )
             histories = {
                 name: provider

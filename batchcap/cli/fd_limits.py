@@ -6,7 +6,7 @@ import resource
 
 import msgspec
 
-from batchcap.settings import Settings
+from batchcap.domain.settings import Settings
 
 RESERVED_FDS = 48
 """File descriptors kept for the ledger, logs, libraries, the sandbox's pipes and folders."""

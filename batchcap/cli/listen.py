@@ -16,12 +16,12 @@ import orjson
 from cyclopts import Parameter
 
 from batchcap.cli import log
-from batchcap.errors import UsageError
-from batchcap.events import Event, Warned
+from batchcap.domain.errors import UsageError
+from batchcap.domain.events import Event, Warned
+from batchcap.domain.settings import ListenAddress, inbox_folder, parse_listen
+from batchcap.domain.text import printable
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import read_secrets
-from batchcap.settings import ListenAddress, inbox_folder, parse_listen
-from batchcap.text import printable
 from batchcap.webhooks.event import Webhook
 from batchcap.webhooks.inbox import Inbox, inbox_path
 from batchcap.webhooks.receiver import Counts, Receiver

@@ -10,8 +10,8 @@ import logging
 import re
 from pathlib import Path
 
-from batchcap.errors import UsageError
-from batchcap.events import (
+from batchcap.domain.errors import UsageError
+from batchcap.domain.events import (
     Event,
     JobCreated,
     LaneStopped,
@@ -24,8 +24,8 @@ from batchcap.events import (
     WebhookReceived,
     WebhookRefused,
 )
-from batchcap.interfaces import Observer
-from batchcap.text import printable
+from batchcap.domain.protocols import Observer
+from batchcap.domain.text import printable
 
 LOG = logging.getLogger("batchcap")
 

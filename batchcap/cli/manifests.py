@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from batchcap import manifest
 from batchcap.cli.options import ManifestOptions
 from batchcap.cli.parsing import DASH
-from batchcap.model import InvalidRow, Row
+from batchcap.domain.models import InvalidRow, Row
 from batchcap.providers import PROVIDERS
 
 

@@ -9,14 +9,14 @@ from typing import Annotated, Literal
 from cyclopts import Group, Parameter
 
 from batchcap.cli.parsing import parse_duration, parse_max_jobs, parse_rate, parse_size
-from batchcap.errors import UsageError
-from batchcap.providers import PROVIDERS
-from batchcap.providers.registry import documented_rates
-from batchcap.settings import (
+from batchcap.domain.errors import UsageError
+from batchcap.domain.settings import (
     ListenAddress,
     Settings,
     parse_listen,
 )
+from batchcap.providers import PROVIDERS
+from batchcap.providers.registry import documented_rates
 
 OnExisting = Literal["download", "skip", "fail"]
 HeyGenApi = Literal["auto", "v3", "v2"]

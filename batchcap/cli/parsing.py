@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from batchcap.errors import UsageError
+from batchcap.domain.errors import UsageError
 
 DASH = "<->"
 """Replaces the argument "-" before parsing, because cyclopts would take it for an option."""

@@ -17,10 +17,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from batchcap.model import RowState, Totals
+from batchcap.domain.models import RowState, Totals
+from batchcap.domain.text import printable
 from batchcap.reports.metrics import Metrics
 from batchcap.reports.results import duration, size
-from batchcap.text import printable
 
 REFRESH_INTERVAL = 0.2  # seconds between two updates of the table
 LINE_INTERVAL = 5.0  # seconds between two lines if there is no terminal

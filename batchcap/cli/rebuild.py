@@ -11,19 +11,19 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from batchcap import assembly
+from batchcap.app.providers import open_providers
 from batchcap.app.rebuild import RebuildResult, adopt_files, find_jobs
 from batchcap.cli import log
 from batchcap.cli.manifests import open_manifests
 from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.runtime import command_line, provider_environment, run_async
-from batchcap.errors import UsageError
-from batchcap.interfaces import NewLedger
-from batchcap.ledger import Lock, backup_path, file, open_ledger, replacement
-from batchcap.model import Totals
+from batchcap.domain.errors import UsageError
+from batchcap.domain.models import Totals
+from batchcap.domain.protocols import NewLedger
+from batchcap.domain.settings import Settings
+from batchcap.domain.text import printable
 from batchcap.reports import results
-from batchcap.settings import Settings
-from batchcap.text import printable
+from batchcap.storage.ledger import Lock, backup_path, file, open_ledger, replacement
 
 MAX_LISTED = 20
 """Skipped files that are listed by name."""
@@ -93,7 +93,7 @@ def _find_jobs(
                 provider_environment(settings.out, sandbox=sandbox)
             )
             providers = await stack.enter_async_context(
-                assembly.asking(settings, ledger, names, environment, log.logged, sandbox=sandbox)
+                open_providers(settings, ledger, names, environment, log.logged, sandbox=sandbox)
             )
             await find_jobs(ledger, providers, started + settings.settle, time.time, result)
 

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from batchcap.cli.parsing import DASH
-from batchcap.errors import UsageError
-from batchcap.ledger import open_reader
+from batchcap.domain.errors import UsageError
 from batchcap.reports.export import as_csv, as_json
+from batchcap.storage.ledger import open_reader
 
 
 def report(

@@ -11,8 +11,8 @@ from cyclopts import Parameter
 from batchcap.cli import log
 from batchcap.cli.options import Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.session import Session
-from batchcap.errors import UsageError
-from batchcap.ledger import Lock, open_ledger, require
+from batchcap.domain.errors import UsageError
+from batchcap.storage.ledger import Lock, open_ledger, require
 
 
 def resume(

@@ -12,15 +12,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from batchcap import assembly
+from batchcap.app.providers import check_before_import
 from batchcap.cli import log
 from batchcap.cli.manifests import fingerprints, open_manifests
 from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.session import Session
-from batchcap.errors import UsageError
-from batchcap.ledger import Lock, discard_new, file, new_ledger, open_ledger, seen
-from batchcap.model import ImportResult
-from batchcap.settings import Settings
+from batchcap.domain.errors import UsageError
+from batchcap.domain.models import ImportResult
+from batchcap.domain.settings import Settings
+from batchcap.storage.ledger import Lock, discard_new, file, file_marks, new_ledger, open_ledger
 
 
 def run(
@@ -71,13 +71,13 @@ def import_manifests(
         changed = [
             (name, rows)
             for (name, rows), fingerprint in zip(opened, prints, strict=True)
-            if fingerprint is None or fingerprint != ledger.fingerprint(seen.manifest(name))
+            if fingerprint is None or fingerprint != ledger.fingerprint(file_marks.manifest(name))
         ]
 
         def check() -> None:
-            assembly.check_beforehand(ledger, os.environ, settings, sandbox=sandbox)
+            check_before_import(ledger, os.environ, settings, sandbox=sandbox)
             for (name, _), fingerprint in zip(opened, prints, strict=True):
-                ledger.set_fingerprint(seen.manifest(name), fingerprint or "")
+                ledger.set_fingerprint(file_marks.manifest(name), fingerprint or "")
 
         imported = ledger.import_rows(changed, skip_invalid=options.skip_invalid, check=check)
     return import_summary(imported, len(opened) - len(changed))

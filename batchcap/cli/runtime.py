@@ -13,10 +13,10 @@ from typing import TypeVar
 
 import anyio
 
-from batchcap import settings
-from batchcap.errors import BatchcapError, FatalError
-from batchcap.ledger import folder
+from batchcap.domain import settings
+from batchcap.domain.errors import BatchcapError, FatalError
 from batchcap.sandbox.child_process import ChildFailedError, sandbox_process
+from batchcap.storage.ledger import folder
 
 T = TypeVar("T")
 

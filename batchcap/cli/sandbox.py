@@ -13,7 +13,7 @@ import msgspec
 import orjson
 from cyclopts import Parameter
 
-from batchcap.errors import FatalError, UsageError
+from batchcap.domain.errors import FatalError, UsageError
 from batchcap.sandbox import FAULTS, SandboxOptions, parse_faults, run_sandbox
 
 

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 import anyio
 from rich.console import Console
 
-from batchcap import assembly
+from batchcap.app.run import run as run_rows
 from batchcap.cli import log
 from batchcap.cli.fd_limits import fit_to_fd_limit
 from batchcap.cli.log import LONG_PAUSE
@@ -19,17 +19,17 @@ from batchcap.cli.options import OutputOptions
 from batchcap.cli.progress import Progress
 from batchcap.cli.runtime import command_line, provider_environment, run_async
 from batchcap.cli.signals import Signals
-from batchcap.errors import FatalError
-from batchcap.events import Event, LaneStopped, Paused, Warned
-from batchcap.interfaces import Ledger
+from batchcap.domain.errors import FatalError
+from batchcap.domain.events import Event, LaneStopped, Paused, Warned
+from batchcap.domain.protocols import Ledger
+from batchcap.domain.settings import Settings
+from batchcap.domain.shutdown import Stop
+from batchcap.domain.text import printable
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import documented_rates
 from batchcap.reports import results
 from batchcap.reports.metrics import Metrics
 from batchcap.sandbox.child_process import ChildFailedError, send_webhooks
-from batchcap.settings import Settings
-from batchcap.stopping import Stop
-from batchcap.text import printable
 
 _PRINTED = {LaneStopped, Warned, Paused}
 
@@ -106,7 +106,7 @@ class Session:
                     for name, url in endpoints.items():
                         print(f"webhooks of {name}: {url}", file=sys.stderr)
 
-            return await assembly.work(
+            return await run_rows(
                 self._settings,
                 self._ledger,
                 environment,

@@ -8,7 +8,7 @@ import sys
 import anyio
 from anyio.abc import TaskStatus
 
-from batchcap.stopping import Stop
+from batchcap.domain.shutdown import Stop
 
 GRACE = 10.0
 """Seconds that open requests and downloads get after the first signal."""

@@ -13,9 +13,9 @@ import msgspec
 from cyclopts import Parameter
 
 from batchcap.cli.options import Out
-from batchcap.ledger import Lock, LockHolder, open_reader
-from batchcap.model import Totals
-from batchcap.text import printable
+from batchcap.domain.models import Totals
+from batchcap.domain.text import printable
+from batchcap.storage.ledger import Lock, LockHolder, open_reader
 
 
 def status(

@@ -25,10 +25,10 @@ from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions
 from batchcap.cli.parsing import DASH
 from batchcap.cli.runtime import command_line
 from batchcap.cli.session import Session
-from batchcap.interfaces import LedgerReader
-from batchcap.ledger import Lock, open_ledger, open_reader, require
-from batchcap.settings import Settings
-from batchcap.text import printable
+from batchcap.domain.protocols import LedgerReader
+from batchcap.domain.settings import Settings
+from batchcap.domain.text import printable
+from batchcap.storage.ledger import Lock, open_ledger, open_reader, require
 
 MAX_LISTED = 20
 """Temporary and extra files that are listed by name."""

@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 import anyio
 from msgspec.structs import replace
 
+from batchcap.domain.errors import FatalError, Stopped
+from batchcap.domain.events import LaneStopped, RowEnded, RowStarted
+from batchcap.domain.models import PendingRow, RowHistory
+from batchcap.domain.protocols import Checkpoint, Observer
 from batchcap.engine.lane import Lane, PendingRows, Policy
 from batchcap.engine.row_task import RowTask
-from batchcap.errors import FatalError, Stopped
-from batchcap.events import LaneStopped, RowEnded, RowStarted
-from batchcap.interfaces import Checkpoint, Observer
-from batchcap.model import PendingRow, RowHistory
 
 _STARTED_AT_ONCE = 100
 """Workers after which the loop gets its turn: 2,000 at once would hold it up for 30 ms."""

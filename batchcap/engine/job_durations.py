@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from batchcap.interfaces import KeyValueStore
+from batchcap.domain.protocols import KeyValueStore
 
 _BUCKETS_PER_DOUBLING = 8
 _SHORTEST, _LONGEST = 0.5, 1e7

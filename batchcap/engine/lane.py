@@ -11,10 +11,10 @@ from collections import deque
 import anyio
 import msgspec
 
+from batchcap.domain.models import PendingRow
+from batchcap.domain.protocols import Checkpoint, Downloader, Provider
+from batchcap.domain.shutdown import Stop
 from batchcap.engine.poller import Poller
-from batchcap.interfaces import Checkpoint, Downloader, Provider
-from batchcap.model import PendingRow
-from batchcap.stopping import Stop
 
 _PAGE = 256
 """Rows that are read from the ledger at a time."""

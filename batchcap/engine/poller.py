@@ -25,13 +25,13 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterator
 
+from batchcap.domain.backoff import Backoff
+from batchcap.domain.errors import RowError, Unavailable
+from batchcap.domain.events import Warned
+from batchcap.domain.models import Job, JobState, Row
+from batchcap.domain.protocols import KeyValueStore, Observer, OnJob, Pollable
+from batchcap.domain.shutdown import Stop
 from batchcap.engine.job_durations import JobDurations
-from batchcap.errors import RowError, Unavailable
-from batchcap.events import Warned
-from batchcap.interfaces import KeyValueStore, Observer, OnJob, Pollable
-from batchcap.model import Job, JobState, Row
-from batchcap.retry import Backoff
-from batchcap.stopping import Stop
 
 SWEEP_INTERVAL = 40.0
 """Seconds from one sweep to the next while creates queue, or while webhooks arrive."""

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
-from batchcap.engine.lane import Lane, Policy
-from batchcap.errors import (
+from batchcap.domain.backoff import Backoff
+from batchcap.domain.errors import (
     Ambiguous,
     BadCaption,
     FatalError,
@@ -24,10 +24,19 @@ from batchcap.errors import (
     Stopped,
     Unavailable,
 )
-from batchcap.events import JobCreated
-from batchcap.interfaces import Checkpoint, Observer
-from batchcap.model import Caption, Failure, Job, JobState, Outcome, Row, RowHistory, RowState
-from batchcap.retry import Backoff
+from batchcap.domain.events import JobCreated
+from batchcap.domain.models import (
+    Caption,
+    Failure,
+    Job,
+    JobState,
+    Outcome,
+    Row,
+    RowHistory,
+    RowState,
+)
+from batchcap.domain.protocols import Checkpoint, Observer
+from batchcap.engine.lane import Lane, Policy
 
 MAX_CREATE_ATTEMPTS = 5
 """How often a create is sent whose response is lost and whose absence is established each time."""

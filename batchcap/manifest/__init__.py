@@ -21,13 +21,13 @@ from typing import BinaryIO
 
 import msgspec
 
-from batchcap import __version__
-from batchcap.errors import UsageError
+from batchcap.domain.errors import UsageError
+from batchcap.domain.models import InvalidRow, Row
+from batchcap.domain.version import __version__
 from batchcap.manifest.columns import Columns, RowBuilder, Schema
 from batchcap.manifest.decoding import Text
 from batchcap.manifest.formats import records
 from batchcap.manifest.messages import quote
-from batchcap.model import InvalidRow, Row
 
 __all__ = [
     "STDIN",

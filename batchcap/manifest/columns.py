@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import msgspec
 
-from batchcap.errors import UsageError
+from batchcap.domain.errors import UsageError
+from batchcap.domain.models import InvalidRow, Json, Row
 from batchcap.manifest import converters, languages, paths
 from batchcap.manifest.messages import InvalidValue, describe, quote
 from batchcap.manifest.paths import Template
-from batchcap.model import InvalidRow, Json, Row
 
 Converter = Callable[[Any], Any]
 

@@ -17,10 +17,10 @@ from typing import Any
 import msgspec
 import orjson
 
+from batchcap.domain.models import Json
 from batchcap.manifest.columns import Schema
 from batchcap.manifest.decoding import Text
 from batchcap.manifest.messages import describe, quote
-from batchcap.model import Json
 
 Record = tuple[int, str, Json | str]
 

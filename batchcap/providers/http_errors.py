@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from batchcap.answers import Answer
-from batchcap.errors import FatalError, RowError
+from batchcap.domain.errors import FatalError, RowError
+from batchcap.transport.response import Answer
 
 
 def check_access(answer: Answer, provider: str, credentials: tuple[str, ...]) -> None:

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from batchcap.errors import FatalError
-from batchcap.interfaces import KeyValueStore, Observer, Provider
+from batchcap.domain.errors import FatalError
+from batchcap.domain.protocols import KeyValueStore, Observer, Provider
+from batchcap.domain.settings import Secrets, Settings, checked_url, secrets
 from batchcap.manifest import Columns
-from batchcap.settings import Secrets, Settings, checked_url, secrets
-from batchcap.transport import Api
+from batchcap.transport.api_client import Api
 from batchcap.webhooks.event import Webhook
 
 

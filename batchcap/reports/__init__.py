@@ -1,6 +1,6 @@
-"""What a run did, for people and programs.
+"""What a user reads of a run.
 
-metrics  counts of this run, from events
-results  results.jsonl, the summary and the last line, from the ledger
+results  results.jsonl and the summary
+metrics  counts of events while a run works
 export   the results as CSV and JSON
 """

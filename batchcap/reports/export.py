@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from batchcap.interfaces import LedgerReader
+from batchcap.domain.protocols import LedgerReader
 
 _COLUMNS = (
     *("key", "provider", "source_id", "language", "state", "path", "bytes", "sha256", "cues"),

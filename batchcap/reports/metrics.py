@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 
-from batchcap.events import (
+from batchcap.domain.events import (
     Event,
     JobCreated,
     LaneStopped,
@@ -19,7 +19,7 @@ from batchcap.events import (
     WebhookReceived,
     WebhookRefused,
 )
-from batchcap.model import RowState
+from batchcap.domain.models import RowState
 
 
 class Metrics:

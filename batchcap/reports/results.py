@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from batchcap.errors import FatalError
-from batchcap.interfaces import Ledger, LedgerReader
-from batchcap.ledger import seen
-from batchcap.model import Totals
+from batchcap.domain.errors import FatalError
+from batchcap.domain.models import Totals
+from batchcap.domain.protocols import Ledger, LedgerReader
 from batchcap.reports.metrics import Metrics
+from batchcap.storage.ledger import file_marks
 
 RESULTS = "results.jsonl"
 
@@ -63,7 +63,7 @@ def write_results(ledger: Ledger, out: Path) -> None:
         FatalError: The file cannot be written.
     """
     target, temp_file = out / RESULTS, out / f".{RESULTS}.part"
-    fingerprint = ledger.fingerprint(seen.RESULTS)
+    fingerprint = ledger.fingerprint(file_marks.RESULTS)
     if fingerprint and fingerprint == _fingerprint(target):
         return
     try:
@@ -73,7 +73,7 @@ def write_results(ledger: Ledger, out: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         temp_file.replace(target)
-        ledger.set_fingerprint(seen.RESULTS, _fingerprint(target))
+        ledger.set_fingerprint(file_marks.RESULTS, _fingerprint(target))
     except OSError as error:
         with contextlib.suppress(OSError):
             temp_file.unlink(missing_ok=True)

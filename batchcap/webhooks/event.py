@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
-from batchcap.model import Job, JobState
+from batchcap.domain.models import Job, JobState
 
 MAX_ID_LENGTH = 255
 """Characters of an id; longer ones are invalid (Mux's API reference, for job ids)."""

@@ -19,9 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from batchcap.errors import FatalError
-from batchcap.grouping import Batcher
-from batchcap.ledger.disk import check_disk
+from batchcap.domain.errors import FatalError
+from batchcap.storage.batcher import Batcher
+from batchcap.storage.ledger.filesystem import check_disk
 from batchcap.webhooks.event import MAX_ID_LENGTH, WebhookEvent
 
 VERSION = 2

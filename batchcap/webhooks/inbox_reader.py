@@ -13,10 +13,10 @@ from pathlib import Path
 
 import orjson
 
-from batchcap.errors import FatalError
-from batchcap.events import Warned
-from batchcap.interfaces import Observer
-from batchcap.model import Job, JobState
+from batchcap.domain.errors import FatalError
+from batchcap.domain.events import Warned
+from batchcap.domain.models import Job, JobState
+from batchcap.domain.protocols import Observer
 from batchcap.webhooks.event import WebhookEvent
 from batchcap.webhooks.inbox import inbox_path, is_ready
 

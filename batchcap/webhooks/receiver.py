@@ -21,10 +21,10 @@ import orjson
 from aiohttp import hdrs, web
 from aiolimiter import AsyncLimiter
 
-from batchcap.errors import BatchcapError, FatalError
-from batchcap.events import Warned, WebhookReceived, WebhookRefused
-from batchcap.interfaces import Observer
-from batchcap.settings import ListenAddress
+from batchcap.domain.errors import BatchcapError, FatalError
+from batchcap.domain.events import Warned, WebhookReceived, WebhookRefused
+from batchcap.domain.protocols import Observer
+from batchcap.domain.settings import ListenAddress
 from batchcap.webhooks.dedup import RecentIds
 from batchcap.webhooks.event import EventHandler, Webhook, WebhookEvent
 from batchcap.webhooks.signing import require_secrets

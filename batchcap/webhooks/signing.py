@@ -6,8 +6,8 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
 
-from batchcap.errors import UsageError
-from batchcap.settings import ListenAddress
+from batchcap.domain.errors import UsageError
+from batchcap.domain.settings import ListenAddress
 from batchcap.webhooks.event import Webhook
 
 _MAX_HEADER_LENGTH = 2048

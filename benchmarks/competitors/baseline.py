@@ -27,7 +27,7 @@ import orjson
 import uvloop
 from yarl import URL
 
-from batchcap import captions
+from batchcap.captions import webvtt
 
 T = TypeVar("T")
 Row = dict[str, str]
@@ -175,7 +175,7 @@ class Baseline:
         async with self.session.get(URL(link, encoded=True)) as response:
             response.raise_for_status()
             data = await response.read()
-        cues, digest = captions.check(data), hashlib.sha256(data).hexdigest()
+        cues, digest = webvtt.check(data), hashlib.sha256(data).hexdigest()
         await self.files.submit((path, data))
         await self.record({"done": path, "bytes": len(data), "sha256": digest, "cues": cues})
 

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 
-from batchcap.rehearsal import Course, Forecast
-from batchcap.virtual import VirtualLoop
+from batchcap.simulation import Course, Forecast
+from batchcap.testing import VirtualLoop
 
 _POLL_INTERVAL = 5.0  # seconds; of the paced one
 _SCRIPT_INTERVAL = 10.0  # seconds; of the plain script

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from batchcap.interfaces import Provider
-from batchcap.model import Job, JobState
-from batchcap.network import Network
+from batchcap.domain.models import Job, JobState
+from batchcap.domain.protocols import Provider
+from batchcap.domain.shutdown import Stop
 from batchcap.providers.heygen.schema import ResponseParser
 from batchcap.providers.heygen.v3 import V3
 from batchcap.sandbox import Sandbox, SandboxOptions, heygen_ids
-from batchcap.sender import HttpSender
-from batchcap.stopping import Stop
-from batchcap.transport import Api
+from batchcap.transport.api_client import Api
+from batchcap.transport.network import Network
+from batchcap.transport.sender import HttpSender
 from tests.fakes import Recorder, bucket, dispatching, now, serving
 from tests.world import desk
 

@@ -19,11 +19,8 @@ import pytest
 from hypothesis import given as given_many
 from hypothesis import strategies as st
 
-from batchcap.errors import UsageError
-from batchcap.interfaces import Ledger, LedgerReader
-from batchcap.ledger import open_ledger, open_reader
-from batchcap.ledger.seen import RESULTS
-from batchcap.model import (
+from batchcap.domain.errors import UsageError
+from batchcap.domain.models import (
     Caption,
     CompletedRow,
     CreateRecord,
@@ -37,6 +34,9 @@ from batchcap.model import (
     RowHistory,
     RowState,
 )
+from batchcap.domain.protocols import Ledger, LedgerReader
+from batchcap.storage.ledger import open_ledger, open_reader
+from batchcap.storage.ledger.file_marks import RESULTS
 from tests import fakes
 from tests.fakes import CAPTION, EPOCH, clock, now
 

@@ -12,13 +12,13 @@ import anyio
 import msgspec
 import pytest
 
-from batchcap.errors import FatalError, LinkExpired, RowError
-from batchcap.filehost import FileHosts
-from batchcap.interfaces import Provider
-from batchcap.model import Job, JobRequest, JobState, Row
-from batchcap.network import Network
+from batchcap.captions.file_host import FileHosts
+from batchcap.domain.errors import FatalError, LinkExpired, RowError
+from batchcap.domain.models import Job, JobRequest, JobState, Row
+from batchcap.domain.protocols import Provider
 from batchcap.providers import PROVIDERS
 from batchcap.sandbox import Sandbox, SandboxOptions
+from batchcap.transport.network import Network
 from tests.fakes import now, pieces, started
 from tests.third_provider.server import AcmeServer
 from tests.third_provider.spec import SPEC as THIRD

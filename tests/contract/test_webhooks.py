@@ -11,7 +11,7 @@ import random
 import anyio
 import pytest
 
-from batchcap.model import JobState, Row
+from batchcap.domain.models import JobState, Row
 from batchcap.providers import PROVIDERS
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.webhooks.event import Webhook

@@ -195,7 +195,7 @@ def test_help_imports_no_command() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     modules = set(ran.stdout.split())
-    assert not modules & {"aiohttp", "batchcap.assembly", "batchcap.cli.run", "batchcap.manifest"}
+    assert not modules & {"aiohttp", "batchcap.app.run", "batchcap.cli.run", "batchcap.manifest"}
     for command in COMMANDS:
         assert command in modules
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from batchcap.ledger import Lock
+from batchcap.storage.ledger import Lock
 from tests.system.conftest import UNLIMITED, Shell, request_log, set_options
 
 QUICK = [*UNLIMITED, "--settle", "0.3s", "--no-progress"]

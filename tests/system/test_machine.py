@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from batchcap.ledger import Lock
+from batchcap.storage.ledger import Lock
 from tests.system.conftest import UNLIMITED, Shell
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import asynccontextmanager
 
-from batchcap.answers import Answer, as_object, clean, text
-from batchcap.errors import RowError
-from batchcap.events import Warned
-from batchcap.interfaces import OnJob, SendSlot
-from batchcap.model import Failure, Job, JobRequest, JobState, Json, Row, RowHistory
-from batchcap.pacing import Priority
+from batchcap.domain.errors import RowError
+from batchcap.domain.events import Warned
+from batchcap.domain.models import Failure, Job, JobRequest, JobState, Json, Row, RowHistory
+from batchcap.domain.protocols import OnJob, SendSlot
 from batchcap.providers.http_errors import check_access, rejected
 from batchcap.providers.registry import ProviderContext
-from batchcap.transport import SendSlot as PostSlot
-from batchcap.transport import segment
+from batchcap.transport.api_client import SendSlot as PostSlot
+from batchcap.transport.api_client import segment
+from batchcap.transport.rate_limiter import Priority
+from batchcap.transport.response import Answer, as_object, clean, text
 from tests.third_provider.webhooks import NAME
 
 CREDENTIALS = ("ACME_KEY",)

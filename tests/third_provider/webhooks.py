@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import orjson
 
-from batchcap.answers import as_object, text
-from batchcap.model import Job, JobState
+from batchcap.domain.models import Job, JobState
+from batchcap.transport.response import as_object, text
 from batchcap.webhooks.event import Webhook, WebhookEvent
 from batchcap.webhooks.signing import get_header, has_signature
 

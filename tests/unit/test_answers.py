@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from batchcap.answers import Answer, as_object, clean, text, whole
+from batchcap.transport.response import Answer, as_object, clean, text, whole
 
 
 def answer(body: object, status: int = 400, **headers: str) -> Answer:

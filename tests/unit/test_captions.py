@@ -13,8 +13,8 @@ import webvtt
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from batchcap.captions import MAX_LINE, Check, check
-from batchcap.errors import BadCaption
+from batchcap.captions.webvtt import MAX_LINE, Check, check
+from batchcap.domain.errors import BadCaption
 
 CASES = Path(__file__).parent.parent / "cases" / "vtt"
 CUE = b"00:00:01.000 --> 00:00:02.500\nHello\n\n"

@@ -7,10 +7,10 @@ import itertools
 
 import pytest
 
-from batchcap.circuit import Circuit
-from batchcap.errors import Stopped
-from batchcap.events import Warned
-from batchcap.stopping import Stop
+from batchcap.domain.errors import Stopped
+from batchcap.domain.events import Warned
+from batchcap.domain.shutdown import Stop
+from batchcap.transport.circuit_breaker import Circuit
 from tests.fakes import Recorder, clock
 
 pytestmark = pytest.mark.anyio

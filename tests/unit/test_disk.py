@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchcap.ledger.disk import check_disk, file_system
+from batchcap.storage.ledger.filesystem import check_disk, file_system
 
 MOUNTS = [
     "/dev/sda1 / ext4 rw 0 0",

@@ -17,15 +17,22 @@ import anyio
 import pytest
 from aiohttp import web
 
-from batchcap.circuit import Circuit
-from batchcap.download import CaptionDownloader
-from batchcap.errors import BadCaption, FatalError, LinkExpired, RowError, Stopped, Unavailable
-from batchcap.filehost import FileHosts
-from batchcap.model import Caption
-from batchcap.network import Network
-from batchcap.retry import Backoff
-from batchcap.stopping import Stop
-from batchcap.store import CaptionStore
+from batchcap.captions.downloader import CaptionDownloader
+from batchcap.captions.file_host import FileHosts
+from batchcap.domain.backoff import Backoff
+from batchcap.domain.errors import (
+    BadCaption,
+    FatalError,
+    LinkExpired,
+    RowError,
+    Stopped,
+    Unavailable,
+)
+from batchcap.domain.models import Caption
+from batchcap.domain.shutdown import Stop
+from batchcap.storage.file_store import CaptionStore
+from batchcap.transport.circuit_breaker import Circuit
+from batchcap.transport.network import Network
 from tests.fakes import (
     VTT,
     Handler,

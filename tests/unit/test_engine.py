@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import anyio
 import pytest
 
-from batchcap.engine import Engine, Lane, Policy, Poller
-from batchcap.errors import (
+from batchcap.domain.errors import (
     Ambiguous,
     BadCaption,
     FatalError,
@@ -19,9 +18,10 @@ from batchcap.errors import (
     Stopped,
     Unavailable,
 )
-from batchcap.events import JobCreated, LaneStopped, RowEnded, RowStarted
-from batchcap.model import Failure, Job, JobState, Row, RowHistory, RowState
-from batchcap.stopping import Stop
+from batchcap.domain.events import JobCreated, LaneStopped, RowEnded, RowStarted
+from batchcap.domain.models import Failure, Job, JobState, Row, RowHistory, RowState
+from batchcap.domain.shutdown import Stop
+from batchcap.engine import Engine, Lane, Policy, Poller
 from tests.fakes import (
     CAPTION,
     SKIPPED,

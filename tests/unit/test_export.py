@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from batchcap.interfaces import LedgerReader
-from batchcap.ledger import open_ledger
-from batchcap.model import Row
+from batchcap.domain.models import Row
+from batchcap.domain.protocols import LedgerReader
 from batchcap.reports.export import as_csv, as_json
+from batchcap.storage.ledger import open_ledger
 
 EVIL = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", '=HYPERLINK("http://x")', "<b>x</b>"]
 

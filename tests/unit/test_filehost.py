@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from batchcap.errors import LinkExpired, RowError, Unavailable
-from batchcap.events import RequestSent
-from batchcap.filehost import FileHosts, allowed
-from batchcap.network import Network
+from batchcap.captions.file_host import FileHosts, allowed
+from batchcap.domain.errors import LinkExpired, RowError, Unavailable
+from batchcap.domain.events import RequestSent
+from batchcap.transport.network import Network
 from tests.fakes import VTT, Recorder, clock, now, pieces, raw_serving, request_head, serving
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 import anyio
 import pytest
 
-from batchcap.grouping import Batcher
+from batchcap.storage.batcher import Batcher
 
 pytestmark = pytest.mark.anyio
 

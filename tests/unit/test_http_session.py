@@ -20,11 +20,11 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchcap.decompression import decompressed
-from batchcap.http_errors import AddressBlocked, BodyLost, NotSent, ResponseLost
-from batchcap.http_session import HttpSession, Timeouts
-from batchcap.network import Network
-from batchcap.url import parse_url
+from batchcap.transport.decompression import decompressed
+from batchcap.transport.http_errors import AddressBlocked, BodyLost, NotSent, ResponseLost
+from batchcap.transport.http_session import HttpSession, Timeouts
+from batchcap.transport.network import Network
+from batchcap.transport.url import parse_url
 from tests.fakes import clock, on_virtual_time, pieces, raw_serving, request_head
 
 pytestmark = pytest.mark.anyio

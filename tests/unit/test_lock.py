@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from batchcap.errors import FatalError
-from batchcap.ledger import Lock, folder
+from batchcap.domain.errors import FatalError
+from batchcap.storage.ledger import Lock, folder
 
 HOLD = (
-    "import sys; from pathlib import Path; from batchcap.ledger import Lock\n"
+    "import sys; from pathlib import Path; from batchcap.storage.ledger import Lock\n"
     "with Lock(Path(sys.argv[1])):\n"
     "    print('held', flush=True); sys.stdin.read()\n"
 )

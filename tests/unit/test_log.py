@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from batchcap.cli.log import LOG, logged, observers, set_up
-from batchcap.errors import UsageError
-from batchcap.events import (
+from batchcap.domain.errors import UsageError
+from batchcap.domain.events import (
     Event,
     JobCreated,
     LaneStopped,
@@ -20,7 +20,7 @@ from batchcap.events import (
     Throttled,
     Warned,
 )
-from batchcap.model import Failure, Outcome, RowState
+from batchcap.domain.models import Failure, Outcome, RowState
 from tests.fakes import Recorder, row
 
 

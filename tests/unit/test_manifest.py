@@ -17,12 +17,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from batchcap.errors import UsageError
+from batchcap.domain.errors import UsageError
+from batchcap.domain.models import InvalidRow, Row
 from batchcap.manifest import ManifestOptions, fingerprint, paths, read
 from batchcap.manifest.decoding import MAX_LINE
 from batchcap.manifest.formats import MAX_FIELD
 from batchcap.manifest.messages import MAX_QUOTED, InvalidValue, quote
-from batchcap.model import InvalidRow, Row
 from tests.world import COLUMNS
 
 SAMPLES = Path(__file__).parents[2] / "manifests"

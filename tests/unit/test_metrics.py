@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from batchcap import events
-from batchcap.events import (
+from batchcap.domain import events
+from batchcap.domain.events import (
     Event,
     JobCreated,
     LaneStopped,
@@ -18,7 +18,7 @@ from batchcap.events import (
     WebhookReceived,
     WebhookRefused,
 )
-from batchcap.model import Failure, Outcome, RowState
+from batchcap.domain.models import Failure, Outcome, RowState
 from batchcap.reports.metrics import Metrics
 from tests.fakes import CAPTION, clock, row
 

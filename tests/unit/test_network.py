@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from batchcap.errors import UsageError
-from batchcap.network import Network, Proxy, is_loopback, literal_address, network_settings
+from batchcap.domain.addresses import is_loopback, literal_address
+from batchcap.domain.errors import UsageError
+from batchcap.transport.network import Network, Proxy, network_settings
 
 PROXY = "http://proxy.test:3128"
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchcap.errors import Stopped
-from batchcap.events import Throttled
-from batchcap.pacing import Bucket, Priority
-from batchcap.stopping import Stop
+from batchcap.domain.errors import Stopped
+from batchcap.domain.events import Throttled
+from batchcap.domain.shutdown import Stop
+from batchcap.transport.rate_limiter import Bucket, Priority
 from tests.fakes import Notes, Recorder, bucket, clock, dispatching, now, on_virtual_time
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchcap.cli.parsing import parse_duration, parse_max_jobs, parse_rate, parse_size
-from batchcap.errors import UsageError
+from batchcap.domain.errors import UsageError
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import documented_rates
 

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchcap.domain.errors import FatalError, RowError, Stopped, Unavailable
+from batchcap.domain.events import Warned
+from batchcap.domain.models import Job, JobState, Row
+from batchcap.domain.protocols import OnJob
+from batchcap.domain.shutdown import Stop
 from batchcap.engine.poller import MIN_SWEEP_INTERVAL, SWEEP_INTERVAL, Poller
-from batchcap.errors import FatalError, RowError, Stopped, Unavailable
-from batchcap.events import Warned
-from batchcap.interfaces import OnJob
-from batchcap.model import Job, JobState, Row
-from batchcap.stopping import Stop
 from tests.fakes import Notes, Recorder, clock, on_virtual_time, row
 
 pytestmark = pytest.mark.anyio

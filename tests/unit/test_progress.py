@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from batchcap.cli.progress import Progress
-from batchcap.events import RowEnded, RowStarted, Throttled, Warned
-from batchcap.model import Failure, Outcome, RowState, Totals
+from batchcap.domain.events import RowEnded, RowStarted, Throttled, Warned
+from batchcap.domain.models import Failure, Outcome, RowState, Totals
 from batchcap.reports.metrics import Metrics
 from tests.fakes import CAPTION, row
 

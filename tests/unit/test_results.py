@@ -14,11 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchcap.errors import FatalError
-from batchcap.events import RequestSent
-from batchcap.interfaces import Ledger
-from batchcap.ledger import open_ledger, results
-from batchcap.model import (
+from batchcap.domain.errors import FatalError
+from batchcap.domain.events import RequestSent
+from batchcap.domain.models import (
     Caption,
     Failure,
     InvalidRow,
@@ -29,8 +27,10 @@ from batchcap.model import (
     RowState,
     Totals,
 )
+from batchcap.domain.protocols import Ledger
 from batchcap.reports.metrics import Metrics
 from batchcap.reports.results import Summary, duration, last_line, size, summarize, write_results
+from batchcap.storage.ledger import open_ledger, results
 from tests.fakes import EPOCH, row
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchcap.retry import Backoff, retry_after
+from batchcap.domain.backoff import Backoff
+from batchcap.transport.retry_after import retry_after
 
 NOW = 1_790_000_000.0
 
@@ -75,7 +76,7 @@ def test_a_date_that_is_over_asks_for_no_wait() -> None:
 def test_a_date_without_a_zone_is_in_utc_wherever_the_machine_is() -> None:
     """RFC 9110, 5.6.7: the asctime form must be read, and all dates are UTC."""
     code = (
-        "from batchcap.retry import retry_after;"
+        "from batchcap.transport.retry_after import retry_after;"
         "print(retry_after('Sun Nov  6 08:49:37 1994', 784111777.0 - 60))"
     )
     ran = subprocess.run(

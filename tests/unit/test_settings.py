@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from batchcap.errors import FatalError, UsageError
+from batchcap.domain.errors import FatalError, UsageError
+from batchcap.domain.settings import Secrets, Settings, use_uvloop
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import read_secrets
-from batchcap.settings import Secrets, Settings, use_uvloop
 
 MUX, HEYGEN = PROVIDERS["mux"], PROVIDERS["heygen"]
 

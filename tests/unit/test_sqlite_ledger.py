@@ -13,19 +13,19 @@ from typing import Any
 import pytest
 
 from batchcap import manifest
-from batchcap.errors import FatalError, UsageError
-from batchcap.ledger import (
+from batchcap.domain.errors import FatalError, UsageError
+from batchcap.domain.models import Failure, Job, JobState, Outcome, Row, RowState
+from batchcap.storage.ledger import (
     SqliteLedger,
-    intake,
+    importer,
     new_ledger,
     open_ledger,
     open_reader,
     require,
     schema,
 )
-from batchcap.ledger.schema import VERSION, draft, file, folder
-from batchcap.ledger.writer import _OUTCOME
-from batchcap.model import Failure, Job, JobState, Outcome, Row, RowState
+from batchcap.storage.ledger.schema import VERSION, draft, file, folder
+from batchcap.storage.ledger.writer import _OUTCOME
 from tests.fakes import EPOCH, now, row
 from tests.world import COLUMNS
 
@@ -327,14 +327,14 @@ class TestImport:
                 return reports, [row[1:] for row in rows]  # numbers may have gaps
 
         in_batches = imported_into(tmp_path / "batches")
-        monkeypatch.setattr(intake, "_BATCH", 1)
-        monkeypatch.setattr(intake._Importer, "_drop_indexes", lambda _: None)
+        monkeypatch.setattr(importer, "_BATCH", 1)
+        monkeypatch.setattr(importer._Importer, "_drop_indexes", lambda _: None)
         assert imported_into(tmp_path / "single") == in_batches
 
     def test_import_that_was_killed_leaves_nothing(self, tmp_path: Path) -> None:
         code = (
             "import os, sys; from pathlib import Path\n"
-            "from batchcap.ledger import open_ledger\n"
+            "from batchcap.storage.ledger import open_ledger\n"
             "from tests.fakes import row\n"
             "def rows():\n"
             "    yield from (row(n) for n in range(1, 5000))\n"
@@ -382,7 +382,7 @@ class TestNewLedger:
     def test_new_ledger_that_was_killed_leaves_no_ledger(self, tmp_path: Path) -> None:
         code = (
             "import os, sys; from pathlib import Path\n"
-            "from batchcap.ledger import new_ledger\n"
+            "from batchcap.storage.ledger import new_ledger\n"
             "from tests.fakes import row\n"
             "def rows():\n"
             "    yield from (row(n) for n in range(1, 50_000))\n"

@@ -7,8 +7,8 @@ import asyncio
 import anyio
 import pytest
 
-from batchcap.errors import Stopped
-from batchcap.stopping import Stop
+from batchcap.domain.errors import Stopped
+from batchcap.domain.shutdown import Stop
 from tests.fakes import clock
 
 pytestmark = pytest.mark.anyio

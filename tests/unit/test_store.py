@@ -13,8 +13,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batchcap.errors import FatalError
-from batchcap.store import CaptionStore
+from batchcap.domain.errors import FatalError
+from batchcap.storage.file_store import CaptionStore
 from tests.fakes import no_room
 
 pytestmark = pytest.mark.anyio

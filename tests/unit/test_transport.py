@@ -14,15 +14,15 @@ import orjson
 import pytest
 from aiohttp import web
 
-from batchcap.answers import Answer
-from batchcap.errors import Ambiguous, FatalError, NotAccepted, Stopped, Unavailable
-from batchcap.events import RequestSent, Throttled, Warned
-from batchcap.network import Network
-from batchcap.pacing import Bucket, Priority
-from batchcap.retry import Backoff
-from batchcap.sender import HttpSender
-from batchcap.stopping import Stop
-from batchcap.transport import Api
+from batchcap.domain.backoff import Backoff
+from batchcap.domain.errors import Ambiguous, FatalError, NotAccepted, Stopped, Unavailable
+from batchcap.domain.events import RequestSent, Throttled, Warned
+from batchcap.domain.shutdown import Stop
+from batchcap.transport.api_client import Api
+from batchcap.transport.network import Network
+from batchcap.transport.rate_limiter import Bucket, Priority
+from batchcap.transport.response import Answer
+from batchcap.transport.sender import HttpSender
 from tests.fakes import (
     Handler,
     Recorder,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchcap.url import InvalidUrl, parse_url
+from batchcap.transport.url import InvalidUrl, parse_url
 
 URLS = {
     "https://files.example/a%2Fb%2fc?x=%41+y": (

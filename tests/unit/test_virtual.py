@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from batchcap.virtual import VirtualLoop
+from batchcap.testing import VirtualLoop
 from tests.fakes import clock, serving
 
 pytestmark = pytest.mark.anyio

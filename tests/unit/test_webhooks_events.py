@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from batchcap.model import Job, JobState
+from batchcap.domain.models import Job, JobState
 from batchcap.providers.heygen import webhooks as heygen_webhooks
 from batchcap.providers.mux import webhooks as mux_webhooks
 from batchcap.webhooks.event import WebhookEvent

@@ -13,9 +13,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batchcap.errors import FatalError
-from batchcap.events import Warned
-from batchcap.model import Job, JobState
+from batchcap.domain.errors import FatalError
+from batchcap.domain.events import Warned
+from batchcap.domain.models import Job, JobState
 from batchcap.webhooks.event import WebhookEvent
 from batchcap.webhooks.inbox import Inbox, inbox_path
 from batchcap.webhooks.inbox_reader import InboxReader

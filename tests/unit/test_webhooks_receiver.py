@@ -11,10 +11,10 @@ import aiohttp
 import anyio
 import pytest
 
-from batchcap.errors import FatalError, UsageError
-from batchcap.events import Warned, WebhookReceived, WebhookRefused
-from batchcap.model import JobState
-from batchcap.settings import ListenAddress
+from batchcap.domain.errors import FatalError, UsageError
+from batchcap.domain.events import Warned, WebhookReceived, WebhookRefused
+from batchcap.domain.models import JobState
+from batchcap.domain.settings import ListenAddress
 from batchcap.webhooks.dedup import RecentIds
 from batchcap.webhooks.event import WebhookEvent
 from batchcap.webhooks.receiver import Receiver

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from batchcap.errors import UsageError
+from batchcap.domain.errors import UsageError
+from batchcap.domain.settings import ListenAddress, inbox_folder, parse_listen
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import read_secrets
-from batchcap.settings import ListenAddress, inbox_folder, parse_listen
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,15 @@ from collections.abc import Container, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from batchcap.answers import Answer
-from batchcap.errors import FatalError
-from batchcap.events import Warned
-from batchcap.interfaces import OnJob, SendSlot
-from batchcap.model import Job, JobRequest, JobState, Row, RowHistory
+from batchcap.domain.errors import FatalError
+from batchcap.domain.events import Warned
+from batchcap.domain.models import Job, JobRequest, JobState, Row, RowHistory
+from batchcap.domain.protocols import OnJob, SendSlot
 from batchcap.providers.heygen.schema import NAME, EndpointRetired, ResponseParser
 from batchcap.providers.heygen.v2 import V2
 from batchcap.providers.heygen.v3 import V3
 from batchcap.providers.registry import ProviderContext
+from batchcap.transport.response import Answer
 
 _VERSION_KEY = "heygen.api"
 

@@ -6,12 +6,12 @@ synonyms; one table has all of them.
 
 from __future__ import annotations
 
-from batchcap.answers import Answer, as_object, clean, text
-from batchcap.errors import RowError
-from batchcap.events import Warned
-from batchcap.interfaces import Observer
-from batchcap.model import Failure, Job, JobState, Json
+from batchcap.domain.errors import RowError
+from batchcap.domain.events import Warned
+from batchcap.domain.models import Failure, Job, JobState, Json
+from batchcap.domain.protocols import Observer
 from batchcap.providers.http_errors import check_access, rejected
+from batchcap.transport.response import Answer, as_object, clean, text
 
 NAME = "heygen"
 CREDENTIALS = ("HEYGEN_API_KEY",)

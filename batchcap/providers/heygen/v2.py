@@ -10,11 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from batchcap.answers import Answer, text
-from batchcap.errors import RowError
-from batchcap.interfaces import OnJob
-from batchcap.model import Job, JobState
-from batchcap.pacing import Priority
+from batchcap.domain.errors import RowError
+from batchcap.domain.models import Job, JobState
+from batchcap.domain.protocols import OnJob
 from batchcap.providers.heygen.schema import (
     EndpointRetired,
     ResponseParser,
@@ -22,7 +20,9 @@ from batchcap.providers.heygen.schema import (
     envelope_error,
     envelope_failure,
 )
-from batchcap.transport import Api, segment
+from batchcap.transport.api_client import Api, segment
+from batchcap.transport.rate_limiter import Priority
+from batchcap.transport.response import Answer, text
 
 _ROOT = "/v2/video_translate"
 _PARALLEL = 8

@@ -10,13 +10,13 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
 
-from batchcap.answers import Answer, as_object, clean, text
-from batchcap.errors import RowError
-from batchcap.interfaces import OnJob
-from batchcap.model import Failure, Job, JobState
-from batchcap.pacing import Priority
+from batchcap.domain.errors import RowError
+from batchcap.domain.models import Failure, Job, JobState
+from batchcap.domain.protocols import OnJob
 from batchcap.providers.heygen.schema import EndpointRetired, ResponseParser, check
-from batchcap.transport import Api, segment
+from batchcap.transport.api_client import Api, segment
+from batchcap.transport.rate_limiter import Priority
+from batchcap.transport.response import Answer, as_object, clean, text
 
 _ROOT = "/v3/video-translations"
 _PAGE = 100

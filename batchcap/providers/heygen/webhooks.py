@@ -13,9 +13,9 @@ from collections.abc import Mapping
 
 import orjson
 
-from batchcap.answers import as_object, text
-from batchcap.model import Job, JobState
+from batchcap.domain.models import Job, JobState
 from batchcap.providers.heygen.schema import NAME
+from batchcap.transport.response import as_object, text
 from batchcap.webhooks.event import MAX_ID_LENGTH, Webhook, WebhookEvent
 from batchcap.webhooks.signing import get_header, has_signature
 

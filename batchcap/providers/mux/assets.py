@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
-from batchcap.answers import Answer, as_object, text
-from batchcap.errors import RowError
-from batchcap.pacing import Priority
+from batchcap.domain.errors import RowError
+from batchcap.transport.rate_limiter import Priority
+from batchcap.transport.response import Answer, as_object, text
 
 _CACHE_SIZE = 2048
 _CACHE_SECONDS = 300.0

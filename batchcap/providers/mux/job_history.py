@@ -11,8 +11,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from batchcap.answers import as_object, text
-from batchcap.model import Json
+from batchcap.domain.models import Json
+from batchcap.transport.response import as_object, text
 
 _ASSETS = 1024
 _JOBS = 8192

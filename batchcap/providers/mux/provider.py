@@ -10,11 +10,9 @@ from contextlib import asynccontextmanager
 from functools import partial
 from urllib.parse import quote
 
-from batchcap.answers import Answer, as_object, text, whole
-from batchcap.errors import NotAccepted, RowError, RowSkipped
-from batchcap.interfaces import OnJob, SendSlot
-from batchcap.model import Job, JobRequest, JobState, Json, ProviderJob, Row, RowHistory
-from batchcap.pacing import Priority
+from batchcap.domain.errors import NotAccepted, RowError, RowSkipped
+from batchcap.domain.models import Job, JobRequest, JobState, Json, ProviderJob, Row, RowHistory
+from batchcap.domain.protocols import OnJob, SendSlot
 from batchcap.providers.http_errors import rejected
 from batchcap.providers.mux.assets import Asset, Assets
 from batchcap.providers.mux.job_history import AssetJobs, is_same_work
@@ -41,8 +39,10 @@ from batchcap.providers.mux.schema import (
 )
 from batchcap.providers.mux.signing import PlaybackSigner
 from batchcap.providers.registry import BaseUrl, ProviderContext
-from batchcap.transport import SendSlot as PostSlot
-from batchcap.transport import segment
+from batchcap.transport.api_client import SendSlot as PostSlot
+from batchcap.transport.api_client import segment
+from batchcap.transport.rate_limiter import Priority
+from batchcap.transport.response import Answer, as_object, text, whole
 
 STREAM_URL = BaseUrl("MUX_STREAM_BASE_URL", "https://stream.mux.com")
 

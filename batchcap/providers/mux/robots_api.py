@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from batchcap.answers import Answer, text
-from batchcap.errors import FatalError, RowError, Unavailable
-from batchcap.model import Job, JobState, Json
-from batchcap.pacing import Priority
+from batchcap.domain.errors import FatalError, RowError, Unavailable
+from batchcap.domain.models import Job, JobState, Json
 from batchcap.providers.http_errors import check_access, rejected
 from batchcap.providers.mux.schema import CREDENTIALS, NAME, ResponseParser, is_valid_id
-from batchcap.transport import Api, segment
+from batchcap.transport.api_client import Api, segment
+from batchcap.transport.rate_limiter import Priority
+from batchcap.transport.response import Answer, text
 
 ROBOTS = "/robots/v0"
 WORKFLOW = "translate-captions"

@@ -7,10 +7,10 @@ from collections.abc import Container, Mapping
 
 import orjson
 
-from batchcap.answers import as_object, clean, text, whole
-from batchcap.events import Warned
-from batchcap.interfaces import Observer
-from batchcap.model import Failure, Job, JobState, Json, Row
+from batchcap.domain.events import Warned
+from batchcap.domain.models import Failure, Job, JobState, Json, Row
+from batchcap.domain.protocols import Observer
+from batchcap.transport.response import as_object, clean, text, whole
 
 NAME = "mux"
 CREDENTIALS = ("MUX_TOKEN_ID", "MUX_TOKEN_SECRET")

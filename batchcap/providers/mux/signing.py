@@ -11,7 +11,7 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping
 
-from batchcap.errors import FatalError, RowError
+from batchcap.domain.errors import FatalError, RowError
 from batchcap.providers.mux.schema import NAME
 
 SIGNING_SECRETS = ("MUX_SIGNING_KEY", "MUX_PRIVATE_KEY")

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 import orjson
 
-from batchcap.answers import as_object, text
-from batchcap.model import Job, JobState, Json
+from batchcap.domain.models import Job, JobState, Json
 from batchcap.providers.mux.schema import NAME, ResponseParser, is_valid_id
+from batchcap.transport.response import as_object, text
 from batchcap.webhooks.event import Webhook, WebhookEvent
 from batchcap.webhooks.signing import get_header, has_signature
 

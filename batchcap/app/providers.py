@@ -1,0 +1,177 @@
+"""Makes providers that can be asked, and checks first what would keep them from it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import anyio
+
+from batchcap.domain.errors import UsageError
+from batchcap.domain.protocols import KeyValueStore, Ledger, Observer, Provider
+from batchcap.domain.settings import Secrets, Settings
+from batchcap.domain.shutdown import Stop
+from batchcap.providers import PROVIDERS, ProviderContext, ProviderSettings, ProviderSpec
+from batchcap.providers.registry import read_secrets
+from batchcap.transport.api_client import Api
+from batchcap.transport.network import Network, network_settings
+from batchcap.transport.rate_limiter import Bucket
+from batchcap.transport.sender import HttpSender
+from batchcap.webhooks.event import Webhook
+from batchcap.webhooks.signing import require_secrets
+
+
+class ProviderFactory:
+    """Makes providers that can be asked, each within the quota of its buckets.
+
+    A bucket gives no turn before its `run` is started.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        memory: KeyValueStore,
+        providers: Mapping[str, ProviderSettings],
+        network: Network,
+        observer: Observer,
+        now: Callable[[], float],
+        stops: Mapping[str, Stop],
+    ) -> None:
+        self._settings, self._memory, self.network = settings, memory, network
+        self._providers, self._observer, self._now = providers, observer, now
+        self._stops = stops
+        self._connections = anyio.Semaphore(settings.connections, fast_acquire=True)
+        self.buckets: dict[str, Bucket] = {}
+
+    async def provider(self, stack: AsyncExitStack, spec: ProviderSpec) -> Provider:
+        """Return a provider, open until the stack is left."""
+        settings, stop = self._providers[spec.name], self._stops[spec.name]
+        observer, now = self._observer, self._now
+        read, write = (self._bucket(spec, name, stop) for name in (spec.read, spec.write))
+        sender = HttpSender(settings.base_url, spec.headers(settings.secrets), self.network)
+        api = Api(sender, spec.name, read=read, write=write, stop=stop, observer=observer, now=now)
+        await stack.enter_async_context(api)
+        return spec.build(ProviderContext(api, settings, self._memory, observer, now))
+
+    def _bucket(self, spec: ProviderSpec, name: str, stop: Stop) -> Bucket:
+        if name not in self.buckets:
+            self.buckets[name] = Bucket(
+                name,
+                self._settings.rate(name, spec.rates[name]),
+                connections=self._connections,
+                stop=stop,
+                memory=self._memory,
+                observer=self._observer,
+                now=self._now,
+                adaptive=name in spec.learned - self._settings.rates.keys(),
+                quota_share=self._settings.quota_share,
+            )
+        return self.buckets[name]
+
+
+def claim_origins(ledger: KeyValueStore, providers: Mapping[str, ProviderSettings]) -> None:
+    """Bind the ledger to the origin of each provider, if it is not bound yet.
+
+    Raises:
+        UsageError: The ledger belongs to another origin.
+    """
+    for name, provider in providers.items():
+        _check_origin(name, ledger.get(f"origin.{name}"), provider.origin)
+    for name, provider in providers.items():
+        ledger.set(f"origin.{name}", provider.origin)
+
+
+def check_before_import(
+    ledger: Ledger,
+    environment: Mapping[str, str],
+    settings: Settings,
+    *,
+    sandbox: bool,
+) -> None:
+    """Check what would stop a run at once, while the import can still be undone.
+
+    Raises:
+        UsageError: A base URL, a proxy or a signing secret is unusable, or the ledger belongs
+            to another origin.
+    """
+    variables = {} if sandbox else environment
+    pending = ledger.providers_with_pending()
+    providers = {
+        name: spec.configure(variables, settings, sandbox=sandbox)
+        for name, spec in PROVIDERS.items()
+        if name in pending
+    }
+    for name, provider in providers.items():
+        _check_origin(name, ledger.get(f"origin.{name}"), provider.origin)
+    network_settings(variables, settings.proxy, settings.ca_file)
+    if settings.listening is not None and not sandbox:
+        require_secrets(webhooks_for(providers), secrets_in(environment), settings.listening)
+
+
+def _check_origin(name: str, recorded: str | None, current: str) -> None:
+    if recorded in {None, current}:
+        return
+    flag = "add" if recorded == "sandbox" else "leave out"
+    hint = f"For this ledger {flag} --sandbox" if "sandbox" in {recorded, current} else ""
+    raise UsageError(
+        f"this ledger belongs to {name} at {recorded}, not at {current}",
+        hint=hint or "Use another folder: --out",
+    )
+
+
+def providers_in_use(
+    names: list[str], environment: Mapping[str, str], settings: Settings, *, sandbox: bool
+) -> dict[str, ProviderSettings]:
+    """Return the settings of some providers, whose credentials are there.
+
+    Raises:
+        FatalError: A credential is missing.
+    """
+    providers = {}
+    for name in names:
+        providers[name] = PROVIDERS[name].configure(environment, settings, sandbox=sandbox)
+        PROVIDERS[name].require_credentials(providers[name].secrets)
+    return providers
+
+
+def webhooks_for(providers: Iterable[str]) -> list[Webhook]:
+    """Return the webhooks of those providers that send any."""
+    return [webhook for name in providers if (webhook := PROVIDERS[name].webhook)]
+
+
+def secrets_in(environment: Mapping[str, str]) -> Secrets:
+    """Return the credentials of all providers that are set."""
+    return read_secrets(PROVIDERS.values(), environment)
+
+
+@asynccontextmanager
+async def open_providers(
+    settings: Settings,
+    memory: KeyValueStore,
+    names: list[str],
+    environment: Mapping[str, str],
+    observer: Observer,
+    *,
+    sandbox: bool,
+    now: Callable[[], float] = time.time,
+) -> AsyncIterator[dict[str, Provider]]:
+    """Open providers by name, to be asked without an engine.
+
+    Raises:
+        UsageError: The ledger belongs to another origin, or an option is invalid.
+        FatalError: A credential is missing.
+    """
+    providers = providers_in_use(names, environment, settings, sandbox=sandbox)
+    claim_origins(memory, providers)
+    stops = {name: Stop() for name in names}
+    network = network_settings(environment, settings.proxy, settings.ca_file)
+    factory = ProviderFactory(settings, memory, providers, network, observer, now, stops)
+    async with anyio.create_task_group() as group, AsyncExitStack() as stack:
+        opened = {name: await factory.provider(stack, PROVIDERS[name]) for name in names}
+        for bucket in factory.buckets.values():
+            group.start_soon(bucket.run)
+        yield opened
+        for bucket in factory.buckets.values():
+            bucket.close()
+        group.cancel_scope.cancel()

@@ -1,0 +1,136 @@
+"""Checks that bytes are WebVTT, by the rules of a player's parser.
+
+The parser of the WebVTT specification (W3C, section 6) decides what is a file and what is
+a cue, so that no caption is refused that a browser shows. Its rules come down to two:
+the file begins with the line `WEBVTT`, and every later line with an arrow that begins with
+a timing is a cue. Such a line ends whatever block it stands in, and any other line with an
+arrow is dropped. Cues without text and cues that end before they start are cues too, though
+no player shows them.
+
+A file without a cue is accepted if it holds only header, NOTE, STYLE and REGION blocks, as
+that of a silent video does. Whether a file is whole is known from HTTP, not from its text.
+"""
+
+from __future__ import annotations
+
+import re
+
+from batchcap.domain.errors import BadCaption
+
+MAX_LINE = 1024 * 1024
+"""Bytes of the longest line. No line of a real caption comes near it."""
+
+_OPENING = 2048  # bytes to wait for before saying what the file is
+_BOM = b"\xef\xbb\xbf"
+_ARROW = b"-->"
+_HEADER = re.compile(rb"WEBVTT(?=[ \t\n]|\Z)")
+_TIME = rb"(?:\d+:)?[0-5]\d:[0-5]\d\.\d{3}(?!\d)"
+_TIMING = re.compile(rb"[ \t\f]*%b[ \t\f]*-->[ \t\f]*%b" % (_TIME, _TIME))
+_NO_TEXT = re.compile(rb"(?:NOTE|STYLE|REGION)(?=[ \t]|\Z)|\Z")
+_ERROR_CODE = re.compile(rb"<Code>(\w{1,60})</Code>")
+
+
+def check(data: bytes) -> int:
+    """Return the number of cues that a parser keeps of a WebVTT file.
+
+    Raises:
+        BadCaption: It is not WebVTT, or has content but not a single cue.
+    """
+    file = Check()
+    file.feed(data)
+    return file.finish()
+
+
+class Check:
+    """Checks a file that comes in chunks. The verdict does not depend on the chunks.
+
+    Holds one chunk and one unfinished line, never the file. After `feed` or `finish`
+    raised `BadCaption`, the object must not be used again.
+    """
+
+    def __init__(self) -> None:
+        self._waiting = b""  # the beginning of a line whose end has not arrived
+        self._opened = False
+        self._cues = 0
+        self._block = b""  # the first line of the current block
+        self._has_content = False
+
+    def feed(self, chunk: bytes) -> None:
+        """Check the next bytes of the file.
+
+        Raises:
+            BadCaption: The file is not WebVTT, or one of its lines is longer than `MAX_LINE`.
+        """
+        data = self._waiting + chunk if self._waiting else chunk
+        if not self._opened and len(data) < _OPENING:
+            self._waiting = data
+            return
+        # A CR at the end may be half of a CRLF: it waits for the next byte.
+        held = b"\r" if data.endswith(b"\r") else b""
+        self._take(data[: len(data) - len(held)], held)
+
+    def finish(self) -> int:
+        """Return the number of cues. Call it once the file has ended.
+
+        Raises:
+            BadCaption: The file is not WebVTT, or has content but not a single cue.
+        """
+        self._take(self._waiting + b"\n", b"")
+        if self._has_content and not self._cues:
+            raise BadCaption("WebVTT without a single cue")
+        return self._cues
+
+    def _take(self, data: bytes, held: bytes) -> None:
+        """Check the complete lines; the rest, with `held` behind it, waits for the next chunk."""
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if not self._opened:
+            data = self._open(data)
+        if len(data) > MAX_LINE and len(max(data.split(b"\n"), key=len)) > MAX_LINE:
+            raise BadCaption(f"a line is longer than {MAX_LINE:,} bytes")
+        end = data.rfind(b"\n") + 1
+        lines, self._waiting = data[:end], data[end:] + held
+        self._cues += _count_cues(lines)
+        if not self._cues:
+            self._find_content(lines)
+
+    def _open(self, data: bytes) -> bytes:
+        """Check the header, and return the file without its byte order mark."""
+        data = data.removeprefix(_BOM)
+        if not _HEADER.match(data):
+            raise BadCaption(_described(data[:_OPENING].removesuffix(b"\n")))
+        self._opened = True
+        return data
+
+    def _find_content(self, lines: bytes) -> None:
+        """Look for lines that are not part of the header or of a block without text."""
+        for line in lines.split(b"\n"):
+            self._block = (self._block or line) if line else b""
+            in_header = self._block.startswith(b"WEBVTT")
+            if _ARROW in line if in_header else not _NO_TEXT.match(self._block):
+                self._has_content = True
+
+
+def _count_cues(lines: bytes) -> int:
+    """The number of lines that begin with a timing; the last one has its line end."""
+    cues, arrow = 0, lines.find(_ARROW)
+    while arrow >= 0:
+        if _TIMING.match(lines, lines.rfind(b"\n", 0, arrow) + 1):
+            cues += 1
+        arrow = lines.find(_ARROW, lines.find(b"\n", arrow))
+    return cues
+
+
+def _described(opening: bytes) -> str:
+    """What the file is, since it is not WebVTT; without its text, which may hold a link."""
+    start = opening.lstrip().lower()
+    if not opening:
+        return "an empty file"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "an HTML page, not WebVTT"
+    if start.startswith(b"<"):
+        code = _ERROR_CODE.search(opening)
+        return f"an XML document{f' ({code[1].decode()})' if code else ''}, not WebVTT"
+    if start.startswith((b"{", b"[")):
+        return "JSON, not WebVTT"
+    return f"not WebVTT: it begins with {opening[:20].decode(errors='replace')!r}"

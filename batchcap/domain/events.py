@@ -1,0 +1,78 @@
+"""What happened, as frozen values; progress, log and report all read these."""
+
+from __future__ import annotations
+
+import msgspec
+
+from batchcap.domain.models import Outcome, Row
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Anything that happened during a run."""
+
+
+class RequestSent(Event, frozen=True):
+    """One HTTP request left; `bucket` is its quota, or "downloads"."""
+
+    bucket: str
+
+
+class Throttled(Event, frozen=True):
+    """A peer answered 429; everybody in the bucket pauses for `seconds`."""
+
+    bucket: str
+    seconds: float
+
+
+class Paused(Event, frozen=True):
+    """A peer asked for a pause, now or before this run; its bucket keeps it."""
+
+    bucket: str
+    seconds: float
+
+
+class RowStarted(Event, frozen=True):
+    """A row took its place in its provider's window."""
+
+    row: Row
+
+
+class JobCreated(Event, frozen=True):
+    """A create was accepted, and the ledger knows the job."""
+
+    row: Row
+    job_id: str
+
+
+class RowEnded(Event, frozen=True):
+    """A row ended, and the ledger knows how."""
+
+    row: Row
+    outcome: Outcome
+
+
+class Warned(Event, frozen=True):
+    """Something a person may want to know; the run goes on."""
+
+    message: str
+
+
+class WebhookReceived(Event, frozen=True):
+    """A provider told something of a job; it need not be one of ours."""
+
+    provider: str
+    job_id: str
+
+
+class WebhookRefused(Event, frozen=True):
+    """Something came without a good signature, and was not read."""
+
+    provider: str
+
+
+class LaneStopped(Event, frozen=True):
+    """One provider's rows had to stop; the others go on."""
+
+    provider: str
+    message: str
+    hint: str

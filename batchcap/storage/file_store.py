@@ -1,0 +1,78 @@
+"""Captions into the output folder, many with one sync."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+
+from batchcap.domain.errors import FatalError
+from batchcap.storage.atomic_files import OutputDir, TempFile
+from batchcap.storage.batcher import Batcher
+
+
+class CaptionStore:
+    """Writes files below the output folder, and gives them their final names.
+
+    The work is done in `executor`'s threads, or in the event loop if there is none
+    (virtual time).
+    """
+
+    def __init__(self, root: Path, executor: Executor | None) -> None:
+        self.root = root
+        self.executor = executor
+        self._output = OutputDir(root)
+        self._batcher: Batcher[TempFile, None] = Batcher(self._output.commit, executor)
+
+    async def place(self, path: str, data: bytes | None) -> None:
+        """Give a file its final name. With `data`, write it first; else its part file is there.
+
+        File and folder are synced on return.
+
+        Raises:
+            FatalError: The disk refuses.
+        """
+        try:
+            await self._batcher.submit(TempFile(path, data))
+        except OSError as error:
+            raise disk_failed(error, self.root / path) from None
+
+    async def read(self, path: str, since: float) -> bytes | None:
+        """Return a file that was placed after `since` (unix seconds), or None.
+
+        Raises:
+            FatalError: The file cannot be read.
+        """
+        try:
+            if self.executor is None:
+                return self._output.read(path, since)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self.executor, self._output.read, path, since)
+        except OSError as error:
+            raise disk_failed(error, self.root / path) from None
+
+    def part(self, path: str) -> Path:
+        """Return where a file is written before it is complete: beside its target."""
+        return self._output.part(path)
+
+    def opener(self, path: str) -> Callable[[str, int], int]:
+        """Return an opener for `open` that creates the part file, never through a link."""
+        return self._output.opener(path)
+
+    def discard(self, path: str) -> None:
+        """Remove the part file of `path` if there is one."""
+        self._output.discard(path)
+
+    async def drain(self) -> None:
+        """Return when every file that was handed over is on disk."""
+        await self._batcher.drain()
+
+
+def disk_failed(error: OSError, path: Path) -> FatalError:
+    """Return the error to raise when the output folder does not take a file."""
+    hint = "Free disk space or fix permissions, then run: batchcap resume"
+    if error.errno == errno.ELOOP:
+        hint = "Remove the link (--out itself may be one), then run: batchcap resume"
+    return FatalError(f"cannot write {path}: {error.strerror or error}", hint=hint)

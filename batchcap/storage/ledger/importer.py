@@ -1,0 +1,251 @@
+"""Manifest rows into the ledger: checked whole, then in for good, or not at all.
+
+SQLite's unique indexes find what is there twice, also against earlier imports,
+in memory that does not grow with the manifest. The indexes of a new ledger are made
+after its rows: to sort all rows once takes a third of the time.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from batchcap.domain.errors import UsageError
+from batchcap.domain.models import ImportResult, InvalidRow, Row
+from batchcap.storage.ledger.schema import DISTINCT, INDEXES
+
+_BATCH = 1000
+_SHOWN = 20
+_SORTERS = 2
+"""Threads that SQLite sorts with beside its own; more take as long."""
+
+_COLUMNS = ", ".join(Row.__struct_fields__)
+_INSERT = f"INSERT OR IGNORE INTO rows ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # constants
+_INSERT_INVALID = """
+INSERT INTO rows
+    (number, provider, source_id, language, key, meta, origin, state, code, message, retryable)
+VALUES (?, ?, ?, ?, ?, '{}', ?, 'invalid', 'invalid', ?, 0)
+"""
+
+# Rows that may collide with an earlier one.
+_LATER = """
+SELECT number FROM (
+    SELECT number, row_number() OVER (PARTITION BY {} ORDER BY number) AS nth
+    FROM rows WHERE path IS NOT NULL
+) WHERE nth > 1
+"""
+_CANDIDATES = f"""
+CREATE TEMP TABLE candidates AS SELECT {_COLUMNS} FROM rows
+WHERE number IN ({" UNION ".join(map(_LATER.format, DISTINCT.values()))})
+"""  # noqa: S608  # constants
+
+_TASK = """
+SELECT origin, key, path, language, params FROM rows
+WHERE source_id = ? AND target = ? AND provider = ? AND path IS NOT NULL
+"""
+_KEY = "SELECT origin FROM rows WHERE key = ? AND path IS NOT NULL"
+_PATH = "SELECT origin FROM rows WHERE lower(path) = lower(?) AND path IS NOT NULL"
+
+Values = tuple[Any, ...]
+"""A row as it goes into the ledger: `_COLUMNS`."""
+
+
+def import_rows(
+    connection: sqlite3.Connection,
+    manifests: Sequence[tuple[str, Iterable[Row | InvalidRow]]],
+    *,
+    skip_invalid: bool,
+) -> ImportResult:
+    """Import manifests, given as (name, rows), in the caller's transaction.
+
+    Raises:
+        UsageError: Rows are invalid, and `skip_invalid` is off. It lists the first ones;
+            the caller has to roll back.
+    """
+    importer = _Importer(connection)
+    for name, rows in manifests:
+        importer.manifest(name, rows)
+    imported = importer.finished()
+    if imported.invalid and not skip_invalid:
+        raise _refused(imported)
+    return imported
+
+
+def _refused(imported: ImportResult) -> UsageError:
+    hidden = imported.invalid - len(imported.problems)
+    lines = [*imported.problems, *([f"... and {hidden:,} more"] if hidden else [])]
+    noun = "problem" if imported.invalid == 1 else "problems"
+    return UsageError(
+        f"{imported.invalid:,} {noun} in the manifest; nothing was started\n" + "\n".join(lines),
+        hint="Mend them, or go on without these rows: --skip-invalid",
+    )
+
+
+class _Importer:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._result = ImportResult()
+        self._problems: list[tuple[int, str]] = []
+        self._next = 1 + connection.execute("SELECT ifnull(max(number), 0) FROM rows").fetchone()[0]
+        self._has_indexes = True
+        if self._next == 1:
+            self._drop_indexes()
+
+    def manifest(self, name: str, rows: Iterable[Row | InvalidRow]) -> None:
+        """Import one manifest. Its invalid rows of an earlier import are judged anew."""
+        prefix = f"{name}:"
+        self._connection.execute(
+            "DELETE FROM rows WHERE state = 'invalid' AND rtrim(origin, '0123456789') = ?",
+            (prefix,),
+        )
+        for batch in _batches(rows):
+            if not self._insert(batch):
+                for row in batch:
+                    self._single(row)
+
+    def finished(self) -> ImportResult:
+        """What the import did, once the rows are seen to be distinct."""
+        if not self._has_indexes:
+            try:
+                self._make_indexes()
+            except sqlite3.IntegrityError:
+                self._resolve_duplicates()
+        self._result.problems = [text for _, text in sorted(self._problems)[:_SHOWN]]
+        return self._result
+
+    def _insert(self, batch: Sequence[Row | InvalidRow]) -> bool:
+        """Insert a batch at once. Return False, with nothing done, if a row is bad or collides."""
+        good = [row for row in batch if isinstance(row, Row)]
+        if len(good) < len(batch):
+            return False
+        values = [_values(number, row) for number, row in enumerate(good, self._next)]
+        before = self._connection.total_changes
+        self._connection.execute("SAVEPOINT batch")
+        self._connection.executemany(_INSERT, values)
+        complete = self._connection.total_changes - before == len(values)
+        if complete:
+            self._next += len(values)
+            self._result.added += len(values)
+        else:
+            self._connection.execute("ROLLBACK TO batch")
+        self._connection.execute("RELEASE batch")
+        return complete
+
+    def _single(self, row: Row | InvalidRow) -> None:
+        if isinstance(row, InvalidRow):
+            self._invalid(self._next, row)
+            self._next += 1
+        elif self._put(_values(self._next, row)):
+            self._next += 1
+
+    def _put(self, values: Values) -> bool:
+        """Insert a row, or what is wrong with it. Return False if the ledger has it already."""
+        clash = self._conflict(values) if self._has_indexes else None
+        if clash is None:
+            self._connection.execute(_INSERT, values)
+            self._result.added += 1
+        elif clash:
+            self._invalid(values[0], _rejected(values, clash))
+        else:
+            self._result.known += 1
+        return clash != ""
+
+    def _drop_indexes(self) -> None:
+        for name in INDEXES:
+            self._connection.execute(f"DROP INDEX {name}")
+        self._has_indexes = False
+
+    def _make_indexes(self) -> None:
+        """Make the indexes, all or none.
+
+        Raises:
+            sqlite3.IntegrityError: Rows collide.
+        """
+        self._connection.execute(f"PRAGMA threads = {_SORTERS}")
+        self._connection.execute("SAVEPOINT indexes")
+        try:
+            for sql in INDEXES.values():
+                self._connection.execute(sql)
+            self._has_indexes = True
+        except sqlite3.IntegrityError:
+            self._connection.execute("ROLLBACK TO indexes")
+            raise
+        finally:
+            self._connection.execute("RELEASE indexes")
+
+    def _resolve_duplicates(self) -> None:
+        """Take rows that may collide with earlier ones out again, and put them in one by one."""
+        self._connection.execute(_CANDIDATES)
+        again = "DELETE FROM rows WHERE number IN (SELECT number FROM candidates)"
+        self._result.added -= self._connection.execute(again).rowcount
+        self._make_indexes()
+        for values in self._connection.execute("SELECT * FROM candidates ORDER BY number"):
+            self._put(values)
+        self._connection.execute("DROP TABLE candidates")
+
+    def _conflict(self, values: Values) -> str | None:
+        """Return what keeps a row out, "" if the very same row is in, or None if nothing does."""
+        find = self._connection.execute
+        _, key, provider, source_id, language, target, path, params, *_ = values
+        mine = (key, path, language, params)
+        if task := find(_TASK, (source_id, target, provider)).fetchone():
+            difference = _difference(task[1:], mine)
+            return f"the same task as {task[0]}, with {difference}" if difference else ""
+        if other := find(_KEY, (key,)).fetchone():
+            return f"key: {key[:60]!r} is the key of {other[0]} already"
+        if other := find(_PATH, (path,)).fetchone():
+            return f"name: {path[:80]!r} is the file of {other[0]} already"
+        return None
+
+    def _invalid(self, number: int, row: InvalidRow) -> None:
+        self._result.invalid += 1
+        self._problems.append((number, f"{row.origin}: {row.message}"))
+        if len(self._problems) > 2 * _SHOWN:
+            self._problems = sorted(self._problems)[:_SHOWN]
+        who = (row.provider, row.source_id, row.language, row.key)
+        self._connection.execute(_INSERT_INVALID, (number, *who, row.origin, row.message))
+
+
+def _batches(rows: Iterable[Row | InvalidRow]) -> Iterator[list[Row | InvalidRow]]:
+    found = iter(rows)
+    while batch := list(itertools.islice(found, _BATCH)):
+        yield batch
+
+
+def _values(number: int, row: Row) -> Values:
+    return (
+        number,
+        row.key,
+        row.provider,
+        row.source_id,
+        row.language,
+        row.target,
+        row.path,
+        orjson.dumps(row.params, None, orjson.OPT_SORT_KEYS).decode(),
+        orjson.dumps(row.meta, None, orjson.OPT_SORT_KEYS).decode() if row.meta else "{}",
+        row.origin,
+    )
+
+
+def _difference(task: Sequence[object], mine: Sequence[object]) -> str:
+    names = ("another key", "another path", "another language", "other parameters")
+    return " and ".join(
+        name for name, old, new in zip(names, task, mine, strict=True) if old != new
+    )
+
+
+def _rejected(values: Values, clash: str) -> InvalidRow:
+    _, key, provider, source_id, language, *_, origin = values
+    return InvalidRow(
+        line=int(origin.rpartition(":")[2] or 0),
+        message=clash,
+        origin=origin,
+        key=key,
+        provider=provider,
+        source_id=source_id,
+        language=language,
+    )

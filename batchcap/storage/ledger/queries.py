@@ -1,0 +1,190 @@
+"""What commands read from the ledger: totals, results, and what verify and audit check."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batchcap.domain.models import CaptionRecord, CompletedRow, CreateRecord, Row, Totals
+from batchcap.storage.ledger import schema
+from batchcap.storage.ledger.results import COLUMNS, META, result
+
+_PAGE = 512
+
+_RESULTS = f"SELECT {COLUMNS} FROM rows ORDER BY number"  # noqa: S608  # a constant
+# Two halves, since the index of pending rows counts its own at once.
+_TOTALS = """
+SELECT * FROM (
+    SELECT provider, 'pending' AS state, NULL AS code, count(*), 0
+    FROM rows WHERE state IS NULL GROUP BY provider
+    UNION ALL
+    SELECT provider, state, code, count(*), ifnull(sum(bytes), 0)
+    FROM rows WHERE state IS NOT NULL GROUP BY provider, state, code
+) ORDER BY provider, state, code
+"""
+_UNITS = "SELECT ifnull(sum(units), 0) FROM creates"
+# From one provider to the next in the index, past its pending rows.
+_WITH_PENDING = """
+WITH RECURSIVE waiting(name) AS (
+    SELECT min(provider) FROM rows WHERE state IS NULL
+    UNION ALL
+    SELECT (SELECT min(provider) FROM rows WHERE state IS NULL AND provider > name)
+    FROM waiting WHERE name IS NOT NULL
+)
+SELECT name FROM waiting WHERE name IS NOT NULL AND (NOT ? OR EXISTS (
+    SELECT 1 FROM rows WHERE provider = name AND state IS NULL AND finished_at IS NOT NULL
+))
+"""
+_FAILED_CODES = "SELECT DISTINCT code FROM rows WHERE state = 'failed' ORDER BY code"
+_COMPLETED = """
+SELECT number, key, path, bytes, sha256, cues FROM rows
+WHERE state = 'done' AND number > ? ORDER BY number LIMIT ?
+"""
+_TASK = """
+SELECT 1 FROM rows WHERE provider = ? AND source_id = ? AND target = ? AND path IS NOT NULL
+"""
+# "+path", or SQLite puts ?1 into lower(path) too, and looks through all rows.
+_PATH = "SELECT 1 FROM rows WHERE lower(path) = lower(?1) AND +path = ?1 AND path IS NOT NULL"
+_WITH_JOBS = """
+SELECT DISTINCT provider FROM rows WHERE target <> '' AND path IS NOT NULL ORDER BY provider
+"""
+_SOURCES = """
+SELECT DISTINCT source_id FROM rows
+WHERE provider = ? AND source_id > ? AND target <> '' AND path IS NOT NULL
+ORDER BY source_id LIMIT ?
+"""
+_CAPTIONS = """
+SELECT number, key, target, params FROM rows
+WHERE provider = ? AND source_id = ? AND target <> '' AND path IS NOT NULL
+"""
+_CREATES = "SELECT job_id, ended, units FROM creates WHERE row = ? ORDER BY nth"
+_VALUES = "SELECT key, value FROM memory"
+_FINGERPRINT = "SELECT mark FROM seen WHERE file = ?"
+
+
+class SqliteLedgerReader:
+    """The `interfaces.LedgerReader` of one SQLite file, on a connection that it closes.
+
+    With `repairs`, a row is pending only if it was done once.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, out: Path, *, repairs: bool = False
+    ) -> None:
+        self._connection = connection
+        self._path, self._out, self._repairs = path, out, repairs
+
+    def close(self) -> None:
+        """See `interfaces.LedgerReader`."""
+        self._connection.close()
+
+    def totals(self) -> Totals:
+        """See `interfaces.LedgerReader`."""
+        found = Totals(errors={}, by_provider={})
+        for provider, state, code, count, size in self._select(_TOTALS):
+            found.total += count
+            found.bytes += size
+            setattr(found, state, getattr(found, state) + count)
+            if state == "failed":
+                found.errors[code] = found.errors.get(code, 0) + count
+            states = found.by_provider.setdefault(provider or "unknown", {})
+            states[state] = states.get(state, 0) + count
+        ((found.units_consumed,),) = self._select(_UNITS)
+        return found
+
+    def providers_with_pending(self) -> list[str]:
+        """See `interfaces.LedgerReader`."""
+        return [provider for (provider,) in self._select(_WITH_PENDING, (self._repairs,))]
+
+    def failed_codes(self) -> list[str]:
+        """See `interfaces.LedgerReader`."""
+        return [code for (code,) in self._select(_FAILED_CODES)]
+
+    def results(self) -> Iterator[dict[str, Any]]:
+        """See `interfaces.LedgerReader`."""
+        for values in self._select(_RESULTS):
+            yield result(values, orjson.loads(values[META]))
+
+    def result_lines(self) -> Iterator[bytes]:
+        """See `interfaces.LedgerReader`."""
+        for values in self._select(_RESULTS):
+            shown = result(values, orjson.Fragment(values[META]))
+            yield orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE)
+
+    def completed_rows(self) -> Iterator[list[CompletedRow]]:
+        """See `interfaces.LedgerReader`."""
+        after = 0
+        while page := [CompletedRow(*row) for row in self._select(_COMPLETED, (after, _PAGE))]:
+            yield page
+            after = page[-1].number
+
+    def has_task(self, row: Row) -> bool:
+        """See `interfaces.LedgerReader`."""
+        return any(self._select(_TASK, (row.provider, row.source_id, row.target)))
+
+    def owns_path(self, path: str) -> bool:
+        """See `interfaces.LedgerReader`."""
+        try:
+            return any(self._select(_PATH, (path,)))
+        except UnicodeEncodeError:
+            return False  # no text of a manifest is such a name
+
+    def providers_with_jobs(self) -> list[str]:
+        """See `interfaces.LedgerReader`."""
+        return [provider for (provider,) in self._select(_WITH_JOBS)]
+
+    def source_ids(self, provider: str) -> Iterator[str]:
+        """See `interfaces.LedgerReader`."""
+        after = ""
+        while page := list(self._select(_SOURCES, (provider, after, _PAGE))):
+            yield from (source_id for (source_id,) in page)
+            (after,) = page[-1]
+
+    def captions_of(self, provider: str, source_id: str) -> list[CaptionRecord]:
+        """See `interfaces.LedgerReader`."""
+        return [
+            CaptionRecord(
+                key=key,
+                source_id=source_id,
+                target=target,
+                track_id=orjson.loads(params).get("track_id"),
+                creates=tuple(CreateRecord(*one) for one in self._select(_CREATES, (number,))),
+            )
+            for number, key, target, params in self._select(_CAPTIONS, (provider, source_id))
+        ]
+
+    def values(self) -> dict[str, str]:
+        """See `interfaces.LedgerReader`."""
+        return dict(self._select(_VALUES))
+
+    def fingerprint(self, file: str) -> str | None:
+        """See `interfaces.LedgerReader`."""
+        return next((mark for (mark,) in self._select(_FINGERPRINT, (file,))), None)
+
+    def _select(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query. Raises `FatalError` if SQLite refuses the file."""
+        with self._faults():
+            yield from self._connection.execute(sql, values)
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Raise what SQLite raises as a `FatalError` that names the ledger."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise schema.unusable(self._out, self._path, error) from None
+
+
+def open_reader(out: Path) -> SqliteLedgerReader:
+    """Open an output folder's ledger to read from it, also while a run writes it.
+
+    Raises:
+        UsageError: There is no ledger.
+        FatalError: It is damaged, or of another version.
+    """
+    return SqliteLedgerReader(schema.read_only(out), schema.file(out), out)

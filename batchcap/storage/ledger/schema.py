@@ -1,0 +1,240 @@
+"""The tables, the version, and how the file is opened.
+
+`synchronous=FULL` always: what was acknowledged survives a power cut. WAL, so
+that `status` reads while a run writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from batchcap.domain.errors import FatalError, UsageError
+from batchcap.storage.ledger import transactions
+
+VERSION = 2
+_READABLE = {1, VERSION}
+
+_TABLES = """
+CREATE TABLE memory (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE rows (
+    number INTEGER PRIMARY KEY,
+    provider TEXT,
+    source_id TEXT,
+    target TEXT,       -- with provider and source_id: the task; NULL: the row is invalid
+    language TEXT,
+    key TEXT,
+    path TEXT,         -- NULL: the row is invalid
+    params TEXT,       -- JSON
+    meta TEXT,         -- JSON
+    origin TEXT,       -- file:line
+    state TEXT,        -- NULL: not ended
+    started_at REAL,   -- unix seconds, like every time here
+    finished_at REAL,
+    bytes INTEGER,
+    sha256 TEXT,
+    cues INTEGER,
+    job_id TEXT,
+    code TEXT,
+    message TEXT,
+    retryable INTEGER
+);
+-- Every create is a record of its own: it may cost.
+CREATE TABLE creates (
+    row INTEGER NOT NULL,
+    nth INTEGER NOT NULL,
+    intent_at REAL NOT NULL,
+    job_id TEXT,       -- NULL: it is unknown whether the create arrived
+    ended TEXT,        -- how its job ended, once known
+    units INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (row, nth)
+) WITHOUT ROWID;
+"""
+_SEEN = """
+-- Files as they were when they were last read, or written.
+CREATE TABLE seen (
+    file TEXT PRIMARY KEY,
+    mark TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+DISTINCT = {"task": "source_id, target, provider", "key": "key", "path": "lower(path)"}
+"""What must differ between any two valid rows, by the name of the unique index.
+
+None of these columns changes when a row ends, so that its outcome costs these indexes
+nothing.
+"""
+
+
+INDEXES = {
+    **{
+        name: f"CREATE UNIQUE INDEX {name} ON rows ({what}) WHERE path IS NOT NULL"
+        for name, what in DISTINCT.items()
+    },
+    "pending": "CREATE INDEX pending ON rows (provider) WHERE state IS NULL",
+}
+"""All indexes of the rows, by name: the statements that make them."""
+
+_INDEXES = "".join(f"{sql};" for sql in INDEXES.values())
+_FROM_1 = f"{''.join(f'DROP INDEX {name};' for name in INDEXES)} {_SEEN} {_INDEXES}"
+
+
+def folder(out: Path) -> Path:
+    """Where an output folder's ledger lives."""
+    return out / ".batchcap"
+
+
+def file(out: Path) -> Path:
+    """The ledger's file."""
+    return folder(out) / "ledger.sqlite"
+
+
+def beside(out: Path, what: str) -> Path:
+    """A file beside the ledger that is named after it."""
+    return folder(out) / f"ledger.sqlite.{what}"
+
+
+def draft(out: Path) -> Path:
+    """The file of a new ledger until it takes its place."""
+    return beside(out, "new")
+
+
+def refuse_links(*paths: Path) -> None:
+    """Refuse to write the ledger through a symbolic link.
+
+    Raises:
+        FatalError: One of the paths is a link.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise FatalError(
+                f"{path} is a symbolic link, which is not followed",
+                hint="Remove the link; --out itself may be one.",
+            )
+
+
+def require(out: Path) -> None:
+    """Require a ledger, or one that is being made.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if not file(out).exists() and not draft(out).exists():
+        raise _nothing_here(out)
+
+
+def connect(out: Path, *, create: bool) -> sqlite3.Connection:
+    """Open an output folder's ledger for writing.
+
+    Raises:
+        UsageError: There is no ledger, and `create` is off.
+        FatalError: It is damaged, of another version, or cannot be opened.
+    """
+    if not create and not file(out).exists():
+        raise _nothing_here(out)
+    return open_file(out, file(out))
+
+
+def open_file(out: Path, path: Path, *, durable: bool = True) -> sqlite3.Connection:
+    """Open a ledger's file for writing; create it if it is missing.
+
+    If it is not `durable` yet, the caller syncs it in the end.
+
+    Raises:
+        FatalError: It is damaged, of another version, or cannot be opened.
+    """
+    refuse_links(folder(out), path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return _prepared(transactions.open_durable(path), durable=durable)
+    except OSError as error:
+        raise FatalError(
+            f"cannot make {folder(out)}: {error.strerror or error}",
+            hint="Choose another folder with --out, or mend its permissions.",
+        ) from None
+    except sqlite3.Error as error:
+        raise unusable(out, path, error) from None
+
+
+def discard_new(out: Path) -> None:
+    """Take away what was made for a ledger that did not come about; no run leaves a trace."""
+    if file(out).exists():
+        return
+    with contextlib.suppress(OSError):  # what else is there stays there
+        (folder(out) / "lock").unlink(missing_ok=True)
+        folder(out).rmdir()
+        out.rmdir()
+
+
+def read_only(out: Path) -> sqlite3.Connection:
+    """Open a ledger to read from it, also while a run writes it."""
+    if not file(out).exists():
+        raise _nothing_here(out)
+    try:
+        connection = sqlite3.connect(f"{file(out).absolute().as_uri()}?mode=ro", uri=True)
+        _check_version(connection, _READABLE)
+    except sqlite3.Error as error:
+        raise unusable(out, file(out), error) from None
+    return connection
+
+
+def unusable(out: Path, path: Path, error: sqlite3.Error) -> FatalError:
+    """Return the error to raise when SQLite refuses a ledger's file."""
+    if path == draft(out):
+        return cannot_make(out, error)
+    return FatalError(
+        f"the ledger {path} cannot be used: {error}",
+        hint="If the disk is full or permissions are wrong, fix that, then run: "
+        "batchcap resume. If the ledger is damaged: batchcap rebuild MANIFEST makes a new one.",
+    )
+
+
+def cannot_make(out: Path, error: Exception) -> FatalError:
+    """Return the error to raise when there is no place for a new ledger."""
+    return FatalError(
+        f"cannot make a new ledger in {folder(out)}: {error}",
+        hint="Free disk space or fix permissions, then run the same command again.",
+    )
+
+
+def _nothing_here(out: Path) -> UsageError:
+    if draft(out).exists():
+        return UsageError(
+            f"the ledger in {folder(out)} is being made from its manifest",
+            hint="Try again in some seconds. If no run is at work: batchcap run MANIFEST.",
+        )
+    return UsageError(
+        f"there is no ledger in {folder(out)}",
+        hint="batchcap run MANIFEST starts one; --out names another folder.",
+    )
+
+
+def _prepared(connection: sqlite3.Connection, *, durable: bool) -> sqlite3.Connection:
+    connection.execute(f"PRAGMA journal_mode = {'WAL' if durable else 'DELETE'}")
+    if not durable:
+        connection.execute("PRAGMA synchronous = OFF")
+    match connection.execute("PRAGMA user_version").fetchone()[0]:
+        case 0:
+            _change(connection, f"{_TABLES} {_SEEN} {_INDEXES}")
+        case 1:
+            _change(connection, _FROM_1)
+    _check_version(connection, {VERSION})
+    return connection
+
+
+def _change(connection: sqlite3.Connection, sql: str) -> None:
+    connection.executescript(f"BEGIN IMMEDIATE; {sql} PRAGMA user_version = {VERSION}; COMMIT;")
+
+
+def _check_version(connection: sqlite3.Connection, usable: set[int]) -> None:
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found not in usable:
+        raise FatalError(
+            f"the ledger is of version {found}, this batchcap reads version {VERSION}",
+            hint="Use the batchcap that wrote it (a newer one?), or another --out.",
+        )

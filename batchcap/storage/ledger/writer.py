@@ -1,0 +1,273 @@
+"""The ledger of a run: rows come in, facts and outcomes are recorded, many to a commit."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from batchcap.domain.models import (
+    ImportResult,
+    InvalidRow,
+    Job,
+    JobState,
+    Outcome,
+    PendingRow,
+    Row,
+    RowHistory,
+)
+from batchcap.storage.batcher import Batcher
+from batchcap.storage.ledger import file_marks, importer, schema
+from batchcap.storage.ledger.queries import SqliteLedgerReader
+from batchcap.storage.ledger.transactions import (
+    Statement,
+    Statements,
+    commit,
+    open_durable,
+    transaction,
+)
+
+# Errored and cancelled jobs are detached from their row. A completed job stays attached,
+# because it was billed. A job unknown to the provider counts as an unanswered create: it is
+# looked up before anything is sent again.
+_PENDING = """
+SELECT r.number, r.key, r.provider, r.source_id, r.language, r.target, r.path,
+       r.params, r.meta, r.origin,
+       c.intent_at, CASE WHEN c.ended IS NOT 'missing' THEN c.job_id END,
+       (SELECT group_concat(job_id, x'0a') FROM creates
+        WHERE row = r.number AND ended IN ('errored', 'cancelled')),
+       r.finished_at IS NOT NULL
+FROM rows r
+LEFT JOIN creates c ON c.row = r.number
+     AND ifnull(c.ended, 'completed') IN ('completed', 'missing')
+     AND c.nth = (SELECT max(nth) FROM creates WHERE row = r.number)
+WHERE r.provider = ?1 AND r.state IS NULL AND r.number > ?2
+     AND (NOT ?4 OR r.finished_at IS NOT NULL)
+ORDER BY r.number LIMIT ?3
+"""
+# If an intent without a job is sent again, it is the same create. INSERT from a SELECT costs
+# twice as much: SQLite sets the result aside when it writes to a table that it reads.
+_INTENT = """
+INSERT INTO creates (row, nth, intent_at)
+VALUES (?1, ifnull((SELECT max(nth) FROM creates WHERE row = ?1 AND job_id IS NOT NULL), 0) + 1, ?2)
+ON CONFLICT (row, nth) DO UPDATE SET intent_at = excluded.intent_at
+"""
+_LAST = "row = ?1 AND nth = (SELECT max(nth) FROM creates WHERE row = ?1)"
+_JOB = f"UPDATE creates SET job_id = ?2 WHERE {_LAST}"  # noqa: S608  # a constant
+_NO_INTENT = f"DELETE FROM creates WHERE {_LAST} AND job_id IS NULL"  # noqa: S608  # a constant
+# A job that completed was billed, even if the provider has deleted it since.
+_JOB_ENDED = f"""
+UPDATE creates SET units = max(units, ?3),
+       ended = CASE WHEN ended = 'completed' AND ?2 = 'missing' THEN ended ELSE ?2 END
+WHERE {_LAST} AND job_id = ?4
+"""  # noqa: S608  # a constant
+_OUTCOME = """
+UPDATE rows SET state = ?, started_at = ?, finished_at = ?, bytes = ?, sha256 = ?, cues = ?,
+       job_id = ?, code = ?, message = ?, retryable = ?
+WHERE number = ?
+"""
+_VALUE = "INSERT OR REPLACE INTO memory VALUES (?, ?)"
+_FINGERPRINT = "INSERT OR REPLACE INTO seen VALUES (?, ?)"
+_NO_FINGERPRINT = "DELETE FROM seen WHERE file = ?"
+
+# In the order of a row's life. A commit executes them kind by kind, which is cheaper than
+# one by one; a further intent of a row comes only after its earlier facts were committed.
+_STATEMENTS: Statements = {
+    _INTENT: "intent committed",
+    _JOB: "job committed",
+    _NO_INTENT: None,
+    _JOB_ENDED: None,
+    _OUTCOME: "outcome committed",
+    _VALUE: None,
+    _NO_FINGERPRINT: None,
+}
+
+# A pending row that has an end already was billed: nothing is created for it.
+_REQUEUE_FAILED = """
+UPDATE rows SET state = NULL, started_at = NULL, job_id = NULL,
+       finished_at = CASE WHEN EXISTS (
+           SELECT 1 FROM creates WHERE row = number AND ended = 'completed'
+       ) THEN finished_at END,
+       code = NULL, message = NULL, retryable = NULL
+WHERE state = 'failed' AND (?1 IS NULL OR code = ?1)
+"""
+# What stays of the outcome is its time: it says that the row was done once.
+_REQUEUE_DAMAGED = """
+UPDATE rows SET state = NULL, started_at = NULL, bytes = NULL, sha256 = NULL, cues = NULL,
+       job_id = NULL
+WHERE number = ? AND state = 'done'
+"""
+
+_FINAL = (JobState.COMPLETED, JobState.ERRORED, JobState.CANCELLED, JobState.MISSING)
+
+
+class SqliteLedger(SqliteLedgerReader):
+    """The `interfaces.Ledger` in one SQLite file. `now` gives unix seconds."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        out: Path,
+        *,
+        now: Callable[[], float],
+        repairs: bool = False,
+    ) -> None:
+        super().__init__(connection, path, out, repairs=repairs)
+        self._now = now
+        self._values = self.values()
+        self._record_on(connection, None)
+
+    def import_rows(
+        self,
+        manifests: Sequence[tuple[str, Iterable[Row | InvalidRow]]],
+        *,
+        skip_invalid: bool,
+        check: Callable[[], None] = lambda: None,
+    ) -> ImportResult:
+        """See `interfaces.Ledger`."""
+        with self._faults(), transaction(self._connection):
+            before = self._connection.total_changes
+            imported = importer.import_rows(self._connection, manifests, skip_invalid=skip_invalid)
+            if self._connection.total_changes > before:
+                self._connection.execute(_NO_FINGERPRINT, (file_marks.RESULTS,))
+            check()
+        return imported
+
+    def requeue_failed(self, code: str | None) -> int:
+        """See `interfaces.Ledger`."""
+        with self._faults(), transaction(self._connection):
+            self._connection.execute(_NO_FINGERPRINT, (file_marks.RESULTS,))
+            return self._connection.execute(_REQUEUE_FAILED, (code,)).rowcount
+
+    def requeue_damaged(self, numbers: Sequence[int]) -> None:
+        """See `interfaces.Ledger`."""
+        with self._faults(), transaction(self._connection):
+            self._connection.execute(_NO_FINGERPRINT, (file_marks.RESULTS,))
+            self._connection.executemany(_REQUEUE_DAMAGED, [(number,) for number in numbers])
+
+    def set_fingerprint(self, file: str, fingerprint: str) -> None:
+        """See `interfaces.Ledger`."""
+        with self._faults():
+            self._connection.execute(_FINGERPRINT, (file, fingerprint))
+
+    @asynccontextmanager
+    async def recording(self, *, threads: bool) -> AsyncIterator[None]:
+        """See `interfaces.Ledger`."""
+        with ExitStack() as stack:
+            if threads:
+                with self._faults():
+                    connection = stack.enter_context(closing(open_durable(self._path)))
+                executor = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+                self._record_on(connection, stack.enter_context(executor))
+            try:
+                yield
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self.drain()
+                self._record_on(self._connection, None)
+
+    async def pending(self, provider: str, after: int, limit: int) -> list[PendingRow]:
+        """See `interfaces.Checkpoint`."""
+        page = (provider, after, limit, self._repairs)
+        with self._faults():
+            if self._executor is None:
+                found = self._pending(page)
+            else:
+                loop = asyncio.get_running_loop()
+                found = await loop.run_in_executor(self._executor, self._pending, page)
+        return [_work(values) for values in found]
+
+    async def record_intent(self, row: Row) -> None:
+        """See `interfaces.Checkpoint`."""
+        await self._record(_INTENT, row.number, self._now())
+
+    async def record_job(self, row: Row, job_id: str) -> None:
+        """See `interfaces.Checkpoint`."""
+        await self._record(_JOB, row.number, job_id)
+
+    async def discard_intent(self, row: Row) -> None:
+        """See `interfaces.Checkpoint`. Done even if the caller is being cancelled."""
+        with anyio.CancelScope(shield=True):
+            await self._record(_NO_INTENT, row.number)
+
+    async def record_job_ended(self, row: Row, job: Job) -> None:
+        """See `interfaces.Checkpoint`."""
+        await self._record(_JOB_ENDED, row.number, job.state.value, job.units, job.id)
+
+    async def record_outcome(self, row: Row, outcome: Outcome) -> None:
+        """See `interfaces.Checkpoint`."""
+        job, caption, failure = outcome.job, outcome.caption, outcome.failure
+        if job is not None and job.id is not None and job.state in _FINAL:
+            self._batcher.submit_nowait(
+                (_JOB_ENDED, (row.number, job.state.value, job.units, job.id))
+            )
+        self._batcher.submit_nowait((_NO_FINGERPRINT, (file_marks.RESULTS,)))
+        await self._record(
+            _OUTCOME,
+            outcome.state.value,
+            outcome.started_at,
+            outcome.finished_at,
+            *((caption.bytes, caption.sha256, caption.cues) if caption else (None, None, None)),
+            job.id if job else None,
+            *((failure.code, failure.message, failure.retryable) if failure else (None,) * 3),
+            row.number,
+        )
+
+    def get(self, key: str) -> str | None:
+        """See `interfaces.KeyValueStore`."""
+        return self._values.get(key)
+
+    def set(self, key: str, value: str) -> None:
+        """See `interfaces.KeyValueStore`."""
+        if self._values.get(key) != value:
+            self._values[key] = value
+            self._batcher.submit_nowait((_VALUE, (key, value)))
+
+    async def drain(self) -> None:
+        """See `interfaces.Ledger`."""
+        await self._batcher.drain()
+
+    def _record_on(self, connection: sqlite3.Connection, executor: Executor | None) -> None:
+        self._recording, self._executor = connection, executor
+        self._batcher: Batcher[Statement, None] = Batcher(
+            partial(commit, connection, _STATEMENTS), executor
+        )
+
+    def _pending(self, page: tuple[object, ...]) -> list[Any]:
+        return self._recording.execute(_PENDING, page).fetchall()
+
+    async def _record(self, sql: str, *values: object) -> None:
+        with self._faults():
+            await self._batcher.submit((sql, values))
+
+
+def open_ledger(
+    out: Path,
+    *,
+    create: bool = False,
+    repairs: bool = False,
+    now: Callable[[], float] = time.time,
+) -> SqliteLedger:
+    """Open an output folder's ledger for writing. With `repairs`, for those rows alone.
+
+    Raises:
+        UsageError: There is no ledger, and `create` is off.
+        FatalError: It is damaged, of another version, or cannot be opened.
+    """
+    connection = schema.connect(out, create=create)
+    return SqliteLedger(connection, schema.file(out), out, now=now, repairs=repairs)
+
+
+def _work(values: Sequence[Any]) -> PendingRow:
+    *row, intent, job, former, delivered = values
+    jobs = tuple(former.split("\n")) if former else ()
+    return PendingRow(Row.of(row), RowHistory(intent, job, jobs, was_completed=bool(delivered)))

@@ -1,0 +1,272 @@
+"""One provider's API: pace, send, classify, repeat what is safe.
+
+A GET is repeated until it is answered (`Backoff`, 6 attempts). A POST leaves from a
+slot (`Api.send_slot`), once for each slot: `NotAccepted` if it surely did not arrive,
+`Ambiguous` if it may have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import NoReturn, Self
+from urllib.parse import quote, urlencode
+
+from batchcap.domain import failpoints
+from batchcap.domain.backoff import Backoff
+from batchcap.domain.errors import Ambiguous, NotAccepted, Unavailable
+from batchcap.domain.events import RequestSent
+from batchcap.domain.models import Json
+from batchcap.domain.protocols import Observer
+from batchcap.domain.shutdown import Stop
+from batchcap.transport.circuit_breaker import Circuit
+from batchcap.transport.first_contact import FirstContact
+from batchcap.transport.http_errors import BodyLost, NotSent, ResponseLost
+from batchcap.transport.rate_limiter import Bucket, Priority
+from batchcap.transport.response import Answer, clean
+from batchcap.transport.retry_after import http_date, retry_after
+from batchcap.transport.sender import Sender
+
+
+class Api:
+    """Requests to one provider, each within the budget of its bucket.
+
+    Every method raises `Unavailable` if the retries are used up, `FatalError` if the
+    provider never answered in the first minute, and `Stopped` if the run is stopped before
+    the request left. Answers of any status below 500 other than 408 and 429 are returned.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        provider: str,
+        *,
+        read: Bucket,
+        write: Bucket,
+        stop: Stop,
+        observer: Observer,
+        now: Callable[[], float],
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._sender = sender
+        self._buckets = {"GET": read, "POST": write}
+        self._stop, self._observer, self._now = stop, observer, now
+        self._backoff = backoff or Backoff()
+        self._circuit = Circuit(sender.host, stop, observer)
+        self._first_contact = FirstContact(provider, observer)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._sender.close()
+
+    @property
+    def read_rate(self) -> float | None:
+        """GETs per second that the budget allows at present; None: no limit."""
+        return self._buckets["GET"].rate
+
+    @property
+    def backlog_seconds(self) -> float:
+        """Seconds that the requests which wait for a turn take at the present rates."""
+        return max(
+            bucket.waiting / bucket.rate if bucket.rate else 0.0
+            for bucket in self._buckets.values()
+        )
+
+    async def get(
+        self, path: str, query: Mapping[str, str] | None = None, *, priority: Priority
+    ) -> Answer:
+        """Send a GET; it is repeated until it is answered or the attempts are used up."""
+        failures = 0
+        while True:
+            try:
+                bucket = await self._turn("GET", priority)
+                try:
+                    answer = await self._sent("GET", path + _query(query), None)
+                finally:
+                    bucket.release()
+                return self._judged("GET", answer)
+            except Unavailable as error:
+                failures, delay = self._failed("GET", error, failures, priority)
+                await self._stop.sleep(delay)
+
+    @asynccontextmanager
+    async def send_slot(
+        self, priority: Priority = Priority.START, failures: int = 0
+    ) -> AsyncIterator[SendSlot]:
+        """Wait for the quota, a connection and the end of an outage; then one POST may leave.
+
+        `failures` is how often this POST failed before, see `NotAccepted`.
+
+        Raises:
+            Stopped: The run is stopped first.
+        """
+        bucket = await self._turn("POST", priority)
+        slot = SendSlot(bucket, partial(self._post, priority, failures))
+        try:
+            yield slot
+        finally:
+            slot.release()
+
+    async def _post(self, priority: Priority, failures: int, path: str, body: Json) -> Answer:
+        try:
+            return self._judged("POST", await self._sent("POST", path, body))
+        except Unavailable as error:
+            failures, delay = self._failed("POST", error, failures, priority)
+            raise NotAccepted(error.message, failures=failures, delay=delay) from None
+
+    def _failed(
+        self, method: str, error: Unavailable, failures: int, priority: Priority
+    ) -> tuple[int, float]:
+        """Count a failure; return the count and the seconds to wait before the next attempt.
+
+        A pause that the provider asked for, an outage, and that it was not reached yet are no
+        failure of this request.
+        After a 429 the whole bucket waits, so this request has no wait of its own.
+
+        Raises:
+            Unavailable: The attempts are used up.
+        """
+        if not self._first_contact.is_made:
+            return failures, self._first_contact.delay()
+        patient = priority is Priority.START
+        excused = priority is not Priority.POLL and self._circuit.excuses(patient=patient)
+        failures += not (error.retry_after or excused)
+        delay = error.retry_after or self._backoff.delay(max(failures, 1))
+        throttled = isinstance(error, _Throttled)
+        if throttled:
+            self._buckets[method].throttled(delay)
+        if failures >= self._backoff.attempts:
+            raise error
+        return failures, 0.0 if throttled or error.retry_after else delay
+
+    async def _turn(self, method: str, priority: Priority) -> Bucket:
+        """Wait for the quota; the caller releases the bucket that is returned.
+
+        A request that gets its turn in an outage gives it back and waits for the end.
+        """
+        bucket, goes = self._buckets[method], priority is Priority.POLL
+        while True:
+            if self._circuit.open and not goes:
+                goes = await self._circuit.enter(patient=priority is Priority.START)
+            await bucket.acquire(priority)
+            if goes or not self._circuit.open:
+                return bucket
+            bucket.release()
+
+    async def _sent(self, method: str, path: str, body: Json | None) -> Answer:
+        """One request and its answer, whatever its status."""
+        bucket = self._buckets[method]
+        self._observer(RequestSent(bucket.name))
+        self._first_contact.begin()
+        try:
+            answer = await self._sender.send(method, path, body)
+        except NotSent as error:
+            self._circuit.failed()
+            reason = f"cannot connect to {self._sender.host}: {clean(str(error))}"
+            self._first_contact.failed(reason)
+            raise Unavailable(reason) from None
+        except ResponseLost as error:
+            self._lost(method, path, error)
+        self._first_contact.is_made = True
+        if method == "POST":
+            failpoints.reach("answer read")
+        self._limits(bucket, answer.headers)
+        return answer
+
+    def _lost(self, method: str, path: str, error: ResponseLost) -> NoReturn:
+        """Raise what a lost response means.
+
+        Raises:
+            Ambiguous: It was a create, which may have arrived.
+            Unavailable: It was a GET.
+            FatalError: It was a GET, and the provider never answered.
+        """
+        self._circuit.failed()
+        self._first_contact.is_made |= isinstance(error, BodyLost)
+        lost = f"{method} {path.partition('?')[0]} got no answer: {clean(str(error))}"
+        reason = f"no answer from {self._sender.host}: {clean(str(error))}"
+        if method == "POST":
+            self._first_contact.warn(reason)
+            raise Ambiguous(lost) from None
+        self._first_contact.failed(reason)
+        raise Unavailable(lost) from None
+
+    def _judged(self, method: str, answer: Answer) -> Answer:
+        if answer.status < 500 and answer.status not in {408, 429}:
+            self._circuit.succeeded()
+            return answer
+        problem = answer.problem()
+        pause = self._pause_asked(answer)
+        if pause and answer.status != 429:
+            self._buckets[method].pause(pause)
+        if answer.status == 429:
+            self._circuit.succeeded()
+            raise _Throttled(str(problem), retry_after=pause)
+        self._circuit.failed(answered=True)
+        if method == "POST":
+            raise Ambiguous(f"the create was answered {problem}")
+        raise Unavailable(str(problem), retry_after=pause)
+
+    def _pause_asked(self, answer: Answer) -> float | None:
+        """Seconds of the Retry-After; a date is judged by the peer's own clock."""
+        theirs = http_date(answer.headers.get("date"))
+        return retry_after(answer.headers.get("retry-after"), theirs or self._now())
+
+    def _limits(self, bucket: Bucket, headers: Mapping[str, str]) -> None:
+        if "x-ratelimit-remaining" in headers or "x-ratelimit-limit" in headers:
+            reset = _number(headers.get("x-ratelimit-reset"))
+            if reset is not None and reset > 1e9:
+                reset = max(0.0, reset - self._now())
+            limit = _number(headers.get("x-ratelimit-limit"))
+            bucket.update_from_headers(limit, _number(headers.get("x-ratelimit-remaining")), reset)
+
+
+class SendSlot:
+    """Room for one POST: its turn in the bucket and a connection."""
+
+    def __init__(self, bucket: Bucket, post: Callable[[str, Json], Awaitable[Answer]]) -> None:
+        self._bucket: Bucket | None = bucket
+        self._post = post
+
+    async def post(self, path: str, body: Json) -> Answer:
+        """Send the one POST that there is room for, and give the room back.
+
+        Raises:
+            NotAccepted: The provider surely did not act on it: no connection, or a 429.
+                It may be sent again, in another slot.
+            Unavailable: As `NotAccepted`, but the attempts are used up.
+            Ambiguous: It may have arrived.
+        """
+        try:
+            return await self._post(path, body)
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Give the room back, unless that is done."""
+        if self._bucket is not None:
+            self._bucket.release()
+            self._bucket = None
+
+
+class _Throttled(Unavailable):
+    """A 429."""
+
+
+def segment(name: str) -> str:
+    """An id as one path segment, whatever it holds."""
+    return quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
+
+
+def _query(query: Mapping[str, str] | None) -> str:
+    return "?" + urlencode(query) if query else ""
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        return float(value) if value is not None else None
+    except ValueError:
+        return None
