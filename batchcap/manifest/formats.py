@@ -216,9 +216,10 @@ def _json_error(data: bytes, error: Exception) -> Record:
     """Find the line of the error: orjson reports lines, msgspec does not."""
     try:
         orjson.loads(data)
-    except orjson.JSONDecodeError as told:
-        hint = " (one object a line? name the file .jsonl)" if "after document" in told.msg else ""
-        return told.lineno, "", f"broken JSON: {told.msg} (column {told.colno}){hint}"
+    except orjson.JSONDecodeError as located:
+        is_lines = "after document" in located.msg
+        hint = " (one object a line? name the file .jsonl)" if is_lines else ""
+        return located.lineno, "", f"broken JSON: {located.msg} (column {located.colno}){hint}"
     return 1, "", f"expected a list, or an object with items: {error}"
 
 

@@ -1,8 +1,8 @@
-"""HeyGen's events: that a translation has ended, and nothing that could be relied on.
+"""HeyGen's webhooks: an event is a hint that a translation has ended.
 
-The signature covers the body alone (a timestamp, where one is sent, is not signed), so an
-old one can be sent again; and no event carries a caption's link. Each is therefore a hint,
-and a GET confirms it. Sources are docs.heygen.com (webhook events) and
+The signature covers only the body (a timestamp, if one is sent, is not signed), so an old
+event can be replayed, and no event has a caption's link. A GET therefore confirms each of
+them. Sources are docs.heygen.com (webhook events) and
 developers.heygen.com (webhooks). Which header has the signature depends on the kind of
 endpoint and on the document, so all of them are read.
 """
@@ -22,7 +22,7 @@ from batchcap.webhooks.signing import get_header, has_signature
 _HEADERS = ("heygen-signature", "signature", "x-heygen-signature")
 _EVENTS = {"video_translate.success", "video_translate.fail"}
 _IDS = ("video_translate_id", "video_translation_id", "video_id")
-"""The documented name first; the others are what v3's answers call the same id."""
+"""The documented name first; v3's responses use the others for the same id."""
 
 
 def verify(secret: str, headers: Mapping[str, str], body: bytes, _now: float) -> bool:

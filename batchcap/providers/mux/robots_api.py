@@ -58,7 +58,7 @@ class RobotsApi:
         """Return the summaries of all jobs of an asset.
 
         Raises:
-            RowError: A job has no valid id, so that it cannot be told whose it is.
+            RowError: A job has no valid id, so it is unknown which row it belongs to.
         """
         summaries = await self.list_jobs({"asset_id": asset_id})
         if not all(is_valid_id(text(summary.get("id"))) for summary in summaries):
