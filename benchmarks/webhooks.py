@@ -158,7 +158,7 @@ async def _run_batchcap(
             sandbox=True,
             now=_now,
             threads=False,
-            announce=register,
+            on_listening=register,
         )
 
 

@@ -144,7 +144,7 @@ def hits(sandbox: Sandbox, fault: str) -> int:
 
 def listening(sandbox: Sandbox) -> dict[str, Any]:
     """A run with a receiver, to which the sandbox sends."""
-    return {"announce": telling(sandbox), "listening": HERE}
+    return {"on_listening": telling(sandbox), "listening": HERE}
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -80,7 +80,7 @@ def clips(count: int) -> list[Row]:
 
 async def run_with_webhooks(sandbox: Sandbox, out: Path, rows: list[Row], **changes: Any) -> Ran:
     """Run with the documented limits and a receiver that the sandbox sends to."""
-    settings = {"announce": telling(sandbox), "listening": HERE, **PACED, **changes}
+    settings = {"on_listening": telling(sandbox), "listening": HERE, **PACED, **changes}
     return await run_rows(sandbox, out, rows, **settings)
 
 
@@ -143,10 +143,11 @@ async def run_disturbed(
     """Run with webhooks, and call `disturb` beside it with the endpoints."""
     async with anyio.create_task_group() as group:
 
-        async def announce(endpoints: Mapping[str, str]) -> None:
+        async def on_listening(endpoints: Mapping[str, str]) -> None:
             group.start_soon(disturb, endpoints)
 
-        ran = await run_with_webhooks(sandbox, out, rows, **{"announce": announce, **changes})
+        options = {"on_listening": on_listening, **changes}
+        ran = await run_with_webhooks(sandbox, out, rows, **options)
         group.cancel_scope.cancel()
     return ran
 
@@ -714,12 +715,13 @@ async def test_receiver_listens_from_before_the_first_create_to_the_last_row(
     urls: dict[str, str] = {}
     async with Sandbox(sandbox_options(**QUICK)) as sandbox:
 
-        async def announce(endpoints: Mapping[str, str]) -> None:
+        async def on_listening(endpoints: Mapping[str, str]) -> None:
             urls.update(endpoints)
             assert sandbox.request_log.requests == []
             await telling(sandbox)(endpoints)
 
-        ran = await run_with_webhooks(sandbox, tmp_path, [*films(5), *clips(5)], announce=announce)
+        rows = [*films(5), *clips(5)]
+        ran = await run_with_webhooks(sandbox, tmp_path, rows, on_listening=on_listening)
         assert_done(sandbox, tmp_path, ran)
     assert set(urls) == {"mux", "heygen"}
     with pytest.raises(aiohttp.ClientConnectionError):

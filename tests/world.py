@@ -12,7 +12,7 @@ import anyio
 import msgspec
 
 from batchcap.app.run import run
-from batchcap.app.webhooks import Announce
+from batchcap.app.webhooks import OnListening
 from batchcap.cli.log import observers
 from batchcap.domain.errors import FatalError
 from batchcap.domain.events import Event, Warned
@@ -151,7 +151,7 @@ async def run_rows(
     simulated: bool = True,
     observer: Observer | None = None,
     stop: Stop | None = None,
-    announce: Announce | None = None,
+    on_listening: OnListening | None = None,
     **changes: Any,
 ) -> Ran:
     """Import rows and work until the end, all in this loop and without threads.
@@ -171,7 +171,7 @@ async def run_rows(
             stop=stop,
             now=clock,
             threads=False,
-            announce=announce,
+            on_listening=on_listening,
         )
         return Ran(fatal, list(ledger.results()), metrics)
 
@@ -180,7 +180,7 @@ HERE = ListenAddress("127.0.0.1", 0)
 """An endpoint for webhooks on any free port."""
 
 
-def telling(sandbox: Sandbox) -> Announce:
+def telling(sandbox: Sandbox) -> OnListening:
     """Lets a sandbox send its webhooks to a run that listens, once it does."""
 
     async def tell(endpoints: Mapping[str, str]) -> None:

@@ -18,7 +18,7 @@ from batchcap.app.providers import (
     secrets_in,
     webhooks_for,
 )
-from batchcap.app.webhooks import Announce, Hearing
+from batchcap.app.webhooks import OnListening, WebhookFeed
 from batchcap.captions.downloader import CaptionDownloader
 from batchcap.captions.file_host import FileHosts
 from batchcap.domain.errors import FatalError
@@ -53,10 +53,10 @@ class Run:
         stop: Stop,
         *,
         executor: Executor | None,
-        hearing: Hearing,
+        webhooks: WebhookFeed,
     ) -> None:
         self._settings, self._ledger = settings, ledger
-        self._hearing = hearing
+        self._webhooks = webhooks
         self._providers, self._observer, self._now = providers, observer, now
         self._executor = executor
         self._stops = {name: stop.child() for name in providers}
@@ -97,7 +97,7 @@ class Run:
             engine = Engine(self._ledger, lanes, policy, self._observer, self._now)
             self._fatal = engine.fatal
             pollers = {lane.provider.name: lane.poller for lane in lanes}
-            await self._hearing.start(stack, group, pollers)
+            await self._webhooks.start(stack, group, pollers)
             await engine.run()
             for bucket in self._factory.buckets.values():
                 bucket.close()
@@ -143,7 +143,7 @@ async def run(  # noqa: PLR0913  # the choices of a run, given by name
     stop: Stop | None = None,
     now: Callable[[], float] = time.time,
     threads: bool = True,
-    announce: Announce | None = None,
+    on_listening: OnListening | None = None,
 ) -> list[FatalError]:
     """Work on the rows of an open ledger until all have ended, or the run has to stop.
 
@@ -151,7 +151,7 @@ async def run(  # noqa: PLR0913  # the choices of a run, given by name
     others; without, everything is done in the event loop (virtual time). On return no
     thread is at work any more, so the next run that gets the lock has the folder alone.
 
-    `announce` is called with the endpoints for webhooks, if there are any. `stop` ends all
+    `on_listening` is called with the endpoints for webhooks, if there are any. `stop` ends all
     lanes in order. Returns what stopped providers' lanes.
 
     Raises:
@@ -162,12 +162,12 @@ async def run(  # noqa: PLR0913  # the choices of a run, given by name
     names = [name for name in PROVIDERS if name in pending]
     providers = providers_in_use(names, environment, settings, sandbox=sandbox)
     network = network_settings(environment, settings.proxy, settings.ca_file)
-    hearing = Hearing(
+    webhooks = WebhookFeed(
         settings.listening,
         webhooks_for(providers),
         secrets_in(environment),
         inbox=None if sandbox else inbox_folder(environment),
-        announce=announce,
+        on_listening=on_listening,
         observer=observer,
         now=now,
     )
@@ -185,7 +185,7 @@ async def run(  # noqa: PLR0913  # the choices of a run, given by name
                 now,
                 stop or Stop(),
                 executor=executor,
-                hearing=hearing,
+                webhooks=webhooks,
             )
             fatal = await work.run(float(died_at) if died_at else None)
         ledger.set(_OPEN, "")

@@ -1,4 +1,4 @@
-"""Lets events settle jobs: those of the machine's inbox, and of an endpoint of our own."""
+"""Brings webhook events to the pollers of a run, from its own endpoint or from the inbox."""
 
 from __future__ import annotations
 
@@ -13,54 +13,61 @@ from batchcap.domain.settings import ListenAddress
 from batchcap.engine import Poller
 from batchcap.webhooks.event import Webhook, WebhookEvent
 from batchcap.webhooks.inbox_reader import InboxReader
+from batchcap.webhooks.receiver import Receiver
 from batchcap.webhooks.signing import require_secrets
 
-Announce = Callable[[Mapping[str, str]], Awaitable[None]]
-"""Told the endpoints for webhooks by provider, once they are open."""
+OnListening = Callable[[Mapping[str, str]], Awaitable[None]]
+"""Called with the URL for each provider's webhooks, once the endpoint is open."""
 
 
-class Hearing:
-    """What a run listens to: an endpoint where `listening` says so, an inbox where there is one.
+class WebhookFeed:
+    """The webhook events of a run.
 
-    Raises `UsageError` where a signing secret that the endpoint needs is missing.
+    They come from an endpoint of its own if there is an `address`, and from the inbox of
+    `batchcap listen` if there is one.
+
+    Raises:
+        UsageError: A signing secret that the endpoint needs is missing.
     """
 
     def __init__(
         self,
-        listening: ListenAddress | None,
+        address: ListenAddress | None,
         webhooks: Sequence[Webhook],
         secrets: Mapping[str, str],
         *,
         inbox: Path | None,
-        announce: Announce | None,
+        on_listening: OnListening | None,
         observer: Observer,
         now: Callable[[], float],
     ) -> None:
-        if listening is not None:
-            require_secrets(webhooks, secrets, listening)
-        self._listening, self._webhooks, self._secrets = listening, webhooks, secrets
-        self._inbox, self._announce = inbox, announce
+        if address is not None:
+            require_secrets(webhooks, secrets, address)
+        self._address, self._webhooks, self._secrets = address, webhooks, secrets
+        self._inbox, self._on_listening = inbox, on_listening
         self._observer, self._now = observer, now
 
     async def start(
         self, stack: AsyncExitStack, group: TaskGroup, pollers: Mapping[str, Poller]
     ) -> None:
-        """Hear until stack and group are left. Raises `FatalError` where it cannot bind."""
+        """Receive events until `stack` and `group` are left.
 
-        def deliver(notice: WebhookEvent) -> None:
-            if notice.provider in pollers:
-                pollers[notice.provider].on_webhook(notice.job)
+        Raises:
+            FatalError: The address is not available.
+        """
+
+        def deliver(event: WebhookEvent) -> None:
+            if event.provider in pollers:
+                pollers[event.provider].on_webhook(event.job)
 
         if self._inbox is not None:
             reader = InboxReader(self._inbox, self._observer, self._now)
             group.start_soon(reader.follow, list(pollers), deliver)
-        if self._listening is None or not pollers:
+        if self._address is None or not pollers:
             return
-        from batchcap.webhooks.receiver import Receiver  # a server, which few runs need
-
         receiver = Receiver(
-            self._listening, self._webhooks, self._secrets, deliver, self._observer, self._now
+            self._address, self._webhooks, self._secrets, deliver, self._observer, self._now
         )
         await stack.enter_async_context(receiver)
-        if self._announce is not None:
-            await self._announce(receiver.endpoints())
+        if self._on_listening is not None:
+            await self._on_listening(receiver.endpoints())

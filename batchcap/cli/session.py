@@ -99,7 +99,7 @@ class Session:
             if self._warning:
                 self._print_event(Warned(self._warning))
 
-            async def announce(endpoints: Mapping[str, str]) -> None:
+            async def on_listening(endpoints: Mapping[str, str]) -> None:
                 if self._sandbox:
                     await _register_webhooks(environment, endpoints)
                 elif not self._options.quiet:
@@ -113,7 +113,7 @@ class Session:
                 log.observers(self._metrics, log.logged, self._print_event),
                 sandbox=self._sandbox,
                 stop=self._stop,
-                announce=announce,
+                on_listening=on_listening,
             )
 
     def _print_event(self, event: Event) -> None:
