@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+import hypothesis
 import pytest
 
 from batchcap.testing import VirtualLoop
@@ -12,6 +13,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As a shell starts what it sends to the background; the commands under test inherit it,
     # and Ctrl-C would be nothing to them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+hypothesis.settings.register_profile("coverage", deadline=None)  # tracing takes its time
 
 
 @pytest.fixture

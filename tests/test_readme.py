@@ -1,10 +1,11 @@
-"""What README shows is what the program does."""
+"""What README shows is what the command does."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,11 @@ EXAMPLES = sorted(
 )
 
 
-def helped(verb: str) -> str:
+@cache
+def help_of(command: str) -> str:
+    """Return the help of a command."""
     ran = subprocess.run(
-        [sys.executable, "-m", "batchcap", verb, "--help"],
+        [sys.executable, "-m", "batchcap", command, "--help"],
         capture_output=True,
         text=True,
         check=True,
@@ -35,19 +38,18 @@ def helped(verb: str) -> str:
     return ran.stdout
 
 
-def test_there_are_commands_to_check() -> None:
+def test_readme_shows_commands() -> None:
     assert len(EXAMPLES) > 5
 
 
-@pytest.mark.parametrize("command", EXAMPLES)
-def test_every_option_that_is_shown_exists(command: str) -> None:
-    words = command.split()
-    text = helped(words[1])
-    for option in re.findall(r"--[a-z-]+", command):
-        assert option in text, f"{command}: {option}"
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_readme_example_has_only_options_that_exist(example: str) -> None:
+    text = help_of(example.split()[1])
+    for option in re.findall(r"--[a-z-]+", example):
+        assert option in text, f"{example}: {option}"
 
 
-def test_the_ci_runs_the_test_command_that_is_shown() -> None:
+def test_ci_runs_the_test_command_of_readme() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     shown = re.search(r"<!-- test command -->\n```sh\n(.*)\n```", README)
     assert shown is not None
@@ -55,7 +57,7 @@ def test_the_ci_runs_the_test_command_that_is_shown() -> None:
     assert "<!-- test command -->" in script
 
 
-def test_every_error_code_is_explained() -> None:
+def test_readme_explains_every_error_code() -> None:
     source = "".join(path.read_text() for path in (ROOT / "batchcap").rglob("*.py"))
     codes = set(re.findall(r"(?:RowError|Failure)\(\s*\"([a-z_]+)\"", source))
     assert codes
@@ -63,7 +65,7 @@ def test_every_error_code_is_explained() -> None:
         assert f"`{code}`" in README, code
 
 
-def test_every_test_that_is_promised_exists() -> None:
+def test_guarantees_name_tests_that_exist() -> None:
     guarantees = (ROOT / "docs" / "guarantees.md").read_text()
     for path, name in re.findall(r"`(tests/[a-z_/]+\.py)(?:::([a-z_0-9]+))?`", guarantees):
         assert (ROOT / path).exists(), path
