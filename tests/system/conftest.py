@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.request
@@ -115,3 +116,22 @@ def set_options(environment: Mapping[str, str], **options: Any) -> None:
 def control_url(environment: Mapping[str, str], name: str) -> str:
     """Return the URL of one of the sandbox's own pages."""
     return environment["MUX_BASE_URL"].removesuffix("/mux") + f"/sandbox/{name}"
+
+
+def command_line(pid: int) -> str:
+    """Return the command of a process as every user of the machine can see it."""
+    shown = ["ps", "-ww", "-o", "args=", "-p", str(pid)]
+    return subprocess.run(shown, capture_output=True, text=True, check=True).stdout
+
+
+def peak_memory(pid: int) -> int:
+    """Return the peak memory of a process in bytes, 0 if it has ended or there is no /proc.
+
+    Not `ru_maxrss`, which includes the process that forked it.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    match = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(match.group(1)) * 1024 if match else 0

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.system.conftest import Shell, request_log
+from tests.system.conftest import Shell, peak_memory, request_log
 
 RATES = {"mux.write": 40, "mux.read": 60, "heygen": 50}
 
@@ -39,16 +38,3 @@ def test_run_ten_thousand_rows_fit_in_200_megabytes(shell: Shell) -> None:
     assert process.returncode == 0, err
     assert out.startswith("10,000 of 10,000 captions")
     assert 20_000_000 < peak < 200_000_000
-
-
-def peak_memory(pid: int) -> int:
-    """Return the peak memory of a process in bytes, 0 if it has ended.
-
-    Not `ru_maxrss`, which includes the process that forked it.
-    """
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    match = re.search(r"VmHWM:\s+(\d+) kB", status)
-    return int(match.group(1)) * 1024 if match else 0

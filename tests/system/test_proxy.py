@@ -6,14 +6,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from anyio.from_thread import start_blocking_portal
 
 from tests.fakes import VTT
 from tests.proxy import API, ENCODED, FILES, PAIR, PASSWORD, HeyGenBehindProxy
-from tests.system.conftest import Shell
+from tests.system.conftest import Shell, command_line
 
 KEY = "heygen-key-of-the-user"
 SECRETS = (PASSWORD, ENCODED.partition(":")[2], PAIR.decode(), KEY, "SIGNED-LINK")
@@ -51,12 +50,12 @@ def test_run_through_a_proxy_shows_no_secret(
     if not options:
         shell.environment["SSL_CERT_FILE"] = str(shell.folder / "ca.pem")
     process = shell.start("run", "m.csv", "-v", "--log-file", "log", *options)
-    command_line = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    shown = command_line(process.pid)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert (shell.folder / "captions/heygen/tr.vtt").read_bytes() == VTT
     assert set(world.proxy.targets) == {f"{API}:443", f"{FILES}:443"}
-    assert_hidden(shell, out, err, command_line)
+    assert_hidden(shell, out, err, shown)
 
 
 @pytest.mark.parametrize(
