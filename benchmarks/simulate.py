@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from batchcap.simulation import Course, Forecast, rehearse
+from batchcap.simulation import Result, Scenario, rehearse
 from benchmarks import bars, machine, table
 from benchmarks.bars import Bar
 from benchmarks.competitors.polling_scripts import attempt, plain_script, poll_each_job
@@ -35,23 +35,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(options: argparse.Namespace) -> Report:
-    """Run all courses."""
+    """Run all scenarios."""
     about = machine.describe()
-    forecasts: dict[str, Forecast] = {}
+    results: dict[str, Result] = {}
     for name, run in _runs(options.rows, options.only):
         started = time.process_time()
-        forecasts[name] = run()
+        results[name] = run()
         print(f"{name}: {time.process_time() - started:.1f} s of CPU", file=sys.stderr)
-    held = judge(forecasts)
+    held = judge(results)
     title = f"**{options.rows:,} captions at the documented limits, on virtual time**"
-    text = "\n\n".join([about, title, as_table(forecasts), bars.markdown(held)])
-    record = {name: _as_json(forecast) for name, forecast in forecasts.items()}
+    text = "\n\n".join([about, title, as_table(results), bars.markdown(held)])
+    record = {name: _as_json(result) for name, result in results.items()}
     return Report("simulate", text, record, any(bar.missed for bar in held))
 
 
-def judge(forecasts: Mapping[str, Forecast]) -> list[Bar]:
+def judge(results: Mapping[str, Result]) -> list[Bar]:
     """Hold batchcap to the limits of its polling."""
-    mux, foreign, own = (forecasts[name] for name in ("Mux, batchcap", _FOREIGN, _OWN))
+    mux, foreign, own = (results[name] for name in ("Mux, batchcap", _FOREIGN, _OWN))
     return [
         Bar("Mux: makespan, × bound", mux.makespan / mux.lower_bound, 1.02),
         Bar("Mux: requests a caption", mux.requests_per_caption(), 2.1),
@@ -62,36 +62,36 @@ def judge(forecasts: Mapping[str, Forecast]) -> list[Bar]:
     ]
 
 
-def as_table(forecasts: Mapping[str, Forecast]) -> str:
+def as_table(results: Mapping[str, Result]) -> str:
     """A row for each run."""
     head = ["", "makespan s", "× bound", "requests a caption", "429"]
     head += ["worst second, write/read", "wait p50 s", "p99 s"]
-    return table.markdown(head, [[name, *_cells(one)] for name, one in forecasts.items()])
+    return table.markdown(head, [[name, *_cells(one)] for name, one in results.items()])
 
 
-def _runs(rows: int, only: bool) -> Iterable[tuple[str, Callable[[], Forecast]]]:
+def _runs(rows: int, only: bool) -> Iterable[tuple[str, Callable[[], Result]]]:
     """A name and a function for each run. An account that is foreign is 1,000 times as large."""
-    mux = Course(rows=rows)
+    mux = Scenario(rows=rows)
     yield "Mux, batchcap", partial(rehearse, mux)
     if not only:
         yield "Mux, each job every 5 s, paced", partial(attempt, mux, poll_each_job)
         yield "Mux, plain script, 64 workers", partial(attempt, mux, plain_script)
-    heygen = Course(provider="heygen", rows=rows)
+    heygen = Scenario(provider="heygen", rows=rows)
     yield _FOREIGN, partial(rehearse, msgspec.structs.replace(heygen, account=1000 * rows))
     yield _OWN, partial(rehearse, msgspec.structs.replace(heygen, account=rows * 6 // 5))
 
 
-def _cells(forecast: Forecast) -> Iterable[str]:
-    yield f"{forecast.makespan:,.0f}"
-    yield f"{forecast.makespan / forecast.lower_bound:.3f}"
-    yield f"{forecast.requests_per_caption():.3f}"
-    yield f"{forecast.throttled:,}"
-    yield "/".join(str(count) for count in forecast.worst_second.values())
+def _cells(result: Result) -> Iterable[str]:
+    yield f"{result.makespan:,.0f}"
+    yield f"{result.makespan / result.lower_bound:.3f}"
+    yield f"{result.requests_per_caption():.3f}"
+    yield f"{result.throttled:,}"
+    yield "/".join(str(count) for count in result.worst_second.values())
     for share in (0.5, 0.99):
-        yield f"{forecast.wait(share):,.0f}"
+        yield f"{result.wait(share):,.0f}"
 
 
-def _as_json(forecast: Forecast) -> dict[str, Any]:
+def _as_json(result: Result) -> dict[str, Any]:
     """All but the single waits."""
-    waits = {f"wait_p{share * 100:g}": forecast.wait(share) for share in (0.5, 0.99, 1.0)}
-    return {**msgspec.structs.asdict(forecast), "waits": waits}
+    waits = {f"wait_p{share * 100:g}": result.wait(share) for share in (0.5, 0.99, 1.0)}
+    return {**msgspec.structs.asdict(result), "waits": waits}

@@ -34,7 +34,7 @@ from batchcap.domain.models import (
     RowState,
 )
 from batchcap.domain.protocols import OnJob, Provider
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.testing import VirtualLoop
 from batchcap.transport.api_client import Api
 from batchcap.transport.decompression import ReadChunk
@@ -95,7 +95,7 @@ def bucket(
     *,
     name: str = "test",
     connections: anyio.Semaphore | None = None,
-    stop: Stop | None = None,
+    stop: ShutdownToken | None = None,
     memory: Notes | None = None,
     observer: Recorder | None = None,
     adaptive: bool = False,
@@ -104,7 +104,7 @@ def bucket(
         name,
         rate,
         connections=connections or anyio.Semaphore(64, fast_acquire=True),
-        stop=stop or Stop(),
+        stop=stop or ShutdownToken(),
         memory=memory or Notes(),
         observer=observer or Recorder(),
         now=now,

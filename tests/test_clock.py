@@ -10,7 +10,7 @@ import pytest
 
 from batchcap.domain.errors import FatalError
 from batchcap.domain.models import Row
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.transport.api_client import Api
 from batchcap.transport.network import Network
@@ -79,7 +79,7 @@ async def test_a_name_that_does_not_resolve_is_a_request_that_never_left() -> No
         "mux",
         read=free,
         write=free,
-        stop=Stop(),
+        stop=ShutdownToken(),
         observer=nobody,
         now=now,
     )

@@ -26,7 +26,7 @@ from batchcap.domain.backoff import Backoff
 from batchcap.domain.errors import Ambiguous, FatalError, Unavailable
 from batchcap.domain.events import Event, Paused, Warned
 from batchcap.domain.models import Row
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.reports.metrics import Metrics
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.storage.ledger import open_ledger
@@ -76,7 +76,7 @@ class Attack:
         self.out, self.rows = out, rows
         self.settings = lifted(out, **changes)
         self.environment = environment(url)
-        self.metrics, self.heard, self.stop = Metrics(), Recorder(), Stop()
+        self.metrics, self.heard, self.stop = Metrics(), Recorder(), ShutdownToken()
         self.fatal: list[FatalError] = []
         self.states: dict[str, str] = {}
         self.results: list[dict[str, Any]] = []
@@ -286,7 +286,7 @@ FLOODS = [endless_body, bomb, many_headers, one_long_header, one_long_status]
 
 @asynccontextmanager
 async def asking(url: str, attempts: int = 1) -> AsyncIterator[Api]:
-    one, stop, observer = bucket(None), Stop(), Recorder()
+    one, stop, observer = bucket(None), ShutdownToken(), Recorder()
     backoff = Backoff(attempts=attempts, jitter=0.0)
     api = Api(
         HttpSender(url, {"Authorization": "Basic secret"}, Network()),

@@ -1,7 +1,7 @@
-"""Whole runs at the documented limits, in memory: how long, and for how many requests.
+"""Duration and requests of whole runs at the documented limits, simulated.
 
-The engine, its pacing and its poller are the real ones; the providers are in memory and
-count what arrives (`batchcap.simulation`). Limits: Mux 1 POST/s and 5 other requests/s
+Engine, rate limiter and poller are the real ones; the providers are in memory and count
+the requests (`batchcap.simulation`). Limits: Mux 1 POST/s and 5 other requests/s
 for each environment (Mux docs), HeyGen 5/s, which nobody publishes.
 """
 
@@ -21,7 +21,14 @@ from batchcap.engine.job_durations import JobDurations
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import documented_rates
 from batchcap.sandbox import Sandbox, SandboxOptions
-from batchcap.simulation import Course, Forecast, JobLengths, MuxWorld, World, rehearse
+from batchcap.simulation import (
+    InMemoryMux,
+    InMemoryProvider,
+    JobLengths,
+    Result,
+    Scenario,
+    rehearse,
+)
 from tests.fakes import Notes
 from tests.world import ledger_sql, mux_row, run_rows
 
@@ -29,18 +36,18 @@ JOB_TIMEOUT = 7200.0
 RATES = documented_rates(PROVIDERS.values())
 
 
-class Kept(Course, frozen=True):
-    """A course whose world can be looked at afterwards."""
+class Kept(Scenario, frozen=True):
+    """A scenario that keeps its providers, for assertions."""
 
-    worlds: list[World] = msgspec.field(default_factory=list)
+    providers: list[InMemoryProvider] = msgspec.field(default_factory=list)
 
-    def world(self) -> World:
-        self.worlds.append(super().world())
-        return self.worlds[-1]
+    def provider_in_memory(self) -> InMemoryProvider:
+        self.providers.append(super().provider_in_memory())
+        return self.providers[-1]
 
 
 class Table(JobLengths, frozen=True):
-    """Jobs that take these seconds, in turn."""
+    """Jobs that take the seconds of `table`, in turn."""
 
     table: tuple[float, ...] = ()
 
@@ -56,117 +63,119 @@ class HalfForever(JobLengths, frozen=True):
 
 
 class Crowd(Kept, frozen=True):
-    """An account in which so many jobs of other people run all the time."""
+    """An account in which `others` jobs of other programs run all the time."""
 
     others: int = 4000
 
-    def world(self) -> World:
-        world = super().world()
-        assert isinstance(world, MuxWorld)
-        world._active |= {f"other-{number}": (-1e9, 1e9) for number in range(self.others)}
-        return world
+    def provider_in_memory(self) -> InMemoryProvider:
+        provider = super().provider_in_memory()
+        assert isinstance(provider, InMemoryMux)
+        provider._active |= {f"other-{number}": (-1e9, 1e9) for number in range(self.others)}
+        return provider
 
 
 @cache
-def documented(provider: Any, account: int = 10_000_000) -> tuple[Forecast, World, Kept]:
+def documented(provider: Any, account: int = 10_000_000) -> tuple[Result, InMemoryProvider, Kept]:
     """10,000 rows at the documented limits."""
-    course = Kept(provider=provider, account=account)
-    return rehearse(course), course.worlds[0], course
+    scenario = Kept(provider=provider, account=account)
+    return rehearse(scenario), scenario.providers[0], scenario
 
 
-def ideal(course: Course) -> float:
-    """Seconds that a run takes which sees every end at once, with so many jobs at a time."""
-    rate = course.rates["mux.write"]
-    window = course.window or PROVIDERS["mux"].window
-    free, began, last = [0.0] * min(window, course.rows), -math.inf, 0.0
-    for number in range(course.rows):
+def ideal(scenario: Scenario) -> float:
+    """Return the seconds of a run that notices every end at once, with a window of jobs."""
+    rate = scenario.rates["mux.write"]
+    window = scenario.window or PROVIDERS["mux"].window
+    free, began, last = [0.0] * min(window, scenario.rows), -math.inf, 0.0
+    for number in range(scenario.rows):
         began = max(began + (1 / rate if rate else 0.0), heapq.heappop(free))
-        ended = began + min(course.lengths.of(number), JOB_TIMEOUT)
+        ended = began + min(scenario.lengths.of(number), JOB_TIMEOUT)
         heapq.heappush(free, ended)
         last = max(last, ended)
     return last
 
 
-def began(course: Course, world: World) -> list[float]:
-    """When each create arrived."""
-    numbers = range(course.rows)
-    return sorted(world.ended_at(f"row-{one}") - course.lengths.of(one) for one in numbers)
+def began(scenario: Scenario, provider: InMemoryProvider) -> list[float]:
+    """Return when each create arrived."""
+    numbers = range(scenario.rows)
+    return sorted(
+        provider.ended_at(f"row-{number}") - scenario.lengths.of(number) for number in numbers
+    )
 
 
-def test_10_000_mux_captions_take_no_longer_than_their_creates() -> None:
-    forecast, _, _ = documented("mux")
-    assert forecast.done == 10_000
-    assert forecast.makespan <= 1.02 * forecast.lower_bound
+def test_run_of_10_000_mux_rows_takes_no_longer_than_their_creates() -> None:
+    result, _, _ = documented("mux")
+    assert result.done == 10_000
+    assert result.makespan <= 1.02 * result.lower_bound
 
 
-def test_10_000_mux_captions_take_some_two_requests_each() -> None:
-    forecast, _, _ = documented("mux")
-    assert forecast.requests["mux.write"] == 10_000
-    assert forecast.requests_per_caption() <= 2.1
+def test_run_of_10_000_mux_rows_takes_two_requests_each() -> None:
+    result, _, _ = documented("mux")
+    assert result.requests["mux.write"] == 10_000
+    assert result.requests_per_caption() <= 2.1
 
 
-def test_no_limit_of_mux_is_ever_exceeded() -> None:
-    forecast, world, _ = documented("mux")
-    assert forecast.throttled == world.writes.refused == world.reads.refused == 0
-    assert forecast.worst_second["write"] <= 1
-    assert forecast.worst_second["read"] <= 5
-    assert forecast.requests == {"mux.write": world.writes.count, "mux.read": world.reads.count}
+def test_run_of_10_000_mux_rows_exceeds_no_limit() -> None:
+    result, provider, _ = documented("mux")
+    assert result.throttled == provider.writes.refused == provider.reads.refused == 0
+    assert result.worst_second["write"] <= 1
+    assert result.worst_second["read"] <= 5
+    assert result.requests == {"mux.write": provider.writes.count, "mux.read": provider.reads.count}
 
 
-def test_the_quota_for_creates_is_used_as_long_as_rows_wait() -> None:
-    _, world, course = documented("mux")
-    creates = began(course, world)
+def test_run_of_10_000_mux_rows_uses_the_whole_quota_for_creates() -> None:
+    _, provider, scenario = documented("mux")
+    creates = began(scenario, provider)
     assert len(creates) - 1 >= 0.98 * (creates[-1] - creates[0]) * 1.0
 
 
-def test_no_caption_of_mux_waits_long_for_being_noticed() -> None:
-    forecast, _, _ = documented("mux")
-    assert forecast.wait(0.99) <= 60
-    assert forecast.waits[-1] <= 90
+def test_run_of_10_000_mux_rows_notices_each_end_soon() -> None:
+    result, _, _ = documented("mux")
+    assert result.wait(0.99) <= 60
+    assert result.waits[-1] <= 90
 
 
-def test_10_000_heygen_captions_take_one_request_each_and_the_whole_quota() -> None:
-    forecast, _, _ = documented("heygen")
-    assert forecast.done == 10_000
-    assert forecast.requests_per_caption() <= 1.03
-    sent = sum(forecast.requests.values())
-    assert forecast.makespan <= 1.02 * sent / 5.0
-    assert sent >= 0.98 * 5.0 * forecast.makespan
+def test_run_of_10_000_heygen_rows_takes_one_request_each_and_the_whole_quota() -> None:
+    result, _, _ = documented("heygen")
+    assert result.done == 10_000
+    assert result.requests_per_caption() <= 1.03
+    sent = sum(result.requests.values())
+    assert result.makespan <= 1.02 * sent / 5.0
+    assert sent >= 0.98 * 5.0 * result.makespan
 
 
-def test_where_the_list_names_most_rows_heygen_captions_take_hardly_a_request() -> None:
-    forecast, _, _ = documented("heygen", 12_000)
-    assert forecast.done == 10_000
-    assert forecast.requests_per_caption() <= 0.05
+def test_run_of_10_000_heygen_rows_takes_few_requests_if_the_list_names_them() -> None:
+    result, _, _ = documented("heygen", 12_000)
+    assert result.done == 10_000
+    assert result.requests_per_caption() <= 0.05
 
 
 @pytest.mark.parametrize("account", [10_000_000, 12_000])
-def test_no_limit_of_heygen_is_ever_exceeded(account: int) -> None:
-    forecast, world, _ = documented("heygen", account)
-    assert forecast.throttled == world.reads.refused == 0
-    assert max(forecast.worst_second.values()) <= 5
+def test_run_of_10_000_heygen_rows_exceeds_no_limit(account: int) -> None:
+    result, provider, _ = documented("heygen", account)
+    assert result.throttled == provider.reads.refused == 0
+    assert max(result.worst_second.values()) <= 5
 
 
-def test_a_rehearsal_can_be_repeated() -> None:
-    course = Course(rows=300)
-    once, again = rehearse(course), rehearse(course)
+def test_rehearse_twice_gives_the_same_result() -> None:
+    scenario = Scenario(rows=300)
+    once, again = rehearse(scenario), rehearse(scenario)
     assert once.requests == again.requests
     assert once.makespan == pytest.approx(again.makespan, abs=0.1)
 
 
-def test_the_world_refuses_what_is_beyond_its_limit() -> None:
-    """Else that no limit was exceeded would mean nothing."""
+def test_provider_in_memory_refuses_requests_above_its_limit() -> None:
+    """Otherwise the tests that no limit is exceeded would prove nothing."""
 
-    class Stricter(Course, frozen=True):
-        def world(self) -> World:
-            return MuxWorld(self.lengths, 1.0, 2.0)
+    class Stricter(Scenario, frozen=True):
+        def provider_in_memory(self) -> InMemoryProvider:
+            return InMemoryMux(self.lengths, 1.0, 2.0)
 
-    forecast = rehearse(Stricter(rows=60))
-    assert forecast.throttled > 0
-    assert forecast.done == 60
+    result = rehearse(Stricter(rows=60))
+    assert result.throttled > 0
+    assert result.done == 60
 
 
-# Odd work: each is a kind that might break the sweep.
+# Unusual scenarios, each of a kind that might break the sweep.
 
 ODD = {
     "a second each": Kept(rows=1000, lengths=Table(table=(1.0,))),
@@ -179,47 +188,47 @@ ODD = {
     "a window of ten": Kept(rows=300, window=10),
     "a window of a hundred": Kept(rows=1000, window=100),
     "no quota": Kept(rows=300, rates=dict.fromkeys(RATES)),
-    "40 pages of other people's jobs": Crowd(rows=1000),
+    "40 pages of other programs' jobs": Crowd(rows=1000),
     "few rows among 40 pages": Crowd(rows=60, window=10),
 }
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_odd_work_is_done_nearly_as_fast_as_can_be(name: str) -> None:
-    course = ODD[name]
-    forecast, best = rehearse(course), ideal(course)
-    world = course.worlds[-1]
-    assert forecast.done == course.rows
-    assert forecast.throttled == 0
-    assert forecast.makespan <= 1.1 * best + 60
-    assert forecast.waits[-1] <= 130
-    if rate := course.rates["mux.read"]:
-        settling = 2 * course.rows  # a look for each caption, and a question that found it ended
-        assert world.reads.count <= settling + 0.1 * rate * forecast.makespan + 50
+def test_run_of_unusual_jobs_is_nearly_as_fast_as_possible(name: str) -> None:
+    scenario = ODD[name]
+    result, best = rehearse(scenario), ideal(scenario)
+    provider = scenario.providers[-1]
+    assert result.done == scenario.rows
+    assert result.throttled == 0
+    assert result.makespan <= 1.1 * best + 60
+    assert result.waits[-1] <= 130
+    if rate := scenario.rates["mux.read"]:
+        settling = 2 * scenario.rows  # for each caption, a poll that finds it ended, and its link
+        assert provider.reads.count <= settling + 0.1 * rate * result.makespan + 50
 
 
-def test_a_quota_of_a_read_every_two_seconds_is_used_up_by_links_alone() -> None:
-    """It takes 2 s a row for the look that gives the link; asking adds next to nothing."""
+def test_run_with_tiny_read_quota_spends_it_on_links() -> None:
+    """The request for the link takes 2 s a row; polling adds next to nothing."""
     rates = {**RATES, "mux.read": 0.5}
-    course = Kept(rows=1000, rates=rates, lengths=Table(table=(60.0,)))
-    forecast = rehearse(course)
-    assert forecast.done == 1000
-    assert course.worlds[0].reads.count <= 1.1 * 1000
-    assert forecast.makespan <= 1.1 * 1000 / 0.5
+    scenario = Kept(rows=1000, rates=rates, lengths=Table(table=(60.0,)))
+    result = rehearse(scenario)
+    assert result.done == 1000
+    assert scenario.providers[0].reads.count <= 1.1 * 1000
+    assert result.makespan <= 1.1 * 1000 / 0.5
 
 
-def test_webhooks_of_which_none_is_lost_leave_a_caption_little_more_than_its_create() -> None:
-    forecast = rehearse(Course(events_lost=0.0))
-    assert forecast.done == 10_000
-    assert forecast.requests["mux.write"] == 10_000
-    assert forecast.requests_per_caption() <= 1.15
+def test_run_with_all_webhooks_takes_little_more_than_its_creates() -> None:
+    result = rehearse(Scenario(events_lost=0.0))
+    assert result.done == 10_000
+    assert result.requests["mux.write"] == 10_000
+    assert result.requests_per_caption() <= 1.15
 
 
-def test_webhooks_of_which_a_tenth_is_lost_delay_no_caption_by_a_minute() -> None:
-    forecast = rehearse(Course(events_lost=0.1))
-    assert forecast.done == 10_000
-    assert forecast.wait(0.99) <= 60
-    assert forecast.waits[-1] <= 90
+def test_run_with_a_tenth_of_webhooks_lost_notices_each_end_soon() -> None:
+    result = rehearse(Scenario(events_lost=0.1))
+    assert result.done == 10_000
+    assert result.wait(0.99) <= 60
+    assert result.waits[-1] <= 90
 
 
 LENGTHS = {
@@ -234,45 +243,45 @@ LENGTHS = {
 def test_run_of_20_rows_or_fewer_notices_each_end_within_8_seconds(
     rows: int, lengths: JobLengths
 ) -> None:
-    forecast = rehearse(Course(rows=rows, lengths=lengths))
-    assert forecast.done == rows
-    assert forecast.waits[-1] <= 8
+    result = rehearse(Scenario(rows=rows, lengths=lengths))
+    assert result.done == rows
+    assert result.waits[-1] <= 8
 
 
-def test_small_window_of_short_jobs_is_not_held_up() -> None:
+def test_run_with_small_window_of_short_jobs_is_not_held_up() -> None:
     unlimited = dict.fromkeys(RATES)
     lengths = Table(table=(0.2,))
-    forecast = rehearse(Course(rows=90, window=4, rates=unlimited, lengths=lengths))
-    assert forecast.done == 90
-    assert forecast.makespan <= 90
+    result = rehearse(Scenario(rows=90, window=4, rates=unlimited, lengths=lengths))
+    assert result.done == 90
+    assert result.makespan <= 90
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1200)
-def test_100_000_mux_captions_are_as_good_as_10_000() -> None:
-    course = Kept(rows=100_000)
-    forecast = rehearse(course)
-    assert forecast.done == 100_000
-    assert forecast.makespan <= 1.02 * forecast.lower_bound
-    assert forecast.requests_per_caption() <= 2.1
-    assert forecast.throttled == 0
-    assert forecast.waits[-1] <= 300
+def test_run_of_100_000_mux_rows_is_as_good_as_10_000() -> None:
+    scenario = Kept(rows=100_000)
+    result = rehearse(scenario)
+    assert result.done == 100_000
+    assert result.makespan <= 1.02 * result.lower_bound
+    assert result.requests_per_caption() <= 2.1
+    assert result.throttled == 0
+    assert result.waits[-1] <= 300
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1200)
-def test_100_000_heygen_captions_are_as_good_as_10_000() -> None:
-    forecast = rehearse(Kept(provider="heygen", rows=100_000))
-    assert forecast.done == 100_000
-    assert forecast.requests_per_caption() <= 1.03
-    assert forecast.throttled == 0
+def test_run_of_100_000_heygen_rows_is_as_good_as_10_000() -> None:
+    result = rehearse(Kept(provider="heygen", rows=100_000))
+    assert result.done == 100_000
+    assert result.requests_per_caption() <= 1.03
+    assert result.throttled == 0
 
 
-# What a run learns of durations is kept for forecasts.
+# The ledger keeps durations for forecasts.
 
 
 @pytest.mark.anyio
-async def test_the_ledger_keeps_how_long_jobs_took(tmp_path: Path) -> None:
+async def test_run_records_durations_of_jobs_in_the_ledger(tmp_path: Path) -> None:
     limits = {"mux.write": 10.0, "mux.read": 20.0, "heygen": 5.0}
     options = SandboxOptions(job_seconds=600.0, job_sigma=0.1, job_seconds_max=900.0)
     async with Sandbox(options) as sandbox:

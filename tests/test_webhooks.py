@@ -23,7 +23,7 @@ from aiohttp import web
 
 from batchcap.domain.events import Warned, WebhookReceived
 from batchcap.domain.models import Row
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.sandbox.captions import make_webvtt
 from batchcap.sandbox.heygen.videos import find_end, language_of
@@ -440,7 +440,7 @@ async def test_stopped_run_resumes_at_another_endpoint(tmp_path: Path) -> None:
     """Events sent while no run listens arrive late or never; no caption is paid for twice."""
     async with Sandbox(sandbox_options(**REALISTIC)) as sandbox:
         for after in (100.0, 150.0):
-            stop = Stop()
+            stop = ShutdownToken()
             asyncio.get_running_loop().call_later(after, stop.request)
             stopped = await run_with_webhooks(sandbox, tmp_path, films(300), stop=stop)
             assert "pending" in stopped.states().values()
@@ -635,7 +635,7 @@ async def test_two_runs_with_one_inbox_poll_less(tmp_path: Path) -> None:
 
 async def test_run_started_after_the_events_uses_them(tmp_path: Path) -> None:
     async with Sandbox(sandbox_options(**{**QUICK, "job_seconds": 60.0})) as sandbox:
-        stop = Stop()
+        stop = ShutdownToken()
         asyncio.get_running_loop().call_later(40, stop.request)
         async with running_inbox(tmp_path / "state", sandbox):
             first = await run_with_inbox(
@@ -729,7 +729,7 @@ async def test_receiver_listens_from_before_the_first_create_to_the_last_row(
 
 
 async def test_stop_with_open_connections_ends_within_10_seconds(tmp_path: Path) -> None:
-    stop = Stop()
+    stop = ShutdownToken()
     writers: list[asyncio.StreamWriter] = []
 
     async def disturb(endpoints: Mapping[str, str]) -> None:

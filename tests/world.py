@@ -19,7 +19,7 @@ from batchcap.domain.events import Event, Warned
 from batchcap.domain.models import Row
 from batchcap.domain.protocols import Observer, Provider
 from batchcap.domain.settings import ListenAddress, Settings
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.manifest import ManifestOptions, read
 from batchcap.providers import PROVIDERS, ProviderContext
 from batchcap.providers.registry import documented_rates
@@ -105,7 +105,7 @@ async def desk(
     **changes: Any,
 ) -> AsyncIterator[Desk]:
     """A provider of the table on a running sandbox, at lifted limits."""
-    here, spec, stop = Desk(), PROVIDERS[name], Stop()
+    here, spec, stop = Desk(), PROVIDERS[name], ShutdownToken()
     around = {**sandbox.environment(), **(environment or {})}
     settings = lifted(Path("captions"), **changes)
     mine = spec.configure(around, settings, sandbox=True)
@@ -150,7 +150,7 @@ async def run_rows(
     *,
     simulated: bool = True,
     observer: Observer | None = None,
-    stop: Stop | None = None,
+    stop: ShutdownToken | None = None,
     on_listening: OnListening | None = None,
     **changes: Any,
 ) -> Ran:

@@ -11,7 +11,7 @@ import anyio
 from batchcap.domain.errors import UsageError
 from batchcap.domain.protocols import KeyValueStore, Ledger, Observer, Provider
 from batchcap.domain.settings import Secrets, Settings
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.providers import PROVIDERS, ProviderContext, ProviderSettings, ProviderSpec
 from batchcap.providers.registry import read_secrets
 from batchcap.transport.api_client import Api
@@ -36,7 +36,7 @@ class ProviderFactory:
         network: Network,
         observer: Observer,
         now: Callable[[], float],
-        stops: Mapping[str, Stop],
+        stops: Mapping[str, ShutdownToken],
     ) -> None:
         self._settings, self._memory, self.network = settings, memory, network
         self._providers, self._observer, self._now = providers, observer, now
@@ -54,7 +54,7 @@ class ProviderFactory:
         await stack.enter_async_context(api)
         return spec.build(ProviderContext(api, settings, self._memory, observer, now))
 
-    def _bucket(self, spec: ProviderSpec, name: str, stop: Stop) -> Bucket:
+    def _bucket(self, spec: ProviderSpec, name: str, stop: ShutdownToken) -> Bucket:
         if name not in self.buckets:
             self.buckets[name] = Bucket(
                 name,
@@ -164,7 +164,7 @@ async def open_providers(
     """
     providers = providers_in_use(names, environment, settings, sandbox=sandbox)
     claim_origins(memory, providers)
-    stops = {name: Stop() for name in names}
+    stops = {name: ShutdownToken() for name in names}
     network = network_settings(environment, settings.proxy, settings.ca_file)
     factory = ProviderFactory(settings, memory, providers, network, observer, now, stops)
     async with anyio.create_task_group() as group, AsyncExitStack() as stack:

@@ -24,7 +24,7 @@ from batchcap.captions.file_host import FileHosts
 from batchcap.domain.errors import FatalError
 from batchcap.domain.protocols import Ledger, Observer
 from batchcap.domain.settings import Settings, inbox_folder
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.engine import Engine, Lane, Policy, Poller
 from batchcap.providers import PROVIDERS, ProviderSettings, ProviderSpec
 from batchcap.storage.file_store import CaptionStore
@@ -50,7 +50,7 @@ class Run:
         network: Network,
         observer: Observer,
         now: Callable[[], float],
-        stop: Stop,
+        stop: ShutdownToken,
         *,
         executor: Executor | None,
         webhooks: WebhookFeed,
@@ -140,7 +140,7 @@ async def run(  # noqa: PLR0913  # the choices of a run, given by name
     observer: Observer,
     *,
     sandbox: bool = False,
-    stop: Stop | None = None,
+    stop: ShutdownToken | None = None,
     now: Callable[[], float] = time.time,
     threads: bool = True,
     on_listening: OnListening | None = None,
@@ -183,7 +183,7 @@ async def run(  # noqa: PLR0913  # the choices of a run, given by name
                 network,
                 observer,
                 now,
-                stop or Stop(),
+                stop or ShutdownToken(),
                 executor=executor,
                 webhooks=webhooks,
             )

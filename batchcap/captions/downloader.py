@@ -25,7 +25,7 @@ from batchcap.domain.errors import BadCaption, LinkExpired, Unavailable
 from batchcap.captions.file_host import FileHosts
 from batchcap.domain.models import Caption
 from batchcap.domain.backoff import Backoff
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.storage.file_store import CaptionStore, disk_failed
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class CaptionDownloader:
         *,
         slots: asyncio.Semaphore,
         largest: int,
-        stop: Stop,
+        stop: ShutdownToken,
         circuit: Circuit,
         backoff: Backoff | None = None,
     ) -> None:
@@ -109,7 +109,7 @@ class CaptionDownloader:
         async with self._slots:  # the disk is seldom behind: this is where to wait
             await self._held.acquire()
             try:
-                self._stop.check()
+                self._stop.raise_if_requested()
                 with await self._hosts.open(link) as body:
                     head, size = [], 0
                     while piece := await body():

@@ -23,7 +23,7 @@ from batchcap.domain.errors import FatalError
 from batchcap.domain.events import Event, LaneStopped, Paused, Warned
 from batchcap.domain.protocols import Ledger
 from batchcap.domain.settings import Settings
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.domain.text import printable
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import documented_rates
@@ -50,7 +50,7 @@ class Session:
         self._options, self._sandbox = options, sandbox
         self._metrics = Metrics()
         self._pause_printed_until: dict[str, float] = {}
-        self._stop = Stop()
+        self._stop = ShutdownToken()
         self._signals = Signals(self._stop, quiet=options.quiet)
         self._started = time.monotonic()
         self._progress: Progress | None = None

@@ -8,7 +8,7 @@ import sys
 import anyio
 from anyio.abc import TaskStatus
 
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 
 GRACE = 10.0
 """Seconds that open requests and downloads get after the first signal."""
@@ -17,7 +17,7 @@ GRACE = 10.0
 class Signals:
     """Turns SIGINT and SIGTERM into a stop. `received` is the first signal, or None."""
 
-    def __init__(self, stop: Stop, *, quiet: bool) -> None:
+    def __init__(self, stop: ShutdownToken, *, quiet: bool) -> None:
         self._stop, self._quiet = stop, quiet
         self.received: int | None = None
 

@@ -13,7 +13,7 @@ import msgspec
 
 from batchcap.domain.models import PendingRow
 from batchcap.domain.protocols import Checkpoint, Downloader, Provider
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.engine.poller import Poller
 
 _PAGE = 256
@@ -37,7 +37,7 @@ class Lane(msgspec.Struct, frozen=True):
     provider: Provider
     poller: Poller
     downloader: Downloader
-    stop: Stop
+    stop: ShutdownToken
     window: int
 
 

@@ -30,7 +30,7 @@ from batchcap.domain.errors import RowError, Unavailable
 from batchcap.domain.events import Warned
 from batchcap.domain.models import Job, JobState, Row
 from batchcap.domain.protocols import KeyValueStore, Observer, OnJob, Pollable
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.engine.job_durations import JobDurations
 
 SWEEP_INTERVAL = 40.0
@@ -86,7 +86,7 @@ class Poller:
     def __init__(
         self,
         provider: Pollable,
-        stop: Stop,
+        stop: ShutdownToken,
         observer: Observer,
         store: KeyValueStore,
         *,
@@ -167,7 +167,7 @@ class Poller:
         if (job := self._unclaimed.pop(job_id, None)) is not None:
             self._webhooks_arrive = True
             return job
-        waiting.report = self._stop.future()
+        waiting.report = self._stop.waiter()
         if not self._open:
             self._wake.set()
             if not self._has_unchecked:

@@ -1,26 +1,32 @@
-"""A run in seconds that would take hours: the real engine against providers in memory.
+"""Runs of hours in seconds: the real engine against providers in memory, on virtual time.
 
-world    both providers as far as time and quota are concerned
-wire     a `Sender` whose requests end in that world
-books    a ledger and a downloader that keep nothing
-course   the whole: what a run of so many rows under such limits comes to
+providers   both providers, as far as time and quota are concerned
+api_client  a `Sender` that passes requests to such a provider
+in_memory   a ledger, a key-value store and a downloader that write nothing
+rehearsal   runs a scenario and returns its duration, requests and waits
 
-Clock and limits are real to the engine: it runs on the virtual loop, paces itself as
-always, and the world counts what arrives. `plan` and the benchmarks use it.
+Engine, rate limiter and poller are the real ones; the provider counts the requests and
+refuses those above its limit. `plan` and the benchmarks use it.
 """
 
-from batchcap.simulation.api_client import WorldSender
-from batchcap.simulation.providers import Arrivals, HeyGenWorld, JobLengths, MuxWorld, World
-from batchcap.simulation.rehearsal import Course, Forecast, rehearse
+from batchcap.simulation.api_client import InMemorySender
+from batchcap.simulation.providers import (
+    InMemoryHeyGen,
+    InMemoryMux,
+    InMemoryProvider,
+    JobLengths,
+    RequestCounter,
+)
+from batchcap.simulation.rehearsal import Result, Scenario, rehearse
 
 __all__ = [
-    "Arrivals",
-    "Course",
-    "Forecast",
-    "HeyGenWorld",
+    "InMemoryHeyGen",
+    "InMemoryMux",
+    "InMemoryProvider",
+    "InMemorySender",
     "JobLengths",
-    "MuxWorld",
-    "World",
-    "WorldSender",
+    "RequestCounter",
+    "Result",
+    "Scenario",
     "rehearse",
 ]

@@ -1,26 +1,29 @@
-"""A `Sender` whose requests end in a world in memory."""
+"""A `Sender` that passes its requests to a provider in memory."""
 
 from __future__ import annotations
 
 import asyncio
 
 from batchcap.domain.models import Json
-from batchcap.simulation.providers import World
+from batchcap.simulation.providers import InMemoryProvider
 from batchcap.transport.response import Answer
 
 
-class WorldSender:
-    """`latency` seconds lie between a request and its arrival, and again before its answer."""
+class InMemorySender:
+    """Passes each request to `provider`.
 
-    host = "world.invalid"
+    A request takes `latency` seconds to arrive, and its response as long to return.
+    """
 
-    def __init__(self, world: World, latency: float) -> None:
-        self._world, self._latency = world, latency
+    host = "simulation.invalid"
+
+    def __init__(self, provider: InMemoryProvider, latency: float) -> None:
+        self._provider, self._latency = provider, latency
 
     async def send(self, method: str, path: str, body: Json | None) -> Answer:
         """See `sender.Sender.send`."""
         await asyncio.sleep(self._latency)
-        status, content = self._world.answer(method, path, body)
+        status, content = self._provider.answer(method, path, body)
         await asyncio.sleep(self._latency)
         return Answer(status, {}, content)
 

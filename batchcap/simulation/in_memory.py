@@ -1,4 +1,4 @@
-"""A ledger of rows that are made when they are read, and a downloader without a disk."""
+"""A ledger, a key-value store and a downloader that write nothing to disk."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from batchcap.domain.models import Caption, Job, Outcome, PendingRow, Row, RowHi
 _CAPTION = Caption(bytes=0, sha256="", cues=1)
 
 
-class Notebook:
-    """A `KeyValueStore` that lasts as long as the rehearsal."""
+class InMemoryStore:
+    """A `KeyValueStore` that lasts as long as the simulation."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, str] = {}
+        self._values: dict[str, str] = {}
 
     def get(self, key: str) -> str | None:
-        """See `interfaces.KeyValueStore`."""
-        return self._kept.get(key)
+        """See `protocols.KeyValueStore`."""
+        return self._values.get(key)
 
     def set(self, key: str, value: str) -> None:
-        """See `interfaces.KeyValueStore`."""
-        self._kept[key] = value
+        """See `protocols.KeyValueStore`."""
+        self._values[key] = value
 
 
-class Books:
-    """A `Checkpoint` of `count` rows, made by `row` from their numbers; nothing is written.
+class InMemoryLedger:
+    """A `Checkpoint` of `count` rows that counts outcomes and records nothing else.
 
-    `waits` are the seconds between the end of each job and that of its row.
+    `row` makes a row from its number when it is read. `waits` are the seconds from the end
+    of each job to the end of its row; `last` is when the last row ended, on the loop's clock.
     """
 
     def __init__(
@@ -40,40 +41,40 @@ class Books:
         self.last = 0.0
 
     async def pending(self, provider: str, after: int, limit: int) -> list[PendingRow]:
-        """See `interfaces.Checkpoint`."""
+        """See `protocols.Checkpoint`."""
         numbers = range(after + 1, min(after + limit, self._count) + 1)
         return [PendingRow(self._row(number), RowHistory()) for number in numbers]
 
     async def record_intent(self, row: Row) -> None:
-        """See `interfaces.Checkpoint`."""
+        """See `protocols.Checkpoint`."""
 
     async def record_job(self, row: Row, job_id: str) -> None:
-        """See `interfaces.Checkpoint`."""
+        """See `protocols.Checkpoint`."""
 
     async def discard_intent(self, row: Row) -> None:
-        """See `interfaces.Checkpoint`."""
+        """See `protocols.Checkpoint`."""
 
     async def record_job_ended(self, row: Row, job: Job) -> None:
-        """See `interfaces.Checkpoint`."""
+        """See `protocols.Checkpoint`."""
 
     async def record_outcome(self, row: Row, outcome: Outcome) -> None:
-        """See `interfaces.Checkpoint`."""
+        """See `protocols.Checkpoint`."""
         self.last = asyncio.get_running_loop().time()
         self.states[outcome.state] = self.states.get(outcome.state, 0) + 1
         self.waits.append(self.last - self._ended_at(row.source_id))
 
 
-class Sink:
-    """A `Downloader` that takes its time and keeps nothing."""
+class NullDownloader:
+    """A `Downloader` that takes `latency` seconds for each file and writes none."""
 
     def __init__(self, latency: float) -> None:
         self._latency = latency
 
     async def adopt(self, path: str, since: float) -> Caption | None:
-        """See `interfaces.Downloader`."""
+        """See `protocols.Downloader`."""
         return None
 
     async def fetch(self, link: str, path: str) -> Caption:
-        """See `interfaces.Downloader`."""
+        """See `protocols.Downloader`."""
         await asyncio.sleep(self._latency)
         return _CAPTION

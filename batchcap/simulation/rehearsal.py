@@ -1,4 +1,4 @@
-"""What a run of so many rows under such limits comes to, found by running it."""
+"""Runs a scenario on virtual time, to learn how long it takes and what it requests."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import msgspec
 from batchcap.domain.models import Row
 from batchcap.domain.protocols import Observer, Provider
 from batchcap.domain.settings import Settings
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.engine import Engine, Lane, Policy, Poller
 from batchcap.providers import PROVIDERS, ProviderContext
 from batchcap.providers.registry import documented_rates
 from batchcap.reports.metrics import Metrics
-from batchcap.simulation.api_client import WorldSender
-from batchcap.simulation.in_memory import Books, Notebook, Sink
-from batchcap.simulation.providers import HeyGenWorld, JobLengths, MuxWorld, World
+from batchcap.simulation.api_client import InMemorySender
+from batchcap.simulation.in_memory import InMemoryLedger, InMemoryStore, NullDownloader
+from batchcap.simulation.providers import InMemoryHeyGen, InMemoryMux, InMemoryProvider, JobLengths
 from batchcap.testing import VirtualLoop
 from batchcap.transport.api_client import Api
 from batchcap.transport.rate_limiter import Bucket
@@ -29,10 +29,11 @@ from batchcap.transport.rate_limiter import Bucket
 _EPOCH = 1_790_000_000.0
 
 
-class Course(msgspec.Struct, frozen=True):
-    """What is to be rehearsed: `rows` of one provider, rates in requests per second.
+class Scenario(msgspec.Struct, frozen=True):
+    """A run to simulate: `rows` of one provider. Rates are in requests per second.
 
-    For HeyGen, `account` is how many translations the account holds.
+    `account` is the number of translations in a HeyGen account. `events_lost` is the share of
+    Mux's webhooks that never arrive; None: there are no webhooks.
     """
 
     provider: Literal["mux", "heygen"] = "mux"
@@ -46,16 +47,18 @@ class Course(msgspec.Struct, frozen=True):
     connections: int = 64
     window: int | None = None
     events_lost: float | None = None
-    """Share of Mux's webhook events that never arrive; None: there are no webhooks."""
 
-    def world(self) -> World:
-        """The provider in memory, at these limits."""
+    def provider_in_memory(self) -> InMemoryProvider:
+        """Return the provider in memory, with these limits."""
         if self.provider == "heygen":
-            return HeyGenWorld(self.rows, self.account, self.rates["heygen"])
-        return MuxWorld(self.lengths, self.rates["mux.write"], self.rates["mux.read"])
+            return InMemoryHeyGen(self.rows, self.account, self.rates["heygen"])
+        return InMemoryMux(self.lengths, self.rates["mux.write"], self.rates["mux.read"])
 
     def lower_bound(self) -> float:
-        """Seconds below which no run can be: each create exactly at the limit, each end seen."""
+        """Return the least seconds that a run can take.
+
+        Each create leaves exactly at the limit, and each end is noticed at once.
+        """
         if self.provider == "heygen":
             rate = self.rates["heygen"]
             return self.rows / rate if rate else 0.0
@@ -64,7 +67,7 @@ class Course(msgspec.Struct, frozen=True):
         return max(number * starts + self.lengths.of(number) for number in range(self.rows))
 
     def row(self, number: int) -> Row:
-        """One row as a manifest makes it; numbers begin at 1, ids at 0."""
+        """Return a row as from a manifest. Numbers begin at 1, ids at 0."""
         source_id = f"row-{number - 1}"
         mux = self.provider == "mux"
         return Row(
@@ -79,8 +82,11 @@ class Course(msgspec.Struct, frozen=True):
         )
 
 
-class Forecast(msgspec.Struct, frozen=True):
-    """How a rehearsal went. Seconds; `waits` from the end of a job to that of its row, sorted."""
+class Result(msgspec.Struct, frozen=True):
+    """How a simulated run went.
+
+    `waits` are the seconds from the end of each job to the end of its row, sorted.
+    """
 
     makespan: float
     lower_bound: float
@@ -91,67 +97,67 @@ class Forecast(msgspec.Struct, frozen=True):
     waits: list[float]
 
     def requests_per_caption(self) -> float:
-        """API requests a caption; files are not counted."""
+        """Return the API requests for each caption, without downloads."""
         return sum(self.requests.values()) / max(1, self.done)
 
     def wait(self, share: float) -> float:
-        """The wait that this share of the captions did not exceed."""
+        """Return the wait that this share of the captions did not exceed."""
         return self.waits[min(len(self.waits) - 1, int(share * len(self.waits)))]
 
 
-def rehearse(course: Course) -> Forecast:
-    """Run the engine through a course on virtual time."""
+def rehearse(scenario: Scenario) -> Result:
+    """Run the engine through a scenario on virtual time."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(_Rehearsal(course).run())
+        return runner.run(_Rehearsal(scenario).run())
 
 
 class _Rehearsal:
-    def __init__(self, course: Course) -> None:
-        self._course, self._world = course, course.world()
-        self._metrics, self._memory = Metrics(), Notebook()
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario, self._simulated = scenario, scenario.provider_in_memory()
+        self._metrics, self._store = Metrics(), InMemoryStore()
         self._buckets: dict[str, Bucket] = {}
 
-    async def run(self) -> Forecast:
-        course, began = self._course, _clock()
-        books = Books(course.rows, course.row, self._world.ended_at)
+    async def run(self) -> Result:
+        scenario, began = self._scenario, _clock()
+        ledger = InMemoryLedger(scenario.rows, scenario.row, self._simulated.ended_at)
         async with AsyncExitStack() as stack:
             provider = await self._provider(stack)
-            window = course.window or PROVIDERS[course.provider].window
+            window = scenario.window or PROVIDERS[scenario.provider].window
             lane = Lane(
                 provider=provider,
-                poller=Poller(provider, self._stop, self._observer, self._memory, window=window),
-                downloader=Sink(course.latency),
+                poller=Poller(provider, self._stop, self._observer, self._store, window=window),
+                downloader=NullDownloader(scenario.latency),
                 stop=self._stop,
                 window=window,
             )
-            if course.events_lost is not None:
-                self._world.on_end = lane.poller.on_webhook
-                self._world.events_lost = course.events_lost
-            engine = Engine(books, [lane], Policy(), self._observer, _now)
+            if scenario.events_lost is not None:
+                self._simulated.on_end = lane.poller.on_webhook
+                self._simulated.events_lost = scenario.events_lost
+            engine = Engine(ledger, [lane], Policy(), self._observer, _now)
             async with anyio.create_task_group() as group:
                 for bucket in self._buckets.values():
                     group.start_soon(bucket.run)
                 await engine.run()
                 group.cancel_scope.cancel()
-        return self._forecast(books, began)
+        return self._result(ledger, began)
 
     async def _provider(self, stack: AsyncExitStack) -> Provider:
-        course, spec = self._course, PROVIDERS[self._course.provider]
-        self._stop, self._observer = Stop(), _observer(self._metrics)
-        connections = anyio.Semaphore(course.connections, fast_acquire=True)
+        scenario, spec = self._scenario, PROVIDERS[self._scenario.provider]
+        self._stop, self._observer = ShutdownToken(), _observer(self._metrics)
+        connections = anyio.Semaphore(scenario.connections, fast_acquire=True)
         for name in {spec.read, spec.write}:
             self._buckets[name] = Bucket(
                 name,
-                course.rates[name],
+                scenario.rates[name],
                 connections=connections,
                 stop=self._stop,
-                memory=self._memory,
+                memory=self._store,
                 observer=self._observer,
                 now=_now,
             )
         api = Api(
-            WorldSender(self._world, course.latency / 2),
-            course.provider,
+            InMemorySender(self._simulated, scenario.latency / 2),
+            scenario.provider,
             read=self._buckets[spec.read],
             write=self._buckets[spec.write],
             stop=self._stop,
@@ -160,19 +166,18 @@ class _Rehearsal:
         )
         await stack.enter_async_context(api)
         settings = spec.configure({}, Settings(out=Path()), sandbox=True)
-        return spec.build(ProviderContext(api, settings, self._memory, self._observer, _now))
+        return spec.build(ProviderContext(api, settings, self._store, self._observer, _now))
 
-    def _forecast(self, books: Books, began: float) -> Forecast:
-        world = self._world
-        worst = {"write": world.writes.worst_second, "read": world.reads.worst_second}
-        return Forecast(
-            makespan=books.last - began,
-            lower_bound=self._course.lower_bound(),
-            done=sum(books.states.values()),
+    def _result(self, ledger: InMemoryLedger, began: float) -> Result:
+        writes, reads = self._simulated.writes, self._simulated.reads
+        return Result(
+            makespan=ledger.last - began,
+            lower_bound=self._scenario.lower_bound(),
+            done=sum(ledger.states.values()),
             requests={name: self._metrics.requests[name] for name in self._buckets},
-            worst_second=worst,
+            worst_second={"write": writes.worst_second, "read": reads.worst_second},
             throttled=self._metrics.throttled,
-            waits=sorted(books.waits),
+            waits=sorted(ledger.waits),
         )
 
 

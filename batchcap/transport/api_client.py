@@ -19,7 +19,7 @@ from batchcap.domain.errors import Ambiguous, NotAccepted, Unavailable
 from batchcap.domain.events import RequestSent
 from batchcap.domain.models import Json
 from batchcap.domain.protocols import Observer
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.transport.circuit_breaker import Circuit
 from batchcap.transport.first_contact import FirstContact
 from batchcap.transport.http_errors import BodyLost, NotSent, ResponseLost
@@ -44,7 +44,7 @@ class Api:
         *,
         read: Bucket,
         write: Bucket,
-        stop: Stop,
+        stop: ShutdownToken,
         observer: Observer,
         now: Callable[[], float],
         backoff: Backoff | None = None,

@@ -15,7 +15,7 @@ from collections import deque
 from batchcap.domain.backoff import Backoff
 from batchcap.domain.events import Warned
 from batchcap.domain.protocols import Observer
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 
 _IN_A_ROW = 10
 _PATIENCE, _MORE_PATIENCE = 600.0, 3600.0
@@ -26,7 +26,7 @@ is out of order for longer may be a row's own fault, and every run has to end.""
 class Circuit:
     """One provider's state of health."""
 
-    def __init__(self, provider: str, stop: Stop, observer: Observer) -> None:
+    def __init__(self, provider: str, stop: ShutdownToken, observer: Observer) -> None:
         self._provider, self._stop, self._observer = provider, stop, observer
         self._backoff = Backoff(first=2.0, longest=60.0)
         self._failures = 0
@@ -47,7 +47,7 @@ class Circuit:
             return False
         if not self.excuses(patient=patient):
             return True
-        wait = self._stop.future()
+        wait = self._stop.waiter()
         self._waiting.append(wait)
         await wait
         return True

@@ -30,7 +30,7 @@ from aiolimiter import AsyncLimiter
 
 from batchcap.domain.events import Paused, Throttled
 from batchcap.domain.protocols import KeyValueStore, Observer
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 
 SMOOTH_BELOW_RATE = 10.0  # requests/s
 BURST_SECONDS = 0.02
@@ -71,7 +71,7 @@ class Bucket:
         rate: float | None,
         *,
         connections: anyio.Semaphore,
-        stop: Stop,
+        stop: ShutdownToken,
         memory: KeyValueStore,
         observer: Observer,
         now: Callable[[], float],
@@ -102,10 +102,10 @@ class Bucket:
         Raises:
             Stopped: The run was stopped first.
         """
-        self._stop.check()
+        self._stop.raise_if_requested()
         if self._try_acquire():
             return
-        granted = self._stop.future()
+        granted = self._stop.waiter()
         heapq.heappush(self._queue, (priority, next(self._order), granted))
         self._has_waiters.set()
         try:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 
-from batchcap.simulation import Course, Forecast
+from batchcap.simulation import Result, Scenario
 from batchcap.testing import VirtualLoop
 
 _POLL_INTERVAL = 5.0  # seconds; of the paced one
@@ -23,34 +23,34 @@ _CREATE, _JOB = "/robots/v0/jobs/translate-captions", "/robots/v0/jobs/translate
 class Attempt:
     """One run: sends the requests, and notes how long each caption waited for its download."""
 
-    def __init__(self, course: Course) -> None:
-        self.course, self.world = course, course.world()
-        self.ids = [f"row-{number}" for number in range(course.rows)]
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario, self.provider = scenario, scenario.provider_in_memory()
+        self.ids = [f"row-{number}" for number in range(scenario.rows)]
         self.waits: list[float] = []
         self.last = 0.0
 
     async def request(
         self, method: str, path: str, source_id: str = ""
     ) -> tuple[int, dict[str, str]]:
-        """Send one request; return the status and `data` after the course's latency."""
-        await asyncio.sleep(self.course.latency / 2)
+        """Send one request; return the status and `data` after the scenario's latency."""
+        await asyncio.sleep(self.scenario.latency / 2)
         body = {"parameters": {"asset_id": source_id}}
-        status, answer = self.world.answer(method, path, body)
-        await asyncio.sleep(self.course.latency / 2)
+        status, answer = self.provider.answer(method, path, body)
+        await asyncio.sleep(self.scenario.latency / 2)
         return status, orjson.loads(answer).get("data", {})
 
     async def download(self, source_id: str) -> None:
         """Fetch the file, which no quota limits."""
-        await asyncio.sleep(self.course.latency)
+        await asyncio.sleep(self.scenario.latency)
         self.last = _clock()
-        self.waits.append(self.last - self.world.ended_at(source_id))
+        self.waits.append(self.last - self.provider.ended_at(source_id))
 
-    def forecast(self, started: float) -> Forecast:
+    def result(self, started: float) -> Result:
         """The figures of the whole run."""
-        arrived = {"mux.write": self.world.writes, "mux.read": self.world.reads}
-        return Forecast(
+        arrived = {"mux.write": self.provider.writes, "mux.read": self.provider.reads}
+        return Result(
             makespan=self.last - started,
-            lower_bound=self.course.lower_bound(),
+            lower_bound=self.scenario.lower_bound(),
             done=len(self.waits),
             requests={name: one.count + one.refused for name, one in arrived.items()},
             worst_second={name: one.worst_second for name, one in arrived.items()},
@@ -61,7 +61,10 @@ class Attempt:
 
 async def poll_each_job(attempt: Attempt) -> None:
     """Poll each open job by itself every 5 s, paced within the limits, as Airbyte's CDK does."""
-    write, read = _Pace(attempt.course.rates["mux.write"]), _Pace(attempt.course.rates["mux.read"])
+    write, read = (
+        _Pace(attempt.scenario.rates["mux.write"]),
+        _Pace(attempt.scenario.rates["mux.read"]),
+    )
     open_jobs: list[str] = []
     created = asyncio.Event()
 
@@ -117,13 +120,13 @@ async def plain_script(attempt: Attempt) -> None:
             group.create_task(worker())
 
 
-def attempt(course: Course, competitor: Callable[[Attempt], Awaitable[None]]) -> Forecast:
-    """Run a competitor through a course on virtual time."""
+def attempt(scenario: Scenario, competitor: Callable[[Attempt], Awaitable[None]]) -> Result:
+    """Run a competitor through a scenario on virtual time."""
 
-    async def run() -> Forecast:
-        state, started = Attempt(course), _clock()
+    async def run() -> Result:
+        state, started = Attempt(scenario), _clock()
         await competitor(state)
-        return state.forecast(started)
+        return state.result(started)
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(run())

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from batchcap.domain.models import Job, JobState
 from batchcap.domain.protocols import Provider
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.providers.heygen.schema import ResponseParser
 from batchcap.providers.heygen.v3 import V3
 from batchcap.sandbox import Sandbox, SandboxOptions, heygen_ids
@@ -58,7 +58,7 @@ async def talking(url: str) -> AsyncIterator[Api]:
     """A transport to a server of the test's own, without limits."""
     lane = bucket(None)
     sender = HttpSender(url, {}, Network())
-    around: Any = {"stop": Stop(), "observer": Recorder(), "now": now}
+    around: Any = {"stop": ShutdownToken(), "observer": Recorder(), "now": now}
     async with (
         dispatching(lane),
         Api(sender, "heygen", read=lane, write=lane, **around) as api,

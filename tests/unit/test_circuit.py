@@ -9,7 +9,7 @@ import pytest
 
 from batchcap.domain.errors import Stopped
 from batchcap.domain.events import Warned
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.transport.circuit_breaker import Circuit
 from tests.fakes import Recorder, clock
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 class World:
     def __init__(self) -> None:
-        self.stop = Stop()
+        self.stop = ShutdownToken()
         self.observer = Recorder()
         self.circuit = Circuit("mux", self.stop, self.observer)
 

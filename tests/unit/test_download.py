@@ -29,7 +29,7 @@ from batchcap.domain.errors import (
     Unavailable,
 )
 from batchcap.domain.models import Caption
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.storage.file_store import CaptionStore
 from batchcap.transport.circuit_breaker import Circuit
 from batchcap.transport.network import Network
@@ -67,7 +67,7 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor | None]:
 class Office:
     def __init__(self, root: Path, hosts: FileHosts, executor: Executor | None, largest: int):
         self.root = root
-        self.stop = Stop()
+        self.stop = ShutdownToken()
         self.slots = asyncio.Semaphore(4)
         self.store = CaptionStore(root, executor)
         self.downloader = CaptionDownloader(

@@ -20,7 +20,7 @@ from batchcap.domain.errors import (
 )
 from batchcap.domain.events import JobCreated, LaneStopped, RowEnded, RowStarted
 from batchcap.domain.models import Failure, Job, JobState, Row, RowHistory, RowState
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.engine import Engine, Lane, Policy, Poller
 from tests.fakes import (
     CAPTION,
@@ -56,7 +56,7 @@ class World:
         self.observer = Recorder()
         self.providers = {name: FakeProvider(name) for name in providers}
         self.downloaders = {name: FakeDownloader() for name in providers}
-        self.stops = {name: Stop() for name in providers}
+        self.stops = {name: ShutdownToken() for name in providers}
         self.lanes = [
             Lane(
                 provider=provider,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from batchcap.domain.errors import Stopped
 from batchcap.domain.events import Throttled
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.transport.rate_limiter import Bucket, Priority
 from tests.fakes import Notes, Recorder, bucket, clock, dispatching, now, on_virtual_time
 
@@ -354,7 +354,7 @@ async def test_bucket_cancelled_request_does_not_use_up_quota() -> None:
 
 
 async def test_bucket_stop_ends_every_wait() -> None:
-    stop = Stop()
+    stop = ShutdownToken()
     made, ends = bucket(1.0, stop=stop), list[str]()
 
     async def ask() -> None:
@@ -377,7 +377,7 @@ async def test_bucket_stop_ends_every_wait() -> None:
 
 @pytest.mark.parametrize("rate", [5.0, None])
 async def test_bucket_after_a_stop_grants_nothing(rate: float | None) -> None:
-    stop = Stop()
+    stop = ShutdownToken()
     made = bucket(rate, stop=stop)
     stop.request()
     with pytest.raises(Stopped):
@@ -441,7 +441,7 @@ def test_bucket_loses_no_connection_however_requests_are_cancelled(
     stop_at: float | None,
 ) -> None:
     async def main() -> None:
-        connections, stop = anyio.Semaphore(places, fast_acquire=True), Stop()
+        connections, stop = anyio.Semaphore(places, fast_acquire=True), ShutdownToken()
         made = bucket(rate, connections=connections, stop=stop)
 
         async def live(begins: float, patience: float, works: float) -> None:

@@ -18,7 +18,7 @@ from batchcap.domain.errors import FatalError, RowError, Stopped, Unavailable
 from batchcap.domain.events import Warned
 from batchcap.domain.models import Job, JobState, Row
 from batchcap.domain.protocols import OnJob
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.engine.poller import MIN_SWEEP_INTERVAL, SWEEP_INTERVAL, Poller
 from tests.fakes import Notes, Recorder, clock, on_virtual_time, row
 
@@ -85,7 +85,7 @@ def gaps(times: Sequence[float]) -> list[float]:
 
 class Room:
     def __init__(self, board: Board, notes: Notes | None = None, window: int = 1000) -> None:
-        self.stop, self.observer = Stop(), Recorder()
+        self.stop, self.observer = ShutdownToken(), Recorder()
         self.notes = notes or Notes()
         self.board = board
         self.poller = Poller(board, self.stop, self.observer, self.notes, window=window)

@@ -17,7 +17,7 @@ from aiohttp import web
 from batchcap.domain.backoff import Backoff
 from batchcap.domain.errors import Ambiguous, FatalError, NotAccepted, Stopped, Unavailable
 from batchcap.domain.events import RequestSent, Throttled, Warned
-from batchcap.domain.shutdown import Stop
+from batchcap.domain.shutdown import ShutdownToken
 from batchcap.transport.api_client import Api
 from batchcap.transport.network import Network
 from batchcap.transport.rate_limiter import Bucket, Priority
@@ -72,7 +72,7 @@ class Desk:
     """An Api with all that is around it."""
 
     def __init__(self, url: str, **options: Any) -> None:
-        self.stop = Stop()
+        self.stop = ShutdownToken()
         self.observer = Recorder()
         self.connections = anyio.Semaphore(8, fast_acquire=True)
         shared: dict[str, Any] = {
