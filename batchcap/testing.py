@@ -1,9 +1,9 @@
-"""A loop whose clock jumps: ten hours of provider time in a second.
+"""An event loop on virtual time: ten hours of provider time in a second.
 
 The loop polls real sockets without waiting. When nothing is ready and every
 task sleeps, its clock jumps to the next timer; while a thread of an executor
 works, it stands still. Unmodified aiohttp runs on it over loopback, client and
-server in the same loop. What reads `time.monotonic()` by itself escapes it.
+server in the same loop. Code that reads `time.monotonic()` itself is on real time.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _CREEP = 1e-9
-"""Seconds that each turn of the loop takes. A clock that stands still would let code
-that waits for a rest of 1e-16 s, as a rate limiter does, spin for ever."""
+"""Seconds that each iteration of the loop takes. If the clock stood still, code that waits
+for 1e-16 s, as a rate limiter may, would spin for ever."""
 
-_PATIENCE = 30.0
-"""Real seconds without any event after which a loop with no timer is stuck."""
+_STUCK_AFTER = 30.0
+"""Real seconds without any event after which a loop without timers is stuck."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -37,18 +37,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._virtual
 
     def jump(self, seconds: float) -> None:
-        """Move the clock; asyncio asks for no less than it takes to reach a timer."""
+        """Move the clock. asyncio asks for the seconds to its next timer."""
         self._virtual += seconds
 
     @property
     def standing_still(self) -> bool:
-        """Whether a thread works, so that no time may pass."""
+        """Whether a thread is at work, during which no time may pass."""
         return self._threads > 0
 
     def run_in_executor(  # type: ignore[override]  # typeshed spells the callable's arguments out
         self, executor: Executor | None, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
-        """As asyncio's, with the clock stopped until the thread is done."""
+        """Run `func` as asyncio does, with the clock stopped until the thread is done."""
         future: asyncio.Future[T] = super().run_in_executor(executor, func, *args)
         self._threads += 1
         future.add_done_callback(self._thread_done)
@@ -69,9 +69,9 @@ class _JumpingSelector(selectors.DefaultSelector):
         if ready or (timeout is not None and timeout <= 0):
             return ready
         if self._loop.standing_still:
-            return super().select(_PATIENCE)
+            return super().select(_STUCK_AFTER)
         if timeout is None:
-            ready = super().select(_PATIENCE)
+            ready = super().select(_STUCK_AFTER)
             if not ready:
                 raise RuntimeError("the virtual loop waits for an event that never comes")
             return ready

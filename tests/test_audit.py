@@ -10,8 +10,8 @@ import pytest
 
 from batchcap.app.audit import Audit, audit
 from batchcap.domain.errors import FatalError, RowError, Unavailable
+from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.models import JobState, ProviderJob
-from batchcap.domain.protocols import LedgerReader
 from batchcap.storage.ledger import open_ledger
 from tests.world import heygen_row, ledger_sql, mux_row
 

@@ -29,9 +29,7 @@ def rows() -> list[Row]:
 
 
 @pytest.mark.parametrize("step", [3600.0, -3600.0, 86400.0 * 400, -86400.0 * 400])
-async def test_a_wall_clock_that_steps_in_the_middle_changes_nothing(
-    tmp_path: Path, step: float
-) -> None:
+async def test_run_with_stepping_wall_clock_ends_as_usual(tmp_path: Path, step: float) -> None:
     """Forward is also what a machine sees that was suspended."""
     stepped = 0.0
 
@@ -53,7 +51,7 @@ async def test_a_wall_clock_that_steps_in_the_middle_changes_nothing(
     assert len(captions) == len(set(captions)) == 60
 
 
-async def test_a_minute_without_a_connection_costs_no_row(tmp_path: Path) -> None:
+async def test_run_without_connection_for_a_minute_loses_no_row(tmp_path: Path) -> None:
     there = Sandbox(SandboxOptions(job_seconds=5), tmp_path / "sandbox.sqlite")
     async with there as sandbox, anyio.create_task_group() as group:
         port = urlsplit(sandbox.url).port
@@ -71,7 +69,7 @@ async def test_a_minute_without_a_connection_costs_no_row(tmp_path: Path) -> Non
     assert len(made) == len(set(made.values())) == 60
 
 
-async def test_a_name_that_does_not_resolve_is_a_request_that_never_left() -> None:
+async def test_create_whose_host_does_not_resolve_never_left() -> None:
     nobody = Recorder()
     free = bucket(None, name="mux.write")
     api = Api(

@@ -70,7 +70,7 @@ def track_of(source: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("with_track", [True, False])
-async def test_every_kind_of_asset_ends_as_it_should(tmp_path: Path, with_track: bool) -> None:
+async def test_run_every_kind_of_asset_ends_as_expected(tmp_path: Path, with_track: bool) -> None:
     rows = [
         mux_row(source, **(track_of(source) if with_track else {"from_language": "en"}))
         for source in (f"id-{word}-1" for word in MUX_ENDS)
@@ -83,7 +83,7 @@ async def test_every_kind_of_asset_ends_as_it_should(tmp_path: Path, with_track:
 
 
 @pytest.mark.parametrize("version", ["v3", "v2"])
-async def test_every_kind_of_translation_ends_as_it_should(tmp_path: Path, version: str) -> None:
+async def test_run_every_kind_of_translation_ends_as_expected(tmp_path: Path, version: str) -> None:
     rows = [heygen_row(f"id-{word}-1") for word in HEYGEN_ENDS]
     async with Sandbox(SandboxOptions()) as sandbox:
         ran = await run_rows(sandbox, tmp_path, rows, options={"heygen_api": version})
@@ -92,7 +92,7 @@ async def test_every_kind_of_translation_ends_as_it_should(tmp_path: Path, versi
     assert not sandbox.request_log.leaks
 
 
-async def test_files_are_what_the_server_says(tmp_path: Path) -> None:
+async def test_run_files_are_those_of_the_server(tmp_path: Path) -> None:
     rows = [mux_row(f"film-{n}", from_language="en") for n in range(20)]
     async with Sandbox(SandboxOptions(gzip=True)) as sandbox:
         ran = await run_rows(sandbox, tmp_path, rows)
@@ -103,7 +103,7 @@ async def test_files_are_what_the_server_says(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.part"))
 
 
-async def test_no_second_holds_more_than_the_limit_and_the_limit_is_used(tmp_path: Path) -> None:
+async def test_run_uses_its_limit_and_exceeds_it_in_no_second(tmp_path: Path) -> None:
     rows = [mux_row(f"film-{n}", track_id=f"film-{n}-en") for n in range(600)]
     videos = [heygen_row(f"video-{n}") for n in range(400)]
     limits = SandboxOptions.documented(job_seconds=180, job_seconds_max=1800, burst=2)
@@ -196,7 +196,7 @@ async def test_robots_gone_stops_mux_and_says_what_to_do(tmp_path: Path, gone: s
 
 @pytest.mark.parametrize("fault", ["lost_create", "late_create", "reset", "server_error"])
 @pytest.mark.parametrize("duplicates", ["refuse_active", "allow"])
-async def test_a_create_whose_answer_is_lost_is_made_once(
+async def test_create_whose_response_is_lost_is_made_once(
     tmp_path: Path, fault: str, duplicates: str
 ) -> None:
     rows = [
@@ -230,7 +230,7 @@ async def test_the_list_is_left_where_it_is_not(tmp_path: Path) -> None:
     assert ran.metrics.requests["heygen"] <= 1030
 
 
-async def test_links_that_expired_while_waiting_are_asked_for_afresh(tmp_path: Path) -> None:
+async def test_links_expired_while_waiting_are_replaced(tmp_path: Path) -> None:
     rows = [heygen_row(f"video-{n}") for n in range(50)]
     rows += [mux_row(f"film-{n}", track_id=f"film-{n}-en") for n in range(50)]
     async with Sandbox(SandboxOptions(faults={"expired_link": 0.5})) as sandbox:
@@ -239,7 +239,7 @@ async def test_links_that_expired_while_waiting_are_asked_for_afresh(tmp_path: P
     assert set(ran.states().values()) == {"done"}
 
 
-async def test_a_caption_above_the_bound_is_refused(tmp_path: Path) -> None:
+async def test_caption_above_max_size_is_refused(tmp_path: Path) -> None:
     async with Sandbox(SandboxOptions(caption_bytes=50_000, gzip=True)) as sandbox:
         ran = await run_rows(sandbox, tmp_path, [heygen_row("one")], max_caption=20_000)
     assert list(ran.states().values()) == ["bad_caption"]
@@ -266,7 +266,7 @@ async def test_mux_hands_on_every_parameter_and_the_users_passthrough(tmp_path: 
     assert sent["batchcap"]
 
 
-async def test_a_duplicate_job_is_shared(tmp_path: Path) -> None:
+async def test_duplicate_job_is_shared(tmp_path: Path) -> None:
     row = mux_row("film", track_id="film-en")
     async with Sandbox(SandboxOptions(job_seconds=60, job_seconds_max=60)) as sandbox:
         async with anyio.create_task_group() as group:
@@ -277,7 +277,7 @@ async def test_a_duplicate_job_is_shared(tmp_path: Path) -> None:
         assert (tmp_path / folder / row.path).exists()
 
 
-async def test_a_pause_that_runs_is_kept_by_the_next_run(tmp_path: Path) -> None:
+async def test_pause_is_kept_by_the_next_run(tmp_path: Path) -> None:
     limits = SandboxOptions(heygen_rate=1.0, burst=1, retry_after_seconds=600)
     async with Sandbox(limits) as sandbox:
         loop = asyncio.get_running_loop()
@@ -293,7 +293,7 @@ async def test_a_pause_that_runs_is_kept_by_the_next_run(tmp_path: Path) -> None
     assert loop.time() >= first.time
 
 
-async def test_an_outage_is_waited_out_and_the_other_provider_does_not_notice(
+async def test_outage_is_waited_out_and_the_other_provider_is_not_affected(
     tmp_path: Path,
 ) -> None:
     films = [mux_row(f"film-{n}", track_id=f"film-{n}-en") for n in range(120)]

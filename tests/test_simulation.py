@@ -159,7 +159,9 @@ async def simulate(out: Path, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_no_life_and_no_death_does_anything_wrong(tmp_path: Path, seed: int) -> None:
+async def test_simulated_life_with_kills_and_faults_breaks_no_promise(
+    tmp_path: Path, seed: int
+) -> None:
     try:
         await simulate(tmp_path, seed)
     except (AssertionError, sqlite3.Error) as error:

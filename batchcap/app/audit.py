@@ -15,8 +15,9 @@ import anyio
 import msgspec
 
 from batchcap.domain.errors import FatalError, RowError, Unavailable
+from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.models import CaptionRecord, JobState, ProviderJob
-from batchcap.domain.protocols import JobHistory, LedgerReader
+from batchcap.domain.protocols import JobHistory
 
 WORKERS = 32  # sources listed at once
 _BILLED = (JobState.RUNNING, JobState.COMPLETED)
@@ -31,7 +32,7 @@ class ReadOnlyStore:
         self._values = ledger.values()
 
     def get(self, key: str) -> str | None:
-        """See `interfaces.KeyValueStore`."""
+        """See `protocols.KeyValueStore`."""
         return self._values.get(key)
 
     def set(self, key: str, value: str) -> None:

@@ -9,7 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import anyio
 
 from batchcap.domain.errors import UsageError
-from batchcap.domain.protocols import KeyValueStore, Ledger, Observer, Provider
+from batchcap.domain.ledger_protocols import Ledger
+from batchcap.domain.protocols import KeyValueStore, Observer, Provider
 from batchcap.domain.settings import Secrets, Settings
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.providers import PROVIDERS, ProviderContext, ProviderSettings, ProviderSpec

@@ -16,8 +16,9 @@ import msgspec
 
 from batchcap.app.verify import FileStats, read_stats
 from batchcap.domain.errors import RowError, Unavailable
+from batchcap.domain.ledger_protocols import Ledger, NewLedger
 from batchcap.domain.models import Caption, JobState, PendingRow
-from batchcap.domain.protocols import Ledger, NewLedger, Provider
+from batchcap.domain.protocols import Provider
 
 PAGE_SIZE = 256  # rows looked up at once
 THREADS = 8

@@ -22,7 +22,8 @@ from batchcap.app.webhooks import OnListening, WebhookFeed
 from batchcap.captions.downloader import CaptionDownloader
 from batchcap.captions.file_host import FileHosts
 from batchcap.domain.errors import FatalError
-from batchcap.domain.protocols import Ledger, Observer
+from batchcap.domain.ledger_protocols import Ledger
+from batchcap.domain.protocols import Observer
 from batchcap.domain.settings import Settings, inbox_folder
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.engine import Engine, Lane, Policy, Poller

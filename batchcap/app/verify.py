@@ -22,8 +22,8 @@ import msgspec
 
 from batchcap.captions import webvtt
 from batchcap.domain.errors import BadCaption, UsageError
+from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.models import CompletedRow, InvalidRow, Row
-from batchcap.domain.protocols import LedgerReader
 from batchcap.domain.text import printable
 from batchcap.storage.file_store import disk_failed
 

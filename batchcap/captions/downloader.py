@@ -62,7 +62,7 @@ class CaptionDownloader:
         self._held = asyncio.Semaphore(_HELD)
 
     async def adopt(self, path: str, since: float) -> Caption | None:
-        """See `interfaces.Downloader.adopt`."""
+        """See `protocols.Downloader.adopt`."""
         data = await self._store.read(path, since - _COARSE)
         if data is None:
             return None
@@ -72,7 +72,7 @@ class CaptionDownloader:
             return None
 
     async def fetch(self, link: str, path: str) -> Caption:
-        """See `interfaces.Downloader.fetch`."""
+        """See `protocols.Downloader.fetch`."""
         failures = 0
         while True:
             await self._circuit.enter(patient=False)

@@ -17,7 +17,8 @@ from batchcap.app.providers import open_providers
 from batchcap.cli import log
 from batchcap.cli.options import CaOption, Out, ProxyOption, RunOptions, SandboxFlag
 from batchcap.cli.runtime import provider_environment, run_async
-from batchcap.domain.protocols import JobHistory, LedgerReader
+from batchcap.domain.ledger_protocols import LedgerReader
+from batchcap.domain.protocols import JobHistory
 from batchcap.domain.settings import Settings
 from batchcap.domain.text import printable
 from batchcap.storage.ledger import Lock, open_reader

@@ -18,8 +18,8 @@ from batchcap.cli.manifests import open_manifests
 from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.runtime import command_line, provider_environment, run_async
 from batchcap.domain.errors import UsageError
+from batchcap.domain.ledger_protocols import NewLedger
 from batchcap.domain.models import Totals
-from batchcap.domain.protocols import NewLedger
 from batchcap.domain.settings import Settings
 from batchcap.domain.text import printable
 from batchcap.reports import results

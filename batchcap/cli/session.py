@@ -21,7 +21,7 @@ from batchcap.cli.runtime import command_line, provider_environment, run_async
 from batchcap.cli.signals import Signals
 from batchcap.domain.errors import FatalError
 from batchcap.domain.events import Event, LaneStopped, Paused, Warned
-from batchcap.domain.protocols import Ledger
+from batchcap.domain.ledger_protocols import Ledger
 from batchcap.domain.settings import Settings
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.domain.text import printable

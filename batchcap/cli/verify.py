@@ -25,7 +25,7 @@ from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions
 from batchcap.cli.parsing import DASH
 from batchcap.cli.runtime import command_line
 from batchcap.cli.session import Session
-from batchcap.domain.protocols import LedgerReader
+from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.settings import Settings
 from batchcap.domain.text import printable
 from batchcap.storage.ledger import Lock, open_ledger, open_reader, require

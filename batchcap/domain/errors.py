@@ -4,16 +4,16 @@
 `UsageError`            nothing was started                               (exit 2)
 `FatalError`            the run, or one provider's part of it, has to stop; it can
                         be resumed                                        (exit 3)
-`RowError`              this row is lost, the run goes on       (exit 1 at the end)
-`RowSkipped`            the user did not want this row's caption
-`TransientError`        try again
-`Ambiguous`             a create was sent and nobody knows whether it arrived:
-                        never sent again before somebody looked
-`Stopped`               the user asked the run to stop; what waits gives up
+`RowError`              this row failed, the run goes on        (exit 1 at the end)
+`RowSkipped`            the user does not want this row's caption
+`TransientError`        a retry may succeed
+`Ambiguous`             the response to a create was lost: the create is never sent
+                        again before a look-up shows that it did not arrive
+`Stopped`               the user stopped the run; every wait ends
 ======================  =========================================================
 
-Every message says what happened and where; `hint` says what to do next. No
-message ever holds a credential or a link.
+A message names what happened and the place; `hint` is what to do next. No message holds a
+credential or a link.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class UsageError(BatchcapError):
 
 
 class FatalError(BatchcapError):
-    """The run cannot go on; after the cause is mended, it can be resumed.
+    """The run cannot go on; once the cause is removed, it can be resumed.
 
     With `provider`, only that provider's rows have to stop.
     """
@@ -49,8 +49,8 @@ class FatalError(BatchcapError):
 class RowError(BatchcapError):
     """One row ended without its caption.
 
-    `code` is one of the contract's error codes; `retryable` says whether
-    `resume --retry-failed` has a chance without anything being changed.
+    `code` is one of the documented error codes. If it is `retryable`, `resume --retry-failed`
+    may succeed without any change.
     """
 
     def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
@@ -64,11 +64,11 @@ class RowSkipped(BatchcapError):
 
 
 class TransientError(BatchcapError):
-    """It may work the next time."""
+    """A retry may succeed."""
 
 
 class Unavailable(TransientError):
-    """No usable answer: throttled, a 5xx, a lost connection, a time-out.
+    """No usable response: 429, 5xx, a lost connection or a timeout.
 
     `retry_after` is the pause in seconds that the peer asked for, if it did.
     """
@@ -79,10 +79,10 @@ class Unavailable(TransientError):
 
 
 class NotAccepted(TransientError):
-    """A create surely did not arrive, or was turned away for now; it may be sent again.
+    """A create surely did not arrive, or was refused for now; it may be sent again.
 
-    `failures` is the number of its attempts so far that count, `delay` the seconds to wait
-    before the next one. Pauses of the provider's quota come on top, when its turn is awaited.
+    `failures` is the number of attempts so far that count, `delay` the seconds to wait before
+    the next one. Pauses of the provider's quota come on top.
     """
 
     def __init__(self, message: str, *, failures: int, delay: float) -> None:
@@ -92,15 +92,15 @@ class NotAccepted(TransientError):
 
 
 class LinkExpired(TransientError):
-    """The file host does not honour this link (any more); a fresh one may do."""
+    """The file host refuses this link; a fresh one may work."""
 
 
 class BadCaption(TransientError):
-    """The link led to something that is not a whole WebVTT file."""
+    """The response is not a complete WebVTT file."""
 
 
 class Ambiguous(BatchcapError):
-    """A create left, and no answer says what became of it."""
+    """A create was sent, and its response was lost."""
 
 
 class Stopped(BatchcapError):

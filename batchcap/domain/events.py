@@ -1,4 +1,4 @@
-"""What happened, as frozen values; progress, log and report all read these."""
+"""Events of a run as frozen values, for progress, log and metrics."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class RequestSent(Event, frozen=True):
 
 
 class Throttled(Event, frozen=True):
-    """A peer answered 429; everybody in the bucket pauses for `seconds`."""
+    """A server returned 429; the whole bucket pauses for `seconds`."""
 
     bucket: str
     seconds: float
 
 
 class Paused(Event, frozen=True):
-    """A peer asked for a pause, now or before this run; its bucket keeps it."""
+    """A server asked for a pause, now or before this run; its bucket observes it."""
 
     bucket: str
     seconds: float
@@ -52,20 +52,20 @@ class RowEnded(Event, frozen=True):
 
 
 class Warned(Event, frozen=True):
-    """Something a person may want to know; the run goes on."""
+    """Something that the user may want to know; the run goes on."""
 
     message: str
 
 
 class WebhookReceived(Event, frozen=True):
-    """A provider told something of a job; it need not be one of ours."""
+    """A provider reported a job, possibly one of another program."""
 
     provider: str
     job_id: str
 
 
 class WebhookRefused(Event, frozen=True):
-    """Something came without a good signature, and was not read."""
+    """A request without a valid signature came in, and was not read."""
 
     provider: str
 

@@ -1,8 +1,8 @@
-"""The nouns: frozen values without I/O and without a clock.
+"""Domain models: frozen values without I/O and without a clock.
 
 row      one caption that the user wants: provider, source id, language
 job      what a provider runs (Mux) or ran (HeyGen) to make it
-history  what the ledger knows of a row that has not ended
+history  what the ledger records of a row that has not ended
 outcome  how a row ended
 """
 
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 class RowState(enum.StrEnum):
-    """Where a row stands, in the words of results.jsonl."""
+    """The state of a row, as in results.jsonl."""
 
     PENDING = "pending"
     DONE = "done"
@@ -38,7 +38,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     `origin` is "file:line".
 
     `target` is the language that a job would translate to, in small letters (a tag's
-    case means nothing), "" where none is made.
+    case means nothing), "" if no job is created.
     (provider, source_id, target) is the task: rows that agree in it ask for the
     same caption. A HeyGen row's `language` is only a label.
     """
@@ -56,9 +56,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, values: Sequence[Any]) -> Row:
-        """A row of its fields in their order, `params` and `meta` as JSON: as it is kept."""
-        *known, params, meta, origin = values
-        fields = (*known, orjson.loads(params), orjson.loads(meta), origin)
+        """Return the row with these fields in their order, `params` and `meta` as JSON."""
+        *texts, params, meta, origin = values
+        fields = (*texts, orjson.loads(params), orjson.loads(meta), origin)
         return cls(**dict(zip(cls.__struct_fields__, fields, strict=True)))
 
 
@@ -77,8 +77,8 @@ class InvalidRow(msgspec.Struct, frozen=True, kw_only=True):
 class RowHistory(msgspec.Struct, frozen=True):
     """What is known of a row that has not ended. Times are unix seconds.
 
-    `intent_at` without `job_id`: a create may have left, and nobody knows what became of
-    it; its response was lost at `response_lost_at` at the latest.
+    `intent_at` without `job_id`: a create may have left, and its response was lost, at
+    `response_lost_at` at the latest.
     """
 
     intent_at: float | None = None
@@ -87,7 +87,7 @@ class RowHistory(msgspec.Struct, frozen=True):
     """Jobs of earlier creates of this row, which ended without a caption."""
     response_lost_at: float | None = None
     was_completed: bool = False
-    """The row was done once and its file is wrong now: no job is made for it."""
+    """The row was done once and its file is damaged: no job is created for it."""
 
 
 class PendingRow(msgspec.Struct, frozen=True):
@@ -102,7 +102,7 @@ class JobState(enum.Enum):
 
     RUNNING = "running"
     NOT_RUNNING = "not_running"
-    """Not running any more; how it ended is unknown until `get_job` tells."""
+    """Not running any more; `get_job` returns how it ended."""
     COMPLETED = "completed"
     ERRORED = "errored"
     CANCELLED = "cancelled"
@@ -136,7 +136,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProviderJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as the provider lists it, whoever made it.
+    """A job as the provider lists it, created by any program.
 
     `track_id` is the source track. `created_by_batchcap`: it carries the mark of its
     caption, which is the same in every ledger.
@@ -202,7 +202,7 @@ class Totals(msgspec.Struct):
 
 
 class CompletedRow(msgspec.Struct, frozen=True):
-    """A row that is done, with what its file was when it was fetched."""
+    """A row that is done, with what was downloaded."""
 
     number: int
     key: str
@@ -213,7 +213,7 @@ class CompletedRow(msgspec.Struct, frozen=True):
 
 
 class CreateRecord(msgspec.Struct, frozen=True):
-    """One create that was sent. Without `job_id`, nobody knows whether it arrived."""
+    """One create that was sent. Without `job_id`, its response was lost."""
 
     job_id: str | None
     ended: str | None
@@ -221,7 +221,7 @@ class CreateRecord(msgspec.Struct, frozen=True):
 
 
 class CaptionRecord(msgspec.Struct, frozen=True):
-    """A caption that jobs are made for, with the creates that were sent for it."""
+    """A caption that a job is created for, with the creates that were sent for it."""
 
     key: str
     source_id: str

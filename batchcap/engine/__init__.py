@@ -1,6 +1,6 @@
-"""Carries rows from manifest to file; knows no HTTP, no SQL and no provider.
+"""Processes rows from manifest to file; knows no HTTP, no SQL and no provider.
 
-engine         runs the lanes side by side and stops those that a fault concerns
+engine         runs the lanes side by side, and stops those that an error concerns
 lane           one provider's part of a run: its rows, its window, its workers
 row_task       one row's life, from top to bottom
 poller         one sweep over all open jobs of a provider

@@ -1,4 +1,4 @@
-"""Works on all rows: one lane for each provider, one worker for each row of its window."""
+"""Processes all rows: one lane for each provider, one worker for each row of its window."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from batchcap.engine.lane import Lane, PendingRows, Policy
 from batchcap.engine.row_task import RowTask
 
 _STARTED_AT_ONCE = 100
-"""Workers after which the loop gets its turn: 2,000 at once would hold it up for 30 ms."""
+"""Workers started before the event loop runs: 2,000 at once would block it for 30 ms."""
 
 _LONGEST_SEND = 120.0
-"""Seconds for which a create may be on its way (the transport's timeout)."""
+"""Seconds for which a create may be under way: the transport's timeout."""
 
 
 class Engine:
@@ -42,7 +42,7 @@ class Engine:
         self.fatal: list[FatalError] = []
 
     async def run(self) -> None:
-        """Process all rows. A fault that stops one lane leaves the others at work."""
+        """Process all rows. An error that stops one lane leaves the others at work."""
         async with anyio.create_task_group() as group:
             for lane in self._lanes:
                 group.start_soon(self._run_lane, lane)
@@ -59,7 +59,7 @@ class Engine:
             group.cancel_scope.cancel()
 
     async def _worker_count(self, lane: Lane, rows: PendingRows) -> int:
-        """At most a window, and no worker without a row."""
+        """Return the size of the window, or the number of rows if there are fewer."""
         try:
             return min(lane.window, await rows.prefetch(lane.window))
         except FatalError as error:
@@ -67,12 +67,12 @@ class Engine:
             return 0
 
     async def _work(self, lane: Lane, rows: PendingRows) -> None:
-        """One worker: a row after the other."""
+        """Process one row after the other."""
         while not lane.stop.requested and (pending := await rows.get()):
             await self._process(lane, pending)
 
     async def _process(self, lane: Lane, pending: PendingRow) -> None:
-        """One row, from its history to its outcome."""
+        """Process one row, from its history to its outcome."""
         row = pending.row
         self._observer(RowStarted(row))
         task = RowTask(self._ledger, lane, self._policy, self._observer, self._now, row)
@@ -81,7 +81,7 @@ class Engine:
         self._observer(RowEnded(row, outcome))
 
     def _with_lost_at(self, history: RowHistory) -> RowHistory:
-        """When a response that an earlier run waited for was lost, at the latest."""
+        """Add when a response that an earlier run waited for was lost, at the latest."""
         if history.intent_at is None:
             return history
         lost_at = min(history.intent_at + _LONGEST_SEND, self._began)
@@ -90,7 +90,7 @@ class Engine:
     async def _stop_lane_on_fatal(
         self, lane: Lane, work: Callable[..., Awaitable[None]], *args: object
     ) -> None:
-        """Let a fatal fault stop the lanes that it concerns, and nothing else."""
+        """Run `work`; a fatal error stops the lanes that it concerns, and nothing else."""
         try:
             await work(*args)
         except Stopped:

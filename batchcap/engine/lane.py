@@ -1,7 +1,7 @@
 """One provider's part of a run: its rows, its window, its workers.
 
 Each provider has a lane, so that a queue at one does not hold up the other. Rows
-stream in from the ledger; those that wait there cost nothing here.
+stream in from the ledger, so that rows which wait cost no memory.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Policy(msgspec.Struct, frozen=True):
 
     job_timeout: float = 7200.0
     settle: float = 60.0
-    """How long after a create without an answer its absence is not believed."""
+    """How long a create without a response may still arrive."""
     retry_jobs: int = 0
     adopt_since: float | None = None
-    """When a run began that died (unix seconds): what it put on disk is taken as it is."""
+    """When a killed run began (unix seconds): its files are adopted as they are."""
 
 
 class Lane(msgspec.Struct, frozen=True):
@@ -52,7 +52,7 @@ class PendingRows:
         self._reading = anyio.Lock()
 
     async def prefetch(self, count: int) -> int:
-        """Read ahead until `count` rows are at hand, or all; return how many there are."""
+        """Read ahead until there are `count` rows, or all; return how many there are."""
         while len(self._rows) < count and not self._exhausted:
             page = await self._ledger.pending(self._provider, self._after, _PAGE)
             self._exhausted = len(page) < _PAGE

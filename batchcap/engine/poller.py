@@ -1,7 +1,7 @@
 """One sweep over all open jobs of one provider, again and again.
 
-Rows wait for their jobs; a sweep asks about all of them in as few requests as the API
-allows, and wakes the rows whose jobs have ended. Sweeps begin
+Rows wait for their jobs; a sweep polls all of them in as few requests as the API allows, and
+wakes the rows whose jobs have ended. Sweeps begin
 
 - every `SWEEP_INTERVAL` while requests queue for longer than that: the run takes as long as
   its queue, however late a caption in the middle of it is noticed;
@@ -49,10 +49,10 @@ _SHARED_CHECK = 0.5
 """Seconds from one sweep to the next while jobs that existed before come in: they share one."""
 
 _LINGER = 0.05
-"""Seconds for which the first job waits for company."""
+"""Seconds for which a sweep waits for more jobs after the first."""
 
 _BACKOFF = Backoff(first=5.0, longest=60.0)
-"""Waits after polls that get no answer."""
+"""Waits after polls without a response."""
 
 _UNREACHABLE = 60.0
 """Seconds after which a sweep that succeeds in the end counts as an outage, too."""
@@ -61,7 +61,7 @@ _MAX_UNCLAIMED = 10_000
 """Webhook events kept for jobs that no row waits for yet: they overtake a create's response."""
 
 _STUCK, _STUCK_AT_LEAST = 3.0, 600.0
-"""A job is warned of after so many times the usual p95, and so many seconds."""
+"""Multiples of the usual p95, and seconds, after both of which a running job causes a warning."""
 
 
 class _Waiting:
@@ -107,12 +107,12 @@ class Poller:
     async def wait(self, row: Row, job_id: str, *, timeout: float, age: float | None) -> Job:
         """Return the job once it has ended, described in full.
 
-        The job began `age` seconds ago and has `timeout` seconds from then on; nobody knows
-        when it began if `age` is None, and its time starts now. Time in which the provider
-        could not be asked does not count.
+        The job began `age` seconds ago and has `timeout` seconds from then on. If `age` is
+        None, its start is unknown, and its time begins now. Time in which the provider did
+        not respond does not count.
 
         Raises:
-            RowError: "job_timeout", after one look beyond the deadline.
+            RowError: "job_timeout", after a last `get_job` beyond the deadline.
             Stopped: The run is stopped.
         """
         began = _clock() - (age or 0.0)
@@ -151,7 +151,7 @@ class Poller:
         """Sweep until cancelled.
 
         Raises:
-            FatalError: The provider refuses us.
+            FatalError: No row of the provider can succeed.
             Stopped: The run is stopped.
         """
         try:
@@ -162,7 +162,7 @@ class Poller:
             self.durations.save()
 
     async def _next_report(self, waiting: _Waiting) -> Job:
-        """The job once it is not running any more, or as NOT_RUNNING once its time is over."""
+        """Return the job once it is not running any more, or as NOT_RUNNING once it is overdue."""
         job_id = waiting.job_id
         if (job := self._unclaimed.pop(job_id, None)) is not None:
             self._webhooks_arrive = True
@@ -171,7 +171,7 @@ class Poller:
         if not self._open:
             self._wake.set()
             if not self._has_unchecked:
-                self._swept_at = _clock()  # there was nothing to ask about until now
+                self._swept_at = _clock()  # there was nothing to poll until now
         self._open.setdefault(job_id, []).append(waiting)
         try:
             return await waiting.report
@@ -181,7 +181,10 @@ class Poller:
                 del self._open[job_id]
 
     async def _sweep_due(self) -> None:
-        """Return when the next sweep is due; queues empty and webhooks stop, so it looks often."""
+        """Return when the next sweep is due.
+
+        The time changes as queues empty and webhooks stop, so it is computed often.
+        """
         while True:
             left = self._swept_at + self._interval() - _clock()
             if left <= 0 and any(True for _ in self._rows()):
@@ -194,7 +197,7 @@ class Poller:
                     await asyncio.sleep(_LINGER)
 
     def _interval(self) -> float:
-        """Seconds from the last sweep to the next one; the module's docstring has the reasons."""
+        """Return the seconds from one sweep to the next; the module's docstring has the reasons."""
         provider = self._provider
         if any(map(self._is_overdue, self._rows())):
             interval = MIN_SWEEP_INTERVAL
@@ -211,7 +214,7 @@ class Poller:
         return max(interval, self._vain_seconds)
 
     async def _sweep(self) -> None:
-        """Ask about all open jobs, and wake the rows of those that have ended or had their time."""
+        """Poll all open jobs; wake the rows of those that have ended or are overdue."""
         self._swept_at, self._has_unchecked = _clock(), False
         settled = 0
 
@@ -231,7 +234,7 @@ class Poller:
                 self._warn_if_stuck(waiting)
 
     async def _poll(self, job_ids: list[str], on_job: OnJob) -> int:
-        """Ask until the provider answers; return the number of requests."""
+        """Poll until the provider responds; return the number of requests."""
         began, failures = _clock(), 0
         while True:
             try:
@@ -241,7 +244,7 @@ class Poller:
                 self._observer(Warned(f"{self._provider.name}: polling failed: {error.message}"))
                 await self._stop.sleep(_BACKOFF.delay(failures))
             except RowError as error:
-                # No job can be blamed for a bulk request that is refused: each row looks.
+                # A refused bulk request does not show which job is at fault: each row gets its job.
                 self._warn_once("", f"{self._provider.name} refuses a poll: {error.message}")
                 for job_id in job_ids:
                     on_job(Job(id=job_id, state=JobState.NOT_RUNNING))
@@ -255,22 +258,22 @@ class Poller:
         """Wake the rows of a job that is not running any more; return how many there were."""
         if job.state is JobState.RUNNING:
             return 0
-        waiting = [one for one in self._open.get(job.id or "", ()) if not one.report.done()]
-        for one in waiting:
-            one.report.set_result(job)
-        return len(waiting)
+        rows = [row for row in self._open.get(job.id or "", ()) if not row.report.done()]
+        for row in rows:
+            row.report.set_result(job)
+        return len(rows)
 
     def _is_overdue(self, waiting: _Waiting) -> bool:
-        """Whether a job had its time, less that in which the provider could not be asked."""
+        """Return whether a job is overdue, not counting time without a response of the provider."""
         return _clock() >= waiting.deadline + self._unreachable_seconds
 
     def _is_missing(self, job: Job, waiting: _Waiting) -> bool:
-        """Whether the provider does not know a job that is old enough to be known."""
+        """Return whether the provider does not know a job that is old enough to be known."""
         is_young = _clock() - waiting.began < self._provider.not_found_grace
         return job.state is JobState.MISSING and not is_young
 
     def _record_duration(self, waiting: _Waiting, job: Job) -> None:
-        """A provider that does not report how long a job took may be some seconds late."""
+        """Record how long a job took; if the provider does not report it, some seconds late."""
         if job.state in (JobState.COMPLETED, JobState.ERRORED):
             noticed = _clock() - waiting.began if waiting.is_fresh else None
             duration = noticed if job.duration is None else job.duration
@@ -278,7 +281,7 @@ class Poller:
                 self.durations.add(waiting.row.target, duration)
 
     def _warn_if_stuck(self, waiting: _Waiting) -> None:
-        """A job that takes far longer than most do is worth a warning, once a class."""
+        """Warn once a class about a job that takes far longer than most."""
         usual, age = self.durations.quantile(0.95, waiting.row.target), _clock() - waiting.began
         if usual is not None and age > max(_STUCK * usual, _STUCK_AT_LEAST):
             name, minutes = self._provider.name, f"{age / 60:.0f} minutes"
@@ -291,8 +294,8 @@ class Poller:
             self._observer(Warned(message))
 
     def _rows(self) -> Iterator[_Waiting]:
-        """All rows that wait and have not been woken."""
-        return (one for rows in self._open.values() for one in rows if not one.report.done())
+        """Yield the rows that wait and have not been woken."""
+        return (row for rows in self._open.values() for row in rows if not row.report.done())
 
 
 def _clock() -> float:

@@ -39,17 +39,17 @@ from batchcap.domain.protocols import Checkpoint, Observer
 from batchcap.engine.lane import Lane, Policy
 
 MAX_CREATE_ATTEMPTS = 5
-"""How often a create is sent whose response is lost and whose absence is established each time."""
+"""How often a create is sent if its response is lost and it did not arrive, each time."""
 
 MAX_BAD_DOWNLOADS = 2
-"""How often something that is not WebVTT is downloaded before it is believed."""
+"""How often something that is not WebVTT is downloaded before the row fails."""
 
 LINK_BACKOFF = Backoff(attempts=6, first=1.0, longest=20.0)
-"""How many links may turn out expired, and the wait before the next one."""
+"""How many links may be expired, and the waits before the next one."""
 
 
 class RowTask:
-    """One row on its way. `job` is what is known of its job so far."""
+    """Processes one row. `job` is its job as last described."""
 
     __slots__ = (
         "_failures",
@@ -116,10 +116,10 @@ class RowTask:
         )
 
     async def process_row(self, history: RowHistory) -> Caption:
-        """One way from top to bottom.
+        """Take the row through its steps, from the one that its history names.
 
-        The order is what the ledger's promise rests on: the intent is durable before
-        anything leaves, and the job before anything is awaited of it.
+        No caption is paid for twice because of this order: the intent is durable before the
+        create leaves, and the job is durable before it is waited for.
         """
         job = await self._earlier_job(history)
         if job is None:
@@ -138,7 +138,7 @@ class RowTask:
         return await self._save_caption(job)
 
     async def _process_until_done(self, history: RowHistory) -> Caption:
-        """Start again, with the new history, as long as that cannot pay for a caption twice."""
+        """Start again with the new history, as long as no caption can be paid for twice."""
         while True:
             try:
                 return await self.process_row(history)
@@ -146,11 +146,11 @@ class RowTask:
                 self._failures = error.failures
                 history = replace(history, intent_at=None, response_lost_at=None)
                 await self._lane.stop.sleep(error.delay)
-            except Ambiguous as error:  # the next round looks it up first
+            except Ambiguous as error:  # the next round looks the create up first
                 self._lost_responses.append(error.message)
                 at = self._now()
                 history = replace(history, intent_at=at, response_lost_at=at)
-            except _JobErrored as error:  # the next round creates a new one
+            except _JobErrored as error:  # the next round creates a new job
                 self._new_jobs += 1
                 await self._ledger.record_job_ended(self._row, error.job)
                 previous = (*history.previous_job_ids, error.job.id or "")
@@ -168,7 +168,7 @@ class RowTask:
             raise
 
     async def _record_job(self, job: Job, began: float | None = None) -> None:
-        """The create made this job; or none, if the caption exists without it."""
+        """Record the job of a create; discard the intent if the caption exists without a job."""
         self._failures, self._job_began = 0, began
         if job.id is None:
             await self._ledger.discard_intent(self._row)
@@ -177,7 +177,7 @@ class RowTask:
             self._observer(JobCreated(self._row, job.id))
 
     async def _earlier_job(self, history: RowHistory) -> Job | None:
-        """The job that the history names or an earlier create made; None: surely there is none."""
+        """Return the job of the history or of an earlier create, None if surely there is none."""
         if history.job_id is not None:
             self._job_began = history.intent_at
             return Job(id=history.job_id, state=JobState.RUNNING)
@@ -185,7 +185,7 @@ class RowTask:
             return await self._find_delivered(history)
         if history.response_lost_at is None:
             return None
-        # The create may still be on its way. A clock that was set back makes nobody wait long.
+        # The create may still be under way. If the clock was set back, the wait stays short.
         since = min(history.response_lost_at, self._now()) + self._policy.settle
         await self._lane.stop.sleep(since - self._now())
         job = await self._provider.find_existing_job(self._row, history, since)
@@ -196,7 +196,7 @@ class RowTask:
         return None
 
     async def _find_delivered(self, history: RowHistory) -> Job:
-        """Where a caption that was on disk once comes from; nothing is created for it."""
+        """Return the job of a caption that was on disk once; nothing is created for it."""
         job = await self._provider.find_existing_job(self._row, history, self._now())
         if job is None:
             raise RowError("not_found", "the provider has neither a job nor a track for it")
@@ -209,7 +209,7 @@ class RowTask:
             raise RowError("unavailable", message, retryable=True)
 
     async def _wait_for_job(self, job: Job) -> Job:
-        """The completed job, described in full.
+        """Return the completed job, described in full.
 
         Raises:
             RowError: The job ended without a caption, or not in time.
@@ -231,7 +231,7 @@ class RowTask:
         return self.job
 
     async def _save_caption(self, job: Job) -> Caption:
-        """The completed job's caption on disk."""
+        """Put the completed job's caption on disk."""
         since = None if self._was_completed else self._policy.adopt_since
         if since is not None:
             caption = await self._lane.downloader.adopt(self._row.path, since)
@@ -240,7 +240,7 @@ class RowTask:
         return await self._download(job)
 
     async def _download(self, job: Job) -> Caption:
-        """From link to file, by as many fresh links as it takes."""
+        """Download the caption, with fresh links if the first ones fail."""
         expired: list[str] = []
         bad_downloads, missing = 0, 0
         missing_since: float | None = None
@@ -268,20 +268,20 @@ class RowTask:
         if _clock() - since < self._provider.link_timeout:
             return
         if expired:
-            raise RowError("link_dead", "no link is left that works", retryable=True)
+            raise RowError("link_dead", "all links have expired", retryable=True)
         raise RowError("captions_not_enabled", "the job completed without a caption")
 
     async def _refused(self, link: str, expired: list[str], error: LinkExpired) -> None:
         expired.append(link)
         if len(expired) >= LINK_BACKOFF.attempts:
-            message = f"{len(expired)} links in a row: {error.message}"
+            message = f"{len(expired)} links in a row failed: {error.message}"
             raise RowError("link_dead", message, retryable=True)
         if len(expired) > 1:
             await self._lane.stop.sleep(LINK_BACKOFF.delay(len(expired) - 1))
 
 
 class _JobErrored(Exception):  # what happened, as all errors here are named
-    """The job failed, and the user allows another one, which costs."""
+    """The job errored, and the user allows another one, which costs."""
 
     def __init__(self, job: Job) -> None:
         super().__init__()
@@ -289,7 +289,11 @@ class _JobErrored(Exception):  # what happened, as all errors here are named
 
 
 def _completed(job: Job) -> Job:
-    """The job, or `RowError` if it ended without a caption."""
+    """Return the job.
+
+    Raises:
+        RowError: It ended without a caption.
+    """
     if job.state is JobState.COMPLETED:
         return job
     failure = _failure_of(job)
@@ -297,7 +301,7 @@ def _completed(job: Job) -> Job:
 
 
 def _failure_of(job: Job) -> Failure:
-    """Why a job that ended has no caption, in the contract's codes."""
+    """Return why a job that ended has no caption, with a documented code."""
     if job.failure is not None:
         return job.failure
     match job.state:

@@ -53,7 +53,7 @@ class ProviderContext(msgspec.Struct, frozen=True):
 class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One provider: an entry of `PROVIDERS`.
 
-    A provider that also has the method of `interfaces.JobHistory` can be audited.
+    A provider that also has the method of `protocols.JobHistory` can be audited.
     """
 
     name: str

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from batchcap.domain.protocols import LedgerReader
+from batchcap.domain.ledger_protocols import LedgerReader
 
 _COLUMNS = (
     *("key", "provider", "source_id", "language", "state", "path", "bytes", "sha256", "cues"),

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from batchcap.domain.errors import FatalError
+from batchcap.domain.ledger_protocols import Ledger, LedgerReader
 from batchcap.domain.models import Totals
-from batchcap.domain.protocols import Ledger, LedgerReader
 from batchcap.reports.metrics import Metrics
 from batchcap.storage.ledger import file_marks
 

@@ -31,7 +31,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 MAX_OPEN = 16
 """Part files that are open together."""
 _ADVICE = getattr(os, "POSIX_FADV_DONTNEED", None)
-"""Makes Linux start to write; elsewhere `fsync` does all of the work."""
+"""Makes Linux start to write. On other systems, `fsync` does all of the work."""
 
 
 class OutputDir:
@@ -41,7 +41,7 @@ class OutputDir:
         self.root = root
 
     def part(self, path: str) -> Path:
-        """Return where a file is written before it is complete: beside its target."""
+        """Return the path of the temporary file for `path`, in the same folder."""
         return (self.root / path).with_name(_part(path))
 
     def opener(self, path: str) -> Callable[[str, int], int]:
@@ -72,9 +72,9 @@ class OutputDir:
                 return None  # batchcap makes no links; downloading puts a file in its place
             raise
         with os.fdopen(handle, "rb") as file:
-            found = os.fstat(handle)
-            whole = stat.S_ISREG(found.st_mode) and found.st_mtime >= since
-            return file.read() if whole else None
+            status = os.fstat(handle)
+            is_candidate = stat.S_ISREG(status.st_mode) and status.st_mtime >= since
+            return file.read() if is_candidate else None
 
     def commit(self, files: Sequence[TempFile]) -> list[Exception | None]:
         """Write, sync and rename files; return an error or None for each.

@@ -1,4 +1,4 @@
-"""Captions into the output folder, many with one sync."""
+"""Writes captions into the output folder, many with one sync."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class CaptionStore:
             raise disk_failed(error, self.root / path) from None
 
     def part(self, path: str) -> Path:
-        """Return where a file is written before it is complete: beside its target."""
+        """Return the path of the temporary file for `path`, in the same folder."""
         return self._output.part(path)
 
     def opener(self, path: str) -> Callable[[str, int], int]:

@@ -20,6 +20,7 @@ from hypothesis import given as given_many
 from hypothesis import strategies as st
 
 from batchcap.domain.errors import UsageError
+from batchcap.domain.ledger_protocols import Ledger, LedgerReader
 from batchcap.domain.models import (
     Caption,
     CompletedRow,
@@ -34,7 +35,6 @@ from batchcap.domain.models import (
     RowHistory,
     RowState,
 )
-from batchcap.domain.protocols import Ledger, LedgerReader
 from batchcap.storage.ledger import open_ledger, open_reader
 from batchcap.storage.ledger.file_marks import RESULTS
 from tests import fakes
@@ -836,7 +836,7 @@ class TestFingerprints:
         assert ledger.fingerprint(RESULTS) is None
 
 
-async def test_what_was_handed_over_is_durable_when_the_recording_ends(factory: Factory) -> None:
+async def test_recording_ended_makes_everything_durable(factory: Factory) -> None:
     with closing(factory.open()) as ledger:
         async with ledger.recording(threads=True):
             ledger.set("k", "v")
@@ -844,7 +844,7 @@ async def test_what_was_handed_over_is_durable_when_the_recording_ends(factory: 
             assert reader.values() == {"k": "v"}
 
 
-async def test_a_recording_that_is_cancelled_leaves_no_thread_and_loses_nothing(
+async def test_recording_cancelled_leaves_no_thread_and_loses_nothing(
     factory: Factory,
 ) -> None:
     before = threading.active_count()
@@ -860,7 +860,7 @@ async def test_a_recording_that_is_cancelled_leaves_no_thread_and_loses_nothing(
             assert reader.values() == {"k": "v"}
 
 
-async def test_without_threads_the_clock_does_not_move_for_a_write(opened: Ledger) -> None:
+async def test_recording_without_threads_does_not_move_the_clock(opened: Ledger) -> None:
     imported(opened, many(1))
     started = clock()
     async with opened.recording(threads=False):

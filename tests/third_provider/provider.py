@@ -27,7 +27,7 @@ _STATES = {
 
 
 class Acme:
-    """The `Provider` for Acme. Satisfies `interfaces.Provider`."""
+    """The `Provider` for Acme. Satisfies `protocols.Provider`."""
 
     name = NAME
     link_timeout = 30.0
@@ -41,27 +41,27 @@ class Acme:
 
     @property
     def read_rate(self) -> float | None:
-        """See `interfaces.Pollable`."""
+        """See `protocols.Pollable`."""
         return self._api.read_rate
 
     @property
     def backlog_seconds(self) -> float:
-        """See `interfaces.Pollable`."""
+        """See `protocols.Pollable`."""
         return self._api.backlog_seconds
 
     async def prepare(self, row: Row) -> JobRequest | Job:
-        """See `interfaces.Provider`. A new job for every row."""
+        """See `protocols.Provider`. A new job for every row."""
         body = {"clip": row.source_id, "to": row.target, "quality": self._quality, **row.params}
         return JobRequest(row, body)
 
     @asynccontextmanager
     async def send_slot(self, failures: int = 0) -> AsyncIterator[SendSlot]:
-        """See `interfaces.Provider`."""
+        """See `protocols.Provider`."""
         async with self._api.send_slot(failures=failures) as slot:
             yield _CreateSlot(self, slot)
 
     async def find_existing_job(self, row: Row, history: RowHistory, since: float) -> Job | None:
-        """See `interfaces.Provider`."""
+        """See `protocols.Provider`."""
         answer = await self._get(f"/clips/{segment(row.source_id)}/jobs")
         for item in answer.items():
             if (
@@ -72,7 +72,7 @@ class Acme:
         return None
 
     async def poll(self, job_ids: Sequence[str], on_job: OnJob) -> int:
-        """See `interfaces.Pollable`."""
+        """See `protocols.Pollable`."""
         pages = [job_ids[start : start + _PAGE] for start in range(0, len(job_ids), _PAGE)]
         for page in pages:
             answer = await self._api.get("/jobs", {"ids": ",".join(page)}, priority=Priority.POLL)
@@ -84,14 +84,14 @@ class Acme:
         return len(pages)
 
     async def get_job(self, row: Row, job_id: str) -> Job:
-        """See `interfaces.Provider`."""
+        """See `protocols.Provider`."""
         answer = await self._get(f"/jobs/{segment(job_id)}")
         if answer.status == 404:
             return Job(id=job_id, state=JobState.MISSING)
         return self.job(answer.data())
 
     async def get_download_url(self, row: Row, job: Job, expired: Container[str]) -> str | None:
-        """See `interfaces.Provider`. Every look signs the link again."""
+        """See `protocols.Provider`. Every look signs the link again."""
         return job.link if job.link not in expired else None
 
     def job(self, data: Json) -> Job:
@@ -126,7 +126,7 @@ class _CreateSlot:
         self._provider, self._slot = provider, slot
 
     async def create(self, request: JobRequest) -> Job:
-        """See `interfaces.SendSlot`."""
+        """See `protocols.SendSlot`."""
         answer = await self._slot.post("/jobs", request.body)
         self._provider.check(answer)
         if answer.status == 404:

@@ -27,9 +27,9 @@ MOUNTS = [
         ("/mnt/with space/captions", "cifs"),
     ],
 )
-def test_the_innermost_mount_tells(path: str, kind: str) -> None:
+def test_file_system_is_that_of_the_innermost_mount(path: str, kind: str) -> None:
     assert file_system(Path(path), MOUNTS) == kind
 
 
-def test_a_local_disk_is_fine(tmp_path: Path) -> None:
+def test_check_disk_accepts_a_local_disk(tmp_path: Path) -> None:
     check_disk(tmp_path)

@@ -95,7 +95,7 @@ def rows(count: int, provider: str = "fake", start: int = 1) -> list[Row]:
     return [row(number, provider=provider) for number in range(start, start + count)]
 
 
-async def test_a_row_goes_straight_through() -> None:
+async def test_engine_row_without_history_is_created_polled_and_fetched() -> None:
     world, started = World(), now()
     await world.run()
     assert world.ledger.wrote == [("intend", 1), ("created", 1), ("ended", 1)]
@@ -113,21 +113,21 @@ async def test_a_row_goes_straight_through() -> None:
     assert world.engine.fatal == []
 
 
-async def test_many_rows_end_all_and_each_is_created_once() -> None:
+async def test_engine_many_rows_all_end_and_each_is_created_once() -> None:
     world = World(rows(700), window=50)
     await world.run()
     assert len(world.ledger.outcomes) == 700
     assert len(set(world.provider.creates)) == len(world.provider.creates) == 700
 
 
-async def test_an_empty_ledger_is_done_at_once() -> None:
+async def test_engine_without_rows_returns_at_once() -> None:
     world = World()
     world.ledger.rows.clear()
     await world.run()
     assert world.observer.events == []
 
 
-async def test_the_intent_is_durable_before_the_create_leaves() -> None:
+async def test_create_leaves_after_its_intent_is_durable() -> None:
     world = World()
 
     async def look() -> None:
@@ -138,7 +138,7 @@ async def test_the_intent_is_durable_before_the_create_leaves() -> None:
     assert world.ledger.state(1) is RowState.DONE
 
 
-async def test_a_caption_that_exists_needs_no_create() -> None:
+async def test_row_with_existing_caption_is_not_created() -> None:
     world = World()
     world.provider.prepared["source1"] = Job(id=None, state=JobState.COMPLETED, track="t")
     await world.run()
@@ -148,7 +148,7 @@ async def test_a_caption_that_exists_needs_no_create() -> None:
     assert world.ledger.state(1) is RowState.DONE
 
 
-async def test_a_job_that_exists_is_followed() -> None:
+async def test_row_with_existing_job_waits_for_that_job() -> None:
     world = World()
     world.provider.put_job("theirs", "source1", clock())
     world.provider.prepared["source1"] = Job(id="theirs", state=JobState.RUNNING)
@@ -157,7 +157,7 @@ async def test_a_job_that_exists_is_followed() -> None:
     assert world.ledger.state(1) is RowState.DONE
 
 
-async def test_a_create_that_finds_the_caption_there_is_no_intent_any_more() -> None:
+async def test_create_that_finds_the_caption_discards_its_intent() -> None:
     world = World()
     world.provider.submits["source1"] = [Job(id=None, state=JobState.COMPLETED)]
     await world.run()
@@ -166,7 +166,7 @@ async def test_a_create_that_finds_the_caption_there_is_no_intent_any_more() -> 
     assert not world.observer.of(JobCreated)
 
 
-async def test_a_row_that_the_user_does_not_want_is_skipped() -> None:
+async def test_row_not_wanted_is_skipped() -> None:
     world = World()
     world.provider.prepared["source1"] = SKIPPED
     await world.run()
@@ -174,7 +174,7 @@ async def test_a_row_that_the_user_does_not_want_is_skipped() -> None:
     assert world.ledger.outcomes[1].failure is None
 
 
-async def test_a_row_that_is_skipped_at_the_create_withdraws_its_intent() -> None:
+async def test_row_skipped_at_its_create_discards_its_intent() -> None:
     world = World()
     world.provider.submits["source1"] = [SKIPPED]
     await world.run()
@@ -191,7 +191,7 @@ async def test_a_row_that_is_skipped_at_the_create_withdraws_its_intent() -> Non
         (Unavailable("503"), "unavailable", True),
     ],
 )
-async def test_a_refused_row_is_lost_alone(
+async def test_row_refused_leaves_the_others_alone(
     where: str, fault: Exception, code: str, retryable: bool
 ) -> None:
     world = World(rows(3))
@@ -205,7 +205,7 @@ async def test_a_refused_row_is_lost_alone(
     assert 1 not in world.ledger.histories
 
 
-async def test_engine_create_not_accepted_is_sent_again_with_a_fresh_intent() -> None:
+async def test_create_not_accepted_is_sent_again_with_a_fresh_intent() -> None:
     world, started = World(), clock()
     world.provider.submits["source1"] = [NotAccepted("429", failures=1, delay=500.0)]
     intents: list[float] = []
@@ -222,7 +222,7 @@ async def test_engine_create_not_accepted_is_sent_again_with_a_fresh_intent() ->
     assert world.ledger.state(1) is RowState.DONE
 
 
-async def test_a_create_without_an_answer_is_looked_up_and_adopted() -> None:
+async def test_create_without_response_is_looked_up_and_adopted() -> None:
     world, started = World(), now()
     world.provider.submits["source1"] = [Ambiguous("no answer")]
     world.provider.put_job("landed", "source1", clock())
@@ -234,7 +234,7 @@ async def test_a_create_without_an_answer_is_looked_up_and_adopted() -> None:
     assert world.ledger.state(1) is RowState.DONE
 
 
-async def test_a_create_that_surely_did_not_arrive_is_sent_again() -> None:
+async def test_create_that_surely_did_not_arrive_is_sent_again() -> None:
     world = World()
     world.provider.submits["source1"] = [Ambiguous("no answer")]
     await world.run()
@@ -243,7 +243,7 @@ async def test_a_create_that_surely_did_not_arrive_is_sent_again() -> None:
     assert world.ledger.state(1) is RowState.DONE
 
 
-async def test_what_cannot_be_settled_stays_unknown_and_is_not_sent() -> None:
+async def test_create_that_cannot_be_looked_up_stays_unknown_and_is_not_sent() -> None:
     world = World(histories={1: RowHistory(now() - 1)})
     world.provider.found["source1"] = RowError("outcome_unknown", "too old", retryable=True)
     await world.run()
@@ -252,7 +252,7 @@ async def test_what_cannot_be_settled_stays_unknown_and_is_not_sent() -> None:
     assert world.ledger.histories[1].intent_at is not None
 
 
-async def test_answers_that_are_always_lost_end_the_row() -> None:
+async def test_create_whose_responses_are_always_lost_fails_its_row() -> None:
     world = World()
     world.provider.submits["source1"] = [Ambiguous("no answer")] * 9
     await world.run()
@@ -262,7 +262,7 @@ async def test_answers_that_are_always_lost_end_the_row() -> None:
     assert len(world.provider.finds) == 5
 
 
-async def test_an_intent_without_a_job_is_looked_up_first_after_a_resume() -> None:
+async def test_resume_with_intent_without_job_is_looked_up_first() -> None:
     world = World(histories={1: RowHistory(now() - 30)})
     world.provider.put_job("landed", "source1", clock())
     world.provider.found["source1"] = Job(id="landed", state=JobState.RUNNING)
@@ -273,13 +273,13 @@ async def test_an_intent_without_a_job_is_looked_up_first_after_a_resume() -> No
     assert world.ledger.state(1) is RowState.DONE
 
 
-async def test_a_clock_that_was_set_back_makes_nobody_wait_for_long() -> None:
+async def test_resume_after_clock_was_set_back_does_not_wait_long() -> None:
     world, started = World(histories={1: RowHistory(now() + 10**7)}), now()
     await world.run()
     assert world.provider.finds[0][1] <= started + Policy().settle + 1
 
 
-async def test_a_row_with_a_job_goes_on_with_polling_after_a_resume() -> None:
+async def test_resume_with_job_continues_with_polling() -> None:
     world = World(histories={1: RowHistory(now() - 600, "old")})
     world.provider.put_job("old", "source1", clock() - 600)
     await world.run()
@@ -288,7 +288,7 @@ async def test_a_row_with_a_job_goes_on_with_polling_after_a_resume() -> None:
     assert world.ledger.state(1) is RowState.DONE
 
 
-async def test_an_expired_link_is_asked_for_afresh() -> None:
+async def test_download_with_expired_link_gets_a_fresh_one() -> None:
     world = World()
     world.provider.links["source1"] = ["https://old", "https://fresh"]
     world.downloader.answers["https://old"] = [LinkExpired("403")]
@@ -298,7 +298,7 @@ async def test_an_expired_link_is_asked_for_afresh() -> None:
     assert world.ledger.state(1) is RowState.DONE
 
 
-async def test_links_that_are_all_dead_end_as_link_dead() -> None:
+async def test_download_with_dead_links_only_fails_as_link_dead() -> None:
     world, started = World(), clock()
     world.downloader.always = LinkExpired("the file host answered 403")
     await world.run()
@@ -308,7 +308,7 @@ async def test_links_that_are_all_dead_end_as_link_dead() -> None:
     assert clock() - started < 300
 
 
-async def test_a_bad_caption_gets_a_second_look() -> None:
+async def test_download_of_bad_caption_is_repeated_once() -> None:
     world = World()
     world.downloader.answers[LINK] = [BadCaption("an HTML page")]
     await world.run()
@@ -316,7 +316,7 @@ async def test_a_bad_caption_gets_a_second_look() -> None:
     assert world.ledger.state(1) is RowState.DONE
 
 
-async def test_a_caption_that_stays_bad_is_bad() -> None:
+async def test_download_of_bad_caption_twice_fails_as_bad_caption() -> None:
     world = World()
     world.downloader.always = BadCaption("an HTML page")
     await world.run()
@@ -324,7 +324,7 @@ async def test_a_caption_that_stays_bad_is_bad() -> None:
     assert world.failure() == Failure("bad_caption", "an HTML page")
 
 
-async def test_a_completed_job_without_a_link_is_believed_for_the_grace() -> None:
+async def test_completed_job_without_link_fails_after_the_link_timeout() -> None:
     world, started = World(), clock()
     world.provider.links["source1"] = [None]
     await world.run()
@@ -334,7 +334,7 @@ async def test_a_completed_job_without_a_link_is_believed_for_the_grace() -> Non
     assert world.downloader.fetched == []
 
 
-async def test_a_link_that_comes_late_is_fetched() -> None:
+async def test_completed_job_with_late_link_is_fetched() -> None:
     world = World()
     world.provider.links["source1"] = [None, None, None, LINK]
     await world.run()
@@ -349,7 +349,7 @@ async def test_a_link_that_comes_late_is_fetched() -> None:
         (JobState.CANCELLED, "job_cancelled", True),
     ],
 )
-async def test_a_job_that_ended_badly_loses_its_row(
+async def test_job_that_ended_badly_fails_its_row(
     end: JobState, code: str, retryable: bool
 ) -> None:
     world = World()
@@ -361,7 +361,7 @@ async def test_a_job_that_ended_badly_loses_its_row(
     assert world.downloader.fetched == []
 
 
-async def test_the_providers_own_reason_is_told() -> None:
+async def test_job_that_errored_fails_its_row_with_the_providers_reason() -> None:
     world = World()
     reason = Failure("job_failed", "no speech in it")
     failed = Job(id="job-source1-1", state=JobState.ERRORED, failure=reason, units=7)
@@ -371,14 +371,14 @@ async def test_the_providers_own_reason_is_told() -> None:
     assert world.ledger.outcomes[1].job == failed
 
 
-async def test_a_job_that_is_unknown_after_the_grace_is_missing() -> None:
+async def test_job_unknown_after_the_grace_is_missing() -> None:
     world, started = World(histories={1: RowHistory(now(), "lost")}), clock()
     await world.run()
     assert world.failure().code == "not_found"
     assert clock() - started >= 60
 
 
-async def test_a_job_that_is_unknown_at_first_is_a_delay() -> None:
+async def test_job_unknown_at_first_is_polled_again() -> None:
     world = World(histories={1: RowHistory(now(), "late")})
 
     async def appear() -> None:
@@ -396,7 +396,7 @@ def retryable_failure(nth: int) -> Job:
     return Job(id=f"job-source1-{nth}", state=JobState.ERRORED, failure=why)
 
 
-async def test_a_retryable_job_is_made_anew_where_the_user_allows_it() -> None:
+async def test_job_with_retryable_error_is_created_again_if_allowed() -> None:
     world = World(policy=Policy(retry_jobs=2))
     world.provider.endings["source1"] = [retryable_failure(1), JobState.COMPLETED]
     await world.run()
@@ -413,7 +413,7 @@ async def test_a_retryable_job_is_made_anew_where_the_user_allows_it() -> None:
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 3])
-async def test_jobs_are_made_anew_only_so_often(allowed: int) -> None:
+async def test_job_that_errors_again_is_created_at_most_as_often_as_allowed(allowed: int) -> None:
     world = World(policy=Policy(retry_jobs=allowed))
     world.provider.endings["source1"] = [retryable_failure(nth) for nth in range(1, 9)]
     await world.run()
@@ -423,7 +423,7 @@ async def test_jobs_are_made_anew_only_so_often(allowed: int) -> None:
 
 
 @pytest.mark.parametrize("end", [JobState.CANCELLED, JobState.MISSING, JobState.ERRORED])
-async def test_only_an_errored_retryable_job_is_paid_for_again(end: JobState) -> None:
+async def test_job_without_retryable_error_is_not_created_again(end: JobState) -> None:
     """The contract: --retry-jobs is for jobs that ended as `errored` with `retryable`."""
     world = World(policy=Policy(retry_jobs=3))
     world.provider.endings["source1"] = [end]
@@ -432,7 +432,7 @@ async def test_only_an_errored_retryable_job_is_paid_for_again(end: JobState) ->
     assert world.provider.creates == ["source1"]
 
 
-async def test_a_job_that_never_ends_is_a_timeout_after_a_look() -> None:
+async def test_job_that_never_ends_times_out_after_a_last_look() -> None:
     world, started = World(policy=Policy(job_timeout=600.0)), clock()
     world.provider.takes = 10**9
     await world.run()
@@ -442,7 +442,7 @@ async def test_a_job_that_never_ends_is_a_timeout_after_a_look() -> None:
     assert len(world.provider.looks) == 1
 
 
-async def test_the_time_of_a_resumed_job_began_with_its_create() -> None:
+async def test_resume_with_job_counts_its_time_from_the_create() -> None:
     world = World(policy=Policy(job_timeout=600.0), histories={1: RowHistory(now() - 590, "old")})
     world.provider.put_job("old", "source1", clock() - 590)
     world.provider.takes = 10**9
@@ -452,7 +452,7 @@ async def test_the_time_of_a_resumed_job_began_with_its_create() -> None:
     assert clock() - started < 100
 
 
-async def test_a_resumed_job_that_errored_is_made_anew_where_the_user_allows_it() -> None:
+async def test_resume_with_errored_job_creates_again_if_allowed() -> None:
     world = World(policy=Policy(retry_jobs=1), histories={1: RowHistory(now() - 600, "old")})
     world.provider.put_job("old", "source1", clock() - 600)
     why = Failure("job_failed", "try again", retryable=True)
@@ -463,14 +463,14 @@ async def test_a_resumed_job_that_errored_is_made_anew_where_the_user_allows_it(
     assert world.ledger.ended_jobs == [errored]
 
 
-async def test_a_job_that_is_seen_to_have_ended_at_the_last_look_is_kept() -> None:
+async def test_job_that_completed_before_the_last_look_is_kept() -> None:
     world = World(policy=Policy(job_timeout=600.0), histories={1: RowHistory(now() - 5000, "old")})
     world.provider.put_job("old", "source1", clock() - 5000)
     await world.run()
     assert world.ledger.state(1) is RowState.DONE
 
 
-async def test_a_poll_that_is_refused_stops_the_lane_and_leaves_its_rows_pending() -> None:
+async def test_poll_refused_stops_the_lane_and_leaves_its_rows_pending() -> None:
     world = World(rows(5))
     world.provider.poll_fault = FatalError("the key is wrong", hint="h", provider="fake")
     await world.run()
@@ -484,7 +484,7 @@ def two_lanes() -> World:
     return World([*rows(20, "mux"), *rows(20, "heygen", 21)], providers=("mux", "heygen"), window=3)
 
 
-async def test_a_fatal_fault_of_one_lane_leaves_the_other_at_work() -> None:
+async def test_fatal_error_of_one_lane_leaves_the_other_at_work() -> None:
     world = two_lanes()
     fault = FatalError("no credit", provider="mux")
     world.providers["mux"].submits["source2"] = [fault]
@@ -497,7 +497,7 @@ async def test_a_fatal_fault_of_one_lane_leaves_the_other_at_work() -> None:
     assert world.engine.fatal == [fault]
 
 
-async def test_a_fatal_fault_of_the_disk_stops_all_lanes() -> None:
+async def test_fatal_error_of_the_disk_stops_all_lanes() -> None:
     world = two_lanes()
     world.downloaders["mux"].always = FatalError("the disk is full")
     world.providers["heygen"].takes = 10**6
@@ -507,7 +507,7 @@ async def test_a_fatal_fault_of_the_disk_stops_all_lanes() -> None:
     assert len(world.observer.of(LaneStopped)) == 1
 
 
-async def test_two_lanes_may_stop_for_the_same_words() -> None:
+async def test_fatal_errors_of_two_lanes_with_one_message_are_both_reported() -> None:
     world = two_lanes()
     for name in ("mux", "heygen"):
         world.providers[name].poll_fault = FatalError("the key is wrong", provider=name)
@@ -516,7 +516,7 @@ async def test_two_lanes_may_stop_for_the_same_words() -> None:
     assert len(world.engine.fatal) == 2
 
 
-async def test_a_ledger_that_fails_stops_everything() -> None:
+async def test_ledger_that_fails_stops_all_lanes() -> None:
     world = two_lanes()
     world.ledger.fault = FatalError("the disk is full")
     await world.run()
@@ -524,7 +524,7 @@ async def test_a_ledger_that_fails_stops_everything() -> None:
     assert all(stop.requested for stop in world.stops.values())
 
 
-async def test_no_more_rows_are_at_work_than_the_window() -> None:
+async def test_lane_works_on_no_more_rows_than_its_window() -> None:
     world = World(rows(40), window=7)
     at_work = most = 0
     seen = world.observer
@@ -541,13 +541,13 @@ async def test_no_more_rows_are_at_work_than_the_window() -> None:
     assert seen.of(RowStarted) == []
 
 
-async def test_rows_are_started_in_manifest_order() -> None:
+async def test_lane_starts_rows_in_manifest_order() -> None:
     world = World(rows(600), window=10)
     await world.run()
     assert world.provider.creates == [f"source{number}" for number in range(1, 601)]
 
 
-async def test_one_lane_does_not_wait_for_the_other() -> None:
+async def test_lane_does_not_wait_for_another_lane() -> None:
     world = two_lanes()
     world.providers["mux"].takes = 100_000.0
     ended: dict[str, float] = {}
@@ -563,7 +563,7 @@ async def test_one_lane_does_not_wait_for_the_other() -> None:
     assert ended["mux"] - started > 100_000
 
 
-async def test_a_stop_leaves_rows_pending_with_their_jobs() -> None:
+async def test_stop_leaves_rows_pending_with_their_jobs() -> None:
     world = World(rows(50), window=10)
     world.provider.takes = 10_000.0
     async with anyio.create_task_group() as group:
@@ -578,7 +578,7 @@ async def test_a_stop_leaves_rows_pending_with_their_jobs() -> None:
     assert not world.observer.of(RowEnded)
 
 
-async def test_a_create_that_has_not_left_when_the_run_stops_is_no_intent() -> None:
+async def test_stop_before_the_create_left_discards_its_intent() -> None:
     world = World(rows(3))
 
     async def queued() -> None:
@@ -595,7 +595,7 @@ async def test_a_create_that_has_not_left_when_the_run_stops_is_no_intent() -> N
     assert world.ledger.outcomes == {}
 
 
-async def test_a_create_in_the_air_lands_in_the_ledger_though_the_run_stops() -> None:
+async def test_stop_during_a_create_records_its_job() -> None:
     world = World()
 
     async def slow() -> None:
@@ -610,7 +610,7 @@ async def test_a_create_in_the_air_lands_in_the_ledger_though_the_run_stops() ->
     assert world.ledger.state(1) is RowState.PENDING
 
 
-async def test_what_was_stopped_goes_on_where_it_was() -> None:
+async def test_resume_after_stop_continues_with_the_recorded_jobs() -> None:
     first = World(rows(30), window=10)
     first.provider.takes = 50.0
     async with anyio.create_task_group() as group:
@@ -627,14 +627,14 @@ async def test_what_was_stopped_goes_on_where_it_was() -> None:
     assert sorted(created) == sorted(set(created))
 
 
-async def test_nothing_starts_where_the_stop_came_first() -> None:
+async def test_stop_before_the_run_starts_nothing() -> None:
     world = World(rows(5))
     world.stop()
     await world.run()
     assert world.observer.events == []
 
 
-async def test_a_look_that_is_unavailable_loses_the_row_and_can_be_tried_again() -> None:
+async def test_lookup_unavailable_fails_the_row_as_retryable() -> None:
     class Shy(FakeProvider):
         async def get_job(self, row: Row, job_id: str) -> Job:
             raise Unavailable("503")
@@ -661,7 +661,7 @@ async def test_a_look_that_is_unavailable_loses_the_row_and_can_be_tried_again()
     assert world.failure() == Failure("unavailable", "503", retryable=True)
 
 
-async def test_stopped_is_never_an_outcome() -> None:
+async def test_stop_is_never_an_outcome() -> None:
     world = World()
     world.downloader.always = Stopped()
     await world.run()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.models import Row
-from batchcap.domain.protocols import LedgerReader
 from batchcap.reports.export import as_csv, as_json
 from batchcap.storage.ledger import open_ledger
 

@@ -28,7 +28,7 @@ ROW = row(target="es")
 
 
 class Board:
-    """A provider whose jobs end at set times. Satisfies `interfaces.Pollable`.
+    """A provider whose jobs end at set times. Satisfies `protocols.Pollable`.
 
     A sweep takes `requests`, and `takes` seconds.
     """

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from batchcap.domain.errors import FatalError
 from batchcap.domain.events import RequestSent
+from batchcap.domain.ledger_protocols import Ledger
 from batchcap.domain.models import (
     Caption,
     Failure,
@@ -27,7 +28,6 @@ from batchcap.domain.models import (
     RowState,
     Totals,
 )
-from batchcap.domain.protocols import Ledger
 from batchcap.reports.metrics import Metrics
 from batchcap.reports.results import Summary, duration, last_line, size, summarize, write_results
 from batchcap.storage.ledger import open_ledger, results

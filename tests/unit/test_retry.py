@@ -18,7 +18,7 @@ from batchcap.transport.retry_after import retry_after
 NOW = 1_790_000_000.0
 
 
-def test_the_default_is_the_one_of_the_contract() -> None:
+def test_backoff_default_is_the_documented_one() -> None:
     backoff = Backoff()
     assert backoff.attempts == 6
     full = [backoff.delay(failures, lambda: 0.0) for failures in range(1, 9)]
@@ -32,7 +32,7 @@ def test_the_default_is_the_one_of_the_contract() -> None:
     jitter=st.floats(0, 1),
     luck=st.floats(0, 1, exclude_max=True),
 )
-def test_a_delay_is_within_its_jitter_and_never_above_the_longest(
+def test_backoff_delay_is_within_its_jitter_and_bound(
     failures: int, first: float, longest: float, jitter: float, luck: float
 ) -> None:
     backoff = Backoff(first=first, longest=longest, jitter=jitter)
@@ -42,12 +42,12 @@ def test_a_delay_is_within_its_jitter_and_never_above_the_longest(
 
 
 @given(failures=st.integers(1, 40))
-def test_without_chance_delays_never_fall(failures: int) -> None:
+def test_backoff_without_jitter_never_falls(failures: int) -> None:
     backoff = Backoff(jitter=0.0)
     assert backoff.delay(failures) <= backoff.delay(failures + 1)
 
 
-def test_chance_parts_those_who_failed_together() -> None:
+def test_backoff_jitter_separates_requests_that_failed_together() -> None:
     assert len({Backoff().delay(3) for _ in range(50)}) > 10
 
 
@@ -59,7 +59,7 @@ def test_retry_after_in_seconds(value: str, seconds: float) -> None:
     assert retry_after(value, NOW) == seconds
 
 
-def test_a_huge_retry_after_is_not_clamped() -> None:
+def test_retry_after_of_hours_is_not_clamped() -> None:
     assert retry_after("31536000", NOW) == 31_536_000.0
     assert retry_after("1" + "0" * 12, NOW) == 1e12
 
@@ -68,12 +68,12 @@ def test_retry_after_as_a_date() -> None:
     assert retry_after(email.utils.formatdate(NOW + 90, usegmt=True), NOW) == 90.0
 
 
-def test_a_date_that_is_over_asks_for_no_wait() -> None:
+def test_retry_after_past_date_is_zero() -> None:
     assert retry_after(email.utils.formatdate(NOW - 90, usegmt=True), NOW) == 0.0
     assert retry_after("-5", NOW) == 0.0
 
 
-def test_a_date_without_a_zone_is_in_utc_wherever_the_machine_is() -> None:
+def test_retry_after_date_without_zone_is_utc() -> None:
     """RFC 9110, 5.6.7: the asctime form must be read, and all dates are UTC."""
     code = (
         "from batchcap.transport.retry_after import retry_after;"
@@ -104,11 +104,11 @@ def test_a_date_without_a_zone_is_in_utc_wherever_the_machine_is() -> None:
         "Fri, 31 Dec 99999 23:59:59 GMT",
     ],
 )
-def test_a_retry_after_that_says_nothing_counts_as_none(value: str | None) -> None:
+def test_retry_after_invalid_is_none(value: str | None) -> None:
     assert retry_after(value, NOW) is None
 
 
 @given(st.text(max_size=60) | st.text(alphabet="0123456789 :,GMTadeFnovS+-./", max_size=40))
-def test_any_header_gives_a_finite_wait_or_none(value: str) -> None:
+def test_retry_after_of_any_text_is_finite_or_none(value: str) -> None:
     seconds = retry_after(value, NOW)
     assert seconds is None or (seconds >= 0 and math.isfinite(seconds))

@@ -16,14 +16,14 @@ from tests.fakes import clock, serving
 pytestmark = pytest.mark.anyio
 
 
-async def test_ten_hours_pass_in_no_time_and_exactly() -> None:
+async def test_virtual_loop_sleeps_ten_hours_in_no_time() -> None:
     real, virtual = time.monotonic(), clock()
     await asyncio.sleep(36_000)
     assert clock() - virtual == pytest.approx(36_000, abs=1e-3)
     assert time.monotonic() - real < 5
 
 
-async def test_the_clock_starts_where_it_is_told_to() -> None:
+async def test_virtual_loop_starts_at_the_given_time() -> None:
     loop = VirtualLoop(start=77.0)
     try:
         assert loop.time() == 77.0
@@ -31,7 +31,7 @@ async def test_the_clock_starts_where_it_is_told_to() -> None:
         loop.close()
 
 
-async def test_timers_fire_in_the_order_of_their_time() -> None:
+async def test_virtual_loop_timers_fire_in_order() -> None:
     seen: list[int] = []
 
     async def late(number: int) -> None:
@@ -42,7 +42,7 @@ async def test_timers_fire_in_the_order_of_their_time() -> None:
     assert seen == [1, 2, 3, 4, 5]
 
 
-async def test_the_clock_stands_still_while_a_thread_works() -> None:
+async def test_virtual_loop_stands_still_while_a_thread_works() -> None:
     started, fired = clock(), asyncio.Event()
     timer = asyncio.get_running_loop().call_later(0.001, fired.set)
     with ThreadPoolExecutor(1) as pool:
@@ -52,7 +52,7 @@ async def test_the_clock_stands_still_while_a_thread_works() -> None:
     timer.cancel()
 
 
-async def test_the_clock_goes_on_after_a_thread_that_failed() -> None:
+async def test_virtual_loop_goes_on_after_a_thread_failed() -> None:
     with pytest.raises(ZeroDivisionError):
         await asyncio.get_running_loop().run_in_executor(None, divmod, 1, 0)
     started = clock()
@@ -60,7 +60,7 @@ async def test_the_clock_goes_on_after_a_thread_that_failed() -> None:
     assert clock() - started >= 100
 
 
-async def test_an_unmodified_client_and_server_talk_on_it() -> None:
+async def test_virtual_loop_runs_unmodified_client_and_server() -> None:
     async def slowly(_request: web.Request) -> web.Response:
         await asyncio.sleep(3600)
         return web.Response(text="at last")
@@ -73,7 +73,7 @@ async def test_an_unmodified_client_and_server_talk_on_it() -> None:
     assert clock() - started >= 3600
 
 
-async def test_a_timeout_of_the_client_is_virtual_too() -> None:
+async def test_virtual_loop_client_timeout_is_virtual() -> None:
     async def never(_request: web.Request) -> web.Response:
         await asyncio.sleep(10**6)
         return web.Response()
@@ -85,7 +85,7 @@ async def test_a_timeout_of_the_client_is_virtual_too() -> None:
     assert 59 <= clock() - started < 70
 
 
-async def test_a_wait_for_less_than_the_clock_can_show_does_not_spin_for_ever() -> None:
+async def test_virtual_loop_tiny_sleep_does_not_spin() -> None:
     """What a limiter does with a rest of 1e-16 s: it sleeps until the time is there."""
     until, turns = clock() + 1e-12, 0
     while clock() < until:

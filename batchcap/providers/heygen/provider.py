@@ -30,7 +30,7 @@ class _ApiVersion(Protocol):
 
 
 class HeyGen:
-    """The `Provider` for HeyGen. Satisfies `interfaces.Provider`."""
+    """The `Provider` for HeyGen. Satisfies `protocols.Provider`."""
 
     name = NAME
     link_timeout = 90.0
@@ -52,16 +52,16 @@ class HeyGen:
 
     @property
     def read_rate(self) -> float | None:
-        """See `interfaces.Pollable`."""
+        """See `protocols.Pollable`."""
         return self._api.read_rate
 
     @property
     def backlog_seconds(self) -> float:
-        """See `interfaces.Pollable`."""
+        """See `protocols.Pollable`."""
         return self._api.backlog_seconds
 
     async def prepare(self, row: Row) -> JobRequest | Job:
-        """See `interfaces.Provider`. The translation is the job, and it exists."""
+        """See `protocols.Provider`. The translation is the job, and it exists."""
         return Job(id=row.source_id, state=JobState.RUNNING)
 
     def send_slot(self, failures: int = 0) -> AbstractAsyncContextManager[SendSlot]:
@@ -69,11 +69,11 @@ class HeyGen:
         raise NotImplementedError("nothing is ever created at HeyGen")
 
     async def find_existing_job(self, row: Row, history: RowHistory, since: float) -> Job | None:
-        """See `interfaces.Provider`. The translation itself."""
+        """See `protocols.Provider`. The translation itself."""
         return Job(id=row.source_id, state=JobState.RUNNING)
 
     async def poll(self, job_ids: Sequence[str], on_job: OnJob) -> int:
-        """See `interfaces.Pollable`. The first poll of a ledger decides on the version."""
+        """See `protocols.Pollable`. The first poll of a ledger decides on the version."""
         try:
             requests = await self._versions[self._version].poll(job_ids, on_job)
         except EndpointRetired as retired:
@@ -87,7 +87,7 @@ class HeyGen:
         return requests
 
     async def get_job(self, row: Row, job_id: str) -> Job:
-        """See `interfaces.Provider`."""
+        """See `protocols.Provider`."""
         try:
             job = await self._versions[self._version].get_job(job_id)
         except EndpointRetired as retired:
@@ -96,7 +96,7 @@ class HeyGen:
         return job
 
     async def get_download_url(self, row: Row, job: Job, expired: Container[str]) -> str | None:
-        """See `interfaces.Provider`. Every response has a new link, valid for 7 days."""
+        """See `protocols.Provider`. Every response has a new link, valid for 7 days."""
         return job.link if job.link not in expired else None
 
     def _store_version(self) -> None:

@@ -51,7 +51,7 @@ JOB_RETENTION = 29 * 86400.0
 
 
 class Mux:
-    """The `Provider` for Mux. Satisfies `interfaces.Provider` and `interfaces.JobHistory`."""
+    """The `Provider` for Mux. Satisfies `protocols.Provider` and `protocols.JobHistory`."""
 
     name = NAME
     link_timeout = 30.0
@@ -74,16 +74,16 @@ class Mux:
 
     @property
     def read_rate(self) -> float | None:
-        """See `interfaces.Pollable`."""
+        """See `protocols.Pollable`."""
         return self._api.read_rate
 
     @property
     def backlog_seconds(self) -> float:
-        """See `interfaces.Pollable`."""
+        """See `protocols.Pollable`."""
         return self._api.backlog_seconds
 
     async def prepare(self, row: Row) -> JobRequest | Job:
-        """See `interfaces.Provider`. Reads the asset only if the row names no track."""
+        """See `protocols.Provider`. Reads the asset only if the row names no track."""
         track_id = row.params.get("track_id")
         if track_id is None:
             asset = await self._assets.get(row.source_id, priority=Priority.START)
@@ -94,7 +94,7 @@ class Mux:
 
     @asynccontextmanager
     async def send_slot(self, failures: int = 0) -> AsyncIterator[SendSlot]:
-        """See `interfaces.Provider`."""
+        """See `protocols.Provider`."""
         async with self._api.send_slot(failures=failures) as slot:
             yield _CreateSlot(partial(self._create, slot, failures))
 
@@ -124,7 +124,7 @@ class Mux:
         raise RowError("rejected", f"{answer.problem()}{which}")
 
     async def find_existing_job(self, row: Row, history: RowHistory, since: float) -> Job | None:
-        """See `interfaces.Provider`.
+        """See `protocols.Provider`.
 
         A running or completed job that does this work is adopted, whoever created it. A
         job that ended otherwise is adopted only if it has our tag. If the caption was
@@ -151,7 +151,7 @@ class Mux:
         return None
 
     async def poll(self, job_ids: Sequence[str], on_job: OnJob) -> int:
-        """See `interfaces.Pollable`.
+        """See `protocols.Pollable`.
 
         A few jobs are requested one by one. Many are compared with the lists of active
         jobs: a job on neither list has ended, however long the account's history is and
@@ -178,7 +178,7 @@ class Mux:
         return pages
 
     async def get_job(self, row: Row, job_id: str) -> Job:
-        """See `interfaces.Provider`.
+        """See `protocols.Provider`.
 
         Jobs are deleted 30 days after their creation; the caption stays on the asset as a
         text track.
@@ -189,7 +189,7 @@ class Mux:
         return job
 
     async def get_download_url(self, row: Row, job: Job, expired: Container[str]) -> str | None:
-        """See `interfaces.Provider`. The temporary link, else the uploaded track.
+        """See `protocols.Provider`. The temporary link, else the uploaded track.
 
         The temporary link is valid for 7 days after the job and is not renewed.
         """
@@ -201,7 +201,7 @@ class Mux:
         return self._track_url(asset, job.track)
 
     async def list_jobs(self, source_id: str) -> list[ProviderJob]:
-        """See `interfaces.JobHistory`. Every job that Mux still keeps for an asset."""
+        """See `protocols.JobHistory`. Every job that Mux still keeps for an asset."""
         return [self._provider_job(job) for job in await self._asset_jobs.jobs(source_id, 0.0)]
 
     def _track_url(self, asset: Asset, track_id: str) -> str:
@@ -298,11 +298,11 @@ class Mux:
 
 
 class _CreateSlot:
-    """Room for one create. Satisfies `interfaces.SendSlot`."""
+    """Room for one create. Satisfies `protocols.SendSlot`."""
 
     def __init__(self, create: Callable[[JobRequest], Awaitable[Job]]) -> None:
         self._create = create
 
     async def create(self, request: JobRequest) -> Job:
-        """See `interfaces.SendSlot`."""
+        """See `protocols.SendSlot`."""
         return await self._create(request)

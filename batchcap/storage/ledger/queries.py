@@ -68,7 +68,7 @@ _FINGERPRINT = "SELECT mark FROM seen WHERE file = ?"
 
 
 class SqliteLedgerReader:
-    """The `interfaces.LedgerReader` of one SQLite file, on a connection that it closes.
+    """The `ledger_protocols.LedgerReader` of one SQLite file, on a connection that it closes.
 
     With `repairs`, a row is pending only if it was done once.
     """
@@ -80,11 +80,11 @@ class SqliteLedgerReader:
         self._path, self._out, self._repairs = path, out, repairs
 
     def close(self) -> None:
-        """See `interfaces.LedgerReader`."""
+        """See `ledger_protocols.LedgerReader`."""
         self._connection.close()
 
     def totals(self) -> Totals:
-        """See `interfaces.LedgerReader`."""
+        """See `ledger_protocols.LedgerReader`."""
         found = Totals(errors={}, by_provider={})
         for provider, state, code, count, size in self._select(_TOTALS):
             found.total += count
@@ -98,55 +98,55 @@ class SqliteLedgerReader:
         return found
 
     def providers_with_pending(self) -> list[str]:
-        """See `interfaces.LedgerReader`."""
+        """See `ledger_protocols.LedgerReader`."""
         return [provider for (provider,) in self._select(_WITH_PENDING, (self._repairs,))]
 
     def failed_codes(self) -> list[str]:
-        """See `interfaces.LedgerReader`."""
+        """See `ledger_protocols.LedgerReader`."""
         return [code for (code,) in self._select(_FAILED_CODES)]
 
     def results(self) -> Iterator[dict[str, Any]]:
-        """See `interfaces.LedgerReader`."""
+        """See `ledger_protocols.LedgerReader`."""
         for values in self._select(_RESULTS):
             yield result(values, orjson.loads(values[META]))
 
     def result_lines(self) -> Iterator[bytes]:
-        """See `interfaces.LedgerReader`."""
+        """See `ledger_protocols.LedgerReader`."""
         for values in self._select(_RESULTS):
             shown = result(values, orjson.Fragment(values[META]))
             yield orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE)
 
     def completed_rows(self) -> Iterator[list[CompletedRow]]:
-        """See `interfaces.LedgerReader`."""
+        """See `ledger_protocols.LedgerReader`."""
         after = 0
         while page := [CompletedRow(*row) for row in self._select(_COMPLETED, (after, _PAGE))]:
             yield page
             after = page[-1].number
 
     def has_task(self, row: Row) -> bool:
-        """See `interfaces.LedgerReader`."""
+        """See `ledger_protocols.LedgerReader`."""
         return any(self._select(_TASK, (row.provider, row.source_id, row.target)))
 
     def owns_path(self, path: str) -> bool:
-        """See `interfaces.LedgerReader`."""
+        """See `ledger_protocols.LedgerReader`."""
         try:
             return any(self._select(_PATH, (path,)))
         except UnicodeEncodeError:
             return False  # no text of a manifest is such a name
 
     def providers_with_jobs(self) -> list[str]:
-        """See `interfaces.LedgerReader`."""
+        """See `ledger_protocols.LedgerReader`."""
         return [provider for (provider,) in self._select(_WITH_JOBS)]
 
     def source_ids(self, provider: str) -> Iterator[str]:
-        """See `interfaces.LedgerReader`."""
+        """See `ledger_protocols.LedgerReader`."""
         after = ""
         while page := list(self._select(_SOURCES, (provider, after, _PAGE))):
             yield from (source_id for (source_id,) in page)
             (after,) = page[-1]
 
     def captions_of(self, provider: str, source_id: str) -> list[CaptionRecord]:
-        """See `interfaces.LedgerReader`."""
+        """See `ledger_protocols.LedgerReader`."""
         return [
             CaptionRecord(
                 key=key,
@@ -159,11 +159,11 @@ class SqliteLedgerReader:
         ]
 
     def values(self) -> dict[str, str]:
-        """See `interfaces.LedgerReader`."""
+        """See `ledger_protocols.LedgerReader`."""
         return dict(self._select(_VALUES))
 
     def fingerprint(self, file: str) -> str | None:
-        """See `interfaces.LedgerReader`."""
+        """See `ledger_protocols.LedgerReader`."""
         return next((mark for (mark,) in self._select(_FINGERPRINT, (file,))), None)
 
     def _select(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:

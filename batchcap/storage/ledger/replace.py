@@ -34,28 +34,28 @@ _OPEN = "SELECT number, path FROM rows WHERE state IS NULL AND number > ? ORDER 
 
 
 class NewSqliteLedger(SqliteLedger):
-    """The `interfaces.NewLedger` in one SQLite file."""
+    """The `ledger_protocols.NewLedger` in one SQLite file."""
 
     def mark_creates_unknown(self, at: float) -> None:
-        """See `interfaces.NewLedger`."""
+        """See `ledger_protocols.NewLedger`."""
         with self._faults():
             self._connection.execute(_UNKNOWN, (at,))
 
     def copy_values(self, values: Mapping[str, str]) -> None:
-        """See `interfaces.NewLedger`."""
+        """See `ledger_protocols.NewLedger`."""
         with self._faults():
             self._connection.executemany(_COPY, values.items())
         self._values = {**self._values, **values}
 
     def unfinished_files(self) -> Iterator[list[tuple[int, str]]]:
-        """See `interfaces.NewLedger`."""
+        """See `ledger_protocols.NewLedger`."""
         after = 0
         while page := [(number, path) for number, path in self._select(_OPEN, (after,))]:
             yield page
             after = page[-1][0]
 
     def mark_done(self, files: Sequence[tuple[int, Caption, float]]) -> None:
-        """See `interfaces.NewLedger`."""
+        """See `ledger_protocols.NewLedger`."""
         with self._faults(), transaction(self._connection):
             self._connection.executemany(
                 _DONE,

@@ -110,7 +110,7 @@ _FINAL = (JobState.COMPLETED, JobState.ERRORED, JobState.CANCELLED, JobState.MIS
 
 
 class SqliteLedger(SqliteLedgerReader):
-    """The `interfaces.Ledger` in one SQLite file. `now` gives unix seconds."""
+    """The `ledger_protocols.Ledger` in one SQLite file. `now` gives unix seconds."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class SqliteLedger(SqliteLedgerReader):
         skip_invalid: bool,
         check: Callable[[], None] = lambda: None,
     ) -> ImportResult:
-        """See `interfaces.Ledger`."""
+        """See `ledger_protocols.Ledger`."""
         with self._faults(), transaction(self._connection):
             before = self._connection.total_changes
             imported = importer.import_rows(self._connection, manifests, skip_invalid=skip_invalid)
@@ -143,25 +143,25 @@ class SqliteLedger(SqliteLedgerReader):
         return imported
 
     def requeue_failed(self, code: str | None) -> int:
-        """See `interfaces.Ledger`."""
+        """See `ledger_protocols.Ledger`."""
         with self._faults(), transaction(self._connection):
             self._connection.execute(_NO_FINGERPRINT, (file_marks.RESULTS,))
             return self._connection.execute(_REQUEUE_FAILED, (code,)).rowcount
 
     def requeue_damaged(self, numbers: Sequence[int]) -> None:
-        """See `interfaces.Ledger`."""
+        """See `ledger_protocols.Ledger`."""
         with self._faults(), transaction(self._connection):
             self._connection.execute(_NO_FINGERPRINT, (file_marks.RESULTS,))
             self._connection.executemany(_REQUEUE_DAMAGED, [(number,) for number in numbers])
 
     def set_fingerprint(self, file: str, fingerprint: str) -> None:
-        """See `interfaces.Ledger`."""
+        """See `ledger_protocols.Ledger`."""
         with self._faults():
             self._connection.execute(_FINGERPRINT, (file, fingerprint))
 
     @asynccontextmanager
     async def recording(self, *, threads: bool) -> AsyncIterator[None]:
-        """See `interfaces.Ledger`."""
+        """See `ledger_protocols.Ledger`."""
         with ExitStack() as stack:
             if threads:
                 with self._faults():
@@ -176,7 +176,7 @@ class SqliteLedger(SqliteLedgerReader):
                 self._record_on(self._connection, None)
 
     async def pending(self, provider: str, after: int, limit: int) -> list[PendingRow]:
-        """See `interfaces.Checkpoint`."""
+        """See `protocols.Checkpoint`."""
         page = (provider, after, limit, self._repairs)
         with self._faults():
             if self._executor is None:
@@ -187,24 +187,24 @@ class SqliteLedger(SqliteLedgerReader):
         return [_work(values) for values in found]
 
     async def record_intent(self, row: Row) -> None:
-        """See `interfaces.Checkpoint`."""
+        """See `protocols.Checkpoint`."""
         await self._record(_INTENT, row.number, self._now())
 
     async def record_job(self, row: Row, job_id: str) -> None:
-        """See `interfaces.Checkpoint`."""
+        """See `protocols.Checkpoint`."""
         await self._record(_JOB, row.number, job_id)
 
     async def discard_intent(self, row: Row) -> None:
-        """See `interfaces.Checkpoint`. Done even if the caller is being cancelled."""
+        """See `protocols.Checkpoint`. Done even if the caller is being cancelled."""
         with anyio.CancelScope(shield=True):
             await self._record(_NO_INTENT, row.number)
 
     async def record_job_ended(self, row: Row, job: Job) -> None:
-        """See `interfaces.Checkpoint`."""
+        """See `protocols.Checkpoint`."""
         await self._record(_JOB_ENDED, row.number, job.state.value, job.units, job.id)
 
     async def record_outcome(self, row: Row, outcome: Outcome) -> None:
-        """See `interfaces.Checkpoint`."""
+        """See `protocols.Checkpoint`."""
         job, caption, failure = outcome.job, outcome.caption, outcome.failure
         if job is not None and job.id is not None and job.state in _FINAL:
             self._batcher.submit_nowait(
@@ -223,17 +223,17 @@ class SqliteLedger(SqliteLedgerReader):
         )
 
     def get(self, key: str) -> str | None:
-        """See `interfaces.KeyValueStore`."""
+        """See `protocols.KeyValueStore`."""
         return self._values.get(key)
 
     def set(self, key: str, value: str) -> None:
-        """See `interfaces.KeyValueStore`."""
+        """See `protocols.KeyValueStore`."""
         if self._values.get(key) != value:
             self._values[key] = value
             self._batcher.submit_nowait((_VALUE, (key, value)))
 
     async def drain(self) -> None:
-        """See `interfaces.Ledger`."""
+        """See `ledger_protocols.Ledger`."""
         await self._batcher.drain()
 
     def _record_on(self, connection: sqlite3.Connection, executor: Executor | None) -> None:

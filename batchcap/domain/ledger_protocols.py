@@ -1,0 +1,160 @@
+"""Protocols of the ledger as a whole: reading it, running on it, making a new one.
+
+The part that the engine records in is `protocols.Checkpoint`. One contract suite,
+`tests/contract/test_ledger.py`, runs against every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from batchcap.domain.models import (
+    Caption,
+    CaptionRecord,
+    CompletedRow,
+    ImportResult,
+    InvalidRow,
+    Row,
+    Totals,
+)
+from batchcap.domain.protocols import Checkpoint, KeyValueStore
+
+
+class LedgerReader(Protocol):
+    """What commands read from a ledger, also while a run writes it.
+
+    Every method raises `FatalError` if the ledger cannot be read.
+    """
+
+    def close(self) -> None:
+        """Close the ledger. It must not be used afterwards."""
+        ...
+
+    def totals(self) -> Totals:
+        """Count all rows."""
+        ...
+
+    def providers_with_pending(self) -> list[str]:
+        """Return the providers that have pending rows."""
+        ...
+
+    def failed_codes(self) -> list[str]:
+        """Return the error codes of failed rows."""
+        ...
+
+    def results(self) -> Iterator[dict[str, Any]]:
+        """Yield one object for each row in manifest order, as results.jsonl shows it."""
+        ...
+
+    def result_lines(self) -> Iterator[bytes]:
+        """Yield the lines of results.jsonl."""
+        ...
+
+    def completed_rows(self) -> Iterator[list[CompletedRow]]:
+        """Yield the rows that are done, in manifest order, a page at a time."""
+        ...
+
+    def has_task(self, row: Row) -> bool:
+        """Return whether the ledger has the task that a row asks for."""
+        ...
+
+    def owns_path(self, path: str) -> bool:
+        """Return whether any row's file has this path below the output folder."""
+        ...
+
+    def providers_with_jobs(self) -> list[str]:
+        """Return the providers at which jobs are made for rows of the ledger."""
+        ...
+
+    def source_ids(self, provider: str) -> Iterator[str]:
+        """Yield the source ids for which jobs are made at a provider, each once."""
+        ...
+
+    def captions_of(self, provider: str, source_id: str) -> list[CaptionRecord]:
+        """Return the captions of one source, each with its creates in their order."""
+        ...
+
+    def values(self) -> dict[str, str]:
+        """Return all values of its `KeyValueStore`."""
+        ...
+
+    def fingerprint(self, file: str) -> str | None:
+        """Return the fingerprint of a file that was stored last, or None."""
+        ...
+
+
+class Ledger(LedgerReader, Checkpoint, KeyValueStore, Protocol):
+    """The ledger of a run, which is its only writer.
+
+    It belongs to the event loop's thread. Every method raises `FatalError` if the ledger
+    cannot be used.
+    """
+
+    def import_rows(
+        self,
+        manifests: Sequence[tuple[str, Iterable[Row | InvalidRow]]],
+        *,
+        skip_invalid: bool,
+        check: Callable[[], None] = ...,
+    ) -> ImportResult:
+        """Import manifests, given as (name, rows), all or none.
+
+        `check` is called before the commit, and undoes the import if it raises. Invalid rows
+        of an earlier import of the same manifest are imported again.
+
+        Raises:
+            UsageError: Rows are invalid, and `skip_invalid` is off. It lists the first ones.
+        """
+        ...
+
+    def requeue_failed(self, code: str | None) -> int:
+        """Make failed rows pending again, those with an error code or all; return how many.
+
+        Their jobs stay recorded: a completed job is not created again.
+        """
+        ...
+
+    def requeue_damaged(self, numbers: Sequence[int]) -> None:
+        """Make rows that are done pending again, by number, all or none.
+
+        It stays recorded that they were done once, with their jobs: nothing is created for them.
+        """
+        ...
+
+    def set_fingerprint(self, file: str, fingerprint: str) -> None:
+        """Store a file's fingerprint; in the import's transaction if `check` calls it."""
+        ...
+
+    def recording(self, *, threads: bool) -> AbstractAsyncContextManager[None]:
+        """Record in a thread until the block ends; without `threads`, in the event loop.
+
+        The loop is for virtual time. When the block ends, everything that was recorded is
+        durable, and no thread is at work.
+        """
+        ...
+
+    async def drain(self) -> None:
+        """Return when everything that was recorded is durable."""
+        ...
+
+
+class NewLedger(Ledger, Protocol):
+    """A new ledger, which may replace one that is lost."""
+
+    def copy_values(self, values: Mapping[str, str]) -> None:
+        """Set the values that another ledger held as a `KeyValueStore`."""
+        ...
+
+    def mark_creates_unknown(self, at: float) -> None:
+        """Record for every caption made by a job that a create may have left by `at`."""
+        ...
+
+    def unfinished_files(self) -> Iterator[list[tuple[int, str]]]:
+        """Yield number and path of the pending rows, a page at a time."""
+        ...
+
+    def mark_done(self, files: Sequence[tuple[int, Caption, float]]) -> None:
+        """Make rows done by what their files hold: (number, caption, time of the file)."""
+        ...
