@@ -41,13 +41,10 @@ def nightly(session: nox.Session) -> None:
 
 
 UNTRACED = (
-    "system",
-    "test_benchmarks.py",
-    "test_fuzz.py",
-    "test_rehearsal.py",
-    "test_simulation.py",
+    *("system/test_crash.py", "system/test_limits.py"),
+    *("test_benchmarks.py", "test_fuzz.py", "test_rehearsal.py", "test_simulation.py"),
 )
-"""Tests that start processes or repeat the same lines many times."""
+"""Tests that kill what they start, or repeat the same lines many times."""
 
 
 @nox.session
