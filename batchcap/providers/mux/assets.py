@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable
 
 import msgspec
 
@@ -23,6 +23,12 @@ _PREFERRED = ("generated_vod", "generated_live_final")
 """The order in which Mux's own code picks one of several tracks in one language."""
 
 _UNDECIDED = {"", "auto", "und", "mul", "mis", "zxx"}
+
+_DEFAULT_NAME_SUFFIX = " (auto-translated)"
+"""The end of the name that Mux gives an uploaded translation, with case ignored ."""
+
+
+_TRACK_KEYS = ("id", "language_code", "name", "status", "text_source")
 
 
 class Track(msgspec.Struct, frozen=True):
@@ -39,6 +45,16 @@ class Track(msgspec.Struct, frozen=True):
         """Whether its text can be downloaded now."""
         return self.status == "ready"
 
+    @property
+    def is_named_as_translation(self) -> bool:
+        """Whether it has the name that Mux gives the translations it uploads."""
+        return self.name.strip().lower().endswith(_DEFAULT_NAME_SUFFIX)
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether Mux made it from the audio, so that it cannot be a translation."""
+        return self.source.startswith("generated")
+
 
 class Asset(msgspec.Struct, frozen=True):
     """The part of an asset that captions need. `playback` maps policy to ids."""
@@ -49,34 +65,45 @@ class Asset(msgspec.Struct, frozen=True):
 
     def track(self, track_id: str) -> Track | None:
         """Return the text track with that id, None if there is none."""
-        return next((one for one in self.tracks if one.id == track_id), None)
+        return next((track for track in self.tracks if track.id == track_id), None)
 
     def in_language(self, tag: str) -> Track | None:
         """Return a text track in exactly that language, a ready one first. "en" is not "en-US"."""
-        found = [one for one in self.tracks if one.language.lower() == tag.lower()]
-        return min(found, key=lambda one: not one.ready, default=None)
+        tracks = [track for track in self.tracks if track.language.lower() == tag.lower()]
+        return min(tracks, key=lambda track: not track.ready, default=None)
 
-    def source_track(self, tag: str | None) -> str:
-        """Return the id of the ready text track to translate from.
+    def source_track(self, tag: str | None, translations: Container[str] = ()) -> Track:
+        """Return the ready text track to translate from.
 
         That is the one with the exact tag, else the only one with the same primary
-        language; without a tag, the only ready one.
+        language; without a tag, the only ready one. Translations are never chosen: those
+        with the ids in `translations`, and those with the name that Mux gives them.
 
         Raises:
-            RowError: There is none, or more than one; the message names what is there.
+            RowError: There is none, or more than one; the message lists the tracks.
         """
-        usable = [one for one in self.tracks if one.language not in _UNDECIDED]
-        if any(one.source == "generated_live_final" for one in usable):
-            usable = [one for one in usable if one.source != "generated_live"]
-        matching = _matching([one for one in usable if one.ready], tag)
-        if matching is not None:
-            return matching.id
-        what = f"a text track in {tag}" if tag else "a single text track"
-        there = ", ".join(f"{one.language} ({one.status})" for one in self.tracks) or "none"
-        coming = _matching([one for one in usable if one.status == "preparing"], tag)
-        code = "track_not_ready" if coming else "track_not_found"
-        message = f"asset {self.id} has no ready {what[2:]}; its text tracks: {there}"
-        raise RowError(code, message, retryable=coming is not None)
+        usable = self._possible_sources(translations)
+        track = _matching([track for track in usable if track.ready], tag)
+        if track is not None:
+            return track
+        wanted = f"text track in {tag}" if tag else "single text track"
+        listed = ", ".join(_describe(track, track not in usable) for track in self.tracks)
+        message = f"asset {self.id} has no ready {wanted}; its text tracks: {listed or 'none'}"
+        is_coming = _matching([track for track in usable if track.status == "preparing"], tag)
+        code = "track_not_ready" if is_coming else "track_not_found"
+        raise RowError(code, message, retryable=is_coming is not None)
+
+    def _possible_sources(self, translations: Container[str]) -> list[Track]:
+        usable = [
+            track
+            for track in self.tracks
+            if track.language not in _UNDECIDED
+            and track.id not in translations
+            and not track.is_named_as_translation
+        ]
+        if any(track.source == "generated_live_final" for track in usable):
+            usable = [track for track in usable if track.source != "generated_live"]
+        return usable
 
 
 class Assets:
@@ -84,7 +111,7 @@ class Assets:
 
     def __init__(self, read: Callable[[str, Priority], Awaitable[Answer]]) -> None:
         self._read = read
-        self._known: OrderedDict[str, tuple[float, asyncio.Future[Asset]]] = OrderedDict()
+        self._reads: OrderedDict[str, tuple[float, asyncio.Future[Asset]]] = OrderedDict()
 
     async def get(
         self, asset_id: str, *, fresh: bool = False, priority: Priority = Priority.FINISH
@@ -95,19 +122,19 @@ class Assets:
             RowError: "asset_not_found", or the request is refused.
         """
         now = asyncio.get_running_loop().time()
-        read_at, asked = self._known.get(asset_id, (0.0, None))
-        if asked is None or (asked.done() and (fresh or now - read_at > _CACHE_SECONDS)):
-            asked = asyncio.ensure_future(self._asked(asset_id, priority))
-            self._known[asset_id] = (now, asked)
+        read_at, read = self._reads.get(asset_id, (0.0, None))
+        if read is None or (read.done() and (fresh or now - read_at > _CACHE_SECONDS)):
+            read = asyncio.ensure_future(self._read_asset(asset_id, priority))
+            self._reads[asset_id] = (now, read)
             self._forget_oldest()
         try:
-            return await asyncio.shield(asked)
+            return await asyncio.shield(read)
         except BaseException:
-            if asked.done() and self._known.get(asset_id, (0, None))[1] is asked:
-                del self._known[asset_id]
+            if read.done() and self._reads.get(asset_id, (0, None))[1] is read:
+                del self._reads[asset_id]
             raise
 
-    async def _asked(self, asset_id: str, priority: Priority) -> Asset:
+    async def _read_asset(self, asset_id: str, priority: Priority) -> Asset:
         answer = await self._read(asset_id, priority)
         if answer.status == 404:
             raise RowError(
@@ -118,8 +145,8 @@ class Assets:
         return parse_asset(asset_id, answer.data())
 
     def _forget_oldest(self) -> None:
-        while len(self._known) > _CACHE_SIZE:
-            self._known.popitem(last=False)
+        while len(self._reads) > _CACHE_SIZE:
+            self._reads.popitem(last=False)
 
 
 def parse_asset(asset_id: str, data: dict[str, object]) -> Asset:
@@ -132,32 +159,34 @@ def parse_asset(asset_id: str, data: dict[str, object]) -> Asset:
 
 
 def _tracks(listed: object) -> Iterable[Track]:
-    for one in map(as_object, listed if isinstance(listed, list) else []):
-        if one.get("type") == "text" and text(one.get("id")):
-            words = (
-                text(one.get(key))
-                for key in ("id", "language_code", "name", "status", "text_source")
-            )
-            yield Track(*words)
+    for track in map(as_object, listed if isinstance(listed, list) else []):
+        if track.get("type") == "text" and text(track.get("id")):
+            yield Track(*(text(track.get(key)) for key in _TRACK_KEYS))
 
 
 def _playback(listed: object) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for one in map(as_object, listed if isinstance(listed, list) else []):
-        policy, name = text(one.get("policy")), text(one.get("id"))
-        if name:
-            found[policy] = (*found.get(policy, ()), name)
-    return found
+    ids: dict[str, tuple[str, ...]] = {}
+    for item in map(as_object, listed if isinstance(listed, list) else []):
+        policy, playback_id = text(item.get("policy")), text(item.get("id"))
+        if playback_id:
+            ids[policy] = (*ids.get(policy, ()), playback_id)
+    return ids
 
 
 def _matching(tracks: list[Track], tag: str | None) -> Track | None:
     if tag is None:
-        return tracks[0] if len({one.language.lower() for one in tracks}) == 1 else None
-    exact = [one for one in tracks if one.language.lower() == tag.lower()]
+        is_single = len({track.language.lower() for track in tracks}) == 1
+        return min(tracks, key=_rank) if is_single else None
+    exact = [track for track in tracks if track.language.lower() == tag.lower()]
     if exact:
         return min(exact, key=_rank)
-    related = [one for one in tracks if _primary(one.language) == _primary(tag)]
+    related = [track for track in tracks if _primary(track.language) == _primary(tag)]
     return related[0] if len(related) == 1 else None
+
+
+def _describe(track: Track, is_excluded: bool) -> str:
+    why = ", a translation" if is_excluded and track.language not in _UNDECIDED else ""
+    return f"{track.language} ({track.status}{why})"
 
 
 def _rank(track: Track) -> int:

@@ -38,6 +38,7 @@ from batchcap.providers.mux.schema import (
     tag,
 )
 from batchcap.providers.mux.signing import PlaybackSigner
+from batchcap.providers.mux.source_tracks import SourceTracks
 from batchcap.providers.registry import BaseUrl, ProviderContext
 from batchcap.transport.api_client import SendSlot as PostSlot
 from batchcap.transport.api_client import segment
@@ -48,6 +49,9 @@ STREAM_URL = BaseUrl("MUX_STREAM_BASE_URL", "https://stream.mux.com")
 
 JOB_RETENTION = 29 * 86400.0
 """Seconds after which a missing job proves nothing: Mux deletes jobs after 30 days."""
+
+_SHARED_SECONDS = 2.0
+"""For how long a list of jobs that was read for one row serves others of its asset."""
 
 
 class Mux:
@@ -68,6 +72,7 @@ class Mux:
         self._asset_jobs = AssetJobs(
             self._robots.list_asset_jobs, self._robots.get_details, context.now
         )
+        self._source_tracks = SourceTracks(context.memory, self._recent_jobs)
         self._signer = PlaybackSigner(context.settings.secrets, context.now)
         self._list_pages = len(ACTIVE)
         self._failed_conflicts: set[str | None] = set()
@@ -89,7 +94,7 @@ class Mux:
             asset = await self._assets.get(row.source_id, priority=Priority.START)
             if not replaces(row) and (existing := self._existing_caption(row, asset)):
                 return existing
-            track_id = asset.source_track(row.params.get("from_language"))
+            track_id = await self._source_tracks.choose(asset, row.params.get("from_language"))
         return JobRequest(row, body(row, track_id))
 
     @asynccontextmanager
@@ -203,6 +208,10 @@ class Mux:
     async def list_jobs(self, source_id: str) -> list[ProviderJob]:
         """See `protocols.JobHistory`. Every job that Mux still keeps for an asset."""
         return [self._provider_job(job) for job in await self._asset_jobs.jobs(source_id, 0.0)]
+
+    async def _recent_jobs(self, asset_id: str) -> list[Json]:
+        """Return every job of an asset; rows that start together share the requests."""
+        return await self._asset_jobs.jobs(asset_id, self._now() - _SHARED_SECONDS)
 
     def _track_url(self, asset: Asset, track_id: str) -> str:
         track = f"text/{quote(track_id, safe='')}.vtt"
