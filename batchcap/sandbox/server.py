@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import time
 from types import TracebackType
@@ -67,6 +67,8 @@ class Sandbox:
         self._state: StateFile | None = None
         self._save_timer: asyncio.TimerHandle | None = None
         self._runner: web.ServerRunner | None = None
+        self.on_request: Callable[[Request], object] | None = None
+        """Called with every request to a provider, so that tests can check what a client sends."""
         self._mux = MuxHost(self._world)
         self.request_log = RequestLog(self._mux.robots.jobs, self._world.options.keep_requests)
         self._control = ControlApi(self._world, self.request_log)
@@ -187,6 +189,8 @@ class Sandbox:
         host = self._hosts.get(host_name)
         if host is None:
             return self._serve_control(request, host_name)
+        if self.on_request is not None:
+            self.on_request(request)
         route = host.route(request)
         self.request_log.record_arrival(route.bucket, arrival)
         self._check_for_leaks(request, host, route)

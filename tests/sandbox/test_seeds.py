@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -14,7 +12,7 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import Case
 
-from batchcap.sandbox import Sandbox, SandboxOptions
+from batchcap.sandbox import Sandbox
 from tests.sandbox.client import sandbox_client
 
 SEEDS = Path(__file__).parent / "seeds"
@@ -32,27 +30,6 @@ def corrected_document() -> dict[str, Any]:
     fields["error"]["type"] = ["string", "null"]
     responses["4XX"] = {"description": "An error."}
     return document
-
-
-@pytest.fixture(scope="module")
-def threaded_sandbox() -> Iterator[Sandbox]:
-    """Start a sandbox in a thread, because schemathesis sends requests synchronously."""
-    sandbox = Sandbox(SandboxOptions())
-    is_listening, stop = Event(), asyncio.Event()
-    loops: list[asyncio.AbstractEventLoop] = []
-
-    async def run() -> None:
-        loops.append(asyncio.get_running_loop())
-        async with sandbox:
-            is_listening.set()
-            await stop.wait()
-
-    thread = Thread(target=asyncio.run, args=(run(),))
-    thread.start()
-    assert is_listening.wait(10)
-    yield sandbox
-    loops[0].call_soon_threadsafe(stop.set)
-    thread.join()
 
 
 schema = schemathesis.openapi.from_dict(corrected_document())
