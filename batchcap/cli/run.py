@@ -87,6 +87,7 @@ def import_summary(imported: ImportResult, unchanged: int) -> str:
     """Return what an import did, as a line to print."""
     text = f"{imported.added:,} new captions in the ledger"
     text += f", {imported.known:,} already there" if imported.known else ""
+    text += f", {imported.corrected:,} corrected and pending" if imported.corrected else ""
     text += f", {imported.invalid:,} invalid" if imported.invalid else ""
     if unchanged:
         text += f"; skipped {unchanged} unchanged manifest{'s' if unchanged > 1 else ''}"

@@ -101,6 +101,10 @@ class Ledger(LedgerReader, Checkpoint, KeyValueStore, Protocol):
     ) -> ImportResult:
         """Import manifests, given as (name, rows), all or none.
 
+        A task that the ledger has already takes a new description if it failed or never
+        started. A task with a job that completed or may be running keeps its own: the row is
+        invalid then.
+
         `check` is called before the commit, and undoes the import if it raises. Invalid rows
         of an earlier import of the same manifest are imported again.
 

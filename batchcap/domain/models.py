@@ -178,10 +178,14 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportResult(msgspec.Struct):
-    """What an import did. `problems` are the first of `invalid`, as "file:line: text"."""
+    """What an import did. `problems` are the first of `invalid`, as "file:line: text".
+
+    `corrected` rows were in the ledger, and are pending with their new parameters.
+    """
 
     added: int = 0
     known: int = 0
+    corrected: int = 0
     invalid: int = 0
     problems: list[str] = []
 

@@ -498,7 +498,7 @@ def refusal(ledger: Ledger, given: Manifest) -> str:
     with pytest.raises(UsageError) as caught:
         ledger.import_rows([("m.csv", given)], skip_invalid=False)
     assert list(ledger.results()) == before
-    assert ledger.requeue_failed(None) == 0, "the next transaction begins"
+    assert ledger.requeue_failed("no_such_code") == 0, "the next transaction begins"
     return caught.value.message
 
 
@@ -677,6 +677,121 @@ class TestIntake:
         assert (intake.added, intake.invalid) == (1, 1)
         result = list(opened.results())[1]
         assert (result["state"], result["line"]) == ("invalid", 3)
+
+
+OTHER = {"to_language_code": "es", "track_id": "t"}
+
+
+class TestCorrections:
+    """A task that is imported again with other parameters."""
+
+    async def ended(self, ledger: Ledger, end: Outcome, job_id: str | None = None) -> None:
+        """Import a row that ended, with a create if there is a job."""
+        imported(ledger, many(1))
+        row = await first(ledger)
+        if end.job is not None or job_id:
+            await ledger.record_intent(row)
+            await ledger.record_job(row, job_id or (end.job.id if end.job else "") or "")
+        await ledger.record_outcome(row, end)
+
+    def reason(self, ledger: Ledger, **changes: Any) -> str:
+        """Return why another description is refused."""
+        return refusal(ledger, [row(1, **changes)]).partition("with ")[2]
+
+    async def test_failed_row_takes_new_parameters_and_is_pending(self, ledger: Ledger) -> None:
+        await self.ended(ledger, failed("track_not_found"))
+        result = imported(ledger, [row(1, params=OTHER, meta={"a": "b"}, origin="n.csv:7")])
+        assert (result.corrected, result.added, result.known, result.invalid) == (1, 0, 0, 0)
+        (work,) = await ledger.pending("fake", 0, 9)
+        assert (work.row.params, work.row.meta, work.row.origin) == (OTHER, {"a": "b"}, "n.csv:7")
+        assert work.history == RowHistory()
+        (shown,) = ledger.results()
+        assert (shown["state"], shown["error"], shown["finished_at"]) == ("pending", None, None)
+
+    async def test_skipped_row_takes_new_parameters(self, ledger: Ledger) -> None:
+        await self.ended(ledger, outcome(RowState.SKIPPED))
+        assert imported(ledger, [row(1, params=OTHER)]).corrected == 1
+
+    async def test_row_that_never_started_takes_new_parameters(self, ledger: Ledger) -> None:
+        imported(ledger, many(3))
+        assert imported(ledger, [row(2, params=OTHER)]).corrected == 1
+        works = await ledger.pending("fake", 0, 9)
+        assert [work.row.params for work in works] == [row().params, OTHER, row().params]
+
+    @pytest.mark.parametrize("state", [JobState.ERRORED, JobState.CANCELLED])
+    async def test_row_whose_job_ended_badly_takes_new_parameters(
+        self, ledger: Ledger, state: JobState
+    ) -> None:
+        await self.ended(ledger, failed("job_failed", Job(id="bad", state=state)))
+        assert imported(ledger, [row(1, params=OTHER)]).corrected == 1
+        assert await facts(ledger) == RowHistory(previous_job_ids=("bad",))
+
+    async def test_failed_row_takes_another_path_and_keeps_a_completed_job(
+        self, ledger: Ledger
+    ) -> None:
+        await self.ended(ledger, failed("bad_caption", Job(id="paid", state=JobState.COMPLETED)))
+        assert imported(ledger, [row(1, path="short.vtt")]).corrected == 1
+        assert (await facts(ledger)).job_id == "paid"
+        assert (await facts(ledger)).was_completed
+
+    async def test_done_row_refuses_new_parameters(self, ledger: Ledger) -> None:
+        await self.ended(ledger, outcome())
+        assert self.reason(ledger, params=OTHER).startswith("other parameters: it is done; ")
+
+    async def test_damaged_row_refuses_new_parameters(self, ledger: Ledger) -> None:
+        await self.ended(ledger, outcome())
+        ledger.requeue_damaged([1])
+        assert "it is done; " in self.reason(ledger, params=OTHER)
+
+    async def test_failed_row_with_completed_job_refuses_new_parameters(
+        self, ledger: Ledger
+    ) -> None:
+        await self.ended(ledger, failed("bad_caption", Job(id="paid", state=JobState.COMPLETED)))
+        reason = self.reason(ledger, params=OTHER)
+        assert "its job paid has completed; " in reason
+        assert "run batchcap resume --retry-failed" in reason
+
+    async def test_failed_row_with_running_job_refuses_new_parameters(self, ledger: Ledger) -> None:
+        await self.ended(ledger, failed("job_timeout"), job_id="slow")
+        assert "its job slow may be running; " in self.reason(ledger, params=OTHER)
+
+    async def test_failed_row_with_unanswered_create_refuses_new_parameters(
+        self, ledger: Ledger
+    ) -> None:
+        imported(ledger, many(1))
+        work = await first(ledger)
+        await ledger.record_intent(work)
+        await ledger.record_outcome(work, failed("outcome_unknown"))
+        assert "it is unknown whether a create " in self.reason(ledger, params=OTHER)
+
+    async def test_pending_row_with_job_refuses_new_parameters(self, ledger: Ledger) -> None:
+        imported(ledger, many(1))
+        work = await first(ledger)
+        await ledger.record_intent(work)
+        await ledger.record_job(work, "now")
+        assert "run batchcap resume," in self.reason(ledger, params=OTHER)
+
+    def test_pending_row_refuses_another_path(self, opened: Ledger) -> None:
+        imported(opened, many(1))
+        assert "another path: it is pending; " in self.reason(opened, path="short.vtt")
+
+    def test_correction_that_collides_with_another_row_is_refused(self, opened: Ledger) -> None:
+        imported(opened, many(2))
+        assert "is the key of m.csv:3 already" in refusal(opened, [row(1, key=row(2).key)])
+
+    @pytest.mark.parametrize("original", [{}, {"params": OTHER}], ids=["known", "corrected"])
+    def test_correction_with_two_answers_in_one_import_is_refused(
+        self, opened: Ledger, original: dict[str, Any]
+    ) -> None:
+        imported(opened, many(1))
+        third = {"to_language_code": "es", "track_id": "u"}
+        given: Manifest = [row(1, **original), row(1, origin="m.csv:9", params=third)]
+        assert "m.csv:9: the same task as m.csv:2, with other parameters" in refusal(opened, given)
+
+    async def test_import_without_changes_leaves_a_failed_row_failed(self, ledger: Ledger) -> None:
+        await self.ended(ledger, failed("track_not_found"))
+        assert imported(ledger, many(1)).known == 1
+        assert ledger.totals().failed == 1
 
 
 class TestReading:

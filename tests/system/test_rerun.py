@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
-from tests.system.conftest import Shell
+from tests.system.conftest import UNLIMITED, Shell, request_log
 
 ROWS = "video_translate_id\none\ntwo\n"
 
@@ -42,6 +43,46 @@ def test_run_changed_manifest_or_options_is_read_again(shell: Shell) -> None:
     assert "with another path" in moved.stderr
     back = shell.run("run", name, "--sandbox")
     assert "skipped 1 unchanged manifest\n" in back.stderr
+
+
+def test_run_corrected_manifest_tries_a_failed_row_again(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    name = shell.manifest("asset_id,to_language_code,from_language\nfilm-1,es,fr\nfilm-2,es,\n")
+    first = shell.run("run", name, *UNLIMITED)
+    assert first.returncode == 1
+    assert [result["state"] for result in shell.results()] == ["failed", "done"]
+    assert shell.results()[0]["error"]["code"] == "track_not_found"
+    shell.manifest("asset_id,to_language_code,from_language\nfilm-1,es,en\nfilm-2,es,\n")
+    again = shell.run("run", name, *UNLIMITED)
+    assert again.returncode == 0, again.stderr
+    assert "0 new captions in the ledger, 1 already there, 1 corrected and pending" in again.stderr
+    assert [result["state"] for result in shell.results()] == ["done", "done"]
+    assert len(request_log(sandbox)["creates"]) == 2
+
+
+def test_run_option_for_failed_rows_alone_tries_them_again(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    name = shell.manifest("asset_id,to_language_code\ntwotracks-1,es\nfilm-2,es\n")
+    first = shell.run("run", name, "--from", "fr", *UNLIMITED)
+    assert first.returncode == 1
+    again = shell.run("run", name, "--from", "en", *UNLIMITED)
+    assert again.returncode == 0, again.stderr
+    assert "2 corrected and pending" in again.stderr
+    assert len(request_log(sandbox)["creates"]) == 2
+
+
+def test_run_other_parameters_for_a_done_row_are_refused_with_a_way_out(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    name = shell.manifest("asset_id,to_language_code\nfilm-1,es\n")
+    assert shell.run("run", name, *UNLIMITED).returncode == 0
+    again = shell.run("run", name, "--from", "en", *UNLIMITED)
+    assert again.returncode == 2
+    assert f"the same task as {name}:2, with other parameters: it is done; " in again.stderr
+    assert "--out" in again.stderr
+    assert len(request_log(sandbox)["creates"]) == 1
 
 
 def test_run_standard_input_is_always_read(shell: Shell) -> None:

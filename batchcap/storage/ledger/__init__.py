@@ -8,6 +8,7 @@ queries       `SqliteLedgerReader`: what status, report, verify and audit read
 results       how a row looks in results.jsonl
 writer        `SqliteLedger`: what a run records
 importer      manifest rows into the ledger, all or none
+corrections   new parameters for a row that failed or never started
 replace       a new ledger, also in the place of one that is lost or damaged
 file_marks    names of the files whose fingerprints are kept
 

@@ -1,8 +1,8 @@
-"""Manifest rows into the ledger: checked whole, then in for good, or not at all.
+"""Imports manifest rows into the ledger, all or none.
 
-SQLite's unique indexes find what is there twice, also against earlier imports,
-in memory that does not grow with the manifest. The indexes of a new ledger are made
-after its rows: to sort all rows once takes a third of the time.
+SQLite's unique indexes find duplicates, also against earlier imports, so that memory does not
+grow with the manifest. The indexes of a new ledger are made after its rows: sorting all rows
+once takes a third of the time.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import orjson
 
 from batchcap.domain.errors import UsageError
 from batchcap.domain.models import ImportResult, InvalidRow, Row
+from batchcap.storage.ledger.corrections import Task, correct, find_task, why_fixed
 from batchcap.storage.ledger.schema import DISTINCT, INDEXES
 
 _BATCH = 1000
 _SHOWN = 20
 _SORTERS = 2
-"""Threads that SQLite sorts with beside its own; more take as long."""
+"""Threads with which SQLite sorts, beside its own; with more, it takes as long."""
 
 _COLUMNS = ", ".join(Row.__struct_fields__)
 _INSERT = f"INSERT OR IGNORE INTO rows ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # constants
@@ -43,15 +44,11 @@ CREATE TEMP TABLE candidates AS SELECT {_COLUMNS} FROM rows
 WHERE number IN ({" UNION ".join(map(_LATER.format, DISTINCT.values()))})
 """  # noqa: S608  # constants
 
-_TASK = """
-SELECT origin, key, path, language, params FROM rows
-WHERE source_id = ? AND target = ? AND provider = ? AND path IS NOT NULL
-"""
-_KEY = "SELECT origin FROM rows WHERE key = ? AND path IS NOT NULL"
-_PATH = "SELECT origin FROM rows WHERE lower(path) = lower(?) AND path IS NOT NULL"
+_KEY = "SELECT number, origin FROM rows WHERE key = ? AND path IS NOT NULL"
+_PATH = "SELECT number, origin FROM rows WHERE lower(path) = lower(?) AND path IS NOT NULL"
 
 Values = tuple[Any, ...]
-"""A row as it goes into the ledger: `_COLUMNS`."""
+"""A row's values for `_COLUMNS`."""
 
 
 def import_rows(
@@ -81,7 +78,7 @@ def _refused(imported: ImportResult) -> UsageError:
     noun = "problem" if imported.invalid == 1 else "problems"
     return UsageError(
         f"{imported.invalid:,} {noun} in the manifest; nothing was started\n" + "\n".join(lines),
-        hint="Mend them, or go on without these rows: --skip-invalid",
+        hint="Correct them, or continue without these rows: --skip-invalid",
     )
 
 
@@ -90,13 +87,15 @@ class _Importer:
         self._connection = connection
         self._result = ImportResult()
         self._problems: list[tuple[int, str]] = []
-        self._next = 1 + connection.execute("SELECT ifnull(max(number), 0) FROM rows").fetchone()[0]
+        last = connection.execute("SELECT ifnull(max(number), 0) FROM rows").fetchone()[0]
+        self._first = self._next = last + 1
+        self._imported = bytearray(self._first)  # by number: rows that this import has, too
         self._has_indexes = True
         if self._next == 1:
             self._drop_indexes()
 
     def manifest(self, name: str, rows: Iterable[Row | InvalidRow]) -> None:
-        """Import one manifest. Its invalid rows of an earlier import are judged anew."""
+        """Import one manifest. Its invalid rows of an earlier import are removed first."""
         prefix = f"{name}:"
         self._connection.execute(
             "DELETE FROM rows WHERE state = 'invalid' AND rtrim(origin, '0123456789') = ?",
@@ -108,7 +107,7 @@ class _Importer:
                     self._single(row)
 
     def finished(self) -> ImportResult:
-        """What the import did, once the rows are seen to be distinct."""
+        """Return what the import did, once all rows are known to be distinct."""
         if not self._has_indexes:
             try:
                 self._make_indexes()
@@ -143,16 +142,24 @@ class _Importer:
             self._next += 1
 
     def _put(self, values: Values) -> bool:
-        """Insert a row, or what is wrong with it. Return False if the ledger has it already."""
-        clash = self._conflict(values) if self._has_indexes else None
-        if clash is None:
+        """Insert a row, or its problem. Return False if the ledger has the task already."""
+        task = find_task(self._connection, values) if self._has_indexes else None
+        problem = self._conflict(values, task) if self._has_indexes else ""
+        if problem:
+            self._invalid(values[0], _rejected(values, problem))
+            return True
+        if task is None:
             self._connection.execute(_INSERT, values)
             self._result.added += 1
-        elif clash:
-            self._invalid(values[0], _rejected(values, clash))
+            return True
+        if task.differences(values):
+            correct(self._connection, task, values)
+            self._result.corrected += 1
         else:
             self._result.known += 1
-        return clash != ""
+        if task.number < self._first:
+            self._imported[task.number] = 1
+        return False
 
     def _drop_indexes(self) -> None:
         for name in INDEXES:
@@ -187,19 +194,25 @@ class _Importer:
             self._put(values)
         self._connection.execute("DROP TABLE candidates")
 
-    def _conflict(self, values: Values) -> str | None:
-        """Return what keeps a row out, "" if the very same row is in, or None if nothing does."""
+    def _conflict(self, values: Values, task: Task | None) -> str:
+        """Return why a row cannot be imported, "" if it can or the ledger has it already."""
         find = self._connection.execute
-        _, key, provider, source_id, language, target, path, params, *_ = values
-        mine = (key, path, language, params)
-        if task := find(_TASK, (source_id, target, provider)).fetchone():
-            difference = _difference(task[1:], mine)
-            return f"the same task as {task[0]}, with {difference}" if difference else ""
-        if other := find(_KEY, (key,)).fetchone():
-            return f"key: {key[:60]!r} is the key of {other[0]} already"
-        if other := find(_PATH, (path,)).fetchone():
-            return f"name: {path[:80]!r} is the file of {other[0]} already"
-        return None
+        _, key, _, _, _, _, path, *_ = values
+        if task:
+            differences = task.differences(values)
+            if not differences:
+                return ""
+            same = f"the same task as {task.origin}, with {' and '.join(differences)}"
+            if task.number >= self._first or self._imported[task.number]:
+                return same
+            if reason := why_fixed(self._connection, task, differences):
+                return f"{same}: {reason}"
+        number = task.number if task else None
+        if (other := find(_KEY, (key,)).fetchone()) and other[0] != number:
+            return f"key: {key[:60]!r} is the key of {other[1]} already"
+        if (other := find(_PATH, (path,)).fetchone()) and other[0] != number:
+            return f"name: {path[:80]!r} is the file of {other[1]} already"
+        return ""
 
     def _invalid(self, number: int, row: InvalidRow) -> None:
         self._result.invalid += 1
@@ -211,8 +224,8 @@ class _Importer:
 
 
 def _batches(rows: Iterable[Row | InvalidRow]) -> Iterator[list[Row | InvalidRow]]:
-    found = iter(rows)
-    while batch := list(itertools.islice(found, _BATCH)):
+    remaining = iter(rows)
+    while batch := list(itertools.islice(remaining, _BATCH)):
         yield batch
 
 
@@ -231,18 +244,11 @@ def _values(number: int, row: Row) -> Values:
     )
 
 
-def _difference(task: Sequence[object], mine: Sequence[object]) -> str:
-    names = ("another key", "another path", "another language", "other parameters")
-    return " and ".join(
-        name for name, old, new in zip(names, task, mine, strict=True) if old != new
-    )
-
-
-def _rejected(values: Values, clash: str) -> InvalidRow:
+def _rejected(values: Values, problem: str) -> InvalidRow:
     _, key, provider, source_id, language, *_, origin = values
     return InvalidRow(
         line=int(origin.rpartition(":")[2] or 0),
-        message=clash,
+        message=problem,
         origin=origin,
         key=key,
         provider=provider,
