@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import anyio
 
 from batchcap.domain.errors import UsageError
-from batchcap.domain.ledger_protocols import Ledger
+from batchcap.domain.ledger_protocols import Ledger, LedgerReader
 from batchcap.domain.protocols import KeyValueStore, Observer, Provider
 from batchcap.domain.settings import Secrets, Settings
 from batchcap.domain.shutdown import ShutdownToken
@@ -78,9 +78,36 @@ def claim_origins(ledger: KeyValueStore, providers: Mapping[str, ProviderSetting
         UsageError: The ledger belongs to another origin.
     """
     for name, provider in providers.items():
-        _check_origin(name, ledger.get(f"origin.{name}"), provider.origin)
+        _check_origin(name, ledger.get(_origin_key(name)), provider.origin)
     for name, provider in providers.items():
-        ledger.set(f"origin.{name}", provider.origin)
+        ledger.set(_origin_key(name), provider.origin)
+
+
+def check_origins(
+    ledger: KeyValueStore,
+    environment: Mapping[str, str],
+    settings: Settings,
+    *,
+    sandbox: bool,
+) -> None:
+    """Check that all rows of the ledger, done ones too, belong to the origins of this run.
+
+    Otherwise captions of a rehearsal would pass for those of the account.
+
+    Raises:
+        UsageError: The ledger belongs to another origin, or a base URL is unusable.
+    """
+    variables = {} if sandbox else environment
+    for name, spec in PROVIDERS.items():
+        if recorded := ledger.get(_origin_key(name)):
+            current = spec.configure(variables, settings, sandbox=sandbox).origin
+            _check_origin(name, recorded, current)
+
+
+def is_rehearsal(ledger: LedgerReader) -> bool:
+    """Return whether the rows of a ledger belong to the sandbox."""
+    values = ledger.values()
+    return any(values.get(_origin_key(name)) == "sandbox" for name in PROVIDERS)
 
 
 def check_before_import(
@@ -103,22 +130,29 @@ def check_before_import(
         for name, spec in PROVIDERS.items()
         if name in pending
     }
-    for name, provider in providers.items():
-        _check_origin(name, ledger.get(f"origin.{name}"), provider.origin)
+    check_origins(ledger, environment, settings, sandbox=sandbox)
     network_settings(variables, settings.proxy, settings.ca_file)
     if settings.listening is not None and not sandbox:
         require_secrets(webhooks_for(providers), secrets_in(environment), settings.listening)
 
 
+def _origin_key(name: str) -> str:
+    return f"origin.{name}"
+
+
 def _check_origin(name: str, recorded: str | None, current: str) -> None:
     if recorded in {None, current}:
         return
-    flag = "add" if recorded == "sandbox" else "leave out"
-    hint = f"For this ledger {flag} --sandbox" if "sandbox" in {recorded, current} else ""
-    raise UsageError(
-        f"this ledger belongs to {name} at {recorded}, not at {current}",
-        hint=hint or "Use another folder: --out",
-    )
+    if recorded == "sandbox":
+        raise UsageError(
+            f"this folder holds a rehearsal: its {name} rows are the sandbox's, not {current}'s",
+            hint="For the real run use another folder: --out DIR. To continue the rehearsal: "
+            "--sandbox",
+        )
+    hint = "Use another folder: --out DIR"
+    if current == "sandbox":
+        hint = "Rehearse in another folder: --out DIR. To continue this run, leave out --sandbox"
+    raise UsageError(f"this ledger belongs to {name} at {recorded}, not at {current}", hint=hint)
 
 
 def providers_in_use(

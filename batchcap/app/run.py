@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 
 from batchcap.app.providers import (
     ProviderFactory,
+    check_origins,
     claim_origins,
     providers_in_use,
     secrets_in,
@@ -159,6 +160,7 @@ async def run(  # noqa: PLR0913  # the choices of a run, given by name
         UsageError: An option is invalid, or the ledger belongs to another origin.
         FatalError: A credential is missing.
     """
+    check_origins(ledger, environment, settings, sandbox=sandbox)
     pending = ledger.providers_with_pending()
     names = [name for name in PROVIDERS if name in pending]
     providers = providers_in_use(names, environment, settings, sandbox=sandbox)

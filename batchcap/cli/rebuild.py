@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import AsyncExitStack, closing
@@ -11,7 +12,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from batchcap.app.providers import open_providers
+from batchcap.app.providers import check_origins, open_providers
 from batchcap.app.rebuild import RebuildResult, adopt_files, find_jobs
 from batchcap.cli import log
 from batchcap.cli.manifests import open_manifests
@@ -49,6 +50,7 @@ def rebuild(
     with Lock(out):
         backup = backup_path(out) if file(out).exists() else None
         with replacement(out) as ledger:
+            check_origins(ledger, os.environ, settings, sandbox=sandbox)
             opened = open_manifests(manifests, manifest_options)
             ledger.import_rows(opened, skip_invalid=manifest_options.skip_invalid)
             _find_jobs(ledger, settings, result, output_options, sandbox=sandbox)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from batchcap.app.providers import check_origins
 from batchcap.cli import log
 from batchcap.cli.options import Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.session import Session
@@ -35,6 +37,7 @@ def resume(
     log.set_up(output_options.verbose, output_options.log_file)
     require(out)
     with Lock(out), closing(open_ledger(out)) as ledger:
+        check_origins(ledger, os.environ, settings, sandbox=sandbox)
         if retry_failed:
             codes = ledger.failed_codes()
             if only and codes and only not in codes:

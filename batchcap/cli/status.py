@@ -12,7 +12,9 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
+from batchcap.app.providers import is_rehearsal
 from batchcap.cli.options import Out
+from batchcap.cli.runtime import command_line
 from batchcap.domain.models import Totals
 from batchcap.domain.text import printable
 from batchcap.storage.ledger import Lock, LockHolder, open_reader
@@ -25,22 +27,25 @@ def status(
 ) -> int:
     """Show the state of a run, even while it works in another terminal."""
     with closing(open_reader(out)) as ledger:
-        counts = ledger.totals()
+        counts, sandbox = ledger.totals(), is_rehearsal(ledger)
     holder = Lock.holder(out)
+    resume = command_line("resume", out, sandbox=sandbox)
     if json:
-        shown = {"running": holder, **msgspec.to_builtins(counts)}
+        shown = {"running": holder, "sandbox": sandbox, **msgspec.to_builtins(counts)}
         sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
     else:
-        print("\n".join(map(printable, _lines(counts, holder))))
+        if sandbox:
+            print("a rehearsal: its captions are the sandbox's")
+        print("\n".join(map(printable, _lines(counts, holder, resume))))
     return 0
 
 
-def _lines(counts: Totals, holder: LockHolder | None) -> Iterator[str]:
+def _lines(counts: Totals, holder: LockHolder | None, resume: str) -> Iterator[str]:
     if holder:
         age = time.time() - holder.since
         yield f"running: process {holder.pid} on {holder.host}, for {age:.0f} s"
     else:
-        yield "not running" + ("; to continue: batchcap resume" if counts.pending else "")
+        yield "not running" + (f"; to continue: {resume}" if counts.pending else "")
     for provider, states in counts.by_provider.items():
         yield f"{provider}: " + ", ".join(f"{count:,} {state}" for state, count in states.items())
     yield f"{counts.done:,} of {counts.total:,} captions done"

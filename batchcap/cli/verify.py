@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -11,6 +12,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
+from batchcap.app.providers import check_origins, is_rehearsal
 from batchcap.app.verify import (
     FileProblem,
     Verdict,
@@ -68,17 +70,21 @@ class _Verification:
         self._manifest_options, self._output_options = manifest_options, output_options
         self._sandbox = sandbox
         self._out = settings.out
+        self._rehearsal = sandbox
 
     def run(self) -> int:
         """Check, and change nothing."""
         with closing(open_reader(self._out)) as ledger:
             verdict = self._check(ledger)
+            self._rehearsal = is_rehearsal(ledger)
         if Lock.holder(self._out):
             verdict.temp_files.clear()  # a run is writing them now
         self._print_extra_files(verdict)
         if self._output_options.json:
             self._print_json(verdict)
         else:
+            if self._rehearsal and not self._sandbox:
+                print("a rehearsal: its captions are the sandbox's")
             print(f"{_counts(verdict)}. {self._next_step(verdict)}".rstrip())
         return 1 if verdict.kinds else 0
 
@@ -86,6 +92,7 @@ class _Verification:
         """Check, then download what is wrong and what an earlier repair did not finish."""
         require(self._out)
         with Lock(self._out), closing(open_ledger(self._out, repairs=True)) as ledger:
+            check_origins(ledger, os.environ, self._settings, sandbox=self._sandbox)
             verdict = self._check(ledger, requeue=ledger.requeue_damaged)
             remove_temp_files(self._out, verdict)
             self._print_extra_files(verdict, "removed")
@@ -131,15 +138,18 @@ class _Verification:
     def _next_step(self, verdict: Verdict) -> str:
         if verdict.wrong or verdict.temp_files:
             purpose = "download what is wrong" if verdict.wrong else "remove the temporary files"
-            repair = command_line("verify", self._out, "--repair", sandbox=self._sandbox)
+            repair = command_line("verify", self._out, "--repair", sandbox=self._rehearsal)
             return f"To {purpose}: {repair}"
         if verdict.kinds["unknown"]:
             names = [name for name in self._manifests if name != DASH]
-            return f"To get those: {command_line('run', self._out, *names, sandbox=self._sandbox)}"
+            return (
+                f"To get those: {command_line('run', self._out, *names, sandbox=self._rehearsal)}"
+            )
         return ""
 
     def _print_json(self, verdict: Verdict) -> None:
         shown = {
+            "sandbox": self._rehearsal,
             "checked": verdict.checked,
             "good": verdict.checked - verdict.wrong,
             "wrong": verdict.wrong,

@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from batchcap.cli.app import COMMANDS
 from tests.system.conftest import UNLIMITED, Shell, request_log, set_options
 
@@ -127,6 +129,57 @@ def test_run_other_origin_is_refused(shell: Shell, sandbox: Mapping[str, str]) -
     assert "sandbox" in other.stderr
     assert sandbox["HEYGEN_API_BASE"] in other.stderr
     assert shell.run("resume", "--sandbox", "--json").stdout.count('"total":1')
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "m.csv"],
+        ["run", "n.csv"],
+        ["resume"],
+        ["resume", "--retry-failed"],
+        ["verify", "--repair"],
+        ["rebuild", "m.csv", "--settle", "0s"],
+    ],
+    ids=" ".join,
+)
+def test_command_on_a_finished_rehearsal_without_sandbox_is_refused(
+    shell: Shell, sandbox: Mapping[str, str], arguments: list[str]
+) -> None:
+    """Nothing is pending in the folder, so that no request would notice where the rows are from."""
+    shell.manifest("asset_id,to_language_code,video_translate_id\n,,one\nfails-1,es,\n")
+    shell.manifest("asset_id,to_language_code\nfilm-1,es\n", "n.csv")
+    assert shell.run("run", "m.csv", "--sandbox", *UNLIMITED).returncode == 1
+    before = shell.results()
+    real = shell.run(*arguments)
+    assert real.returncode == 2, real.stderr
+    assert "this folder holds a rehearsal" in real.stderr
+    assert "--out DIR" in real.stderr
+    assert shell.results() == before
+    assert json.loads(shell.run("status", "--json").stdout)["pending"] == 0
+    assert request_log(sandbox)["requests"] == {}
+
+
+def test_run_sandbox_on_finished_real_rows_is_refused(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    name = shell.manifest("video_translate_id\none\n")
+    assert shell.run("run", name).returncode == 0
+    rehearsal = shell.run("run", name, "--sandbox")
+    assert rehearsal.returncode == 2
+    assert "leave out --sandbox" in rehearsal.stderr
+
+
+def test_verify_and_status_of_a_rehearsal_name_the_sandbox(shell: Shell) -> None:
+    name = shell.manifest("video_translate_id\none\n")
+    assert shell.run("run", name, "--sandbox").returncode == 0
+    verified = shell.run("verify")
+    assert verified.stdout == (
+        "a rehearsal: its captions are the sandbox's\n1 of 1 files are good.\n"
+    )
+    assert json.loads(shell.run("verify", "--json").stdout)["sandbox"] is True
+    assert "a rehearsal: its captions are the sandbox's" in shell.run("status").stdout
+    assert json.loads(shell.run("status", "--json").stdout)["sandbox"] is True
 
 
 def test_run_json_prints_only_the_summary_on_stdout(shell: Shell) -> None:
