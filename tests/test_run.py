@@ -51,6 +51,7 @@ HEYGEN_ENDS = {
     "stuck": "job_timeout",
     "oddstate": "done",
     "slow": "done",
+    "preflight": "job_failed",
     "nocaption": "captions_not_enabled",
     "emptylink": "captions_not_enabled",
     "latelink": "done",

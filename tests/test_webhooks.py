@@ -242,6 +242,40 @@ async def test_heygen_event_causes_one_poll(tmp_path: Path) -> None:
     assert requests < polled.metrics.requests["heygen"]
 
 
+async def test_heygen_preflight_event_causes_the_poll_that_ends_its_row(tmp_path: Path) -> None:
+    """Without the event, the row would be polled later than it is."""
+    options = sandbox_options(heygen_finish_seconds=301.0)
+    row = heygen_row("id-preflight")
+    async with Sandbox(options) as sandbox:
+        ran = await run_with_webhooks(sandbox, tmp_path, [row])
+        ended_at = video_end_times(sandbox)["id-preflight"]
+    assert ran.states() == {row.key: "job_failed"}
+    assert ran.results[0]["error"]["message"] == "Failed to download video from url."
+    assert finished_at(ran.results[0]) - ended_at < 1.0
+
+
+async def test_heygen_event_is_passed_on_once_by_its_id_and_again_by_another(
+    tmp_path: Path,
+) -> None:
+    """A replay with another id, which is not signed, costs a poll and settles nothing."""
+    row = heygen_row("id-stuck")
+    event = heygen_event(row.source_id)
+    reads: list[int] = []
+
+    async def disturb(endpoints: Mapping[str, str]) -> None:
+        await anyio.sleep(5)
+        for event_id in ("evt_1", "evt_1", "evt_2"):
+            headers = heygen_headers(orjson.dumps(event)) | {"Heygen-Event-Id": event_id}
+            assert await send_event(endpoints["heygen"], event, headers) == 200
+            await anyio.sleep(1)
+            reads.append(sandbox.request_log.count("heygen.v3.video"))
+
+    async with Sandbox(sandbox_options()) as sandbox:
+        ran = await run_disturbed(sandbox, tmp_path, [row], disturb)
+    assert reads == [reads[0], reads[0], reads[0] + 1]
+    assert ran.states() == {row.key: "job_timeout"}
+
+
 # What events never do
 
 

@@ -51,6 +51,7 @@ HEYGEN_KEYWORDS: Mapping[str, str] = {
     "stuck": "stays in running",
     "oddstate": "an undocumented status for odd_state_seconds after the first request",
     "slow": "completes heygen_finish_seconds after the first request",
+    "preflight": "fails heygen_finish_seconds after the first request, with a preflight event",
     "nocaption": "completed; the caption link stays null",
     "emptylink": "completed; the caption link stays an empty string",
     "latelink": "completed; the caption link is null for late_link_seconds after the first request",

@@ -209,8 +209,12 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Whether Mux nests a job under the event's type: its documents show both. Mixed: per event."""
     webhook_outputs: bool = True
     """Whether the completed event of a Mux job contains the outputs."""
-    webhook_header: Literal["signature", "heygen-signature", "x-heygen-signature"] = "signature"
-    """The header of HeyGen's signature (not documented)."""
+    webhook_header: Literal["heygen-signature", "signature", "x-heygen-signature"] = (
+        "heygen-signature"
+    )
+    """The header of HeyGen's signature. `signature`: as an endpoint of the v1 API gets events,
+    without an id and a time.
+    """
 
     # Rate limits, in requests per loop second; None: no limit.
     mux_write_rate: float | None = None

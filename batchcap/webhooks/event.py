@@ -50,12 +50,12 @@ class Webhook(msgspec.Struct, frozen=True):
         setup_hint: tells a user where to register the endpoint and find the secret.
         verify: `verify(secret, headers, body, now)` returns whether the body carries a valid
             signature. Header names may be in any case; `now` is in unix seconds. Never raises.
-        read: `read(body)` returns the event, or None if it is not about a translation of
-            captions. Never raises.
+        read: `read(headers, body)` returns the event, or None if it is not about a translation
+            of captions. Header names may be in any case. Never raises.
     """
 
     provider: str
     secret_variable: str
     setup_hint: str
     verify: Callable[[str, Mapping[str, str], bytes, float], bool]
-    read: Callable[[bytes], WebhookEvent | None]
+    read: Callable[[Mapping[str, str], bytes], WebhookEvent | None]

@@ -207,7 +207,7 @@ class Receiver:
         secret = self._secrets.get(webhook.secret_variable)
         if secret and not webhook.verify(secret, request.headers, body, self._now()):
             return self._refuse_signature(webhook)
-        event = webhook.read(body)
+        event = webhook.read(request.headers, body)
         if event is None:
             self.counts.unrelated += 1
             return _response(200)

@@ -92,16 +92,31 @@ async def test_event_to_unreachable_receiver_is_delivered_to_the_next_url() -> N
             assert later.arrivals[0].body["attempts"][0]["response_status_code"] is None
 
 
-async def test_attempt_without_response_times_out_after_5_seconds() -> None:
+async def test_mux_attempt_without_response_times_out_after_5_seconds() -> None:
     async with sandbox_and_receiver(webhook_retry=10.0) as (client, receiver):
-        receiver.delay = 6.0
+        receiver.delay = 5.1
+        await client.create("one")
+        await asyncio.sleep(10)
+        assert client.sandbox.request_log.webhooks["mux", "accepted"] == 0
+        receiver.delay = 4.9
+        await asyncio.sleep(1000)
+        assert client.sandbox.request_log.webhooks["mux", "accepted"] == 3
+    first = [
+        arrival.time for arrival in receiver.arrivals if arrival.body["type"].endswith("pending")
+    ]
+    assert first[1] - first[0] == pytest.approx(15, abs=0.01)
+
+
+async def test_heygen_attempt_without_response_times_out_after_10_seconds() -> None:
+    async with sandbox_and_receiver(webhook_retry=10.0) as (client, receiver):
+        receiver.delay = 10.1
         await client.heygen("/v3/video-translations/id-slow")
         await asyncio.sleep(20)
         assert client.sandbox.request_log.webhooks["heygen", "accepted"] == 0
-        receiver.delay = 4.9
+        receiver.delay = 9.9
         await asyncio.sleep(1000)
         assert client.sandbox.request_log.webhooks["heygen", "accepted"] == 1
-    assert intervals(receiver)[0] == pytest.approx(15, abs=0.01)
+    assert intervals(receiver)[0] == pytest.approx(20, abs=0.01)
 
 
 async def test_open_attempts_are_limited_to_32() -> None:

@@ -27,6 +27,25 @@ def test_heygen_conforms_to_its_specification(case: Case[Any], threaded_sandbox:
     case.call_and_validate(base_url=environment["HEYGEN_API_BASE"])
 
 
+def test_heygen_conforms_over_the_links_of_its_specification(threaded_sandbox: Sandbox) -> None:
+    environment = threaded_sandbox.environment()
+    statuses: Counter[tuple[str, int]] = Counter()
+
+    class Workflow(heygen_schema.as_state_machine()):  # type: ignore[misc]  # made at run time
+        def before_call(self, case: Case[Any]) -> None:
+            case.headers["X-Api-Key"] = environment["HEYGEN_API_KEY"]
+
+        def after_call(self, response: Any, case: Case[Any]) -> None:
+            statuses[case.operation.definition.raw["operationId"], response.status_code] += 1
+
+        def get_call_kwargs(self, case: Case[Any]) -> dict[str, Any]:
+            return {"base_url": environment["HEYGEN_API_BASE"]}
+
+    Workflow.run(settings=settings(max_examples=40, deadline=None, stateful_step_count=6))
+    assert statuses["getTranslation", 200], statuses
+    assert statuses["statuses", 200], statuses
+
+
 @pytest.mark.anyio
 async def test_heygen_requests_of_a_run_conform_to_the_specification(tmp_path: Path) -> None:
     received: list[Request] = []

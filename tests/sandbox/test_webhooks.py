@@ -182,9 +182,38 @@ async def test_video_running_at_first_request_sends_an_event_at_its_end(header: 
         assert arrival.path == "/heygen"
         assert b"vtt" not in arrival.raw
         assert arrival.headers[header] == hmac_hex("whsec_sandbox_heygen", arrival.raw)
+        is_legacy = header == "signature"
+        assert arrival.body.keys() >= {"event_type", "event_data"}
+        assert ("created_at" in arrival.body) is not is_legacy
+        assert arrival.headers.get("Heygen-Event-Id") == arrival.body.get("event_id")
+        assert ("Heygen-Timestamp" in arrival.headers) is not is_legacy
         assert {"signature", "heygen-signature", "x-heygen-signature"} & {
             name.lower() for name in arrival.headers
         } == {header}
+
+
+async def test_preflight_video_sends_a_preflight_event_and_fails() -> None:
+    async with sandbox_and_receiver() as (client, receiver):
+        await client.heygen("/v3/video-translations/id-preflight")
+        await asyncio.sleep(100)
+        detail = (await client.heygen("/v3/video-translations/id-preflight")).data
+    (arrival,) = receiver.arrivals
+    assert arrival.body["event_type"] == "video_translate.preflight.download_failed"
+    assert arrival.body["event_data"]["message"] == detail["failure_message"]
+    assert detail["status"] == "failed"
+
+
+async def test_heygen_event_sent_again_keeps_its_id_and_body_and_has_a_new_timestamp() -> None:
+    async with sandbox_and_receiver(webhook_retry=60.0) as (client, receiver):
+        receiver.statuses = iter([503])
+        await client.heygen("/v3/video-translations/id-slow")
+        await asyncio.sleep(100)
+    first, second = receiver.arrivals
+    assert first.raw == second.raw
+    for name in ("Heygen-Event-Id", "Heygen-Signature"):
+        assert first.headers[name] == second.headers[name]
+    stamps = [int(arrival.headers["Heygen-Timestamp"]) for arrival in receiver.arrivals]
+    assert stamps[1] - stamps[0] in {60, 61}
 
 
 async def test_video_ended_before_first_request_or_stuck_sends_no_event() -> None:

@@ -20,7 +20,7 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, _now: float) ->
     return has_signature(secret, body, [get_header(headers, SIGNATURE)])
 
 
-def read(body: bytes) -> WebhookEvent | None:
+def read(_headers: Mapping[str, str], body: bytes) -> WebhookEvent | None:
     """Return that a job ended; how it ended is for a look to find out."""
     try:
         event = as_object(orjson.loads(body))

@@ -35,7 +35,7 @@ JSON = st.recursive(
 
 
 def read_mux(document: Any) -> WebhookEvent | None:
-    return mux_webhooks.read(orjson.dumps(document))
+    return mux_webhooks.read({}, orjson.dumps(document))
 
 
 def read_mux_job(document: Any) -> Job:
@@ -133,9 +133,11 @@ def test_unrelated_mux_event_is_ignored(event: Any) -> None:
     assert read_mux(event) is None
 
 
-@pytest.mark.parametrize("result", ["success", "fail"])
+@pytest.mark.parametrize(
+    "result", ["success", "fail", "preflight.download_failed", "preflight.validation_failed"]
+)
 def test_heygen_event_reports_ended_only(result: str) -> None:
-    event = heygen_webhooks.read(orjson.dumps(heygen_event("ab-ur_ur-PK", result)))
+    event = heygen_webhooks.read({}, orjson.dumps(heygen_event("ab-ur_ur-PK", result)))
     assert event == WebhookEvent(
         "heygen",
         f"video_translate.{result}:ab-ur_ur-PK",
@@ -143,11 +145,41 @@ def test_heygen_event_reports_ended_only(result: str) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["Heygen-Event-Id", "heygen-event-id", "HEYGEN-EVENT-ID"])
+def test_heygen_event_id_header_in_any_case_identifies_the_event(name: str) -> None:
+    event = heygen_webhooks.read({name: "evt_1"}, orjson.dumps(heygen_event("tr")))
+    assert event is not None
+    assert event.event_id == "evt_1"
+
+
+def test_heygen_event_id_of_the_signed_body_precedes_that_of_the_header() -> None:
+    body = orjson.dumps({**heygen_event("tr"), "event_id": "evt_1", "created_at": "2026-11-28"})
+    event = heygen_webhooks.read({"Heygen-Event-Id": "replayed"}, body)
+    assert event is not None
+    assert event.event_id == "evt_1"
+
+
+@pytest.mark.parametrize("event_id", ["", "x" * 256, "a\nb", "\udcff", None, {}, ["evt"]])
+def test_heygen_event_without_a_usable_id_is_identified_by_type_and_job(event_id: Any) -> None:
+    body = json.dumps({**heygen_event("tr"), "event_id": event_id}).encode()
+    headers = {"Heygen-Event-Id": event_id} if isinstance(event_id, str) else {}
+    event = heygen_webhooks.read(headers, body.replace(b"\\udcff", b""))
+    assert event is not None
+    assert event.event_id == "video_translate.success:tr"
+
+
+@pytest.mark.parametrize("timestamp", ["0", "99999999999", "never", "", None])
+def test_heygen_timestamp_is_not_signed_and_proves_nothing(timestamp: str | None) -> None:
+    stamped = {} if timestamp is None else {"Heygen-Timestamp": timestamp}
+    assert heygen_webhooks.verify("whsec_heygen", {**heygen_headers(BODY), **stamped}, BODY, 1e9)
+    assert not heygen_webhooks.verify("whsec_heygen", stamped, BODY, 1e9)
+
+
 @pytest.mark.parametrize(
     "event",
     [
         {"event_type": "avatar_video.success", "event_data": {"video_id": "v"}},
-        {"event_type": "video_translate.preflight.download_failed", "event_data": {"video_id": 1}},
+        {"event_type": "video_translate.preflight.download_failed", "event_data": {"url": "u"}},
         {"event_type": "video_translate.success", "event_data": None},
         {"event_type": "video_translate.success", "event_data": {}},
         heygen_event("x" * 256),
@@ -158,7 +190,7 @@ def test_heygen_event_reports_ended_only(result: str) -> None:
     ids=lambda event: repr(event)[:60],
 )
 def test_unrelated_heygen_event_is_ignored(event: Any) -> None:
-    assert heygen_webhooks.read(orjson.dumps(event)) is None
+    assert heygen_webhooks.read({}, orjson.dumps(event)) is None
 
 
 def test_untrusted_event_has_neither_link_nor_track_nor_failure() -> None:
@@ -267,7 +299,7 @@ def test_verify_with_any_header_neither_raises_nor_succeeds(
 
 @given(st.sampled_from(all_webhooks()), st.binary(max_size=200) | JSON.map(repr))
 def test_read_with_any_bytes_does_not_raise(webhook: Any, body: bytes | str) -> None:
-    webhook.read(body if isinstance(body, bytes) else body.encode("utf-8", "replace"))
+    webhook.read({}, body if isinstance(body, bytes) else body.encode("utf-8", "replace"))
 
 
 @given(st.sampled_from(["pending", "completed", "errored"]), JSON, JSON, JSON)
@@ -278,7 +310,7 @@ def test_mux_read_with_any_json_does_not_raise(
     event_type = f"robots.job.translate_captions.{status}"
     for shape in (data, {event_type: data}, {"id": job_id, "outputs": data, "errors": [data]}):
         document = {"type": event_type, "data": shape, "id": event_id, "object": {"id": job_id}}
-        event = mux_webhooks.read(to_sloppy_json(document))
+        event = mux_webhooks.read({}, to_sloppy_json(document))
         assert event is None or 0 < len(event.job.id or "") <= 255
 
 
@@ -286,7 +318,7 @@ def test_mux_read_with_any_json_does_not_raise(
 def test_heygen_read_with_any_json_does_not_raise(job_id: Any, data: Any) -> None:
     for shape in (data, {"video_translate_id": job_id}):
         document = {"event_type": "video_translate.success", "event_data": shape}
-        event = heygen_webhooks.read(to_sloppy_json(document))
+        event = heygen_webhooks.read({}, to_sloppy_json(document))
         assert event is None or 0 < len(event.job.id or "") <= 255
 
 

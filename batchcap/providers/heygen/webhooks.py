@@ -1,10 +1,9 @@
 """HeyGen's webhooks: an event is a hint that a translation has ended.
 
-The signature covers only the body (a timestamp, if one is sent, is not signed), so an old
-event can be replayed, and no event has a caption's link. A GET therefore confirms each of
-them. Sources are docs.heygen.com (webhook events) and
-developers.heygen.com (webhooks). Which header has the signature depends on the kind of
-endpoint and on the document, so all of them are read.
+The signature covers only the body. `Heygen-Timestamp` is not signed, so it does not prove that
+an event is new, and it is ignored: an event can be replayed at any time. No event has a link to
+captions either. A GET therefore confirms every event. Sources are developers.heygen.com
+(webhooks) and, for older endpoints, docs.heygen.com (webhook events).
 """
 
 from __future__ import annotations
@@ -13,14 +12,21 @@ from collections.abc import Mapping
 
 import orjson
 
-from batchcap.domain.models import Job, JobState
+from batchcap.domain.models import Job, JobState, Json
 from batchcap.providers.heygen.schema import NAME
 from batchcap.transport.response import as_object, text
 from batchcap.webhooks.event import MAX_ID_LENGTH, Webhook, WebhookEvent
 from batchcap.webhooks.signing import get_header, has_signature
 
-_HEADERS = ("heygen-signature", "signature", "x-heygen-signature")
-_EVENTS = {"video_translate.success", "video_translate.fail"}
+_SIGNATURE_HEADERS = ("heygen-signature", "signature", "x-heygen-signature")
+"""`Signature` is the header of endpoints that were registered with the v1 API."""
+
+_EVENTS = {
+    "video_translate.success",
+    "video_translate.fail",
+    "video_translate.preflight.download_failed",
+    "video_translate.preflight.validation_failed",
+}
 _IDS = ("video_translate_id", "video_translation_id", "video_id")
 """The documented name first; v3's responses use the others for the same id."""
 
@@ -28,12 +34,12 @@ _IDS = ("video_translate_id", "video_translation_id", "video_id")
 def verify(secret: str, headers: Mapping[str, str], body: bytes, _now: float) -> bool:
     """Check the hex signature of the body in any of the headers that HeyGen may use."""
     return has_signature(
-        secret, body, filter(None, (get_header(headers, name) for name in _HEADERS))
+        secret, body, filter(None, (get_header(headers, name) for name in _SIGNATURE_HEADERS))
     )
 
 
-def read(body: bytes) -> WebhookEvent | None:
-    """That a translation has ended, by `video_translate.success` or `.fail`."""
+def read(headers: Mapping[str, str], body: bytes) -> WebhookEvent | None:
+    """Return that a translation may have ended, or None for events of other kinds."""
     try:
         event = as_object(orjson.loads(body))
     except orjson.JSONDecodeError:
@@ -42,14 +48,32 @@ def read(body: bytes) -> WebhookEvent | None:
     job_id = next(filter(None, (text(data.get(name)) for name in _IDS)), "")
     if kind not in _EVENTS or not 0 < len(job_id) <= MAX_ID_LENGTH:
         return None
-    return WebhookEvent(NAME, f"{kind}:{job_id}", Job(id=job_id, state=JobState.NOT_RUNNING))
+    event_id = _event_id(headers, event) or f"{kind}:{job_id}"
+    return WebhookEvent(NAME, event_id, Job(id=job_id, state=JobState.NOT_RUNNING))
+
+
+def _event_id(headers: Mapping[str, str], event: Json) -> str:
+    """Return the event's id; "" if it has none, as at older endpoints.
+
+    The body's comes first, because it is signed and the header's is not.
+    """
+    ids = text(event.get("event_id")), get_header(headers, "heygen-event-id")
+    return next(
+        (
+            value
+            for value in ids
+            if 0 < len(value) <= MAX_ID_LENGTH and value.isascii() and value.isprintable()
+        ),
+        "",
+    )
 
 
 WEBHOOK = Webhook(
     provider=NAME,
     secret_variable="HEYGEN_WEBHOOK_SECRET",  # noqa: S106  # the variable's name
-    setup_hint="POST /v3/webhooks/endpoints with the events video_translate.success and .fail; "
-    "its answer shows the secret, once",
+    setup_hint="POST /v3/webhooks/endpoints with the events video_translate.success, .fail, "
+    ".preflight.download_failed and .preflight.validation_failed; its response shows the "
+    "secret, once",
     verify=verify,
     read=read,
 )

@@ -39,7 +39,7 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> 
     return has_signature(secret, stamps[0].encode() + b"." + body, signatures) and fresh
 
 
-def read(body: bytes) -> WebhookEvent | None:
+def read(_headers: Mapping[str, str], body: bytes) -> WebhookEvent | None:
     """Return the job of a `robots.job.translate_captions.*` event.
 
     The job is only `NOT_RUNNING` if the event does not say where its captions are.

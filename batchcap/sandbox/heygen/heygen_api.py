@@ -15,9 +15,9 @@ from urllib.parse import parse_qs
 from batchcap.sandbox import random_draws
 from batchcap.sandbox.captions import LANGUAGES
 from batchcap.sandbox.heygen.videos import (
-    FAILURE_MESSAGE,
     VideoState,
     account_ids,
+    failure_message,
     language_of,
     video_exists,
     video_status,
@@ -209,7 +209,7 @@ class HeyGenApi:
             "title": f"Translation {video_id}",
             "status": V2_STATUS[state],
             "url": video_url(self._world, video_id) if state == "completed" else None,
-            "message": FAILURE_MESSAGE if state == "failed" else None,
+            "message": failure_message(video_id) if state == "failed" else None,
         }
         return json_response(200, {"error": None, "data": data})
 
@@ -225,11 +225,13 @@ class HeyGenApi:
         return None
 
     def _v3_bulk_status(self, video_id: str, now: float) -> dict[str, Any]:
-        status, error = "not_found", None
+        status: str = "not_found"
+        error: dict[str, str] | None = None
         if video_exists(self._world, video_id):
             state = video_status(self._world, video_id, now).state
             status = V3_BULK_STATUS[state]
-            error = FAILURE_MESSAGE if state == "failed" else None
+            if state == "failed":
+                error = {"code": "translation_failed", "message": failure_message(video_id)}
         return {
             "video_id": video_id,
             "status": status,
@@ -256,7 +258,7 @@ class HeyGenApi:
             "vtt_caption_url": None,
         }
         if state == "failed":
-            detail["failure_message"] = FAILURE_MESSAGE
+            detail["failure_message"] = failure_message(video_id)
         if caption_link == "present":
             detail["vtt_caption_url"] = self._caption_url(video_id, now)
         elif caption_link == "empty":
@@ -283,7 +285,7 @@ class HeyGenApi:
         if shape == "null":
             body = {"code": v2_code, "message": message, "error": None, "data": None}
             return json_response(status, body)
-        error = message if shape == "string" else {"code": code, "message": message}
+        error = message if shape == "string" else {"code": v2_code, "message": message}
         return json_response(status, {"error": error, "data": None})
 
 

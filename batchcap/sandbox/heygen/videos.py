@@ -16,9 +16,10 @@ from batchcap.sandbox.world import World
 VideoState = Literal["pending", "running", "unknown", "completed", "failed"]
 CaptionLink = Literal["present", "null", "empty"]
 
-FAILURE_MESSAGE = "Audio is missing or corrupted."
+_FAILS = frozenset({"failed", "preflight"})
+"""Keywords of videos that fail."""
 
-_STARTS_RUNNING = frozenset({"slow", "oddstate"})
+_STARTS_RUNNING = frozenset({"slow", "oddstate", "preflight"})
 """Keywords of videos that have not ended at their first request."""
 
 _LANGUAGE_SUFFIX = re.compile(r"-([a-z]{2,3})(?:[_-][A-Za-z_-]*)?$")
@@ -75,7 +76,7 @@ def video_status(world: World, video_id: str, now: float) -> VideoStatus:
     If the status changes with time, the time counts from the first request for the video.
     """
     present = keywords(video_id)
-    if "failed" in present and not present & _STARTS_RUNNING:
+    if present & _FAILS and not present & _STARTS_RUNNING:
         return VideoStatus("failed")
     if "stuck" in present:
         return VideoStatus("running")
@@ -84,7 +85,7 @@ def video_status(world: World, video_id: str, now: float) -> VideoStatus:
         first = _first_requested(world, video_id, now)
         if now < first + delay.seconds:
             return VideoStatus(delay.state_at(now - first))
-    if "failed" in present:
+    if present & _FAILS:
         return VideoStatus("failed")
     return VideoStatus("completed", _caption_link(world, video_id, now))
 
@@ -97,13 +98,20 @@ def find_end(world: World, video_id: str) -> VideoEnd | None:
     delay = _delay(world, video_id)
     if delay is None:
         return None
-    return VideoEnd(first + delay.seconds, "failed" if "failed" in present else "completed")
+    return VideoEnd(first + delay.seconds, "failed" if present & _FAILS else "completed")
 
 
 def ended_videos(world: World, now: float) -> dict[str, float]:
     """Return the sandbox time of the end for each video that was running and has ended."""
     ends = {video_id: find_end(world, video_id) for video_id in world.first_requested}
     return {video_id: end.time for video_id, end in ends.items() if end and end.time <= now}
+
+
+def failure_message(video_id: str) -> str:
+    """Return why a translation failed."""
+    if "preflight" in keywords(video_id):
+        return "Failed to download video from url."
+    return "Audio is missing or corrupted."
 
 
 def video_url(world: World, video_id: str) -> str:
@@ -127,7 +135,7 @@ def _delay(world: World, video_id: str) -> _Delay | None:
     options = world.options
     if "oddstate" in keywords(video_id):
         return _Delay("unknown", options.odd_state_seconds)
-    if "slow" in keywords(video_id):
+    if keywords(video_id) & _STARTS_RUNNING:
         return _Delay("running", options.heygen_finish_seconds)
     if random_draws.uniform(options.seed, "running", video_id) >= options.heygen_running:
         return None

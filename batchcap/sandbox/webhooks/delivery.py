@@ -1,14 +1,15 @@
 """Sends signed webhooks, and repeats them until the receiver accepts them.
 
 Mux docs: an attempt times out after 5 s, and an event without a 2xx response is sent again
-for 24 hours at growing intervals; an event may arrive twice nonetheless. HeyGen documents
-nothing of this kind; here its events are sent in the same way.
+for 24 hours at growing intervals; an event may arrive twice nonetheless. HeyGen docs: the same,
+with a timeout of 10 s.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any
 
@@ -16,11 +17,17 @@ import aiohttp
 
 from batchcap.sandbox import random_draws
 from batchcap.sandbox.request_log import RequestLog
-from batchcap.sandbox.webhooks.payloads import OutgoingEvent, attempt_record, sign, unrelated_event
+from batchcap.sandbox.webhooks.payloads import (
+    OutgoingEvent,
+    Provider,
+    attempt_record,
+    sign,
+    unrelated_event,
+)
 from batchcap.sandbox.webhooks.scheduler import Scheduler
 from batchcap.sandbox.world import World
 
-_RESPONSE_TIMEOUT = 5.0  # loop seconds
+_RESPONSE_TIMEOUTS: Mapping[Provider, float] = {"mux": 5.0, "heygen": 10.0}  # loop seconds
 _MAX_CONCURRENT = 32
 """Maximum number of open attempts. Others wait in a queue."""
 
@@ -141,7 +148,11 @@ class WebhookSender:
         try:
             # Redirects are not followed: they might lead to another machine.
             async with self._open_session().post(
-                url, data=body, headers=headers, allow_redirects=False
+                url,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                timeout=_timeout(_RESPONSE_TIMEOUTS[event.provider]),
             ) as response:
                 await response.read()
                 return response.status
@@ -151,11 +162,7 @@ class WebhookSender:
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=_MAX_CONCURRENT, keepalive_timeout=_KEEPALIVE)
-            # aiohttp rounds timeouts from ceil_threshold on up, here to six seconds.
-            timeout = aiohttp.ClientTimeout(
-                total=_RESPONSE_TIMEOUT, ceil_threshold=_RESPONSE_TIMEOUT + 1
-            )
-            self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+            self._session = aiohttp.ClientSession(connector=connector)
         return self._session
 
     def _retry(self, delivery: Delivery, url: str, status: int | None) -> None:
@@ -167,6 +174,12 @@ class WebhookSender:
             self._scheduler.run_at(now + delays[number], partial(self._enqueue, delivery))
         else:
             self._count(delivery.event, "given_up")
+
+
+@lru_cache(maxsize=4)
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    # aiohttp rounds timeouts above ceil_threshold up to whole seconds of its loop.
+    return aiohttp.ClientTimeout(total=seconds, ceil_threshold=seconds + 1)
 
 
 @lru_cache(maxsize=16)

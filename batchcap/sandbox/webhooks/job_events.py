@@ -14,10 +14,17 @@ from math import inf, nextafter
 from typing import Any
 
 from batchcap.sandbox import random_draws
-from batchcap.sandbox.heygen.videos import FAILURE_MESSAGE, find_end, language_of, video_url
+from batchcap.sandbox.heygen.videos import failure_message, find_end, language_of, video_url
+from batchcap.sandbox.id_keywords import keywords
 from batchcap.sandbox.mux.jobs import Job
 from batchcap.sandbox.mux.robots_api import RobotsApi
-from batchcap.sandbox.webhooks.payloads import OutgoingEvent, event_id, heygen_event, mux_event
+from batchcap.sandbox.webhooks.payloads import (
+    OutgoingEvent,
+    event_id,
+    heygen_event,
+    mux_event,
+    translation_data,
+)
 from batchcap.sandbox.webhooks.scheduler import Scheduler
 from batchcap.sandbox.world import World
 
@@ -121,11 +128,14 @@ class HeyGenVideoEvents:
         if end is None or end.time > self._world.clock.now():
             self.on_change(video_id)  # the options have changed since it was scheduled
             return
-        if end.state == "failed":
-            event_type, result = "video_translate.fail", {"message": FAILURE_MESSAGE}
+        if end.state == "completed":
+            name, result = "success", {"url": video_url(self._world, video_id)}
         else:
-            url = video_url(self._world, video_id)
-            event_type, result = "video_translate.success", {"url": url}
-        body = heygen_event(event_type, video_id, output_language=language_of(video_id), **result)
-        identifier = f"{event_type} {video_id}"
+            is_preflight = "preflight" in keywords(video_id)
+            name = "preflight.download_failed" if is_preflight else "fail"
+            result = {"message": failure_message(video_id)}
+        event_type = f"video_translate.{name}"
+        data = translation_data(video_id, output_language=language_of(video_id), **result)
+        identifier = event_id(self._world.options.seed, event_type, video_id)
+        body = heygen_event(identifier, event_type, end.time, data)
         self._emit(OutgoingEvent("heygen", identifier, end.time, body, 0, end.time))

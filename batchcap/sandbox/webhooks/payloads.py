@@ -1,8 +1,9 @@
 """Builds the body and the signature of an event, by provider.
 
 Mux docs: the header is `mux-signature: t=<unix seconds>,v1=<hex>`; the signature covers the
-time, a dot and the body. HeyGen docs: hexadecimal HMAC-SHA256 of the body alone, without a
-time.
+time, a dot and the body. HeyGen docs: `Heygen-Signature` is the hexadecimal HMAC-SHA256 of the
+body alone; `Heygen-Timestamp` and `Heygen-Event-Id` are not signed. Endpoints of HeyGen's v1 API
+get `Signature` alone, and a body without an id and a time.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class OutgoingEvent(msgspec.Struct, frozen=True):
 
 
 def event_id(*parts: object) -> str:
-    """Return the id of a Mux event, always the same for the same parts."""
+    """Return the id of an event, always the same for the same parts."""
     return str(UUID(hex=random_draws.hex_digits(32, "event", *parts)))
 
 
@@ -60,10 +61,21 @@ def mux_event(
     }
 
 
-def heygen_event(event_type: str, video_id: str, **fields: str | None) -> dict[str, Any]:
+def heygen_event(
+    identifier: str, event_type: str, time: float, data: dict[str, Any]
+) -> dict[str, Any]:
     """Return the body of a HeyGen event. It never contains a link to captions."""
-    data = {"video_translate_id": video_id, "callback_id": None, **fields}
-    return {"event_type": event_type, "event_data": data}
+    return {
+        "event_id": identifier,
+        "event_type": event_type,
+        "event_data": data,
+        "created_at": _iso(time),
+    }
+
+
+def translation_data(video_id: str, **fields: str | None) -> dict[str, Any]:
+    """Return the data of a HeyGen event about a translation."""
+    return {"video_translate_id": video_id, "callback_id": None, **fields}
 
 
 def unrelated_event(event: OutgoingEvent, seed: int) -> OutgoingEvent:
@@ -73,7 +85,7 @@ def unrelated_event(event: OutgoingEvent, seed: int) -> OutgoingEvent:
     if event.provider == "mux":
         body = _unrelated_mux(identifier, event.time, is_job=is_job)
     else:
-        body = _unrelated_heygen(identifier, is_job=is_job)
+        body = _unrelated_heygen(identifier, event.time, is_job=is_job)
     return OutgoingEvent(event.provider, identifier, event.time, body)
 
 
@@ -96,11 +108,13 @@ def _unrelated_mux(identifier: str, time: float, *, is_job: bool) -> dict[str, A
     return mux_event(identifier, event_type, time, ("job", f"rjob_{name}"), document)
 
 
-def _unrelated_heygen(identifier: str, *, is_job: bool) -> dict[str, Any]:
+def _unrelated_heygen(identifier: str, time: float, *, is_job: bool) -> dict[str, Any]:
     name = random_draws.hex_digits(32, "foreign", identifier)
     if is_job:
-        return heygen_event("video_translate.success", name, url=None, output_language="fr")
-    return {"event_type": "avatar_video.success", "event_data": {"video_id": name, "url": None}}
+        data = translation_data(name, url=None, output_language="fr")
+        return heygen_event(identifier, "video_translate.success", time, data)
+    data = {"video_id": name, "url": None}
+    return heygen_event(identifier, "avatar_video.success", time, data)
 
 
 def attempt_record(
@@ -128,18 +142,31 @@ def sign(
     event: OutgoingEvent, options: SandboxOptions, attempts: list[Any], now: float, *, forged: bool
 ) -> tuple[bytes, dict[str, str]]:
     """Return the body and the headers of one attempt; `forged` signs with a wrong secret."""
+    content_type = {"content-type": "application/json"}
     if event.provider == "mux":
         body = orjson.dumps({**event.body, "attempts": attempts})
         secret = options.webhook_secret_mux
-        header, prefix = "mux-signature", f"t={int(now)},v1="
-        signed = f"{int(now)}.".encode() + body
-    else:
-        body = signed = orjson.dumps(event.body)
-        secret = options.webhook_secret_heygen
-        header, prefix = options.webhook_header, ""
+        signature = _hmac(secret, f"{int(now)}.".encode() + body, forged=forged)
+        return body, content_type | {"mux-signature": f"t={int(now)},v1={signature}"}
+    body, headers = _heygen_content(event, options, now)
+    signature = _hmac(options.webhook_secret_heygen, body, forged=forged)
+    return body, content_type | headers | {options.webhook_header: signature}
+
+
+def _heygen_content(
+    event: OutgoingEvent, options: SandboxOptions, now: float
+) -> tuple[bytes, dict[str, str]]:
+    """Return the body and the headers of a HeyGen event, without its signature."""
+    if options.webhook_header == "signature":
+        names = ("event_type", "event_data")
+        return orjson.dumps({name: event.body[name] for name in names}), {}
+    headers = {"heygen-timestamp": str(int(now)), "heygen-event-id": event.id}
+    return orjson.dumps(event.body), headers
+
+
+def _hmac(secret: str, message: bytes, *, forged: bool) -> str:
     key = f"not {secret}" if forged else secret
-    signature = prefix + hmac.digest(key.encode(), signed, "sha256").hex()
-    return body, {header: signature, "content-type": "application/json"}
+    return hmac.digest(key.encode(), message, "sha256").hex()
 
 
 def _iso(time: float) -> str:
