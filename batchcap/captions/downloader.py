@@ -19,14 +19,14 @@ import anyio
 import anyio.lowlevel
 
 from batchcap.captions import webvtt
-from batchcap.transport.circuit_breaker import Circuit
-from batchcap.transport.decompression import ReadChunk
-from batchcap.domain.errors import BadCaption, LinkExpired, Unavailable
 from batchcap.captions.file_host import FileHosts
-from batchcap.domain.models import Caption
 from batchcap.domain.backoff import Backoff
+from batchcap.domain.errors import BadCaption, LinkExpired, Unavailable
+from batchcap.domain.models import Caption
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.storage.file_store import CaptionStore, disk_failed
+from batchcap.transport.circuit_breaker import Circuit
+from batchcap.transport.decompression import ReadChunk
 
 T = TypeVar("T")
 

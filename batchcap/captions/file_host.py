@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Self
 
 from yarl import URL
 
-from batchcap.transport.decompression import ReadChunk, decompressed
+from batchcap.domain.addresses import IPAddress, literal_address
 from batchcap.domain.errors import LinkExpired, RowError, Unavailable
 from batchcap.domain.events import Paused, RequestSent, Throttled
+from batchcap.domain.protocols import Observer
+from batchcap.transport.decompression import ReadChunk, decompressed
 from batchcap.transport.http_errors import AddressBlocked, HttpError
 from batchcap.transport.http_session import HttpSession, Response, Timeouts
-from batchcap.domain.protocols import Observer
-from batchcap.domain.addresses import IPAddress, literal_address
 from batchcap.transport.network import Network
 from batchcap.transport.retry_after import retry_after
 from batchcap.transport.sender import USER_AGENT

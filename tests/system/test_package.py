@@ -24,7 +24,7 @@ def build(kind: str, source: Path, target: Path) -> Path:
     return built
 
 
-def test_wheel_and_sdist_hold_the_demo_manifest(tmp_path: Path) -> None:
+def test_wheel_and_sdist_hold_every_module_and_the_demo_manifest(tmp_path: Path) -> None:
     sdist = build("sdist", ROOT, tmp_path / "sdist")
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path / "source", filter="data")
@@ -33,3 +33,10 @@ def test_wheel_and_sdist_hold_the_demo_manifest(tmp_path: Path) -> None:
     wheel = build("wheel", source, tmp_path / "wheel")
     with zipfile.ZipFile(wheel) as archive:
         assert archive.read("batchcap/cli/demo.csv") == MANIFEST.read_bytes()
+        packed = {name for name in archive.namelist() if name.endswith(".py")}
+    assert packed == {str(path.relative_to(ROOT)) for path in (ROOT / "batchcap").rglob("*.py")}
+
+
+def test_every_folder_of_the_package_has_an_init() -> None:
+    folders = {path.parent for path in (ROOT / "batchcap").rglob("*.py")}
+    assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []

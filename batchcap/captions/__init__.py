@@ -1,0 +1,6 @@
+"""From a download link to a caption on disk.
+
+downloader  fetches, checks and stores one caption, with retries
+file_host   follows a link to allowed addresses, without credentials
+webvtt      whether bytes are WebVTT, and how many cues a player keeps
+"""
