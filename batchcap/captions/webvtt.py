@@ -25,7 +25,7 @@ _BOM = b"\xef\xbb\xbf"
 _ARROW = b"-->"
 _HEADER = re.compile(rb"WEBVTT(?=[ \t\n]|\Z)")
 _TIME = rb"(?:\d+:)?[0-5]\d:[0-5]\d\.\d{3}(?!\d)"
-_TIMING = re.compile(rb"[ \t\f]*%b[ \t\f]*-->[ \t\f]*%b" % (_TIME, _TIME))
+_CUE = re.compile(rb"\n[ \t\f]*%b[ \t\f]*-->[ \t\f]*%b" % (_TIME, _TIME))
 _NO_TEXT = re.compile(rb"(?:NOTE|STYLE|REGION)(?=[ \t]|\Z)|\Z")
 _ERROR_CODE = re.compile(rb"<Code>(\w{1,60})</Code>")
 
@@ -88,11 +88,11 @@ class Check:
             data = self._open(data)
         if len(data) > MAX_LINE and len(max(data.split(b"\n"), key=len)) > MAX_LINE:
             raise BadCaption(f"a line is longer than {MAX_LINE:,} bytes")
-        end = data.rfind(b"\n") + 1
+        end = max(0, data.rfind(b"\n"))  # a line is taken with the line end before it
         lines, self._waiting = data[:end], data[end:] + held
-        self._cues += _count_cues(lines)
-        if not self._cues:
-            self._find_content(lines)
+        self._cues += len(_CUE.findall(lines))
+        if lines and not self._cues:
+            self._find_content(lines.removeprefix(b"\n"))
 
     def _open(self, data: bytes) -> bytes:
         """Check the header, and return the file without its byte order mark."""
@@ -109,16 +109,6 @@ class Check:
             in_header = self._block.startswith(b"WEBVTT")
             if _ARROW in line if in_header else not _NO_TEXT.match(self._block):
                 self._has_content = True
-
-
-def _count_cues(lines: bytes) -> int:
-    """The number of lines that begin with a timing; the last one has its line end."""
-    cues, arrow = 0, lines.find(_ARROW)
-    while arrow >= 0:
-        if _TIMING.match(lines, lines.rfind(b"\n", 0, arrow) + 1):
-            cues += 1
-        arrow = lines.find(_ARROW, lines.find(b"\n", arrow))
-    return cues
 
 
 def _described(opening: bytes) -> str:
