@@ -24,6 +24,7 @@ from batchcap.domain.errors import NotAccepted, RowSkipped
 from batchcap.domain.events import Event
 from batchcap.domain.models import (
     Caption,
+    Failure,
     Job,
     JobRequest,
     JobState,
@@ -359,6 +360,7 @@ class FakeLedger:
         self.outcomes: dict[int, Outcome] = {}
         self.wrote: list[tuple[str, int]] = []
         self.ended_jobs: list[Job] = []
+        self.held_back: dict[int, Failure] = {}
         self.fault: Exception | None = None
 
     async def pending(self, provider: str, after: int, limit: int) -> list[PendingRow]:
@@ -385,6 +387,10 @@ class FakeLedger:
         await self._write("job_ended", row)
         self.ended_jobs.append(job)
         self.histories.pop(row.number, None)
+
+    async def record_held_back(self, row: Row, failure: Failure) -> None:
+        await self._write("held_back", row)
+        self.held_back[row.number] = failure
 
     async def record_outcome(self, row: Row, outcome: Outcome) -> None:
         await self._write("ended", row)

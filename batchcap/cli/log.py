@@ -18,6 +18,7 @@ from batchcap.domain.events import (
     Paused,
     RequestSent,
     RowEnded,
+    RowHeldBack,
     RowStarted,
     Throttled,
     Warned,
@@ -74,18 +75,20 @@ def set_up(verbose: bool, log_file: Path | None) -> None:
 def logged(event: Event) -> None:
     """Log one event. An `Observer`."""
     if LOG.isEnabledFor(logging.ERROR):  # there is a handler
-        if isinstance(event, RowStarted | JobCreated | RowEnded):
+        if isinstance(event, RowStarted | JobCreated | RowEnded | RowHeldBack):
             _log_row(event)
         else:
             _log_other(event)
 
 
-def _log_row(event: RowStarted | JobCreated | RowEnded) -> None:
+def _log_row(event: RowStarted | JobCreated | RowEnded | RowHeldBack) -> None:
     match event:
         case RowStarted(row=row):
             LOG.debug("row %s: started", row.key)
         case JobCreated(row=row, job_id=job_id):
             LOG.info("row %s: job %s created", row.key, job_id)
+        case RowHeldBack(row=row, failure=failure):
+            LOG.info("row %s: stays pending, %s", row.key, failure.code)
         case RowEnded(row=row, outcome=outcome) if outcome.failure is not None:
             failure = outcome.failure
             LOG.warning("row %s: failed, %s: %s", row.key, failure.code, failure.message)

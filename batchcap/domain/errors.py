@@ -46,6 +46,13 @@ class FatalError(BatchcapError):
         self.provider = provider
 
 
+class CreatesRefused(FatalError):
+    """The provider creates no jobs for the account now; jobs that exist go on.
+
+    Rows without a job stay pending, and a later run tries again.
+    """
+
+
 class RowError(BatchcapError):
     """One row ended without its caption.
 

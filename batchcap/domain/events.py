@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from batchcap.domain.models import Outcome, Row
+from batchcap.domain.models import Failure, Outcome, Row
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -49,6 +49,13 @@ class RowEnded(Event, frozen=True):
 
     row: Row
     outcome: Outcome
+
+
+class RowHeldBack(Event, frozen=True):
+    """A row stays pending, because the provider refuses to create its job in this run."""
+
+    row: Row
+    failure: Failure
 
 
 class Warned(Event, frozen=True):

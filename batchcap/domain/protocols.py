@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 from batchcap.domain.events import Event
 from batchcap.domain.models import (
     Caption,
+    Failure,
     Job,
     JobRequest,
     Outcome,
@@ -201,6 +202,10 @@ class Checkpoint(Protocol):
 
     async def record_job_ended(self, row: Row, job: Job) -> None:
         """Record that the job ended without a caption: another create is no duplicate."""
+        ...
+
+    async def record_held_back(self, row: Row, failure: Failure) -> None:
+        """Record why no job could be created for a row, which stays pending."""
         ...
 
     async def record_outcome(self, row: Row, outcome: Outcome) -> None:

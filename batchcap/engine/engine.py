@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 import anyio
 from msgspec.structs import replace
 
-from batchcap.domain.errors import FatalError, Stopped
-from batchcap.domain.events import LaneStopped, RowEnded, RowStarted
-from batchcap.domain.models import PendingRow, RowHistory
+from batchcap.domain.errors import CreatesRefused, FatalError, Stopped
+from batchcap.domain.events import LaneStopped, RowEnded, RowHeldBack, RowStarted
+from batchcap.domain.models import Failure, PendingRow, Row, RowHistory
 from batchcap.domain.protocols import Checkpoint, Observer
 from batchcap.engine.lane import Lane, PendingRows, Policy
 from batchcap.engine.row_task import RowTask
@@ -76,9 +76,21 @@ class Engine:
         row = pending.row
         self._observer(RowStarted(row))
         task = RowTask(self._ledger, lane, self._policy, self._observer, self._now, row)
-        outcome = await task.run(self._with_lost_at(pending.history))
+        try:
+            outcome = await task.run(self._with_lost_at(pending.history))
+        except CreatesRefused as error:
+            await self._hold_back(lane, row, error)
+            return
         await self._ledger.record_outcome(row, outcome)
         self._observer(RowEnded(row, outcome))
+
+    async def _hold_back(self, lane: Lane, row: Row, error: CreatesRefused) -> None:
+        """Leave a row pending, and let no other row of the lane create a job in this run."""
+        if lane.creates.close(error):
+            self._report_fatal(lane, error)
+        failure = Failure("units_exhausted", error.message, retryable=True)
+        await self._ledger.record_held_back(row, failure)
+        self._observer(RowHeldBack(row, failure))
 
     def _with_lost_at(self, history: RowHistory) -> RowHistory:
         """Add when a response that an earlier run waited for was lost, at the latest."""
@@ -102,8 +114,11 @@ class Engine:
         cause = (error.provider, error.message)
         if any((fatal.provider, fatal.message) == cause for fatal in self.fatal):
             return
-        self.fatal.append(error)
-        self._observer(LaneStopped(lane.provider.name, error.message, error.hint))
+        self._report_fatal(lane, error)
         for other in self._lanes:
             if error.provider is None or other is lane:
                 other.stop.request()
+
+    def _report_fatal(self, lane: Lane, error: FatalError) -> None:
+        self.fatal.append(error)
+        self._observer(LaneStopped(lane.provider.name, error.message, error.hint))

@@ -14,6 +14,7 @@ import msgspec
 from batchcap.domain.models import PendingRow
 from batchcap.domain.protocols import Checkpoint, Downloader, Provider
 from batchcap.domain.shutdown import ShutdownToken
+from batchcap.engine.create_gate import CreateGate
 from batchcap.engine.poller import Poller
 
 _PAGE = 256
@@ -39,6 +40,7 @@ class Lane(msgspec.Struct, frozen=True):
     downloader: Downloader
     stop: ShutdownToken
     window: int
+    creates: CreateGate = msgspec.field(default_factory=CreateGate)
 
 
 class PendingRows:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from msgspec.structs import replace
 
@@ -35,7 +35,7 @@ from batchcap.domain.models import (
     RowHistory,
     RowState,
 )
-from batchcap.domain.protocols import Checkpoint, Observer
+from batchcap.domain.protocols import Checkpoint, Observer, SendSlot
 from batchcap.engine.lane import Lane, Policy
 
 MAX_CREATE_ATTEMPTS = 5
@@ -90,6 +90,7 @@ class RowTask:
 
         Raises:
             Stopped: The run is stopped; the row stays pending.
+            CreatesRefused: The row has no job, and none can be created; it stays pending.
             FatalError: The run or the provider's lane cannot go on; the row stays pending.
         """
         started = history.intent_at or self._now()
@@ -124,12 +125,13 @@ class RowTask:
         job = await self._earlier_job(history)
         if job is None:
             self._check_lost_responses()
-            prepared = await self._provider.prepare(self._row)
+            with self._lane.creates.waiting():
+                prepared = await self._provider.prepare(self._row)
             if isinstance(prepared, Job):  # a job or a caption that exists already
                 job = prepared
             else:
                 async with (
-                    self._provider.send_slot(self._failures) as slot,  # the quota is there
+                    self._send_slot() as slot,  # the quota is there
                     self._recorded_intent(),  # durable before anything leaves
                 ):
                     job = await slot.create(prepared)  # one POST
@@ -155,6 +157,14 @@ class RowTask:
                 await self._ledger.record_job_ended(self._row, error.job)
                 previous = (*history.previous_job_ids, error.job.id or "")
                 history = RowHistory(previous_job_ids=previous)
+
+    @asynccontextmanager
+    async def _send_slot(self) -> AsyncIterator[SendSlot]:
+        """Wait for room for one create, for as long as the provider accepts creates."""
+        async with AsyncExitStack() as stack:
+            with self._lane.creates.waiting():
+                slot = await stack.enter_async_context(self._provider.send_slot(self._failures))
+            yield slot
 
     @asynccontextmanager
     async def _recorded_intent(self) -> AsyncIterator[None]:

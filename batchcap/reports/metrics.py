@@ -13,6 +13,7 @@ from batchcap.domain.events import (
     Paused,
     RequestSent,
     RowEnded,
+    RowHeldBack,
     RowStarted,
     Throttled,
     Warned,
@@ -41,6 +42,7 @@ class Metrics:
             RequestSent: self._request,
             RowStarted: self._row_started,
             RowEnded: self._row_ended,
+            RowHeldBack: self._row_held_back,
             JobCreated: self._job_created,
             Throttled: self._row_throttled,
             Paused: self._paused,
@@ -72,6 +74,9 @@ class Metrics:
             self.bytes += outcome.caption.bytes
         if outcome.failure is not None:
             self.errors[outcome.failure.code] += 1
+
+    def _row_held_back(self, event: RowHeldBack) -> None:
+        self.active[event.row.provider] -= 1
 
     def _job_created(self, _event: JobCreated) -> None:
         self.created += 1

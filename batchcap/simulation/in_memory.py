@@ -5,7 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from batchcap.domain.models import Caption, Job, Outcome, PendingRow, Row, RowHistory, RowState
+from batchcap.domain.models import (
+    Caption,
+    Failure,
+    Job,
+    Outcome,
+    PendingRow,
+    Row,
+    RowHistory,
+    RowState,
+)
 
 _CAPTION = Caption(bytes=0, sha256="", cues=1)
 
@@ -56,6 +65,9 @@ class InMemoryLedger:
 
     async def record_job_ended(self, row: Row, job: Job) -> None:
         """See `protocols.Checkpoint`."""
+
+    async def record_held_back(self, row: Row, failure: Failure) -> None:
+        """See `protocols.Checkpoint`. The simulated providers refuse no create."""
 
     async def record_outcome(self, row: Row, outcome: Outcome) -> None:
         """See `protocols.Checkpoint`."""

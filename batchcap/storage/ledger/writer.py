@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 
 from batchcap.domain.models import (
+    Failure,
     ImportResult,
     InvalidRow,
     Job,
@@ -74,6 +75,11 @@ UPDATE rows SET state = ?, started_at = ?, finished_at = ?, bytes = ?, sha256 = 
        job_id = ?, code = ?, message = ?, retryable = ?
 WHERE number = ?
 """
+_HELD_BACK = "UPDATE rows SET code = ?, message = ?, retryable = ? WHERE number = ?"
+_NOT_HELD_BACK = """
+UPDATE rows SET code = NULL, message = NULL, retryable = NULL
+WHERE state IS NULL AND code IS NOT NULL
+"""
 _VALUE = "INSERT OR REPLACE INTO memory VALUES (?, ?)"
 _FINGERPRINT = "INSERT OR REPLACE INTO seen VALUES (?, ?)"
 _NO_FINGERPRINT = "DELETE FROM seen WHERE file = ?"
@@ -86,6 +92,7 @@ _STATEMENTS: Statements = {
     _NO_INTENT: None,
     _JOB_ENDED: None,
     _OUTCOME: "outcome committed",
+    _HELD_BACK: None,
     _VALUE: None,
     _NO_FINGERPRINT: None,
 }
@@ -105,6 +112,9 @@ UPDATE rows SET state = NULL, started_at = NULL, bytes = NULL, sha256 = NULL, cu
        job_id = NULL
 WHERE number = ? AND state = 'done'
 """
+
+_HAS_HELD_BACK = "rows.held_back"
+"""The ledger's key that is set while pending rows have an error."""
 
 _FINAL = (JobState.COMPLETED, JobState.ERRORED, JobState.CANCELLED, JobState.MISSING)
 
@@ -162,6 +172,7 @@ class SqliteLedger(SqliteLedgerReader):
     @asynccontextmanager
     async def recording(self, *, threads: bool) -> AsyncIterator[None]:
         """See `ledger_protocols.Ledger`."""
+        self._forget_held_back()
         with ExitStack() as stack:
             if threads:
                 with self._faults():
@@ -222,6 +233,13 @@ class SqliteLedger(SqliteLedgerReader):
             row.number,
         )
 
+    async def record_held_back(self, row: Row, failure: Failure) -> None:
+        """See `protocols.Checkpoint`. The next run forgets it when it starts."""
+        self.set(_HAS_HELD_BACK, "yes")
+        self._batcher.submit_nowait((_NO_FINGERPRINT, (file_marks.RESULTS,)))
+        values = (failure.code, failure.message, failure.retryable, row.number)
+        await self._record(_HELD_BACK, *values)
+
     def get(self, key: str) -> str | None:
         """See `protocols.KeyValueStore`."""
         return self._values.get(key)
@@ -235,6 +253,13 @@ class SqliteLedger(SqliteLedgerReader):
     async def drain(self) -> None:
         """See `ledger_protocols.Ledger`."""
         await self._batcher.drain()
+
+    def _forget_held_back(self) -> None:
+        if self.get(_HAS_HELD_BACK) and not self._repairs:
+            with self._faults(), transaction(self._connection):
+                self._connection.execute(_NOT_HELD_BACK)
+                self._connection.execute(_NO_FINGERPRINT, (file_marks.RESULTS,))
+            self.set(_HAS_HELD_BACK, "")
 
     def _record_on(self, connection: sqlite3.Connection, executor: Executor | None) -> None:
         self._recording, self._executor = connection, executor
