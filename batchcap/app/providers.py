@@ -50,7 +50,8 @@ class ProviderFactory:
         settings, stop = self._providers[spec.name], self._stops[spec.name]
         observer, now = self._observer, self._now
         read, write = (self._bucket(spec, name, stop) for name in (spec.read, spec.write))
-        sender = HttpSender(settings.base_url, spec.headers(settings.secrets), self.network)
+        headers = spec.headers(settings.secrets)
+        sender = HttpSender(settings.base_url, headers, self.network, dashboards=spec.dashboards)
         api = Api(sender, spec.name, read=read, write=write, stop=stop, observer=observer, now=now)
         await stack.enter_async_context(api)
         return spec.build(ProviderContext(api, settings, self._memory, observer, now))

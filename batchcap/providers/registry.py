@@ -86,6 +86,8 @@ class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
     options: Mapping[str, str] = {}
     """Options that the provider understands, with their defaults."""
     webhook: Webhook | None = None
+    dashboards: frozenset[str] = frozenset()
+    """Hosts of its pages for users; links to them stay in messages."""
 
     def __post_init__(self) -> None:
         unknown = {self.read, self.write, *self.learned} - self.rates.keys()

@@ -135,6 +135,10 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     robots_terms: bool = True
     """Whether the environment accepted the Robots terms. If not, all of Robots returns 403."""
     robots_v0: RouteStatus = "on"
+    create_limit: int | None = None
+    """Number of jobs after which every create is refused; None: no limit."""
+    create_refusal: Literal["units", "workflow", "terms", "scope"] = "units"
+    """Why: the units of the free plan, the plan's workflows, terms, or the token (401)."""
     duplicates: Literal["refuse_active", "refuse_any", "allow"] = "refuse_active"
     """Which earlier job for the same caption makes a create fail with 409.
 

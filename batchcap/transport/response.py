@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import http
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import orjson
 
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
+_LINK = re.compile(r"(?i)https?://\S+")
 _LONGEST = 300
 
 
@@ -40,6 +42,8 @@ class Answer(msgspec.Struct, frozen=True):
     status: int
     headers: Mapping[str, str]
     body: bytes
+    dashboards: frozenset[str] = frozenset()
+    """Hosts whose links stay in messages: the provider's own pages for its users."""
 
     @property
     def ok(self) -> bool:
@@ -78,9 +82,10 @@ class Answer(msgspec.Struct, frozen=True):
         content = as_object(self.json())
         error = content.get("error")
         source = as_object(error) or ({} if isinstance(error, str) else content)
-        message = error if isinstance(error, str) else _message(source)
+        message = error if isinstance(error, str) else error_message(source)
         kind = text(source.get("type")) or text(source.get("code"))
-        return Problem(self.status, clean(kind), clean(message or self._gist()), self.request_id)
+        shown = clean(message or self._gist(), self.dashboards)
+        return Problem(self.status, clean(kind), shown, self.request_id)
 
     def _gist(self) -> str:
         """A few words for a body that is not the API's: an HTML title, or the status."""
@@ -115,14 +120,31 @@ def fraction(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) and 0 < value < 1e15 else None
 
 
-def clean(message: str) -> str:
-    """A provider's words made safe to print: one line, no control characters, no links."""
+def clean(message: str, dashboards: Container[str] = ()) -> str:
+    """Return a provider's text as one line without control characters and links.
+
+    Links to the hosts in `dashboards` stay, without their query: a user needs them.
+    """
     printable = "".join(c if c.isprintable() else " " for c in message[:4096])
-    linkless = re.sub(r"(?i)https?://\S+", "<link>", printable)
+    linkless = _LINK.sub(lambda link: _dashboard_link(link[0], dashboards) or "<link>", printable)
     return " ".join(linkless.split())[:_LONGEST]
 
 
-def _message(source: Mapping[str, Any]) -> str:
-    listed = source.get("messages")
-    words = [text(one) for one in listed] if isinstance(listed, list) else []
-    return "; ".join(filter(None, words)) or text(source.get("message"))
+def _dashboard_link(link: str, dashboards: Container[str]) -> str | None:
+    try:
+        parts = urlsplit(link.rstrip(".,;:!?)>'\""))
+    except ValueError:
+        return None
+    is_dashboard = parts.scheme == "https" and parts.netloc in dashboards
+    return f"https://{parts.netloc}{parts.path}" if is_dashboard else None
+
+
+def error_message(source: Mapping[str, Any]) -> str:
+    """Return the text of an error object, whether it has one message or several."""
+    for name in ("messages", "message", "errors"):
+        listed = source.get(name)
+        items = listed if isinstance(listed, list) else [listed]
+        messages = [text(item) or text(as_object(item).get("message")) for item in items]
+        if any(messages):
+            return "; ".join(filter(None, messages))
+    return ""

@@ -57,7 +57,15 @@ class HttpSender:
     make their outcome unknown for nothing.
     """
 
-    def __init__(self, base_url: str, headers: Mapping[str, str], network: Network) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        headers: Mapping[str, str],
+        network: Network,
+        *,
+        dashboards: frozenset[str] = frozenset(),
+    ) -> None:
+        self._dashboards = dashboards
         self._base_url = base_url.rstrip("/")
         self.host = parse_url(self._base_url).host_port_subcomponent or ""
         self._secrets = tuple(_secrets(headers))
@@ -79,7 +87,7 @@ class HttpSender:
             content = await _read_body(response)
         for secret in self._secrets:  # a server may repeat what it was sent
             content = content.replace(secret, b"***")
-        return Answer(response.status, response.headers, content)
+        return Answer(response.status, response.headers, content, self._dashboards)
 
     async def close(self) -> None:
         """See `Sender.close`."""

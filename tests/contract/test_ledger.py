@@ -348,6 +348,16 @@ class TestLedger:
         assert creates(factory) == [("job-1", "completed", 3)]
         assert ledger.totals().units_consumed == 3
 
+    async def test_record_held_back_row_stays_pending_with_its_error(
+        self, ledger: Ledger, factory: Factory
+    ) -> None:
+        imported(ledger, many(2))
+        await ledger.record_held_back(await first(ledger), Failure("units_exhausted", "no", True))
+        shown = durable_results(factory)
+        assert [one["state"] for one in shown] == ["pending", "pending"]
+        assert shown[0]["error"] == {"code": "units_exhausted", "message": "no", "retryable": True}
+        assert len(await ledger.pending("fake", 0, 10)) == 2
+
     async def test_record_outcome_with_a_running_job_keeps_it_open(self, ledger: Ledger) -> None:
         imported(ledger, many(1))
         mine = await first(ledger)

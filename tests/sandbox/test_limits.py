@@ -35,8 +35,8 @@ async def test_mux_has_a_bucket_for_posts_and_one_for_all_other_methods() -> Non
     assert [response.status for response in posts] == [202, 202, 429, 429]
     assert [response.status for response in reads] == [404, 404]
     assert excess.status == 429
-    assert excess.json["error"]["messages"]
-    assert posts[2].json["error"]["message"]
+    assert excess.json["errors"]
+    assert posts[2].json["errors"]
     assert posts[0].headers["X-RateLimit-Limit"] == "1"
     assert posts[0].headers["X-RateLimit-Remaining"] == "1"
     assert request_log.throttled == 3

@@ -23,8 +23,8 @@ def assert_robots_error(response: Response, status: int) -> str:
     """Check that a response is a Robots error and return its message."""
     assert response.status == status, response.body
     error = response.json["error"]
-    assert error.keys() == {"type", "message"}
-    return str(error["message"])
+    assert error.keys() == {"type", "messages"}
+    return str(error["messages"][0])
 
 
 async def test_request_without_valid_credentials_gets_401() -> None:

@@ -205,3 +205,38 @@ def test_clean_words_stay_clean(words: str) -> None:
 def test_every_status_has_a_phrase_where_python_knows_one() -> None:
     for status in http.HTTPStatus:
         assert told(b"", status)[1] == status.phrase
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("Accept them at https://dash.test/a/b.", "Accept them at https://dash.test/a/b"),
+        ("see https://dash.test/a?token=1#x now", "see https://dash.test/a now"),
+        ("https://dash.test.evil/a", "<link>"),
+        ("https://me@dash.test/a", "<link>"),
+        ("https://dash.test:1/a", "<link>"),
+        ("http://dash.test/a", "<link>"),
+        ("https://[dash.test/a", "<link>"),
+    ],
+)
+def test_message_link_stays_only_if_it_leads_to_the_provider_itself(
+    message: str, shown: str
+) -> None:
+    assert clean(message, {"dash.test"}) == shown
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"type": "t", "message": "no"}},
+        {"error": {"type": "t", "messages": ["no"]}},
+        {"error": {"messages": "no"}},
+        {"message": "no"},
+        {"messages": ["no"]},
+        {"errors": ["no"]},
+        {"errors": [{"message": "no"}]},
+        {"error": None, "errors": ["no"]},
+    ],
+)
+def test_error_message_in_every_shape_is_read(body: dict[str, object]) -> None:
+    assert answer(body, 429).problem().message == "no"

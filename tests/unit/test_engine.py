@@ -11,6 +11,7 @@ import pytest
 from batchcap.domain.errors import (
     Ambiguous,
     BadCaption,
+    CreatesRefused,
     FatalError,
     LinkExpired,
     NotAccepted,
@@ -18,7 +19,7 @@ from batchcap.domain.errors import (
     Stopped,
     Unavailable,
 )
-from batchcap.domain.events import JobCreated, LaneStopped, RowEnded, RowStarted
+from batchcap.domain.events import JobCreated, LaneStopped, RowEnded, RowHeldBack, RowStarted
 from batchcap.domain.models import Failure, Job, JobState, Row, RowHistory, RowState
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.engine import Engine, Lane, Policy, Poller
@@ -478,6 +479,49 @@ async def test_poll_refused_stops_the_lane_and_leaves_its_rows_pending() -> None
     assert [str(error) for error in world.engine.fatal] == ["the key is wrong"]
     assert world.observer.of(LaneStopped) == [LaneStopped("fake", "the key is wrong", "h")]
     assert all(world.ledger.histories[number].job_id for number in range(1, 6))
+
+
+async def test_refused_create_stops_creates_and_leaves_jobs_at_work() -> None:
+    world = World(rows(20), window=20, histories={n: RowHistory(now(), f"old-{n}") for n in (3, 9)})
+    for number in (3, 9):
+        world.provider.put_job(f"old-{number}", f"source{number}", clock())
+    world.provider.submits["source5"] = [CreatesRefused("no units", hint="h", provider="fake")]
+    await world.run()
+    done = {number for number in range(1, 21) if world.ledger.state(number) is RowState.DONE}
+    assert done >= {3, 9}
+    assert set(world.ledger.held_back) == set(range(1, 21)) - done
+    assert {failure.code for failure in world.ledger.held_back.values()} == {"units_exhausted"}
+    assert [str(error) for error in world.engine.fatal] == ["no units"]
+    assert world.observer.of(LaneStopped) == [LaneStopped("fake", "no units", "h")]
+    assert len(world.observer.of(RowHeldBack)) == 20 - len(done)
+    assert 5 not in world.ledger.histories
+
+
+async def test_refused_create_ends_the_waits_of_other_rows_for_the_quota() -> None:
+    world = World(rows(10), window=10)
+    waiting = 0
+
+    async def before_submit() -> None:
+        nonlocal waiting
+        waiting += 1
+        if waiting > 1:
+            await anyio.sleep(10**5)
+
+    world.provider.before_submit = before_submit
+    world.provider.submits["source1"] = [CreatesRefused("no units", provider="fake")]
+    start = clock()
+    await world.run()
+    assert clock() - start < 60
+    assert world.provider.creates == ["source1"]
+    assert set(world.ledger.held_back) == set(range(1, 11))
+
+
+async def test_refused_create_in_one_lane_leaves_the_other_at_work() -> None:
+    world = two_lanes()
+    world.providers["mux"].submits["source1"] = [CreatesRefused("no units", provider="mux")]
+    await world.run()
+    assert all(world.ledger.state(number) is RowState.DONE for number in range(21, 41))
+    assert 1 in world.ledger.held_back
 
 
 def two_lanes() -> World:

@@ -16,6 +16,7 @@ from batchcap.domain.events import (
     LaneStopped,
     RequestSent,
     RowEnded,
+    RowHeldBack,
     RowStarted,
     Throttled,
     Warned,
@@ -50,6 +51,10 @@ def ended(state: RowState, failure: Failure | None = None) -> RowEnded:
         (
             ended(RowState.FAILED, Failure("not_found", "no such video")),
             "WARNING row fake:source1:es: failed, not_found: no such video",
+        ),
+        (
+            RowHeldBack(row(), Failure("units_exhausted", "no units")),
+            "INFO row fake:source1:es: stays pending, units_exhausted",
         ),
         (Throttled("heygen", 7.25), "WARNING heygen: throttled (429), paused for 7.2 s"),
         (Warned("be careful"), "WARNING be careful"),

@@ -23,7 +23,7 @@ from batchcap.providers.mux.robots_api import (
     TRANSLATE,
     EndlessListError,
     RobotsApi,
-    check,
+    check_create,
 )
 from batchcap.providers.mux.schema import (
     LIVE,
@@ -106,7 +106,7 @@ class Mux:
     async def _create(self, slot: PostSlot, failures: int, request: JobRequest) -> Job:
         """Send `POST /robots/v0/jobs/translate-captions`; success is 202."""
         answer = await slot.post(TRANSLATE, request.body)
-        check(answer)
+        check_create(answer)
         if answer.status == 409:
             return await self._resolve_conflict(request, answer, failures)
         if answer.status in {404, 405, 410}:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from batchcap.domain.errors import FatalError, RowError, Unavailable
+from batchcap.domain.errors import CreatesRefused, FatalError, RowError, Unavailable
 from batchcap.domain.models import Job, JobState, Json
 from batchcap.providers.http_errors import check_access, rejected
 from batchcap.providers.mux.schema import CREDENTIALS, NAME, ResponseParser, is_valid_id
@@ -97,8 +97,15 @@ class RobotsApi:
         await self.list_jobs({"status": ACTIVE[0]})
 
     async def get_asset(self, asset_id: str, priority: Priority) -> Answer:
-        """Return the response to a request for an asset."""
-        return await self._get(f"/video/v1/assets/{segment(asset_id)}", priority=priority)
+        """Return the response to a request for an asset.
+
+        Raises:
+            CreatesRefused: The account is refused, and `priority` says that a create waits.
+        """
+        path = f"/video/v1/assets/{segment(asset_id)}"
+        answer = await self._api.get(path, priority=priority)
+        (check_create if priority is Priority.START else check)(answer)
+        return answer
 
     async def _get(
         self,
@@ -125,6 +132,35 @@ def check(answer: Answer) -> None:
             "to be accepted for its environment in the dashboard; then: batchcap resume",
             provider=NAME,
         )
+
+
+_REFUSALS = {401, 402, 403}
+
+_REFUSAL_HINTS = {
+    "robots_units_limit_exceeded": "Mux checks the units for each job. If a plan is chosen, or "
+    "next month: batchcap resume",
+    "robots_workflow_not_available": "Choose a plan with translate-captions, then: batchcap resume",
+}
+"""What to do about a create that gets 403, by the type of the error."""
+
+
+def check_create(answer: Answer) -> None:
+    """Check the response to a request without which no job can be created.
+
+    Raises:
+        CreatesRefused: It refuses the account. Existing jobs may still be requested.
+        FatalError: The API redirects.
+    """
+    try:
+        check(answer)
+    except FatalError as error:
+        if answer.status not in _REFUSALS:
+            raise
+        kind = answer.problem().kind
+        if kind in _REFUSAL_HINTS:
+            error.message = f"mux creates no more jobs: {answer.problem()}"
+            error.hint = _REFUSAL_HINTS[kind]
+        raise CreatesRefused(error.message, hint=error.hint, provider=NAME) from None
 
 
 def retired(answer: Answer) -> FatalError:

@@ -10,9 +10,10 @@ import orjson
 from batchcap.domain.events import Warned
 from batchcap.domain.models import Failure, Job, JobState, Json, Row
 from batchcap.domain.protocols import Observer
-from batchcap.transport.response import as_object, clean, text, whole
+from batchcap.transport.response import as_object, clean, error_message, text, whole
 
 NAME = "mux"
+DASHBOARDS = frozenset({"dashboard.mux.com", "mux.com", "www.mux.com"})
 CREDENTIALS = ("MUX_TOKEN_ID", "MUX_TOKEN_SECRET")
 
 _STATES = {
@@ -121,10 +122,9 @@ def _duration(data: Json) -> float | None:
 def _failure(data: Json) -> Failure:
     """Return the job's errors. It is retryable only if `retryable` is there and true."""
     listed = data.get("errors")
-    errors = [as_object(one) for one in listed] if isinstance(listed, list) else []
-    message = "; ".join(
-        f"{text(one.get('type'))}: {text(one.get('message')) or text(one.get('messages'))}"
-        for one in errors
+    errors = [as_object(error) for error in listed] if isinstance(listed, list) else []
+    message = "; ".join(f"{text(error.get('type'))}: {error_message(error)}" for error in errors)
+    retryable = any(error.get("retryable") is True for error in errors)
+    return Failure(
+        "job_failed", clean(message, DASHBOARDS) or "the job errored without a reason", retryable
     )
-    retryable = any(one.get("retryable") is True for one in errors)
-    return Failure("job_failed", clean(message) or "the job errored without a reason", retryable)

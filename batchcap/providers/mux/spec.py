@@ -9,7 +9,7 @@ from typing import Any
 from batchcap.manifest import Columns, converters, languages
 from batchcap.manifest.messages import InvalidValue, quote
 from batchcap.providers.mux.provider import STREAM_URL, Mux
-from batchcap.providers.mux.schema import CREDENTIALS, NAME
+from batchcap.providers.mux.schema import CREDENTIALS, DASHBOARDS, NAME
 from batchcap.providers.mux.signing import SIGNING_SECRETS
 from batchcap.providers.mux.webhooks import WEBHOOK
 from batchcap.providers.registry import BaseUrl, ProviderSpec
@@ -58,4 +58,5 @@ SPEC = ProviderSpec(
     window=1000,
     options={"on_existing": "download"},
     webhook=WEBHOOK,
+    dashboards=DASHBOARDS,
 )

@@ -142,6 +142,9 @@ class JobStore:
         self._by_asset: defaultdict[str, list[Job]] = defaultdict(list)
         self._in_order: list[Job] = []
 
+    def __len__(self) -> int:
+        return len(self._in_order)
+
     def __iter__(self) -> Iterator[Job]:
         return iter(self._in_order)
 

@@ -53,7 +53,7 @@ class MuxHost:
         elif options.retry_after == "date":
             date = self._world.clock.http_date(seconds * options.speed)
             headers.append(("Retry-After", date))
-        response = _error(_is_robots(route), 429, "too_many_requests", "Too many requests.")
+        response = json_response(429, {"errors": ["Too many requests, retry later."]})
         return response._replace(headers=tuple(headers))
 
     def with_headers(self, response: Response, bucket: TokenBucket | None) -> Response:

@@ -12,6 +12,7 @@ from batchcap.sandbox.http_types import Request, Response, json_response
 from batchcap.sandbox.id_keywords import is_valid_id, keywords
 from batchcap.sandbox.mux.assets import Asset, account_ids, find_asset
 from batchcap.sandbox.mux.create_request import (
+    CREATE_REFUSALS,
     WORKFLOW,
     CreateRefusedError,
     parse_create,
@@ -155,6 +156,7 @@ class RobotsApi:
 
     def _create(self, body: bytes, now: float) -> Job:
         create = parse_create(body)
+        self._check_account()
         asset = self._require_asset(create)
         self._check_duplicate(create, now)
         self._check_tracks(create, asset, now)
@@ -171,6 +173,11 @@ class RobotsApi:
         self._world.jobs.add(job)
         self._world.record_change(job.id)
         return job
+
+    def _check_account(self) -> None:
+        limit = self._world.options.create_limit
+        if limit is not None and len(self._world.jobs) >= limit:
+            raise CreateRefusedError(*CREATE_REFUSALS[self._world.options.create_refusal])
 
     def _require_asset(self, create: CreateRequest) -> Asset:
         asset = self.find_asset(create.asset_id)
