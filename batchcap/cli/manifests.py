@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 
 from batchcap import manifest
 from batchcap.cli.options import ManifestOptions
 from batchcap.cli.parsing import DASH
 from batchcap.domain.models import InvalidRow, Row
+from batchcap.domain.text import printable
 from batchcap.providers import PROVIDERS
 
 
 def open_manifests(
     names: Sequence[str], options: ManifestOptions
 ) -> list[tuple[str, Iterator[Row | InvalidRow]]]:
-    """Return each manifest's printable name with its rows, which are read as they are used."""
+    """Return each manifest's printable name with its rows, which are read as they are used.
+
+    Notes about rows that are accepted, but may be a mistake, are printed on stderr.
+    """
     parsed = manifest_options(options)
     columns = {name: spec.columns for name, spec in PROVIDERS.items()}
     paths = map(manifest_path, names)
-    return [(manifest.printable(path), manifest.read(path, parsed, columns)) for path in paths]
+    return [
+        (manifest.printable(path), manifest.read(path, parsed, columns, _print_note))
+        for path in paths
+    ]
+
+
+def _print_note(text: str) -> None:
+    print(f"note: {printable(text)}", file=sys.stderr)
 
 
 def fingerprints(names: Sequence[str], options: ManifestOptions) -> list[str | None]:
@@ -44,4 +56,5 @@ def manifest_options(options: ManifestOptions) -> manifest.ManifestOptions:
         from_language=options.from_ or None,
         name=options.name,
         encoding=options.encoding,
+        provider=options.provider.strip().lower() or None,
     )

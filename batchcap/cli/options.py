@@ -68,6 +68,12 @@ class ManifestOptions:
         str,
         Parameter(group=_ROWS, help="Target languages for Mux rows that name none, like es;ja."),
     ] = ""
+    provider: Annotated[
+        str,
+        Parameter(
+            group=_ROWS, help="Provider of rows that imply none, and of a plain list of ids."
+        ),
+    ] = ""
     from_: Annotated[
         str,
         Parameter(name="--from", group=_ROWS, help="Source language for Mux rows that name none."),

@@ -2,9 +2,10 @@
 
 decoding.py    bytes into lines of text
 formats.py     lines into records: the columns of one row as the file has them
-columns.py     a record into rows; `Columns` says what a provider's rows have
+rows.py        a record into rows
+columns.py     `Columns` declares what a provider's rows have
 converters.py  a cell into a value of the API
-languages.py   language tags
+languages.py   language tags; language_names.py has their names
 paths.py       the path of a caption, and what a path must not do
 messages.py    the words of error messages
 """
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,10 +24,11 @@ import msgspec
 from batchcap.domain.errors import UsageError
 from batchcap.domain.models import InvalidRow, Row
 from batchcap.domain.version import __version__
-from batchcap.manifest.columns import Columns, RowBuilder, Schema
-from batchcap.manifest.decoding import Text
-from batchcap.manifest.formats import records
+from batchcap.manifest.columns import Columns, Schema
+from batchcap.manifest.decoding import NotTextError, Text, check_encoding
+from batchcap.manifest.formats import Record, records
 from batchcap.manifest.messages import quote
+from batchcap.manifest.rows import Notify, RowBuilder
 
 __all__ = [
     "STDIN",
@@ -43,7 +44,7 @@ STDIN = "-"
 class ManifestOptions(msgspec.Struct, frozen=True):
     """The options of the command line that are about manifests.
 
-    `to` and `from_language` stand in for rows that name none, `name` is
+    `to`, `from_language` and `provider` stand in for rows that name none, `name` is
     the template of the paths, `encoding` that of CSV, JSON and JSONL alike.
     """
 
@@ -51,29 +52,42 @@ class ManifestOptions(msgspec.Struct, frozen=True):
     from_language: str | None = None
     name: str = "{provider}/{source_id}.{language}.vtt"
     encoding: str = "utf-8"
+    provider: str | None = None
+
+
+def _ignore(_: str) -> None:
+    """Drop a note."""
 
 
 def read(
-    source: str, options: ManifestOptions, providers: Mapping[str, Columns]
+    source: str,
+    options: ManifestOptions,
+    providers: Mapping[str, Columns],
+    notify: Notify = _ignore,
 ) -> Iterator[Row | InvalidRow]:
     """Yield the rows of a manifest in its order, and an `InvalidRow` for each bad record.
 
     `source` is a path, or "-" for standard input; `providers` has the columns of each
     provider. CSV and JSONL are streamed in bounded memory; a JSON document is read whole.
     A problem of the file as a whole is an `InvalidRow` too. Rows are not compared with
-    each other.
+    each other. `notify` gets "file:line: text" for what is accepted but may be a mistake.
 
     Raises:
         UsageError: An option is wrong (at once), or the file cannot be read (while
             reading).
     """
-    schema = Schema(providers)
-    builder = RowBuilder(printable(source), schema, options.to, options.from_language, options.name)
+    if options.provider and options.provider not in providers:
+        names = " or ".join(providers)
+        raise UsageError(f"--provider: {quote(options.provider)} is unknown, it is {names}")
+    schema = Schema(providers, options.provider, has_targets=bool(options.to))
+    builder = RowBuilder(
+        printable(source), schema, options.to, options.from_language, options.name, notify
+    )
     try:
-        io.TextIOWrapper(io.BytesIO(), options.encoding)
-    except (LookupError, ValueError):
+        check_encoding(options.encoding)
+    except ValueError:
         raise UsageError(
-            f"--encoding: {quote(options.encoding)} is unknown",
+            f"--encoding: {quote(options.encoding)} is no encoding of text files",
             hint="names are those of Python: utf-8, utf-16, cp1252, shift_jis, ...",
         ) from None
     return _rows(source, options.encoding, schema, builder)
@@ -109,15 +123,28 @@ def _rows(
 ) -> Iterator[Row | InvalidRow]:
     try:
         with _opened(source) as stream:
-            text = Text(stream, encoding)
-            try:
-                text.open()
-                for record in records(source, text, schema):
-                    yield from builder.rows(*record)
-            finally:
-                text.close()
+            for record in _records(source, stream, encoding, schema):
+                yield from builder.rows(*record)
     except OSError as error:
         raise _unreadable(source, error) from error
+
+
+def _records(source: str, stream: BinaryIO, encoding: str, schema: Schema) -> Iterator[Record]:
+    line = 1
+    try:
+        text = Text(stream, encoding)
+        text.open()
+        for record in records(source, text, schema):
+            line = record[0]
+            yield record
+    except NotTextError as error:
+        yield 1, "", str(error)
+    except UnicodeError as error:  # some decoders report what they cannot skip
+        yield (
+            line,
+            "",
+            f"not {encoding.upper()} ({error}); name the file's encoding with --encoding",
+        )
 
 
 def _unreadable(source: str, error: OSError) -> UsageError:
@@ -126,6 +153,8 @@ def _unreadable(source: str, error: OSError) -> UsageError:
 
 def _opened(source: str) -> contextlib.AbstractContextManager[BinaryIO]:
     if source == STDIN:
+        if sys.stdin is None:
+            raise UsageError("-: standard input is closed")
         return contextlib.nullcontext(sys.stdin.buffer)
     if "\0" in source:
         raise UsageError(f"{printable(source)}: no file has such a name")

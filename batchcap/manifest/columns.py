@@ -1,17 +1,14 @@
-"""Turns a record into rows: which columns there are, and what each must hold."""
+"""Which columns a manifest may have, and what each must hold."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import msgspec
 
-from batchcap.domain.errors import UsageError
-from batchcap.domain.models import InvalidRow, Json, Row
-from batchcap.manifest import converters, languages, paths
-from batchcap.manifest.messages import InvalidValue, describe, quote
-from batchcap.manifest.paths import Template
+from batchcap.manifest.messages import quote
 
 Converter = Callable[[Any], Any]
 
@@ -23,7 +20,8 @@ class Columns(msgspec.Struct, frozen=True):
     target languages (one row each), `label` the column that only names a
     language; a provider has one of the two. `params` are handed to the API.
 
-    `source_language` is the param that --from stands in for, unless the row has a
+    `id_urls` matches the URLs of the provider's dashboard that hold an id, which is its
+    group. `source_language` is the param that --from stands in for, unless the row has a
     `source_track`.
     """
 
@@ -33,6 +31,7 @@ class Columns(msgspec.Struct, frozen=True):
     label: str | None = None
     source_language: str | None = None
     source_track: str | None = None
+    id_urls: str = ""
 
     def names(self) -> set[str]:
         """Return every column that means something to this provider."""
@@ -41,227 +40,47 @@ class Columns(msgspec.Struct, frozen=True):
 
 
 class Schema:
-    """The columns that a manifest may have, given each provider's."""
+    """The columns that a manifest may have, given each provider's.
 
-    def __init__(self, providers: Mapping[str, Columns]) -> None:
-        self.providers = providers
+    `provider` is that of rows that imply none. `has_targets`: rows need no column of
+    target languages.
+    """
+
+    def __init__(
+        self,
+        providers: Mapping[str, Columns],
+        provider: str | None = None,
+        *,
+        has_targets: bool = True,
+    ) -> None:
+        self.providers, self.provider, self.has_targets = providers, provider, has_targets
         self.ids = {name: provider for provider, own in providers.items() for name in own.ids}
         """Each id column, and the provider that it implies."""
         self.known = {"provider", "key", "name"}.union(*(own.names() for own in providers.values()))
         """Every column that means something to batchcap."""
 
-
-MAX_DEPTH = 100
-"""Most levels of lists and objects in a kept column. The JSON writer fails at 254."""
-
-
-class RecordInProgress(msgspec.Struct, gc=False):
-    """A record while its rows are made. A column that is understood is removed from `cells`."""
-
-    cells: Json
-    problems: list[str] = []
-    provider: str | None = None
-    source_id: str | None = None
-    id_column: str = ""
-    languages: tuple[str | None, ...] = ()
-    key: str | None = None
-    template: Template | None = None
-
-    def take(self, column: str, convert: Converter) -> Any:
-        """Remove a column and return its value, None if it is absent or wrong."""
-        if column not in self.cells:
+    def missing_targets(self, names: Iterable[str]) -> str | None:
+        """Return the column of target languages that every row of a table lacks, if it does."""
+        implied = {self.ids[name] for name in names if name in self.ids}
+        if self.has_targets or len(implied) != 1:
             return None
-        try:
-            return convert(self.cells.pop(column))
-        except InvalidValue as error:
-            self.problems.append(f"{column}: {error}")
-            return None
-
-    def invalid(self, line: int, origin: str, place: str) -> InvalidRow:
-        """Return the record with all its problems, and what could be read of it."""
-        return InvalidRow(
-            line=line,
-            message=place + "; ".join(self.problems),
-            origin=origin,
-            key=self.key,
-            provider=self.provider,
-            source_id=self.source_id,
-            language=self.languages[0] if len(self.languages) == 1 else None,
-        )
+        column = self.providers[implied.pop()].targets
+        return column if column and column not in names else None
 
 
-class RowBuilder:
-    """Makes rows from the records of one file.
+def missing_languages(column: str, others: Iterable[str]) -> str:
+    """Return the problem of a row or a table without target languages.
 
-    `to` and `source_language` stand in for rows that name no language; `name` is
-    the template of the paths.
-
-    Raises:
-        UsageError: One of them is wrong.
+    `others` are the columns that it has; the likely one is named.
     """
-
-    def __init__(
-        self,
-        file: str,
-        schema: Schema,
-        to: tuple[str, ...],
-        source_language: str | None,
-        name: str,
-    ) -> None:
-        self._file, self._schema = file, schema
-        self._to = _option("--to", languages.tags, list(to)) if to else ()
-        self._from = _option("--from", languages.tag, source_language) if source_language else None
-        self._template: Template = _option("--name", paths.check, name)
-
-    def rows(self, line: int, place: str, cells: Json | str) -> list[Row] | list[InvalidRow]:
-        """Return the rows of a record, or the record as one invalid row.
-
-        `line`, `place` and `cells` are those of a record of `formats`.
-        """
-        origin = f"{self._file}:{line}"
-        if isinstance(cells, str):
-            return [InvalidRow(line=line, message=place + cells, origin=origin)]
-        draft = RecordInProgress(cells)
-        rows: list[Row] = []
-        if columns := _columns(draft, self._schema):
-            _source_id(draft, columns)
-            self._languages(draft, columns)
-            if "key" in cells:
-                draft.key = draft.take("key", converters.identifier)
-            if "name" in cells:
-                draft.template = draft.take("name", _name)
-            params = self._params(draft, columns)
-            if not draft.problems:
-                rows = self._expand(draft, columns, params, origin)
-        return [draft.invalid(line, origin, place)] if draft.problems else rows
-
-    def _languages(self, draft: RecordInProgress, columns: Columns) -> None:
-        if not columns.targets:
-            draft.languages = (
-                draft.take(columns.label, converters.label) if columns.label else None,
-            )
-        elif columns.targets in draft.cells:
-            draft.languages = draft.take(columns.targets, languages.tags) or ()
-        elif self._to:
-            draft.languages = self._to
-        else:
-            draft.problems.append(f"{columns.targets}: missing, and there is no --to")
-
-    def _params(self, draft: RecordInProgress, columns: Columns) -> Json:
-        """Return the provider's own columns. What is left in `cells` is the user's."""
-        params: Json = {}
-        for column, value in list(draft.cells.items()):
-            if column in columns.params:
-                if (taken := draft.take(column, columns.params[column])) is not None:
-                    params[column] = taken
-            elif type(value) in (dict, list) and _is_deeper(value, MAX_DEPTH):
-                draft.problems.append(f"{quote(column)}: nested more than {MAX_DEPTH} deep")
-        if len(params) > 1:  # in one order, whatever the file's
-            params = {column: params[column] for column in columns.params if column in params}
-        if self._from and columns.source_language and columns.source_track not in params:
-            params.setdefault(columns.source_language, self._from)
-        return params
-
-    def _expand(
-        self, draft: RecordInProgress, columns: Columns, params: Json, origin: str
-    ) -> list[Row]:
-        """Return one row for each language. An invalid path is added to the problems."""
-        rows: list[Row] = []
-        provider, source_id = cast(str, draft.provider), cast(str, draft.source_id)
-        template = draft.template or self._template
-        try:
-            for language in draft.languages:
-                key = _key(draft, language)
-                fields = {
-                    "provider": provider,
-                    "source_id": source_id,
-                    "language": language,
-                    "key": key,
-                }
-                if not template.plain:
-                    fields = _template_fields(fields, draft, columns, params)
-                rows.append(
-                    Row(
-                        key=key,
-                        provider=provider,
-                        source_id=source_id,
-                        language=language,
-                        target=(language or "").lower() if columns.targets else "",
-                        path=template.fill(fields),
-                        params=params,
-                        meta=draft.cells,
-                        origin=origin,
-                    )
-                )
-        except InvalidValue as error:
-            column = "name" if draft.template else draft.id_column
-            draft.problems.append(f"{column}: {error}")
-        if len(rows) > 1 and len({row.path for row in rows}) < len(rows):
-            draft.problems.append("name: several languages need {language} in the path")
-        return rows
+    likely = next((name for name in others if _LIKE_TARGETS.fullmatch(name)), None)
+    hint = f"; the target languages go into {column}, not {quote(likely)}" if likely else ""
+    return f"{column}: missing, and there is no --to{hint}"
 
 
-def _option(flag: str, convert: Converter, value: Any) -> Any:
-    try:
-        return convert(value)
-    except InvalidValue as error:
-        raise UsageError(f"{flag}: {error}") from None
-
-
-def _name(value: Any) -> Template:
-    return paths.template(converters.text(value))
-
-
-def _columns(draft: RecordInProgress, schema: Schema) -> Columns | None:
-    """Return the columns of the record's provider. Its id column implies it if it is not named."""
-    named = draft.cells.pop("provider", None)
-    if named is None:
-        found = {provider for column, provider in schema.ids.items() if column in draft.cells}
-        if len(found) != 1:
-            what = "missing, and more than one" if found else "missing, and none"
-            draft.problems.append(
-                f"provider: {what} of {', '.join(schema.ids)} is there to tell it"
-            )
-            return None
-        named = found.pop()
-    if not isinstance(named, str) or named not in schema.providers:
-        known = " or ".join(schema.providers)
-        draft.problems.append(f"provider: {describe(named)} is unknown, it is {known}")
-        return None
-    draft.provider = named
-    return schema.providers[named]
-
-
-def _source_id(draft: RecordInProgress, columns: Columns) -> None:
-    for column in columns.ids:
-        if column not in draft.cells:
-            continue
-        found = draft.take(column, converters.identifier)
-        if draft.id_column and found != draft.source_id:
-            draft.problems.append(f"{draft.id_column}: differs from {column}")
-        draft.id_column, draft.source_id = column, found
-    if not draft.id_column:
-        draft.problems.append(f"{columns.ids[0]}: missing")
-
-
-def _key(draft: RecordInProgress, language: str | None) -> str:
-    if draft.key is None:
-        task = f"{draft.provider}:{draft.source_id}"
-        return f"{task}:{language}" if language else task
-    return draft.key if len(draft.languages) == 1 else f"{draft.key}:{language}"
-
-
-def _template_fields(fields: Json, draft: RecordInProgress, columns: Columns, params: Json) -> Json:
-    """Return every field that a template may name, including the row's own columns."""
-    own = {draft.id_column: draft.source_id, columns.targets or "language": fields["language"]}
-    return {**draft.cells, **params, **own, **fields}
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
-    """Return whether lists and objects are nested more than `levels` deep."""
-    if not isinstance(value, dict | list):
-        return False
-    if levels == 0:
-        return True
-    inner = value.values() if isinstance(value, dict) else value
-    return any(_is_deeper(item, levels - 1) for item in inner)
+_LIKE_TARGETS = re.compile(
+    r"(?:to|lang|locale|(?:to|target|dest|destination|output)?[ _-]*languages?"
+    r"|(?:target|to)[ _-]*(?:lang|locale)s?|languages?|langs|locales)(?:[ _-]*(?:code|tag)s?)?",
+    re.IGNORECASE,
+)
+"""Columns that are probably meant to hold the target languages."""

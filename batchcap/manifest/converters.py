@@ -8,18 +8,24 @@ does not accept.
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any
 
 import orjson
 
 from batchcap.manifest.languages import SEPARATOR
-from batchcap.manifest.messages import InvalidValue, describe, quote
+from batchcap.manifest.messages import MAX_QUOTED, InvalidValue, describe, quote
 
 MAX_ID = 255
 """Most characters of an id that the providers accept."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+_QUOTES = re.compile("[\"'`\u00b4\u00ab\u00bb\u2018-\u201f\u2039\u203a\u300c-\u300f\uff02\uff07]")
+_SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?e[+-]\d+", re.IGNORECASE)
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180e\u2800\u3164\uffa0")
+"""Characters without a shape that Unicode counts among letters, marks and symbols."""
 
 
 def text(value: Any) -> str:
@@ -31,12 +37,12 @@ def text(value: Any) -> str:
 
 def label(value: Any) -> str:
     """Accept one line: at most `MAX_ID` characters, no control characters."""
-    found = _bounded(text(value))
-    if not found.isprintable() and _CONTROL.search(found):
-        raise InvalidValue(f"{quote(found)} holds a control character")
-    if not found.strip():
+    line = _bounded(text(value))
+    if not line.isprintable() and _CONTROL.search(line):
+        raise InvalidValue(f"{quote(line)} holds a control character")
+    if not line.strip():
         raise InvalidValue("is blank")
-    return found
+    return line
 
 
 def _bounded(value: str) -> str:
@@ -45,25 +51,53 @@ def _bounded(value: str) -> str:
     return value
 
 
-def identifier(value: Any) -> str:
-    """Accept an id: a label without white space around it."""
-    if isinstance(value, str) and value.isprintable() and value == value.strip() != "":
-        return _bounded(value)
+def key(value: Any) -> str:
+    """Accept the user's own id: a label without white space around it."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise InvalidValue(f"ids are strings: put {describe(value)} in quotes")
-    found = label(value)
-    if found != found.strip():
-        raise InvalidValue(f"{quote(found)} has white space around it")
-    return found
+    line = label(value)
+    if line != line.strip():
+        raise InvalidValue(f"{quote(line)} has white space around it")
+    return line
+
+
+def identifier(value: Any) -> str:
+    """Accept a provider's id: a key that no spreadsheet or text editor has changed."""
+    if isinstance(value, str) and 0 < len(value) <= MAX_ID and value.isascii() and value.isalnum():
+        return value
+    name = key(value)
+    if name.startswith("="):
+        raise InvalidValue(f"{quote(name)} is a formula of a spreadsheet, not an id")
+    if match := _QUOTES.search(name):
+        raise InvalidValue(f"{quote(name)} holds the quotation mark {match.group()}")
+    if invisible := next(filter(_is_invisible, name), None):
+        code = f"U+{ord(invisible):04X}"
+        raise InvalidValue(f"{ascii(name)[:MAX_QUOTED]} holds the invisible character {code}")
+    if _SCIENTIFIC.fullmatch(name):
+        raise InvalidValue(
+            f"{quote(name)} is a number that a spreadsheet has rounded; format the column as text"
+        )
+    return name
+
+
+def _is_invisible(character: str) -> bool:
+    return (
+        character in _BLANK
+        or unicodedata.category(character) in {"Cf", "Cc", "Zl", "Zp"}
+        or "\ufe00" <= character <= "\ufe0f"
+        or (character != " " and character.isspace())
+    )
 
 
 def flag(value: Any) -> bool:
     """Accept true or false, also as yes, no, 1 or 0."""
     if isinstance(value, bool):
         return value
-    if isinstance(value, str) and (found := _FLAGS.get(value.strip().lower())) is not None:
-        return found
-    raise InvalidValue(f"expected true or false, got {describe(value)}")
+    if not isinstance(value, str):
+        raise InvalidValue(f"expected true or false, got {describe(value)}")
+    if (is_set := _FLAGS.get(value.strip().lower())) is None:
+        raise InvalidValue(f"expected true or false (or yes, no, 1, 0), got {describe(value)}")
+    return is_set
 
 
 def terms(value: Any) -> list[str]:
@@ -77,11 +111,11 @@ def terms(value: Any) -> list[str]:
 def _listed(cell: str) -> list[Any]:
     if cell.startswith("["):
         try:
-            found = orjson.loads(cell)
+            items = orjson.loads(cell)
         except orjson.JSONDecodeError:
             pass  # a term may begin with a bracket
         else:
-            return list(found)
+            return list(items)
     return [item.strip() for item in cell.split(SEPARATOR) if item.strip()]
 
 

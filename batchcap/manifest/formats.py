@@ -9,6 +9,8 @@ it.
 from __future__ import annotations
 
 import csv
+import itertools
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
@@ -18,7 +20,7 @@ import msgspec
 import orjson
 
 from batchcap.domain.models import Json
-from batchcap.manifest.columns import Schema
+from batchcap.manifest.columns import Schema, missing_languages
 from batchcap.manifest.decoding import Text
 from batchcap.manifest.messages import describe, quote
 
@@ -70,9 +72,15 @@ def _guess_format(head: str) -> str:
 
 # CSV
 
+_SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?[,;\t ]*', re.IGNORECASE)
+_AROUND_NAMES = " \t\r\n\u00a0\u200b\ufeff"
+"""What is stripped from a header's cells. A byte order mark there comes of joined files."""
+
 
 def _delimiter(header: str) -> str:
-    """Return a comma, unless the header has none, but a semicolon or a tab (spreadsheets)."""
+    """Return the delimiter that a header, or Excel's line `sep=` above it, shows."""
+    if match := _SEPARATOR_LINE.fullmatch(header.strip("\r\n")):
+        return match.group(1)
     if "," not in header:
         return next((other for other in ";\t" if other in header), ",")
     return ","
@@ -80,24 +88,59 @@ def _delimiter(header: str) -> str:
 
 def _csv(text: Text, delimiter: str, schema: Schema) -> Iterator[Record]:
     rows = _csv_rows(text, delimiter)
-    first, header = next(rows)
-    names = header if isinstance(header, str) else _names(header, schema)
+    first, header = next(rows, (1, _EMPTY))
+    names: list[str] | str
+    if isinstance(header, str):
+        names = header
+    elif column := _plain_list(header, schema):
+        names = _with_languages([column], header, schema)
+        rows = itertools.chain([(first, header)], rows)
+    else:
+        names = _names(header, schema)
     if isinstance(names, str):
         yield first, "", names
         return
     is_empty = True
     for line, row in rows:
-        if cells := row if isinstance(row, str) else _cells(names, row):
-            is_empty = False
-            yield line, "", cells
+        is_empty = False
+        if isinstance(row, str):
+            yield line, "", row
+        elif _is_header(row, schema):
+            is_same = _column_names(row, schema) == names
+            yield line, "", _second_header(is_same=is_same)
+            if not is_same:
+                return  # the rows below it are of another table
+        else:
+            yield line, "", _cells(names, row)
     if is_empty:
         yield first, "", "a header and no rows"
 
 
+def _is_header(row: Sequence[str], schema: Schema) -> bool:
+    ids = schema.ids.keys()
+    return not ids.isdisjoint(row) or row[0].strip(_AROUND_NAMES).lower() in ids
+
+
+def _second_header(*, is_same: bool) -> str:
+    what = "a header in the middle of the file (are these two files?)"
+    return what if is_same else f"{what}; what follows it was not read"
+
+
+def _plain_list(row: list[str], schema: Schema) -> str | None:
+    """Return the id column if a table is a list of ids without a header.
+
+    That is only believed if the user has named the provider. Ids have digits, the names of
+    columns have none.
+    """
+    is_list = schema.provider and len(row) == 1 and re.search(r"\d", row[0])
+    return schema.providers[schema.provider].ids[0] if schema.provider and is_list else None
+
+
 def _csv_rows(text: Text, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
-    """Yield each row with the line it begins on, or what is wrong with it. Skips blank lines."""
+    """Yield each row with the line it begins on, or what is wrong with it. Skips empty rows."""
     # Strict: a stray quote is reported; the lax mode would swallow the rows behind it.
     parsed = csv.reader(text.lines(), delimiter=delimiter, strict=True, skipinitialspace=True)
+    is_first = True
     while True:
         line = text.line + 1
         row: list[str] | str
@@ -110,7 +153,8 @@ def _csv_rows(text: Text, delimiter: str) -> Iterator[tuple[int, list[str] | str
         if text.errors:
             yield from text.errors
             text.errors.clear()
-        elif row:
+        elif isinstance(row, str) or (any(row) and not (is_first and _separator(row, delimiter))):
+            is_first = False
             yield line, row
 
 
@@ -122,21 +166,49 @@ def _csv_error(message: str) -> str:
     return f"broken CSV: {message}"
 
 
+def _separator(row: list[str], delimiter: str) -> bool:
+    """Return whether a first row is Excel's line that names the delimiter."""
+    return bool(_SEPARATOR_LINE.fullmatch(delimiter.join(row)))
+
+
+def _column_names(row: Sequence[str], schema: Schema) -> list[str]:
+    """Return the cells of a header, known columns in lower case."""
+    names = [name.strip(_AROUND_NAMES) for name in row]
+    return [name.lower() if name.lower() in schema.known else name for name in names]
+
+
 def _names(header: list[str], schema: Schema) -> list[str] | str:
-    """Return the columns of a header row, known ones in lower case, or what is wrong with it."""
-    names = [name.strip() for name in header]
-    names = [name.lower() if name.lower() in schema.known else name for name in names]
+    """Return the columns of a header, or what is wrong with it."""
+    names = _column_names(header, schema)
     repeated = [name for name, count in Counter(names).items() if count > 1 and name]
     if repeated:
         return f"{', '.join(map(quote, repeated))}: the header names this column twice"
     if schema.ids.keys().isdisjoint(names):
-        return f"no header: the first line names none of {', '.join(schema.ids)}"
+        return _no_header(header, schema)
+    return _with_languages(names, header, schema)
+
+
+def _with_languages(names: list[str], first: list[str], schema: Schema) -> list[str] | str:
+    """Return the columns of a table, or that none of its rows can have a target language."""
+    if column := schema.missing_targets(names):
+        return f"{missing_languages(column, names)}; the first line is {_shown(first)}"
     return names
 
 
+def _no_header(row: list[str], schema: Schema) -> str:
+    hint = ""
+    if len(row) == 1 and " " not in row[0]:
+        hint = f" (a list of ids? then --provider {' or '.join(schema.providers)})"
+    return f"no header: {_shown(row)} names none of {', '.join(schema.ids)}{hint}"
+
+
+def _shown(header: list[str]) -> str:
+    return quote(",".join(header))
+
+
 def _cells(names: Sequence[str], row: Sequence[str]) -> Json | str:
-    if len(row) > len(names):
-        return f"{len(row)} cells, where the header has {len(names)} columns"
+    if any(row[len(names) :]):
+        return f"{len(row)} cells, but the header has {len(names)} columns"
     cells: Json = {name: cell for name, cell in zip(names, row, strict=False) if cell != ""}
     if "" in cells:
         return f"{quote(cells[''])}: the header has no name for this column"
@@ -226,19 +298,19 @@ def _json_error(data: bytes, error: Exception) -> Record:
 def _object(raw: str | bytes, defaults: Json) -> Json | str:
     """Return the columns of an object that are not empty, over the defaults."""
     try:
-        found = orjson.loads(raw)
+        value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         return f"broken JSON: {error.msg} (character {min(error.pos, len(raw.rstrip())) + 1})"
-    if not isinstance(found, dict):
-        return f"expected an object, got {describe(found)}"
-    if len(raw) > MAX_FIELD and (column := _oversized(found)) is not None:
+    if not isinstance(value, dict):
+        return f"expected an object, got {describe(value)}"
+    if len(raw) > MAX_FIELD and (column := _oversized(value)) is not None:
         return f"{quote(column)}: more than {MAX_FIELD:,} characters"
-    cells = {name: value for name, value in found.items() if value is not None and value != ""}
+    cells = {name: cell for name, cell in value.items() if cell is not None and cell != ""}
     return {**defaults, **cells}
 
 
-def _oversized(found: Json) -> str | None:
-    return next((column for column, value in found.items() if _size(value) > MAX_FIELD), None)
+def _oversized(cells: Json) -> str | None:
+    return next((column for column, value in cells.items() if _size(value) > MAX_FIELD), None)
 
 
 def _size(value: Any) -> int:

@@ -1,4 +1,9 @@
-"""Language tags (BCP 47), checked once for each distinct cell."""
+"""Language tags (BCP 47), checked once for each distinct cell.
+
+A tag whose subtags are registered is accepted. One with an unregistered subtag is accepted
+too if it is well-formed and its primary subtag has two or three letters: providers know
+languages that the registry does not. `is_registered` tells them apart.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,47 @@ import functools
 import re
 from typing import Any
 
+from batchcap.domain.languages import canonical
 from batchcap.manifest.messages import InvalidValue, describe, quote
 
 SEPARATOR = ";"
 
 _SYNTAX = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
+_SHORT_PRIMARY = re.compile(r"[A-Za-z]{2,3}(?:-|$)")
+
+_REGISTERED_SINCE = {
+    "en": "ajs bpc cls cnq cxh dsk dsz dyr egm eud gov ikh imt isv izm lgo lgs lqr lsc lsw lvl nww "
+    "nzr oie phj pze pzh rib rnb rrm rsk rsn rsw tok tvi ugh uly uon vjk vsn wdt wtb wyn xdq xhm "
+    "ycr ykh zcd zem zlu",
+    "Latn": "Chis Gara Gukh Kawi Krai Nagm Onao Sidt Sunu Tayo Todr Tols Tutg",
+    "US": "CQ",
+    "1996": "anpezo bciav bcizbl blasl fascia fodom gherd ltg1929 ltg2007 pehoeji tailo valbadia",
+}
+"""Subtags of the IANA registry of 2024-05-16 that langcodes, whose copy is of 2021-08-06, lacks.
+
+Languages, scripts, regions and variants, each under a subtag of its type that langcodes has.
+"""
+_STAND_INS = {
+    subtag.lower(): stand_in
+    for stand_in, subtags in _REGISTERED_SINCE.items()
+    for subtag in subtags.split()
+}
+
+_COUNTRIES = {
+    "jp": "ja",
+    "cz": "cs",
+    "dk": "da",
+    "gr": "el",
+    "ua": "uk",
+    "cn": "zh",
+    "vn": "vi",
+    "us": "en",
+    "at": "de",
+    "mx": "es",
+    "il": "he",
+    "rs": "sr",
+}
+"""Countries that are taken for languages, and the language that is probably meant."""
 
 
 def tag(value: Any) -> str:
@@ -34,16 +75,16 @@ def tags(value: Any) -> tuple[str, ...]:
         InvalidValue: One or more are wrong; the message names all of them.
     """
     if isinstance(value, str):
-        found, errors = _split(value)
+        accepted, errors = _split(value)
     elif isinstance(value, list):
-        found, errors = _distinct([tag_text(item) for item in value])
+        accepted, errors = _distinct([tag_text(item) for item in value])
     else:
         raise InvalidValue(f"expected language tags, got {describe(value)}")
     if errors:
         raise InvalidValue(errors)
-    if not found:
+    if not accepted:
         raise InvalidValue("names no language")
-    return found
+    return accepted
 
 
 def tag_text(value: Any) -> str:
@@ -58,32 +99,66 @@ def tag_text(value: Any) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
+def is_registered(text: str) -> bool:
+    """Return whether every subtag of a tag is in the IANA registry."""
+    import langcodes
+
+    primary, *others = text.split("-")
+    replaced = [_STAND_INS.get(subtag.lower(), subtag) for subtag in others]
+    if _STAND_INS.get(primary.lower()) == "en":
+        primary = "en"
+    return langcodes.tag_is_valid("-".join([primary, *replaced]))
+
+
+def note(text: str) -> str:
+    """Return what to tell the user about an accepted tag, "" if it is registered."""
+    if is_registered(text):
+        return ""
+    primary, hyphen, rest = text.partition("-")
+    country = _COUNTRIES.get(primary.lower())
+    hint = f"; is it {quote(country + hyphen + rest)}?" if country else ""
+    return f"{quote(text)} is not in the registry of languages; it is passed on as it is{hint}"
+
+
+@functools.lru_cache(maxsize=4096)
 def _split(cell: str) -> tuple[tuple[str, ...], str]:
     return _distinct(cell.split(SEPARATOR))
 
 
 def _distinct(texts: list[str]) -> tuple[tuple[str, ...], str]:
-    """Return the distinct tags (`es` and `ES` are the same), and what is wrong with them."""
-    found: dict[str, str] = {}
+    """Return the distinct languages (`he` and `iw` are one), and what is wrong with them."""
+    distinct: dict[str, str] = {}
     for text in filter(None, map(str.strip, texts)):
-        found.setdefault(text.lower(), text)
-    return tuple(found.values()), ", ".join(filter(None, map(_error, found.values())))
+        distinct.setdefault(canonical(text), text)
+    return tuple(distinct.values()), ", ".join(filter(None, map(_error, distinct.values())))
 
 
 @functools.lru_cache(maxsize=4096)
 def _error(text: str) -> str:
-    """Return what is wrong with a tag, "" if it is valid."""
-    # Its data takes 50 ms to import, which `batchcap --help` need not pay.
-    import langcodes
-
-    if _SYNTAX.fullmatch(text) and langcodes.tag_is_valid(text):
+    """Return what is wrong with a tag, "" if it can be passed on."""
+    is_short = bool(_SHORT_PRIMARY.match(text))
+    if _SYNTAX.fullmatch(text) and (is_registered(text) or (is_short and _is_well_formed(text))):
         return ""
     return f"{quote(text)} is not a language tag{_hint(text)}"
 
 
+def _is_well_formed(text: str) -> bool:
+    import langcodes
+
+    try:
+        return bool(langcodes.Language.get(text, normalize=False).language)
+    except ValueError:
+        return False
+
+
 def _hint(text: str) -> str:
+    # Only a wrong tag needs the names of all languages.
+    from batchcap.manifest.language_names import tag_of
+
+    if named := tag_of(text):
+        return f" (write {named})"
     if "_" in text:
         return " (write it with a hyphen, like en-US)"
-    if re.search(r"[,| ]", text):
+    if re.search(r"[,|/ ]", text):
         return f" (several are separated by {SEPARATOR!r})"
     return " (such as es or pt-BR)"

@@ -1,7 +1,8 @@
 """The path of a caption: the template of --name, and the checks of a path.
 
 A path is relative, with "/". It stays below the output folder on Linux, macOS and Windows,
-so that the folder can be copied between them.
+so that the folder can be copied between them. Of characters that Windows refuses, a field's
+become "_"; those that the user wrote into the template are an error.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ _DEVICE = r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b
 _RESERVED = re.compile(rf"{_DEVICE} *(?:\..*)?", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DRIVE = re.compile(r"[A-Za-z]:")
+_FORBIDDEN = re.compile(r'[:*?"<>|]')
+"""Characters that Windows and SMB refuse in a name (`/` and `\\` separate folders there)."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 # The names of most files. Reserved names have at most four letters before the dot.
 _VALID_NAME = re.compile(r"[A-Za-z0-9_-]{5,99}(?:\.[A-Za-z0-9_-]{1,40}){0,3}")
 
@@ -56,18 +60,26 @@ def _is_valid_folder(folder: str) -> bool:
 
 
 def _error(path: str) -> str:
-    if path.startswith("/") or _DRIVE.match(path):
-        return "is absolute"
-    if "\\" in path:
-        return "holds a backslash (folders are separated by '/')"
-    if _CONTROL.search(path):
-        return "holds a control character"
+    if error := _character_error(path):
+        return error
     if len(path.encode()) > MAX_PATH:
         return f"is longer than {MAX_PATH} bytes"
     parts = path.split("/")
     if (top := parts[0].lower()) in (LEDGER_FOLDER, RESULTS):
         return f"takes the place of batchcap's own {top}"
     return next(filter(None, map(_part_error, parts)), "")
+
+
+def _character_error(path: str) -> str:
+    if path.startswith("/") or _DRIVE.match(path):
+        return "is absolute"
+    if "\\" in path:
+        return "holds a backslash (folders are separated by '/')"
+    if match := _FORBIDDEN.search(path):
+        return f"holds {match.group()}, which Windows and network drives refuse"
+    if _SURROGATE.search(path):
+        return "holds bytes that are not UTF-8"
+    return "holds a control character" if _CONTROL.search(path) else ""
 
 
 def _part_error(part: str) -> str:
@@ -107,7 +119,11 @@ class Template(msgspec.Struct, frozen=True):
         if self.without_language and fields["language"] is None:
             return self.without_language.fill(fields)
         if self.plain:
-            return safe(self.pattern % fields)
+            path = self.pattern % fields
+            if not _FORBIDDEN.search(path):
+                return safe(path)
+            values = [fields[name] for name in self.names]
+            return safe(self.pattern % dict(zip(self.names, map(_portable, values), strict=True)))
         try:
             values = [fields[name] for name in self.names]
         except KeyError as missing:
@@ -117,9 +133,14 @@ class Template(msgspec.Struct, frozen=True):
         return safe(self.pattern % tuple(map(_text, self.names, values)))
 
 
+def _portable(value: Any) -> str:
+    """Return text with "_" in place of each character that Windows refuses."""
+    return _FORBIDDEN.sub("_", str(value))
+
+
 def _text(name: str, value: Any) -> str:
     if isinstance(value, str):
-        return value
+        return _portable(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
@@ -161,6 +182,6 @@ def check(text: str) -> Template:
     Raises:
         InvalidValue: No row could make a path of it.
     """
-    found = template(text)
-    found.fill(dict.fromkeys((*found.names, "language"), "x"))
-    return found
+    compiled = template(text)
+    compiled.fill(dict.fromkeys((*compiled.names, "language"), "x"))
+    return compiled

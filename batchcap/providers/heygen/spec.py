@@ -20,6 +20,7 @@ SPEC = ProviderSpec(
     build=HeyGen,
     columns=Columns(
         ids=("video_translate_id", "video_translation_id"),
+        id_urls=r"https://(?:app|share)\.heygen\.com/(?:[\w-]+/)+([0-9A-Za-z]{8,})/?(?:[?#].*)?",
         label="language",
         params={"caption_type": converters.vtt},
     ),

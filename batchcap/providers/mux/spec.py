@@ -34,6 +34,7 @@ SPEC = ProviderSpec(
     build=Mux,
     columns=Columns(
         ids=("asset_id",),
+        id_urls=r"https://dashboard\.mux\.com/.*/assets/(\w+)(?:[/?#].*)?",
         targets="to_language_code",
         source_language="from_language",
         source_track="track_id",
