@@ -15,6 +15,7 @@ import anyio
 import msgspec
 
 from batchcap.domain.errors import FatalError, RowError, Unavailable
+from batchcap.domain.languages import canonical
 from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.models import CaptionRecord, JobState, ProviderJob
 from batchcap.domain.protocols import JobHistory
@@ -163,7 +164,7 @@ def _makes(job: ProviderJob, caption: CaptionRecord) -> bool:
     """Return whether a job makes this caption, by the rule by which the engine adopts jobs."""
     return (
         job.source_id == caption.source_id
-        and job.target.lower() == caption.target.lower()
+        and canonical(job.target) == canonical(caption.target)
         and caption.track_id in {None, job.track_id}
     )
 

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Container, Iterable
 import msgspec
 
 from batchcap.domain.errors import RowError
+from batchcap.domain.languages import canonical, language_and_script
 from batchcap.transport.rate_limiter import Priority
 from batchcap.transport.response import Answer, as_object, text
 
@@ -69,14 +70,14 @@ class Asset(msgspec.Struct, frozen=True):
 
     def in_language(self, tag: str) -> Track | None:
         """Return a text track in exactly that language, a ready one first. "en" is not "en-US"."""
-        tracks = [track for track in self.tracks if track.language.lower() == tag.lower()]
+        tracks = [track for track in self.tracks if canonical(track.language) == canonical(tag)]
         return min(tracks, key=lambda track: not track.ready, default=None)
 
     def source_track(self, tag: str | None, translations: Container[str] = ()) -> Track:
         """Return the ready text track to translate from.
 
-        That is the one with the exact tag, else the only one with the same primary
-        language; without a tag, the only ready one. Translations are never chosen: those
+        That is the one with the exact tag, else the only one with the same language and
+        script; without a tag, the only ready one. Translations are never chosen: those
         with the ids in `translations`, and those with the name that Mux gives them.
 
         Raises:
@@ -175,12 +176,13 @@ def _playback(listed: object) -> dict[str, tuple[str, ...]]:
 
 def _matching(tracks: list[Track], tag: str | None) -> Track | None:
     if tag is None:
-        is_single = len({track.language.lower() for track in tracks}) == 1
+        is_single = len({canonical(track.language) for track in tracks}) == 1
         return min(tracks, key=_rank) if is_single else None
-    exact = [track for track in tracks if track.language.lower() == tag.lower()]
+    exact = [track for track in tracks if canonical(track.language) == canonical(tag)]
     if exact:
         return min(exact, key=_rank)
-    related = [track for track in tracks if _primary(track.language) == _primary(tag)]
+    wanted = language_and_script(tag)
+    related = [track for track in tracks if language_and_script(track.language) == wanted]
     return related[0] if len(related) == 1 else None
 
 
@@ -191,7 +193,3 @@ def _describe(track: Track, is_excluded: bool) -> str:
 
 def _rank(track: Track) -> int:
     return _PREFERRED.index(track.source) if track.source in _PREFERRED else len(_PREFERRED)
-
-
-def _primary(tag: str) -> str:
-    return tag.partition("-")[0].lower()

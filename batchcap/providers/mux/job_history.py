@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from batchcap.domain.languages import canonical
 from batchcap.domain.models import Json
 from batchcap.transport.response import as_object, text
 
@@ -63,7 +64,7 @@ def is_same_work(job: Json, asset_id: str, language: str, track_id: str | None) 
     theirs = as_object(job.get("parameters"))
     return (
         theirs.get("asset_id") == asset_id
-        and text(theirs.get("to_language_code")).lower() == language.lower()
+        and canonical(text(theirs.get("to_language_code"))) == canonical(language)
         and track_id in {None, theirs.get("track_id")}
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Container, Mapping
 import orjson
 
 from batchcap.domain.events import Warned
+from batchcap.domain.languages import canonical
 from batchcap.domain.models import Failure, Job, JobState, Json, Row
 from batchcap.domain.protocols import Observer
 from batchcap.transport.response import as_object, clean, error_message, text, whole
@@ -67,8 +68,8 @@ def tag(row: Row) -> str:
 
 
 def mark(source_id: str, language: str) -> str:
-    """Return the tag of a task. The case of a language tag does not matter."""
-    task = f"{NAME}\n{source_id}\n{language.lower()}"
+    """Return the tag of a task. The spelling of a language tag does not matter."""
+    task = f"{NAME}\n{source_id}\n{canonical(language)}"
     return hashlib.sha256(task.encode()).hexdigest()[:20]
 
 

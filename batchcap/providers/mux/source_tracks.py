@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from batchcap.domain.languages import canonical
 from batchcap.domain.models import Json
 from batchcap.domain.protocols import KeyValueStore
 from batchcap.providers.mux.assets import Asset, Track
@@ -31,7 +32,7 @@ class SourceTracks:
         Raises:
             RowError: No track can be chosen; the message lists those of the asset.
         """
-        key = f"mux.source.{asset.id}.{(tag or '').lower()}"
+        key = f"mux.source.{asset.id}.{canonical(tag or '')}"
         kept = asset.track(self._memory.get(key) or "")
         if kept is not None and kept.ready:
             return kept.id
