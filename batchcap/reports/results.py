@@ -75,12 +75,13 @@ def write_results(ledger: Ledger, out: Path) -> None:
         temp_file.replace(target)
         ledger.set_fingerprint(file_marks.RESULTS, _fingerprint(target))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temp_file.unlink(missing_ok=True)
         raise FatalError(
             f"cannot write {target}: {error.strerror or error}",
             hint="Free disk space or fix permissions, then run: batchcap resume",
         ) from None
+    finally:  # also when a second Ctrl-C interrupts the writing
+        with contextlib.suppress(OSError):
+            temp_file.unlink(missing_ok=True)
 
 
 def _fingerprint(path: Path) -> str:

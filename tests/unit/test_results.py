@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
@@ -30,8 +33,8 @@ from batchcap.domain.models import (
 )
 from batchcap.reports.metrics import Metrics
 from batchcap.reports.results import Summary, duration, last_line, size, summarize, write_results
-from batchcap.storage.ledger import open_ledger, results
-from tests.fakes import EPOCH, row
+from batchcap.storage.ledger import SqliteLedger, open_ledger, results, schema
+from tests.fakes import EPOCH, now, row
 
 pytestmark = pytest.mark.anyio
 
@@ -183,6 +186,24 @@ async def test_results_unwritable_raise_and_leave_no_temporary_file(
 
 
 BUCKETS = ("mux.write", "mux.read", "heygen", "downloads")
+
+
+class Interrupted(SqliteLedger):
+    """A ledger during whose reading the user presses Ctrl-C."""
+
+    def result_lines(self) -> Iterator[bytes]:
+        yield from itertools.islice(super().result_lines(), 1)
+        os.kill(os.getpid(), signal.SIGINT)
+        yield b"never written"
+
+
+def test_results_interrupted_leave_no_temporary_file(tmp_path: Path) -> None:
+    connection = schema.connect(tmp_path, create=True)
+    with closing(Interrupted(connection, schema.file(tmp_path), tmp_path, now=now)) as ledger:
+        ledger.import_rows([("m.csv", [row(1)])], skip_invalid=False)
+        with pytest.raises(KeyboardInterrupt):
+            write_results(ledger, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".batchcap"]
 
 
 async def test_summary_has_the_documented_names(ledger: Ledger, tmp_path: Path) -> None:

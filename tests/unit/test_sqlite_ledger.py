@@ -21,6 +21,7 @@ from batchcap.storage.ledger import (
     new_ledger,
     open_ledger,
     open_reader,
+    read_only,
     require,
     schema,
 )
@@ -145,7 +146,7 @@ class TestFile:
 
     def test_reader_cannot_write(self, ledger: SqliteLedger, tmp_path: Path) -> None:
         with (
-            closing(schema.read_only(tmp_path)) as reader,
+            closing(read_only.connect(tmp_path)) as reader,
             pytest.raises(sqlite3.OperationalError, match="readonly"),
         ):
             reader.execute("DELETE FROM rows")

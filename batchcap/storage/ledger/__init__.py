@@ -4,6 +4,7 @@ schema        the tables, the version, how the file is opened
 filesystem    file systems on which a ledger must not lie
 lock          one run at a time; the lock dies with its process
 transactions  many statements to a commit
+read_only     opening to read, also in a read-only folder
 queries       `SqliteLedgerReader`: what status, report, verify and audit read
 results       how a row looks in results.jsonl
 writer        `SqliteLedger`: what a run records

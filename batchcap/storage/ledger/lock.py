@@ -69,7 +69,7 @@ class Lock:
     def holder(out: Path) -> LockHolder | None:
         """Return the process that holds the lock now, or None."""
         try:
-            with (folder(out) / "lock").open("r+", encoding="utf-8", errors="replace") as file:
+            with (folder(out) / "lock").open(encoding="utf-8", errors="replace") as file:
                 return None if _try(file, fcntl.LOCK_SH) else _read(file)
         except OSError:
             return None

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from batchcap.domain.models import CaptionRecord, CompletedRow, CreateRecord, Row, Totals
-from batchcap.storage.ledger import schema
+from batchcap.storage.ledger import read_only, schema
 from batchcap.storage.ledger.results import COLUMNS, META, result
 
 _PAGE = 512
@@ -185,6 +185,6 @@ def open_reader(out: Path) -> SqliteLedgerReader:
 
     Raises:
         UsageError: There is no ledger.
-        FatalError: It is damaged, or of another version.
+        FatalError: It is damaged, of another version, or may not be read.
     """
-    return SqliteLedgerReader(schema.read_only(out), schema.file(out), out)
+    return SqliteLedgerReader(read_only.connect(out), schema.file(out), out)

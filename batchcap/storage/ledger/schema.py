@@ -14,7 +14,12 @@ from batchcap.domain.errors import FatalError, UsageError
 from batchcap.storage.ledger import transactions
 
 VERSION = 2
-_READABLE = {1, VERSION}
+READABLE = {1, VERSION}
+"""Versions that can be read; an older one is migrated when it is opened for writing."""
+
+_NO_ACCESS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+_DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_IN_USE = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 _TABLES = """
 CREATE TABLE memory (
@@ -124,8 +129,9 @@ def require(out: Path) -> None:
     Raises:
         UsageError: There is none.
     """
-    if not file(out).exists() and not draft(out).exists():
-        raise _nothing_here(out)
+    with contextlib.suppress(PermissionError):  # the lock's error will name the folder
+        if not file(out).exists() and not draft(out).exists():
+            raise nothing_here(out)
 
 
 def connect(out: Path, *, create: bool) -> sqlite3.Connection:
@@ -136,7 +142,7 @@ def connect(out: Path, *, create: bool) -> sqlite3.Connection:
         FatalError: It is damaged, of another version, or cannot be opened.
     """
     if not create and not file(out).exists():
-        raise _nothing_here(out)
+        raise nothing_here(out)
     return open_file(out, file(out))
 
 
@@ -171,27 +177,29 @@ def discard_new(out: Path) -> None:
         out.rmdir()
 
 
-def read_only(out: Path) -> sqlite3.Connection:
-    """Open a ledger to read from it, also while a run writes it."""
-    if not file(out).exists():
-        raise _nothing_here(out)
-    try:
-        connection = sqlite3.connect(f"{file(out).absolute().as_uri()}?mode=ro", uri=True)
-        _check_version(connection, _READABLE)
-    except sqlite3.Error as error:
-        raise unusable(out, file(out), error) from None
-    return connection
-
-
 def unusable(out: Path, path: Path, error: sqlite3.Error) -> FatalError:
     """Return the error to raise when SQLite refuses a ledger's file."""
     if path == draft(out):
         return cannot_make(out, error)
-    return FatalError(
-        f"the ledger {path} cannot be used: {error}",
-        hint="If the disk is full or permissions are wrong, fix that, then run: "
-        "batchcap resume. If the ledger is damaged: batchcap rebuild MANIFEST makes a new one.",
-    )
+    return FatalError(f"the ledger {path} cannot be used: {error}", hint=_hint(out, error))
+
+
+def primary_code(error: sqlite3.Error) -> int | None:
+    """Return SQLite's code for the kind of an error, or None if SQLite gave no code."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _hint(out: Path, error: sqlite3.Error) -> str:
+    """Return what to do. To rebuild the ledger is the advice only if it is damaged."""
+    code = primary_code(error)
+    if code in _NO_ACCESS:
+        return f"Fix the permissions of {folder(out)} and its files, then run: batchcap resume"
+    if code in _DISK:
+        return "Free disk space or check the disk, then run: batchcap resume"
+    if code in _IN_USE:
+        return "Close the program that uses the ledger, then run: batchcap resume"
+    return "The ledger is damaged: batchcap rebuild MANIFEST makes a new one."
 
 
 def cannot_make(out: Path, error: Exception) -> FatalError:
@@ -202,7 +210,8 @@ def cannot_make(out: Path, error: Exception) -> FatalError:
     )
 
 
-def _nothing_here(out: Path) -> UsageError:
+def nothing_here(out: Path) -> UsageError:
+    """Return the error to raise when there is no ledger in a folder."""
     if draft(out).exists():
         return UsageError(
             f"the ledger in {folder(out)} is being made from its manifest",
@@ -223,7 +232,7 @@ def _prepared(connection: sqlite3.Connection, *, durable: bool) -> sqlite3.Conne
             _change(connection, f"{_TABLES} {_SEEN} {_INDEXES}")
         case 1:
             _change(connection, _FROM_1)
-    _check_version(connection, {VERSION})
+    check_version(connection, {VERSION})
     return connection
 
 
@@ -231,10 +240,16 @@ def _change(connection: sqlite3.Connection, sql: str) -> None:
     connection.executescript(f"BEGIN IMMEDIATE; {sql} PRAGMA user_version = {VERSION}; COMMIT;")
 
 
-def _check_version(connection: sqlite3.Connection, usable: set[int]) -> None:
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found not in usable:
+def check_version(connection: sqlite3.Connection, usable: set[int]) -> None:
+    """Check the version of a ledger.
+
+    Raises:
+        FatalError: It is not one of the `usable` versions.
+        sqlite3.Error: The file cannot be read.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version not in usable:
         raise FatalError(
-            f"the ledger is of version {found}, this batchcap reads version {VERSION}",
+            f"the ledger is of version {version}, this batchcap reads version {VERSION}",
             hint="Use the batchcap that wrote it (a newer one?), or another --out.",
         )

@@ -1,0 +1,72 @@
+"""Opens a ledger to read from it, also in a folder where the user may not write.
+
+SQLite reads a file in WAL mode with the help of a `-shm` file beside it, and creates that if
+it is missing. In a read-only folder it cannot. If there is no log either, all records are in
+the file itself, which SQLite reads as `immutable`. With a log and no `-shm`, as a killed run
+leaves them, the newest records could not be read, so the ledger is refused.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from batchcap.domain.errors import FatalError
+from batchcap.storage.ledger import schema
+
+_MUST_WRITE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+
+
+def connect(out: Path) -> sqlite3.Connection:
+    """Open an output folder's ledger to read from it, also while a run writes it.
+
+    Raises:
+        UsageError: There is no ledger.
+        FatalError: It is damaged, of another version, or may not be read.
+    """
+    path = schema.file(out)
+    _check_access(out, path)
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        try:
+            return _opened(uri)
+        except sqlite3.OperationalError as error:
+            if schema.primary_code(error) not in _MUST_WRITE:
+                raise
+            _refuse_log(out, path)
+            return _opened(f"{uri}&immutable=1")
+    except sqlite3.Error as error:
+        raise schema.unusable(out, path, error) from None
+
+
+def _opened(uri: str) -> sqlite3.Connection:
+    """Open a ledger and read from it, which is when SQLite looks at the files."""
+    connection = sqlite3.connect(uri, uri=True)
+    try:
+        schema.check_version(connection, schema.READABLE)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_access(out: Path, path: Path) -> None:
+    try:
+        path.open("rb").close()
+    except (FileNotFoundError, NotADirectoryError):
+        raise schema.nothing_here(out) from None
+    except OSError as error:
+        raise FatalError(
+            f"cannot read {path}: {error.strerror or error}",
+            hint="Ask the owner of the folder for permission to read it and .batchcap in it.",
+        ) from None
+
+
+def _refuse_log(out: Path, path: Path) -> None:
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        raise FatalError(
+            f"cannot read the ledger {path}: its last run did not end, and reading the log that "
+            f"it left needs permission to write in {schema.folder(out)}",
+            hint="Copy the whole folder to a place of your own, and name that with --out.",
+        )

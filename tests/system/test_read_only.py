@@ -1,0 +1,167 @@
+"""Reading commands in folders where the user may not write, and in folders of other users."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.system.conftest import COMMAND, UNLIMITED, Shell, set_options
+
+MANIFEST = "asset_id,to_language_code,video_translate_id\nfilm-1,es,\n,,one\n"
+READING = [["status"], ["verify"], ["report"], ["report", "--format", "csv"], ["audit"]]
+BOUND = "-dac_override,-dac_read_search"
+
+
+class Reader(Shell):
+    """A shell whose commands are bound by permissions, even if root runs the tests."""
+
+    def run(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        """Run a command and wait for its end."""
+        bound = ["setpriv", "--bounding-set", BOUND] if os.getuid() == 0 else []
+        return subprocess.run(
+            [*bound, *COMMAND, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+
+
+@pytest.fixture
+def reader(shell: Shell) -> Iterator[Reader]:
+    """A shell in the same folder and environment; the folder is writable again afterwards."""
+    if os.getuid() == 0 and shutil.which("setpriv") is None:
+        pytest.skip("root is bound by permissions only with setpriv")
+    reading = Reader(shell.folder)
+    reading.environment = shell.environment
+    yield reading
+    for path in (shell.folder / "captions", shell.folder / "captions/.batchcap"):
+        path.chmod(0o755)
+
+
+def lock_folder(shell: Shell) -> None:
+    """Make the output folder and the ledger's folder read-only."""
+    for path in (shell.folder / "captions/.batchcap", shell.folder / "captions"):
+        path.chmod(0o555)
+
+
+def finished(shell: Shell) -> None:
+    ran = shell.run("run", shell.manifest(MANIFEST), *UNLIMITED)
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize("arguments", READING, ids=" ".join)
+def test_command_reads_a_read_only_folder(
+    shell: Shell, sandbox: Mapping[str, str], reader: Reader, arguments: list[str]
+) -> None:
+    finished(shell)
+    usual = reader.run(*arguments)
+    for path in (shell.folder / "captions/.batchcap").glob("ledger.sqlite-*"):
+        path.unlink()  # which reading in a folder that is not read-only leaves there, empty
+    lock_folder(shell)
+    ran = reader.run(*arguments)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == usual.stdout
+    assert not list((shell.folder / "captions/.batchcap").glob("ledger.sqlite-*"))
+
+
+def test_status_of_a_read_only_folder_with_an_empty_log_shows_the_run(
+    shell: Shell, sandbox: Mapping[str, str], reader: Reader
+) -> None:
+    finished(shell)
+    (shell.folder / "captions/.batchcap/ledger.sqlite-wal").touch()
+    lock_folder(shell)
+    ran = reader.run("status")
+    assert ran.returncode == 0, ran.stderr
+    assert "2 of 2 captions done" in ran.stdout
+
+
+def test_status_of_a_read_only_folder_during_a_run_shows_the_run(
+    shell: Shell, sandbox: Mapping[str, str], reader: Reader
+) -> None:
+    set_options(sandbox, job_seconds=60)
+    run = shell.start("run", shell.manifest(MANIFEST), "--no-progress", *UNLIMITED)
+    try:
+        while not list((shell.folder / "captions").rglob("*.vtt")):
+            assert run.poll() is None
+        lock_folder(shell)
+        status = json.loads(reader.run("status", "--json").stdout)
+        assert (status["done"], status["pending"]) == (1, 1)
+        assert status["running"]["pid"] == run.pid
+    finally:
+        run.kill()
+        run.communicate()
+
+
+@pytest.mark.parametrize("arguments", READING, ids=" ".join)
+def test_command_on_a_killed_run_in_a_read_only_folder_explains_itself(
+    shell: Shell, reader: Reader, arguments: list[str]
+) -> None:
+    """The copy of a killed run: a log without its -shm, which SQLite would have to create."""
+    shell.environment["BATCHCAP_CRASH_AT"] = "4"
+    assert shell.run("run", shell.manifest(MANIFEST), "--sandbox").returncode == -signal.SIGKILL
+    del shell.environment["BATCHCAP_CRASH_AT"]
+    folder = shell.folder / "captions/.batchcap"
+    assert (folder / "ledger.sqlite-wal").stat().st_size
+    (folder / "ledger.sqlite-shm").unlink()
+    lock_folder(shell)
+    ran = reader.run(*arguments)
+    assert ran.returncode == 3
+    assert "its last run did not end" in ran.stderr
+    assert "hint: Copy the whole folder" in ran.stderr
+    assert "rebuild" not in ran.stderr
+
+
+@pytest.mark.parametrize("private", ["captions/.batchcap", "captions/.batchcap/ledger.sqlite"])
+@pytest.mark.parametrize(
+    "arguments",
+    [*READING, ["resume", "--sandbox"], ["verify", "--repair", "--sandbox"]],
+    ids=" ".join,
+)
+def test_command_on_a_folder_that_may_not_be_read_names_the_permission(
+    shell: Shell, reader: Reader, arguments: list[str], private: str
+) -> None:
+    name = shell.manifest("video_translate_id\none\n")
+    assert shell.run("run", name, "--sandbox").returncode == 0
+    (shell.folder / private).chmod(0o000)
+    ran = reader.run(*arguments)
+    assert ran.returncode == 3
+    assert ran.stderr.startswith("error: ")
+    assert "ermission" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert "rebuild" not in ran.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "resume", "verify"])
+def test_writing_command_in_a_read_only_folder_does_not_advise_a_rebuild(
+    shell: Shell, reader: Reader, command: str
+) -> None:
+    name = shell.manifest("video_translate_id\none\n")
+    assert shell.run("run", name, "--sandbox").returncode == 0
+    lock_folder(shell)
+    (shell.folder / "captions/.batchcap/ledger.sqlite").chmod(0o444)
+    more = {"run": [name], "resume": [], "verify": ["--repair"]}[command]
+    ran = reader.run(command, *more, "--sandbox")
+    assert ran.returncode == 3
+    assert "ermission" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert "rebuild" not in ran.stderr
+
+
+def test_status_of_a_damaged_ledger_advises_a_rebuild(shell: Shell) -> None:
+    folder = shell.folder / "captions/.batchcap"
+    folder.mkdir(parents=True)
+    (folder / "ledger.sqlite").write_bytes(b"this is not a database" * 100)
+    ran = shell.run("status")
+    assert ran.returncode == 3
+    assert "batchcap rebuild MANIFEST" in ran.stderr
+    assert not Path(folder / "ledger.sqlite-wal").exists()
