@@ -11,8 +11,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
-
 from batchcap.cli.app import COMMANDS
 from tests.system.conftest import UNLIMITED, Shell, request_log, set_options
 
@@ -131,30 +129,26 @@ def test_run_other_origin_is_refused(shell: Shell, sandbox: Mapping[str, str]) -
     assert shell.run("resume", "--sandbox", "--json").stdout.count('"total":1')
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["run", "m.csv"],
-        ["run", "n.csv"],
-        ["resume"],
-        ["resume", "--retry-failed"],
-        ["verify", "--repair"],
-        ["rebuild", "m.csv", "--settle", "0s"],
-    ],
-    ids=" ".join,
-)
-def test_command_on_a_finished_rehearsal_without_sandbox_is_refused(
-    shell: Shell, sandbox: Mapping[str, str], arguments: list[str]
+def test_commands_on_a_finished_rehearsal_without_sandbox_are_refused(
+    shell: Shell, sandbox: Mapping[str, str]
 ) -> None:
     """Nothing is pending in the folder, so that no request would notice where the rows are from."""
     shell.manifest("asset_id,to_language_code,video_translate_id\n,,one\nfails-1,es,\n")
     shell.manifest("asset_id,to_language_code\nfilm-1,es\n", "n.csv")
     assert shell.run("run", "m.csv", "--sandbox", *UNLIMITED).returncode == 1
     before = shell.results()
-    real = shell.run(*arguments)
-    assert real.returncode == 2, real.stderr
-    assert "this folder holds a rehearsal" in real.stderr
-    assert "--out DIR" in real.stderr
+    for arguments in (
+        ["run", "m.csv"],
+        ["run", "n.csv"],
+        ["resume"],
+        ["resume", "--retry-failed"],
+        ["verify", "--repair"],
+        ["rebuild", "m.csv", "--settle", "0s"],
+    ):
+        real = shell.run(*arguments)
+        assert real.returncode == 2, (arguments, real.stderr)
+        assert "this folder holds a rehearsal" in real.stderr
+        assert "--out DIR" in real.stderr
     assert shell.results() == before
     assert json.loads(shell.run("status", "--json").stdout)["pending"] == 0
     assert request_log(sandbox)["requests"] == {}
