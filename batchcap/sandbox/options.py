@@ -171,6 +171,8 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """`caption_url` of v2 if there is no caption: "", null, absent, or a 400 instead."""
     heygen_no_credit: bool = False
     """Whether every request gets 402."""
+    heygen_forbidden: bool = False
+    """Whether every request gets 403, as after the account was suspended."""
     heygen_running: float = 0.1
     """Share of videos that are still running at their first request."""
     heygen_finish_seconds: float = 3.0

@@ -108,6 +108,19 @@ def test_run_wrong_key_stops_only_its_provider(shell: Shell, sandbox: Mapping[st
     assert shell.run("resume", *UNLIMITED).returncode == 0
 
 
+def test_run_account_without_access_stops_only_its_provider_and_is_resumed(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    set_options(sandbox, heygen_forbidden=True)
+    ran = shell.run("run", shell.manifest(MIXED), *UNLIMITED)
+    assert ran.returncode == 3
+    assert "heygen refuses access: 403 forbidden: Account suspended" in ran.stderr
+    states = {(result["provider"], result["state"]) for result in shell.results()}
+    assert states == {("mux", "done"), ("heygen", "pending")}
+    set_options(sandbox, heygen_forbidden=False)
+    assert shell.run("resume", *UNLIMITED).returncode == 0
+
+
 def test_run_missing_key_is_named_before_any_request(
     shell: Shell, sandbox: Mapping[str, str]
 ) -> None:

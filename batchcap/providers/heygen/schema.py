@@ -6,7 +6,7 @@ synonyms; one table has all of them.
 
 from __future__ import annotations
 
-from batchcap.domain.errors import RowError
+from batchcap.domain.errors import FatalError, RowError
 from batchcap.domain.events import Warned
 from batchcap.domain.models import Failure, Job, JobState, Json
 from batchcap.domain.protocols import Observer
@@ -76,6 +76,14 @@ class ResponseParser:
 _REASONS = ("failure_message", "failure_reason", "message", "error")
 
 
+_ACCOUNT_CODES = {"400112", "400599", "400631"}
+"""v2's codes for unauthorized, an unsupported plan and a suspended account
+(docs.heygen.com/reference/errors). Which HTTP status they come with is not documented."""
+
+_INVALID_ID = "40031"
+_SUCCESS = "100"
+
+
 def check(answer: Answer) -> None:
     """Raise the error of a response, except for 404, which each endpoint handles itself.
 
@@ -88,15 +96,34 @@ def check(answer: Answer) -> None:
     if answer.status == 410:
         raise EndpointRetired(answer)
     if not answer.ok and answer.status != 404:
+        if answer.problem().kind in _ACCOUNT_CODES:
+            raise access_refused(answer)
         raise rejected(answer)
 
 
-def envelope_error(answer: Answer) -> str:
-    """Return the `error` in the envelope of a 2xx response; "" if it is null."""
-    content = as_object(answer.json())
-    return answer.problem().message if content.get("error") else ""
+def check_envelope(answer: Answer) -> None:
+    """Raise the error that a 2xx response of v2 without data has in its envelope.
+
+    Raises:
+        FatalError: The account or the credentials are refused.
+        RowError: This row is refused.
+    """
+    problem = answer.problem()
+    if problem.kind in _ACCOUNT_CODES:
+        raise access_refused(answer)
+    if as_object(answer.json()).get("error") or problem.kind not in {"", _SUCCESS}:
+        raise RowError("rejected", problem.message)
 
 
-def envelope_failure(answer: Answer) -> RowError:
-    """Return the error of a 2xx response that has one in its envelope."""
-    return RowError("rejected", envelope_error(answer))
+def is_unknown_id(answer: Answer) -> bool:
+    """Return whether v2 does not know the translation: a 404, or its code for an invalid id."""
+    return answer.status == 404 or (not answer.data() and answer.problem().kind == _INVALID_ID)
+
+
+def access_refused(answer: Answer) -> FatalError:
+    """Return the error of an account or a key that has no access (any more)."""
+    return FatalError(
+        f"heygen refuses access: {answer.problem()}",
+        hint="Check the account, its plan and HEYGEN_API_KEY, then: batchcap resume",
+        provider=NAME,
+    )

@@ -16,9 +16,10 @@ from batchcap.domain.protocols import OnJob
 from batchcap.providers.heygen.schema import (
     EndpointRetired,
     ResponseParser,
+    access_refused,
     check,
-    envelope_error,
-    envelope_failure,
+    check_envelope,
+    is_unknown_id,
 )
 from batchcap.transport.api_client import Api, segment
 from batchcap.transport.rate_limiter import Priority
@@ -83,6 +84,8 @@ class V2:
     async def _caption(self, job_id: str) -> str | None:
         query = {"video_translate_id": job_id, "caption_type": "vtt"}
         answer = await self._api.get(f"{_ROOT}/caption", query, priority=Priority.FINISH)
+        if answer.status == 403:
+            await self._check_account()
         try:
             check(answer)
         except RowError:
@@ -91,19 +94,38 @@ class V2:
 
     async def _status(self, job_id: str, priority: Priority) -> Job:
         answer = await self._api.get(f"{_ROOT}/{segment(job_id)}", priority=priority)
-        check(answer)
-        if answer.status == 404:
+        if answer.status == 403:
+            await self._check_account()
+        if is_unknown_id(answer):
             await self._check_endpoint(answer)
             return Job(id=job_id, state=JobState.MISSING)
-        if not answer.data() and envelope_error(answer):
-            raise envelope_failure(answer)
+        check(answer)
+        if not answer.data():
+            check_envelope(answer)
         return self._parser.job(job_id, answer.data())
 
+    async def _check_account(self) -> None:
+        """Find out whether a 403 is about the id or the account: request a path without id.
+
+        Raises:
+            FatalError: The account has no access.
+        """
+        answer = await self._languages()
+        if answer.status == 403:
+            raise access_refused(answer)
+
     async def _check_endpoint(self, missing: Answer) -> None:
-        """Find out, once, whether a 404 is about the id or the API: request a path without id."""
-        if self._endpoint_checked:
+        """Find out, once, whether a 404 is about the id or the API: request a path without id.
+
+        Raises:
+            EndpointRetired: It is about the API.
+        """
+        if self._endpoint_checked or missing.status != 404:
             return
-        answer = await self._api.get(f"{_ROOT}/target_languages", priority=Priority.FINISH)
+        answer = await self._languages()
         if answer.status in {404, 410}:
             raise EndpointRetired(missing)
         self._endpoint_checked = True
+
+    async def _languages(self) -> Answer:
+        return await self._api.get(f"{_ROOT}/target_languages", priority=Priority.FINISH)

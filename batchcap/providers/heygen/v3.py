@@ -13,7 +13,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from batchcap.domain.errors import RowError
 from batchcap.domain.models import Failure, Job, JobState
 from batchcap.domain.protocols import OnJob
-from batchcap.providers.heygen.schema import EndpointRetired, ResponseParser, check
+from batchcap.providers.heygen.schema import (
+    EndpointRetired,
+    ResponseParser,
+    access_refused,
+    check,
+    check_envelope,
+)
 from batchcap.transport.api_client import Api, segment
 from batchcap.transport.rate_limiter import Priority
 from batchcap.transport.response import Answer, as_object, clean, text
@@ -55,10 +61,30 @@ class V3:
     async def get_job(self, job_id: str) -> Job:
         """Return the detail, with a fresh link."""
         answer = await self._api.get(f"{_ROOT}/{segment(job_id)}", priority=Priority.FINISH)
+        if answer.status == 403:
+            await self._check_account(job_id, answer)
         check(answer)
         if answer.status == 404:
             return Job(id=job_id, state=JobState.MISSING)
-        return self._parser.job(job_id, answer.data())
+        data = answer.data()
+        if not data:
+            check_envelope(answer)
+        return self._parser.job(job_id, data)
+
+    async def _check_account(self, job_id: str, refused: Answer) -> None:
+        """Find out whether a 403 is about one translation or about the account.
+
+        The statuses report a translation of another account as not found, so a 403 from them
+        is about the account.
+
+        Raises:
+            FatalError: The account has no access.
+        """
+        if refused.problem().kind != "resource_access_denied":
+            query = {"video_translation_ids": job_id}
+            answer = await self._api.get(f"{_ROOT}/statuses", query, priority=Priority.FINISH)
+            if answer.status == 403:
+                raise access_refused(answer)
 
     async def _page(self, token: str) -> Answer:
         query = {"limit": str(_PAGE), **({"token": token} if token else {})}
@@ -72,6 +98,8 @@ class V3:
         """Request up to 100 states. A completed one has no link here; its detail has."""
         query = {"video_translation_ids": ",".join(job_ids)}
         answer = await self._api.get(f"{_ROOT}/statuses", query, priority=Priority.POLL)
+        if answer.status == 403:
+            raise access_refused(answer)
         check(answer)
         if answer.status == 404:
             raise EndpointRetired(answer)

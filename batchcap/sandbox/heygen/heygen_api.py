@@ -66,10 +66,12 @@ class HeyGenApi:
         return _route("heygen.other", "/".join(request.segments), self._not_found)
 
     def reject(self, request: Request) -> Response | None:
-        """Return 401 for a missing or wrong key, 402 if the account has no credit."""
+        """Return 401 for a missing or wrong key, 403 or 402 for a refused account."""
         options = self._world.options
         if request.headers.get("X-Api-Key") != options.heygen_api_key:
             return self._error(request, 401, "unauthorized", "Unauthorized", 400112)
+        if options.heygen_forbidden:
+            return self._error(request, 403, "forbidden", "Account suspended", 400631)
         if options.heygen_no_credit:
             return self._error(request, 402, "insufficient_credit", "Insufficient credit", 400664)
         return None
