@@ -29,6 +29,11 @@ class Response(NamedTuple):
         return json.loads(self.body)
 
     @property
+    def checkable(self) -> tuple[int, bytes, Mapping[str, str]]:
+        """What `Specification.check_response` takes."""
+        return self.status, self.body, self.headers
+
+    @property
     def data(self) -> Any:
         return self.json["data"]
 
