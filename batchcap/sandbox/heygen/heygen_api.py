@@ -133,11 +133,11 @@ class HeyGenApi:
         return error or json_response(200, {"data": self._v3_detail(video_id, request.now)})
 
     def _v3_list(self, request: Request) -> Response:
-        query = parse_qs(request.query)
-        limit, token = query.get("limit", ["10"])[-1], query.get("token", ["0"])[-1]
-        if not (limit.isdecimal() and 1 <= int(limit) <= 100):
+        query = parse_qs(request.query, keep_blank_values=True)
+        limit, token = ",".join(query.get("limit", ["10"])), query.get("token", ["0"])[-1]
+        if not (_is_number(limit) and 1 <= int(limit) <= 100):
             return _invalid_parameter("limit", "limit must be between 1 and 100")
-        if not token.isdecimal():
+        if not _is_number(token):
             return _invalid_parameter("token", "token is not valid")
         options = self._world.options
         newest_first = account_ids(options.heygen_account, options.heygen_ids)[::-1]
@@ -162,7 +162,7 @@ class HeyGenApi:
                 "video_translation_ids", f"at most {_MAX_BULK_IDS} ids are allowed"
             )
         token = query.get("token", ["0"])[-1]
-        if not token.isdecimal():
+        if not _is_number(token):
             return _invalid_parameter("token", "token is not valid")
         # Not in the order of the request: no document promises it.
         seed = self._world.options.seed
@@ -293,6 +293,10 @@ class HeyGenApi:
 
 def _route(name: str, key: str, handle: Callable[[Request], Response]) -> Route:
     return Route(name, key, "heygen", "read", handle)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10
 
 
 def _invalid_parameter(parameter: str, message: str) -> Response:
