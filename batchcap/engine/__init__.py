@@ -1,10 +1,12 @@
 """Processes rows from manifest to file; knows no HTTP, no SQL and no provider.
 
-engine         runs the lanes side by side, and stops those that an error concerns
-lane           one provider's part of a run: its rows, its window, its workers
-row_task       one row's life, from top to bottom
-poller         one sweep over all open jobs of a provider
-job_durations  how long jobs took, for forecasts
+engine            runs the lanes side by side, and stops those that an error concerns
+lane              one provider's part of a run: its rows, its window, its workers
+create_gate       whether a provider accepts creates
+row_task          one row's life, from top to bottom
+caption_download  its last step: from link to file
+poller            one sweep over all open jobs of a provider
+job_durations     how long jobs took, for forecasts
 """
 
 from batchcap.engine.engine import Engine

@@ -6,18 +6,14 @@ the ledger, so resuming has no code of its own: the same function starts further
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from msgspec.structs import replace
 
-from batchcap.domain.backoff import Backoff
 from batchcap.domain.errors import (
     Ambiguous,
-    BadCaption,
     FatalError,
-    LinkExpired,
     NotAccepted,
     RowError,
     RowSkipped,
@@ -36,16 +32,11 @@ from batchcap.domain.models import (
     RowState,
 )
 from batchcap.domain.protocols import Checkpoint, Observer, SendSlot
+from batchcap.engine.caption_download import CaptionDownload
 from batchcap.engine.lane import Lane, Policy
 
 MAX_CREATE_ATTEMPTS = 5
 """How often a create is sent if its response is lost and it did not arrive, each time."""
-
-MAX_BAD_DOWNLOADS = 2
-"""How often something that is not WebVTT is downloaded before the row fails."""
-
-LINK_BACKOFF = Backoff(attempts=6, first=1.0, longest=20.0)
-"""How many links may be expired, and the waits before the next one."""
 
 
 class RowTask:
@@ -247,47 +238,13 @@ class RowTask:
             caption = await self._lane.downloader.adopt(self._row.path, since)
             if caption is not None:
                 return caption
-        return await self._download(job)
+        return await CaptionDownload(self._lane, self._row, self._refreshed).run(job)
 
-    async def _download(self, job: Job) -> Caption:
-        """Download the caption, with fresh links if the first ones fail."""
-        expired: list[str] = []
-        bad_downloads, missing = 0, 0
-        missing_since: float | None = None
-        while True:
-            link = await self._provider.get_download_url(self._row, job, expired)
-            if link is None:
-                missing_since = missing_since or _clock()
-                self._check_link_timeout(missing_since, expired)
-                missing += 1
-                await self._lane.stop.sleep(LINK_BACKOFF.delay(missing))
-            else:
-                try:
-                    return await self._lane.downloader.fetch(link, self._row.path)
-                except LinkExpired as error:
-                    await self._refused(link, expired, error)
-                except BadCaption as error:
-                    bad_downloads += 1
-                    if bad_downloads >= MAX_BAD_DOWNLOADS:
-                        raise RowError("bad_caption", error.message) from None
-            if job.id is not None:
-                job = await self._provider.get_job(self._row, job.id)
-                job = _completed(await self._ended(job))
-
-    def _check_link_timeout(self, since: float, expired: list[str]) -> None:
-        if _clock() - since < self._provider.link_timeout:
-            return
-        if expired:
-            raise RowError("link_dead", "all links have expired", retryable=True)
-        raise RowError("captions_not_enabled", "the job completed without a caption")
-
-    async def _refused(self, link: str, expired: list[str], error: LinkExpired) -> None:
-        expired.append(link)
-        if len(expired) >= LINK_BACKOFF.attempts:
-            message = f"{len(expired)} links in a row failed: {error.message}"
-            raise RowError("link_dead", message, retryable=True)
-        if len(expired) > 1:
-            await self._lane.stop.sleep(LINK_BACKOFF.delay(len(expired) - 1))
+    async def _refreshed(self, job: Job) -> Job:
+        """Return the completed job as the provider describes it now, with a fresh link."""
+        if job.id is None:
+            return job
+        return _completed(await self._ended(await self._provider.get_job(self._row, job.id)))
 
 
 class _JobErrored(Exception):  # what happened, as all errors here are named
@@ -321,7 +278,3 @@ def _failure_of(job: Job) -> Failure:
             return Failure("not_found", f"{job.id} is not known to the provider")
         case _:
             return Failure("job_failed", f"job {job.id} failed without a reason")
-
-
-def _clock() -> float:
-    return asyncio.get_running_loop().time()
