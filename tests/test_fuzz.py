@@ -136,14 +136,14 @@ def fuzz_manifests(folder: Path, count: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_mutated_manifest_is_rows_and_problems(tmp_path: Path, seed: int) -> None:
+def test_manifest_mutated_gives_rows_and_problems(tmp_path: Path, seed: int) -> None:
     fuzz_manifests(tmp_path, 600, seed)
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(100, 150))
-def test_a_hundred_thousand_mutated_inputs(tmp_path: Path, seed: int) -> None:
+def test_hundred_thousand_mutated_inputs(tmp_path: Path, seed: int) -> None:
     fuzz_manifests(tmp_path, 1000, seed)
     fuzz_answers(1000, seed)
 
@@ -154,7 +154,7 @@ EXTENSIONS = st.sampled_from([".csv", ".tsv", ".json", ".jsonl", ""])
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(header=HEADERS, body=st.binary(max_size=300), extension=EXTENSIONS)
-def test_any_bytes_are_rows_and_problems(
+def test_manifest_of_any_bytes_gives_rows_and_problems(
     tmp_path: Path, header: bytes, body: bytes, extension: str
 ) -> None:
     assert_read(tmp_path / f"m{extension}", header + body, OPTIONS[0])
@@ -173,7 +173,9 @@ COLUMNS = st.sampled_from(
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(items=st.lists(st.dictionaries(COLUMNS, ANY) | ANY, max_size=4), whole=st.booleans())
-def test_any_json_is_rows_and_problems(tmp_path: Path, items: list[Any], whole: bool) -> None:
+def test_manifest_of_any_json_gives_rows_and_problems(
+    tmp_path: Path, items: list[Any], whole: bool
+) -> None:
     lines = [orjson.dumps(item) for item in items]
     data = b"[" + b",".join(lines) + b"]" if whole else b"\n".join(lines)
     assert_read(tmp_path / ("m.json" if whole else "m.jsonl"), data, OPTIONS[1])
@@ -344,7 +346,7 @@ def fuzz_answers(count: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_mutated_answer_is_read_or_refused(seed: int) -> None:
+def test_response_mutated_is_read_or_refused(seed: int) -> None:
     fuzz_answers(600, seed)
 
 
@@ -364,6 +366,6 @@ def misshapen(good: Any) -> st.SearchStrategy[Any]:
     status=st.sampled_from(STATUSES),
     name=st.sampled_from(sorted(PROVIDERS)),
 )
-def test_a_misshapen_answer_is_read_or_refused(document: Any, status: int, name: str) -> None:
+def test_response_misshapen_is_read_or_refused(document: Any, status: int, name: str) -> None:
     canned = Canned(status, orjson.dumps(document), {})
     on_virtual_time(talked(name, canned))

@@ -166,7 +166,7 @@ NONSENSE: list[object] = [
 
 @pytest.mark.parametrize("status", [200, 409, 422, 500])
 @pytest.mark.parametrize("body", [*NONSENSE, *DEEP], ids=lambda body: str(body)[:40])
-async def test_nonsense_ends_as_a_told_failure_or_waits_for_better_times(
+async def test_nonsense_response_fails_its_row_with_a_reason_or_is_retried(
     out: Path, body: object, status: int
 ) -> None:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -190,7 +190,7 @@ REFUSALS = [400, 403, 405, 418, 422, 451]
 
 
 @pytest.mark.parametrize("status", REFUSALS)
-async def test_a_refused_poll_costs_its_rows_and_not_the_run(out: Path, status: int) -> None:
+async def test_poll_refused_fails_its_rows_and_not_the_run(out: Path, status: int) -> None:
     """Whatever it says to the bulk question, each row then hears for itself."""
 
     async def peer(request: web.Request) -> web.Response:
@@ -209,7 +209,7 @@ async def test_a_refused_poll_costs_its_rows_and_not_the_run(out: Path, status: 
     assert {attack.states[row.key] for row in rows if row.provider == "heygen"} == {"rejected"}
 
 
-async def test_a_list_that_repeats_itself_has_an_end(out: Path) -> None:
+async def test_list_that_repeats_itself_is_given_up(out: Path) -> None:
     """A peer that does not know `page` gives the first one for ever."""
     asked = 0
 
@@ -227,7 +227,7 @@ async def test_a_list_that_repeats_itself_has_an_end(out: Path) -> None:
     assert asked < 500
 
 
-async def test_a_list_without_an_end_is_given_up(out: Path) -> None:
+async def test_list_without_end_is_given_up(out: Path) -> None:
     asked = 0
 
     async def peer(request: web.Request) -> web.Response:
@@ -304,7 +304,7 @@ async def asking(url: str, attempts: int = 1) -> AsyncIterator[Api]:
 
 @pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: flood.__name__)
 @pytest.mark.parametrize("method", ["get", "post"])
-async def test_a_flood_from_the_api_is_cut_off(method: str, flood: Any) -> None:
+async def test_api_response_without_end_is_cut_off(method: str, flood: Any) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if b"/first " in await request_head(reader):
             writer.write(OK + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
@@ -349,7 +349,7 @@ DRIPS = {
 
 @pytest.mark.parametrize("talk", DRIPS.values(), ids=DRIPS)
 @pytest.mark.parametrize(("method", "most"), [("get", 62.0), ("post", 122.0)])
-async def test_an_answer_that_drips_ends_by_the_deadline(
+async def test_api_response_that_drips_ends_at_the_deadline(
     talk: Talk, method: str, most: float
 ) -> None:
     async with raw_serving(talk) as url, asking(url) as api:
@@ -367,7 +367,7 @@ async def test_an_answer_that_drips_ends_by_the_deadline(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_an_api_that_redirects_gets_nobody_the_credentials(out: Path, status: int) -> None:
+async def test_api_redirect_sends_no_credentials_elsewhere(out: Path, status: int) -> None:
     strangers: list[str] = []
 
     async def stranger(request: web.Request) -> web.Response:
@@ -437,7 +437,7 @@ FORBIDDEN = [
 
 @pytest.mark.parametrize("target", FORBIDDEN)
 @pytest.mark.parametrize("redirected", [False, True])
-async def test_a_link_to_a_forbidden_place_fails_its_row_and_is_not_tried_again(
+async def test_link_to_forbidden_address_fails_its_row_at_once(
     out: Path, target: str, redirected: bool
 ) -> None:
     link = "HERE/file.vtt?token=SECRET" if redirected else target
@@ -452,7 +452,7 @@ async def test_a_link_to_a_forbidden_place_fails_its_row_and_is_not_tried_again(
 
 
 @pytest.mark.parametrize("target", ["/file.vtt", "HERE/again?token=SECRET"])
-async def test_a_redirect_loop_has_an_end(out: Path, target: str) -> None:
+async def test_redirect_loop_is_given_up(out: Path, target: str) -> None:
     async with hosting("HERE/file.vtt", leads_to("/file.vtt")) as host:
         attack = Attack(out, host.url, [heygen_row("tr")])
         await attack.run()
@@ -498,7 +498,7 @@ FAT = {
 
 
 @pytest.mark.parametrize("fat", FAT.values(), ids=FAT)
-async def test_a_caption_without_measure_is_cut_off_at_the_bound(
+async def test_caption_without_end_is_cut_off_at_max_size(
     out: Path, fat: tuple[bytes, bytes, dict[str, str]]
 ) -> None:
     file, sent = pours(*fat)
@@ -512,7 +512,7 @@ async def test_a_caption_without_measure_is_cut_off_at_the_bound(
     assert max(sent) < 2 * LIMIT
 
 
-async def test_members_of_a_compressed_caption_are_all_read(out: Path) -> None:
+async def test_compressed_caption_of_several_members_is_read_whole(out: Path) -> None:
     """gzip files may be put one behind the other; half of them is not the caption."""
 
     async def file(request: web.Request) -> web.Response:
@@ -525,7 +525,7 @@ async def test_members_of_a_compressed_caption_are_all_read(out: Path) -> None:
     assert (out / "heygen/tr.vtt").read_bytes() == b"WEBVTT\n\n" + CUE * 3
 
 
-async def test_what_follows_a_compressed_caption_without_end_is_not_waited_for(out: Path) -> None:
+async def test_compressed_caption_followed_by_endless_bytes_ends(out: Path) -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     opening = packer.compress(b"WEBVTT\n\n" + CUE) + packer.flush()
     file, sent = pours(opening, b"\xff" * 65536, {"Content-Encoding": "gzip"})
@@ -536,7 +536,7 @@ async def test_what_follows_a_compressed_caption_without_end_is_not_waited_for(o
     assert max(sent) < LIMIT
 
 
-async def test_a_caption_that_drips_ends_by_the_deadline(out: Path) -> None:
+async def test_caption_that_drips_ends_at_the_deadline(out: Path) -> None:
     async def file(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -607,7 +607,9 @@ def log_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("job_id", EVIL_IDS, ids=ascii)
-async def test_a_job_id_is_a_name_and_nothing_else(out: Path, job_id: str, log_file: Path) -> None:
+async def test_job_id_with_path_characters_stays_one_segment(
+    out: Path, job_id: str, log_file: Path
+) -> None:
     async with robots(job_id) as peer:
         attack = Attack(out, peer.url, [mux_row("film", track_id="t")])
         await attack.run()
@@ -623,7 +625,9 @@ async def test_a_job_id_is_a_name_and_nothing_else(out: Path, job_id: str, log_f
 
 
 @pytest.mark.parametrize("playback_id", EVIL_IDS, ids=ascii)
-async def test_a_playback_id_is_one_segment_of_the_path(out: Path, playback_id: str) -> None:
+async def test_playback_id_with_path_characters_stays_one_segment(
+    out: Path, playback_id: str
+) -> None:
     paths: list[str] = []
 
     async def peer(request: web.Request) -> web.Response:
@@ -649,7 +653,7 @@ async def test_a_playback_id_is_one_segment_of_the_path(out: Path, playback_id: 
 WEAPONS = "\x1b]0;owned\x07 \x9b2J \u202e \u2028 one\r\nerror: two https://x.example/f?sig=SECRET"
 
 
-async def test_what_a_provider_says_is_safe_to_print(out: Path, log_file: Path) -> None:
+async def test_provider_message_is_safe_to_print(out: Path, log_file: Path) -> None:
     async def peer(request: web.Request) -> web.Response:
         if request.method == "POST":
             return web.json_response({"data": {"id": "job", "status": "pending"}})
@@ -673,7 +677,7 @@ async def test_what_a_provider_says_is_safe_to_print(out: Path, log_file: Path) 
     assert all(line.isprintable() for line in text.splitlines())
 
 
-async def test_a_new_state_word_is_safe_to_print(out: Path, log_file: Path) -> None:
+async def test_unknown_job_status_is_safe_to_print(out: Path, log_file: Path) -> None:
     async with robots("job", status=WEAPONS) as peer:
         attack = Attack(out, peer.url, [mux_row("film", track_id="t")], job_timeout=60.0)
         await attack.run()
@@ -694,7 +698,7 @@ async def shut(request: web.Request) -> web.Response:
 
 
 @pytest.mark.parametrize("peer", [busy, shut], ids=["429", "503"])
-async def test_a_retry_after_of_a_year_is_kept_told_and_can_be_stopped(
+async def test_retry_after_of_a_year_is_kept_reported_and_can_be_stopped(
     out: Path, peer: Handler
 ) -> None:
     async with serving(peer) as url:
@@ -714,7 +718,7 @@ async def test_a_retry_after_of_a_year_is_kept_told_and_can_be_stopped(
     assert told["mux.read"] == pytest.approx(YEAR - 3600, abs=20)
 
 
-async def test_a_file_host_that_asks_for_a_year_is_told_of_and_can_be_stopped(out: Path) -> None:
+async def test_file_host_retry_after_of_a_year_is_reported_and_can_be_stopped(out: Path) -> None:
     async with hosting("HERE/file.vtt", busy) as host:
         attack = Attack(out, host.url, [heygen_row("tr")])
         await attack.run(stop_after=3600.0)
@@ -723,7 +727,7 @@ async def test_a_file_host_that_asks_for_a_year_is_told_of_and_can_be_stopped(ou
     assert len(host.fetched) == 1
 
 
-async def test_progress_shows_a_pause_of_a_year() -> None:
+async def test_progress_pause_of_a_year_is_shown() -> None:
     metrics = Metrics()
     metrics(Paused("mux.write", float(YEAR)))
     from rich.console import Console
@@ -740,7 +744,7 @@ HUGE = ["1e308", "9" * 400, "1e400", "nan", "-1", "Sun, 31 Dec 9999 23:59:59 GMT
 
 @pytest.mark.parametrize("value", HUGE, ids=lambda value: value[:20])
 @pytest.mark.parametrize("header", ["Retry-After", "X-RateLimit-Reset", "X-RateLimit-Limit"])
-async def test_an_absurd_number_in_a_header_leaves_the_run_alive(
+async def test_header_with_absurd_number_does_not_stop_the_run(
     out: Path, header: str, value: str
 ) -> None:
     async def peer(request: web.Request) -> web.Response:
@@ -782,7 +786,7 @@ def assert_untouched(outside: Path) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_a_folder_that_is_a_link_is_not_followed(out: Path, outside: Path, size: int) -> None:
+async def test_folder_that_is_a_link_is_not_followed(out: Path, outside: Path, size: int) -> None:
     out.mkdir()
     (out / "mux").symlink_to(outside, target_is_directory=True)
     ran = await carried(out, size)
@@ -793,7 +797,7 @@ async def test_a_folder_that_is_a_link_is_not_followed(out: Path, outside: Path,
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_a_link_further_down_is_not_followed_either(
+async def test_inner_folder_that_is_a_link_is_not_followed(
     out: Path, outside: Path, size: int
 ) -> None:
     (out / "a/b").mkdir(parents=True)
@@ -815,7 +819,7 @@ async def test_a_link_further_down_is_not_followed_either(
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_links_under_the_names_of_files_are_replaced_and_not_followed(
+async def test_links_named_like_files_are_replaced_and_not_followed(
     out: Path, outside: Path, size: int
 ) -> None:
     from batchcap.storage.file_store import CaptionStore
@@ -840,7 +844,7 @@ async def test_links_under_the_names_of_files_are_replaced_and_not_followed(
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_the_output_folder_itself_may_be_a_link(out: Path, tmp_path: Path, size: int) -> None:
+async def test_output_folder_may_be_a_link(out: Path, tmp_path: Path, size: int) -> None:
     (tmp_path / "real").mkdir()
     out.symlink_to(tmp_path / "real")
     ran = await carried(out, size)
@@ -848,9 +852,7 @@ async def test_the_output_folder_itself_may_be_a_link(out: Path, tmp_path: Path,
     assert (tmp_path / "real/mux/film.es.vtt").is_file()
 
 
-async def test_a_link_under_a_final_name_is_never_taken_for_a_caption(
-    out: Path, outside: Path
-) -> None:
+async def test_link_named_like_a_caption_is_not_adopted(out: Path, outside: Path) -> None:
     from batchcap.storage.file_store import CaptionStore
 
     (outside / "good.vtt").write_bytes(VTT)
@@ -867,7 +869,7 @@ async def test_a_link_under_a_final_name_is_never_taken_for_a_caption(
 # Everything that is printed
 
 
-def test_a_row_key_with_control_characters_is_one_line_of_the_log(log_file: Path) -> None:
+def test_row_key_with_control_characters_is_one_line_of_the_log(log_file: Path) -> None:
     from batchcap.domain.events import RowStarted
 
     event: Event = RowStarted(Row(
@@ -879,9 +881,7 @@ def test_a_row_key_with_control_characters_is_one_line_of_the_log(log_file: Path
 
 
 @pytest.mark.parametrize("name", ["", "ledger.sqlite", "lock"])
-async def test_a_ledger_is_not_written_through_a_planted_link(
-    out: Path, outside: Path, name: str
-) -> None:
+async def test_ledger_is_not_written_through_a_link(out: Path, outside: Path, name: str) -> None:
     from batchcap.storage.ledger import Lock
 
     planted = out / ".batchcap" / name
@@ -892,7 +892,7 @@ async def test_a_ledger_is_not_written_through_a_planted_link(
     assert_untouched(outside)
 
 
-async def test_a_credential_that_a_provider_repeats_is_not_told(out: Path, log_file: Path) -> None:
+async def test_credential_repeated_by_a_provider_is_not_shown(out: Path, log_file: Path) -> None:
     async def peer(request: web.Request) -> web.Response:
         sent = f"{request.headers.get('X-Api-Key')} {request.headers.get('Authorization')}"
         message = f"cannot do this with {sent} {' '.join(SECRETS.values())}"

@@ -123,7 +123,7 @@ async def test_run_uses_its_limit_and_exceeds_it_in_no_second(tmp_path: Path) ->
     assert (len(creates) - 1) / (creates[-1] - creates[0]) >= 0.98
 
 
-async def test_the_source_track_is_had_with_one_request_for_all_languages(tmp_path: Path) -> None:
+async def test_source_track_takes_one_request_for_all_languages(tmp_path: Path) -> None:
     rows = [mux_row("film", tag, from_language="en") for tag in ("es", "ja", "pt-BR", "de", "fr")]
     async with Sandbox(SandboxOptions()) as sandbox:
         ran = await run_rows(sandbox, tmp_path, rows)
@@ -135,7 +135,7 @@ async def test_the_source_track_is_had_with_one_request_for_all_languages(tmp_pa
     ("choice", "state"), [("download", "done"), ("skip", "skipped"), ("fail", "language_exists")]
 )
 @pytest.mark.parametrize("with_track", [True, False])
-async def test_a_track_that_exists_is_treated_as_the_user_chose(
+async def test_existing_track_is_treated_as_the_user_chose(
     tmp_path: Path, choice: str, state: str, with_track: bool
 ) -> None:
     params = track_of("film-has-es") if with_track else {"from_language": "en"}
@@ -158,7 +158,7 @@ async def test_auto_falls_back_to_v2_once_and_remembers(tmp_path: Path) -> None:
     assert set(ran.states().values()) == set(again.states().values()) == {"done"}
 
 
-async def test_v2_asks_in_vain_with_a_tenth_of_the_quota(tmp_path: Path) -> None:
+async def test_v2_polls_in_vain_with_a_tenth_of_the_quota(tmp_path: Path) -> None:
     """So that a caption which is there does not wait behind a hundred that are not."""
     rows = [heygen_row(f"video-{n}") for n in range(100)]
     options = SandboxOptions(heygen_running=1.0, heygen_finish_seconds=3600)
@@ -176,7 +176,7 @@ async def test_v2_asks_in_vain_with_a_tenth_of_the_quota(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("gone", ["gone404", "gone410"])
 @pytest.mark.parametrize("body", ["json", "html"])
-async def test_a_retired_route_is_no_missing_video(tmp_path: Path, gone: str, body: str) -> None:
+async def test_retired_route_is_not_a_missing_video(tmp_path: Path, gone: str, body: str) -> None:
     options = SandboxOptions(heygen_v3=gone, heygen_v2=gone, gone_body=body)  # type: ignore[arg-type]  # literals by parametrize
     async with Sandbox(options) as sandbox:
         ran = await run_rows(sandbox, tmp_path, [heygen_row("one")])
@@ -186,7 +186,7 @@ async def test_a_retired_route_is_no_missing_video(tmp_path: Path, gone: str, bo
 
 
 @pytest.mark.parametrize("gone", ["gone404", "gone410"])
-async def test_robots_gone_stops_mux_and_says_what_to_do(tmp_path: Path, gone: str) -> None:
+async def test_robots_gone_stops_mux_with_a_hint(tmp_path: Path, gone: str) -> None:
     async with Sandbox(SandboxOptions(robots_v0=gone)) as sandbox:  # type: ignore[arg-type]  # as above
         ran = await run_rows(
             sandbox, tmp_path, [mux_row("one", from_language="en"), heygen_row("two")]
@@ -215,7 +215,7 @@ async def test_create_whose_response_is_lost_is_made_once(
     assert {one["job_id"] for one in ran.results} == {job.id for job in sandbox.request_log.creates}
 
 
-async def test_the_list_is_walked_where_it_is_cheaper(tmp_path: Path) -> None:
+async def test_heygen_list_is_read_if_it_is_cheaper(tmp_path: Path) -> None:
     ids = list(heygen_ids(1000))
     async with Sandbox(SandboxOptions(heygen_account=1000, heygen_running=0)) as sandbox:
         ran = await run_rows(sandbox, tmp_path, [heygen_row(one) for one in ids])
@@ -223,7 +223,7 @@ async def test_the_list_is_walked_where_it_is_cheaper(tmp_path: Path) -> None:
     assert ran.metrics.requests["heygen"] <= 50
 
 
-async def test_the_list_is_left_where_it_is_not(tmp_path: Path) -> None:
+async def test_heygen_list_is_abandoned_if_it_is_not_cheaper(tmp_path: Path) -> None:
     rows = [heygen_row(f"elsewhere-{n}") for n in range(1000)]
     async with Sandbox(SandboxOptions(heygen_account=100_000, heygen_running=0)) as sandbox:
         ran = await run_rows(sandbox, tmp_path, rows)
@@ -248,7 +248,7 @@ async def test_caption_above_max_size_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.vtt"))
 
 
-async def test_mux_hands_on_every_parameter_and_the_users_passthrough(tmp_path: Path) -> None:
+async def test_mux_create_has_every_parameter_and_the_users_passthrough(tmp_path: Path) -> None:
     row = mux_row(
         "film",
         track_id="film-en",
@@ -385,7 +385,7 @@ async def test_provider_that_never_answered_stops_and_the_other_goes_on(
     assert set(again.states().values()) == {"done"}
 
 
-async def test_many_lost_creates_of_one_asset_need_one_look(tmp_path: Path) -> None:
+async def test_lost_creates_of_one_asset_take_one_lookup(tmp_path: Path) -> None:
     tags = ("es", "ja", "pt-BR", "de", "fr", "it", "ko", "pl")
     rows = [mux_row("film", tag, from_language="en") for tag in tags]
     options = SandboxOptions(faults={"lost_create": 1.0}, duplicates="allow")
@@ -398,7 +398,7 @@ async def test_many_lost_creates_of_one_asset_need_one_look(tmp_path: Path) -> N
     assert len(listed) == 1
 
 
-async def test_a_duplicate_that_ended_badly_is_named(tmp_path: Path) -> None:
+async def test_duplicate_job_that_ended_badly_is_named(tmp_path: Path) -> None:
     row = mux_row("film-failsforever", track_id="film-en")
     async with Sandbox(SandboxOptions(duplicates="refuse_any")) as sandbox:
         first = await run_rows(sandbox, tmp_path / "a", [row])
@@ -408,7 +408,7 @@ async def test_a_duplicate_that_ended_badly_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("film", "end"), [("film-has-es", "done"), ("film", "outcome_unknown")])
-async def test_an_intent_older_than_jobs_are_kept_is_told_by_the_track_or_not_at_all(
+async def test_intent_older_than_mux_keeps_jobs_is_decided_by_the_track_alone(
     tmp_path: Path, film: str, end: str
 ) -> None:
     row = mux_row(film, from_language="en")
@@ -423,7 +423,7 @@ async def test_an_intent_older_than_jobs_are_kept_is_told_by_the_track_or_not_at
     assert list(ran.states().values()) == [end]
 
 
-async def test_a_tag_in_other_letters_is_the_same_task(tmp_path: Path) -> None:
+async def test_language_tag_in_another_case_is_the_same_task(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text(
         "asset_id,track_id,to_language_code\nfilm,film-en,pt-BR\nfilm,film-en,pt-br\n"
     )
