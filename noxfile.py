@@ -41,8 +41,8 @@ def nightly(session: nox.Session) -> None:
 
 
 UNTRACED = (
-    *("system/test_crash.py", "system/test_limits.py"),
-    *("test_benchmarks.py", "test_fuzz.py", "test_rehearsal.py", "test_simulation.py"),
+    *("system/test_crash.py", "system/test_limits.py", "test_benchmarks.py"),
+    *(f"integration/test_{name}.py" for name in ("fuzz", "rehearsal", "simulation")),
 )
 """Tests that kill what they start, or repeat the same lines many times."""
 

@@ -23,15 +23,15 @@ class InMemoryStore:
     """A `KeyValueStore` that lasts as long as the simulation."""
 
     def __init__(self) -> None:
-        self._values: dict[str, str] = {}
+        self.values: dict[str, str] = {}
 
     def get(self, key: str) -> str | None:
         """See `protocols.KeyValueStore`."""
-        return self._values.get(key)
+        return self.values.get(key)
 
     def set(self, key: str, value: str) -> None:
         """See `protocols.KeyValueStore`."""
-        self._values[key] = value
+        self.values[key] = value
 
 
 class InMemoryLedger:

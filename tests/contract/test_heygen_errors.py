@@ -12,8 +12,10 @@ from aiohttp import web
 from batchcap.domain.errors import FatalError, RowError
 from batchcap.domain.models import JobState
 from batchcap.sandbox import Sandbox, SandboxOptions
-from tests.fakes import serving
-from tests.world import desk, heygen_row, run_rows
+from tests.harness.provider import running_provider
+from tests.harness.rows import heygen_row
+from tests.harness.runs import run_rows
+from tests.harness.servers import http_server
 
 pytestmark = pytest.mark.anyio
 
@@ -43,9 +45,9 @@ async def get_job(
             return web.json_response({"data": []}, status=probe_status)
         return web.json_response(body, status=status)
 
-    async with serving(handle) as url:
+    async with http_server(handle) as url:
         environment: Any = FakeHeyGen(url)
-        async with desk(environment, "heygen", options={"heygen_api": version}) as here:
+        async with running_provider(environment, "heygen", options={"heygen_api": version}) as here:
             try:
                 return (await here.provider.get_job(ROW, "tr")).state
             except (FatalError, RowError) as error:
@@ -108,7 +110,7 @@ async def test_403_is_the_row_s_unless_other_requests_get_it_too(
 
 async def test_access_denied_to_one_translation_takes_no_second_request(tmp_path: Path) -> None:
     async with Sandbox(SandboxOptions(heygen_running=0.0)) as sandbox:
-        async with desk(sandbox, "heygen", options={"heygen_api": "v3"}) as here:
+        async with running_provider(sandbox, "heygen", options={"heygen_api": "v3"}) as here:
             with pytest.raises(RowError, match="resource_access_denied"):
                 await here.provider.get_job(ROW, "id-forbidden")
         assert len(sandbox.request_log.requests) == 1

@@ -22,8 +22,11 @@ from batchcap.sandbox import Sandbox, SandboxOptions, heygen_ids
 from batchcap.transport.api_client import Api
 from batchcap.transport.network import Network
 from batchcap.transport.sender import HttpSender
-from tests.fakes import Recorder, bucket, dispatching, now, serving
-from tests.world import desk
+from tests.harness.api import bucket, running_buckets
+from tests.harness.clock import now
+from tests.harness.observers import Recorder
+from tests.harness.provider import running_provider
+from tests.harness.servers import http_server
 
 pytestmark = pytest.mark.anyio
 
@@ -60,7 +63,7 @@ async def talking(url: str) -> AsyncIterator[Api]:
     sender = HttpSender(url, {}, Network())
     around: Any = {"stop": ShutdownToken(), "observer": Recorder(), "now": now}
     async with (
-        dispatching(lane),
+        running_buckets(lane),
         Api(sender, "heygen", read=lane, write=lane, **around) as api,
     ):
         yield api
@@ -68,7 +71,7 @@ async def talking(url: str) -> AsyncIterator[Api]:
 
 async def test_one_page_gives_the_links_of_a_hundred_rows() -> None:
     ids = list(heygen_ids(300))
-    async with Sandbox(account(300)) as sandbox, desk(sandbox, "heygen") as here:
+    async with Sandbox(account(300)) as sandbox, running_provider(sandbox, "heygen") as here:
         told, requests = await polled(here.provider, ids)
         assert told.keys() == set(ids)
         assert all(job.state is JobState.COMPLETED and job.link for job in told.values())
@@ -77,14 +80,14 @@ async def test_one_page_gives_the_links_of_a_hundred_rows() -> None:
 
 async def test_for_a_few_rows_nobody_reads_the_list() -> None:
     ids = list(heygen_ids(99))
-    async with Sandbox(account(99)) as sandbox, desk(sandbox, "heygen") as here:
+    async with Sandbox(account(99)) as sandbox, running_provider(sandbox, "heygen") as here:
         told, requests = await polled(here.provider, ids)
         assert all(told[one].state is JobState.NOT_RUNNING for one in ids)
         assert (requests, listed(sandbox), statuses(sandbox)) == (1, 0, 1)
 
 
 async def test_the_list_is_walked_once_in_a_run() -> None:
-    async with Sandbox(account(250)) as sandbox, desk(sandbox, "heygen") as here:
+    async with Sandbox(account(250)) as sandbox, running_provider(sandbox, "heygen") as here:
         await polled(here.provider, heygen_ids(250))
         for number in range(3):
             ids = [f"{one}-{number}" for one in strangers(150)]
@@ -96,7 +99,7 @@ async def test_the_list_is_walked_once_in_a_run() -> None:
 
 async def test_what_the_list_names_before_its_row_asks_is_kept_for_it() -> None:
     ids = list(heygen_ids(400))
-    async with Sandbox(account(400)) as sandbox, desk(sandbox, "heygen") as here:
+    async with Sandbox(account(400)) as sandbox, running_provider(sandbox, "heygen") as here:
         await polled(here.provider, ids[::2])
         before = listed(sandbox)
         told, requests = await polled(here.provider, ids[1::2])
@@ -108,7 +111,7 @@ async def test_what_the_list_names_before_its_row_asks_is_kept_for_it() -> None:
 
 async def test_what_was_kept_is_given_once_and_then_asked_for() -> None:
     ids = list(heygen_ids(200))
-    async with Sandbox(account(200)) as sandbox, desk(sandbox, "heygen") as here:
+    async with Sandbox(account(200)) as sandbox, running_provider(sandbox, "heygen") as here:
         await polled(here.provider, ids[::2])
         await polled(here.provider, ids[1:3:2])
         told, requests = await polled(here.provider, ids[1:3:2])
@@ -118,7 +121,7 @@ async def test_what_was_kept_is_given_once_and_then_asked_for() -> None:
 
 async def test_the_walk_ends_with_the_last_wanted_row() -> None:
     newest = list(heygen_ids(1000))[::-1]
-    async with Sandbox(account(1000)) as sandbox, desk(sandbox, "heygen") as here:
+    async with Sandbox(account(1000)) as sandbox, running_provider(sandbox, "heygen") as here:
         await polled(here.provider, newest[:150])
         assert (listed(sandbox), statuses(sandbox)) == (2, 0)
         told, requests = await polled(here.provider, [newest[160], newest[250]])
@@ -129,7 +132,7 @@ async def test_the_walk_ends_with_the_last_wanted_row() -> None:
 async def test_a_list_that_settles_too_little_is_given_up_after_three_pages() -> None:
     newest = list(heygen_ids(2000))[::-1]
     wanted = [newest[0], newest[100], newest[200], *strangers(120)]
-    async with Sandbox(account(2000)) as sandbox, desk(sandbox, "heygen") as here:
+    async with Sandbox(account(2000)) as sandbox, running_provider(sandbox, "heygen") as here:
         told, requests = await polled(here.provider, wanted)
         assert told.keys() == set(wanted)
         assert (requests, listed(sandbox), statuses(sandbox)) == (5, 3, 2)
@@ -139,7 +142,7 @@ async def test_a_list_that_settles_too_little_is_given_up_after_three_pages() ->
 
 async def test_one_row_that_the_list_does_not_name_is_not_looked_for_to_its_end() -> None:
     newest = list(heygen_ids(3000))[::-1]
-    async with Sandbox(account(3000)) as sandbox, desk(sandbox, "heygen") as here:
+    async with Sandbox(account(3000)) as sandbox, running_provider(sandbox, "heygen") as here:
         _, requests = await polled(here.provider, newest[:1000])
         assert requests == listed(sandbox) == 10
         told, requests = await polled(here.provider, strangers(1))
@@ -151,7 +154,7 @@ async def test_one_row_that_the_list_does_not_name_is_not_looked_for_to_its_end(
 
 async def test_a_page_whose_rows_come_to_it_one_by_one_was_worth_it() -> None:
     newest = list(heygen_ids(1000))[::-1]
-    async with Sandbox(account(1000)) as sandbox, desk(sandbox, "heygen") as here:
+    async with Sandbox(account(1000)) as sandbox, running_provider(sandbox, "heygen") as here:
         await polled(here.provider, newest[:100])
         for number in range(100, 1000, 10):
             await polled(here.provider, newest[number : number + 1])
@@ -162,7 +165,7 @@ async def test_a_page_whose_rows_come_to_it_one_by_one_was_worth_it() -> None:
 async def test_a_list_that_settles_two_rows_a_page_is_read_to_its_end() -> None:
     newest = list(heygen_ids(900))[::-1]
     wanted = [*newest[0::100], *newest[1::100], *strangers(120)]
-    async with Sandbox(account(900)) as sandbox, desk(sandbox, "heygen") as here:
+    async with Sandbox(account(900)) as sandbox, running_provider(sandbox, "heygen") as here:
         told, _ = await polled(here.provider, wanted)
         assert told.keys() == set(wanted)
         assert (listed(sandbox), statuses(sandbox)) == (9, 2)
@@ -171,7 +174,7 @@ async def test_a_list_that_settles_two_rows_a_page_is_read_to_its_end() -> None:
 async def test_rows_that_run_are_no_reason_to_read_on() -> None:
     running = [f"slow-{number}" for number in range(600)]
     options = account(500, heygen_ids=tuple(running), heygen_finish_seconds=1e6)
-    async with Sandbox(options) as sandbox, desk(sandbox, "heygen") as here:
+    async with Sandbox(options) as sandbox, running_provider(sandbox, "heygen") as here:
         told, _ = await polled(here.provider, running)
         assert {job.state for job in told.values()} == {JobState.RUNNING}
         assert told.keys() == set(running)
@@ -181,7 +184,7 @@ async def test_rows_that_run_are_no_reason_to_read_on() -> None:
 async def test_a_row_that_the_list_calls_running_is_asked_about_until_it_ends() -> None:
     ids = [f"slow-{number}" for number in range(150)]
     options = account(0, heygen_ids=tuple(ids), heygen_finish_seconds=100.0)
-    async with Sandbox(options) as sandbox, desk(sandbox, "heygen") as here:
+    async with Sandbox(options) as sandbox, running_provider(sandbox, "heygen") as here:
         told, _ = await polled(here.provider, ids)
         assert {job.state for job in told.values()} == {JobState.RUNNING}
         sandbox.advance(200)
@@ -192,7 +195,7 @@ async def test_a_row_that_the_list_calls_running_is_asked_about_until_it_ends() 
 async def test_links_that_wait_for_their_rows_are_kept_within_bounds() -> None:
     """30,000 of them; the first to come are the first to go."""
     newest = list(heygen_ids(31_000))[::-1]
-    async with Sandbox(account(31_000)) as sandbox, desk(sandbox, "heygen") as here:
+    async with Sandbox(account(31_000)) as sandbox, running_provider(sandbox, "heygen") as here:
         await polled(here.provider, newest[::50])
         assert listed(sandbox) == 310
         _, requests = await polled(here.provider, newest[-2001::50])
@@ -213,7 +216,7 @@ async def test_where_the_list_is_refused_the_statuses_do(status: int) -> None:
             return web.json_response({"data": found})
         return web.json_response({"error": {"code": "no", "message": "not you"}}, status=status)
 
-    async with serving(answer) as url, talking(url) as api:
+    async with http_server(answer) as url, talking(url) as api:
         v3 = V3(api, ResponseParser(Recorder()))
         for _ in range(3):
             told, _ = await polled(v3, strangers(150))
@@ -234,6 +237,6 @@ async def test_a_list_that_never_ends_is_given_up() -> None:
         item = {"id": "elsewhere-0", "status": "completed", "vtt_caption_url": "https://h/a"}
         return web.json_response({"data": [item] * 100, "has_more": True, "next_token": "again"})
 
-    async with serving(answer) as url, talking(url) as api:
+    async with http_server(answer) as url, talking(url) as api:
         await polled(V3(api, ResponseParser(Recorder())), strangers(150))
     assert pages == 3

@@ -37,8 +37,9 @@ from batchcap.domain.models import (
 )
 from batchcap.storage.ledger import open_ledger, open_reader
 from batchcap.storage.ledger.file_marks import RESULTS
-from tests import fakes
-from tests.fakes import CAPTION, EPOCH, clock, now
+from tests.harness import rows
+from tests.harness.clock import EPOCH, clock, now
+from tests.harness.rows import CAPTION
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +50,7 @@ class Factory(Protocol):
     """Opens one ledger, which is made when it is opened first."""
 
     def open(self, *, repairs: bool = False) -> Ledger:
-        """Open it for a run. `fakes.now` is its clock."""
+        """Open it for a run. `now` is its clock."""
         ...
 
     def read(self) -> LedgerReader:
@@ -97,7 +98,7 @@ async def ledger(request: pytest.FixtureRequest, opened: Ledger) -> AsyncIterato
 
 def row(number: int = 1, **changes: Any) -> Row:
     """A row that a job is made for."""
-    return fakes.row(number, **{"target": "es", **changes})
+    return rows.row(number, **{"target": "es", **changes})
 
 
 def many(count: int, start: int = 1) -> Manifest:

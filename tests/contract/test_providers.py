@@ -19,10 +19,12 @@ from batchcap.domain.protocols import Provider
 from batchcap.providers import PROVIDERS
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.transport.network import Network
-from tests.fakes import now, pieces, started
+from tests.harness.clock import now
+from tests.harness.provider import running_provider, start_job
+from tests.harness.rows import heygen_row, mux_row
+from tests.harness.servers import chunks
 from tests.third_provider.server import AcmeServer
 from tests.third_provider.spec import SPEC as THIRD
-from tests.world import desk, heygen_row, mux_row
 
 pytestmark = [
     pytest.mark.anyio,
@@ -86,9 +88,9 @@ async def looked(provider: Provider, row: Row, job: Job) -> Job:
 
 
 async def test_a_job_is_followed_to_a_link_that_holds_a_caption(name: str) -> None:
-    async with serve(name) as sandbox, desk(sandbox, name) as here:
+    async with serve(name) as sandbox, running_provider(sandbox, name) as here:
         mine = row(name, "good")
-        job = await started(here.provider, mine)
+        job = await start_job(here.provider, mine)
         await anyio.sleep(60)
         job = await looked(here.provider, mine, job)
         assert job.state is JobState.COMPLETED
@@ -96,7 +98,7 @@ async def test_a_job_is_followed_to_a_link_that_holds_a_caption(name: str) -> No
         assert link is not None
         async with FileHosts(Network(), loopback=True, observer=here.observe, now=now) as hosts:
             with await hosts.open(link) as opened:
-                body = b"".join([piece async for piece in pieces(opened)])
+                body = b"".join([piece async for piece in chunks(opened)])
         assert body.startswith(b"WEBVTT")
         assert not here.warnings
 
@@ -104,9 +106,9 @@ async def test_a_job_is_followed_to_a_link_that_holds_a_caption(name: str) -> No
 async def test_a_poll_tells_of_every_job_in_few_requests(name: str) -> None:
     async with (
         serve(name, job_seconds=1e6, job_seconds_max=1e6) as sandbox,
-        desk(sandbox, name) as here,
+        running_provider(sandbox, name) as here,
     ):
-        jobs = [await started(here.provider, ROWS[name](f"many-stuck-{n}")) for n in range(250)]
+        jobs = [await start_job(here.provider, ROWS[name](f"many-stuck-{n}")) for n in range(250)]
         ids = [job.id or "" for job in jobs]
         told: dict[str, JobState] = {}
         requests = await here.provider.poll(ids, lambda job: told.update({job.id or "": job.state}))
@@ -115,9 +117,9 @@ async def test_a_poll_tells_of_every_job_in_few_requests(name: str) -> None:
 
 
 async def test_a_poll_tells_that_a_job_is_not_running_any_more(name: str) -> None:
-    async with serve(name) as sandbox, desk(sandbox, name) as here:
+    async with serve(name) as sandbox, running_provider(sandbox, name) as here:
         rows = [ROWS[name](f"ended-{n}") for n in range(120)]
-        ids = [(await started(here.provider, one)).id or "" for one in rows]
+        ids = [(await start_job(here.provider, one)).id or "" for one in rows]
         await anyio.sleep(60)
         told: dict[str, JobState] = {}
         await here.provider.poll(ids, lambda job: told.update({job.id or "": job.state}))
@@ -127,9 +129,9 @@ async def test_a_poll_tells_that_a_job_is_not_running_any_more(name: str) -> Non
 
 
 async def test_a_failed_job_is_a_failure_with_a_reason(name: str) -> None:
-    async with serve(name) as sandbox, desk(sandbox, name) as here:
+    async with serve(name) as sandbox, running_provider(sandbox, name) as here:
         mine = row(name, "fails")
-        job = await started(here.provider, mine)
+        job = await start_job(here.provider, mine)
         await anyio.sleep(60)
         job = await looked(here.provider, mine, job)
         assert job.state is JobState.ERRORED
@@ -141,10 +143,10 @@ async def test_a_failed_job_is_a_failure_with_a_reason(name: str) -> None:
 async def test_an_ended_job_tells_how_long_it_took_or_nothing(name: str) -> None:
     async with (
         serve(name, job_seconds=500.0, job_seconds_max=900.0) as sandbox,
-        desk(sandbox, name) as here,
+        running_provider(sandbox, name) as here,
     ):
         mine = row(name, "good")
-        job = await started(here.provider, mine)
+        job = await start_job(here.provider, mine)
         assert job.duration is None
         await anyio.sleep(1000)
         job = await looked(here.provider, mine, job)
@@ -157,9 +159,9 @@ async def test_an_ended_job_tells_how_long_it_took_or_nothing(name: str) -> None
 
 
 async def test_a_job_that_runs_is_running(name: str) -> None:
-    async with serve(name) as sandbox, desk(sandbox, name) as here:
+    async with serve(name) as sandbox, running_provider(sandbox, name) as here:
         mine = row(name, "stuck")
-        job = await started(here.provider, mine)
+        job = await start_job(here.provider, mine)
         await anyio.sleep(3600)
         assert (await looked(here.provider, mine, job)).state is JobState.RUNNING
 
@@ -167,20 +169,20 @@ async def test_a_job_that_runs_is_running(name: str) -> None:
 async def test_a_state_never_seen_before_is_running_and_told_once(name: str) -> None:
     async with (
         serve(name, odd_state_seconds=100) as sandbox,
-        desk(sandbox, name) as here,
+        running_provider(sandbox, name) as here,
     ):
         mine = row(name, "odd")
-        job = await started(here.provider, mine)
+        job = await start_job(here.provider, mine)
         for _ in range(3):
             assert (await looked(here.provider, mine, job)).state is JobState.RUNNING
         assert len(here.warnings) == 1
 
 
 async def test_an_id_that_does_not_exist_is_told(name: str) -> None:
-    async with serve(name) as sandbox, desk(sandbox, name) as here:
+    async with serve(name) as sandbox, running_provider(sandbox, name) as here:
         mine = row(name, "missing")
         try:
-            job = await started(here.provider, mine)
+            job = await start_job(here.provider, mine)
             state = (await looked(here.provider, mine, job)).state
             assert state is JobState.MISSING
         except RowError as error:
@@ -190,9 +192,9 @@ async def test_an_id_that_does_not_exist_is_told(name: str) -> None:
 async def test_wrong_credentials_name_the_provider_and_the_variables(name: str) -> None:
     spec = PROVIDERS[name]
     wrong = dict.fromkeys(spec.credentials, "wrong")
-    async with serve(name) as sandbox, desk(sandbox, name, wrong) as here:
+    async with serve(name) as sandbox, running_provider(sandbox, name, wrong) as here:
         with pytest.raises(FatalError) as caught:
-            job = await started(here.provider, row(name, "good"))
+            job = await start_job(here.provider, row(name, "good"))
             await looked(here.provider, row(name, "good"), job)
         assert caught.value.provider == name
         assert all(variable in caught.value.hint for variable in spec.credentials)
@@ -205,7 +207,7 @@ async def test_wrong_credentials_name_the_provider_and_the_variables(name: str) 
 async def test_what_passes_is_waited_out(name: str, fault: str) -> None:
     async with (
         serve(name, faults={fault: 0.5}, seed=3) as sandbox,
-        desk(sandbox, name) as here,
+        running_provider(sandbox, name) as here,
     ):
         mine = row(name, "stuck")
         await here.provider.poll([f"p-{n}" for n in range(5)], lambda job: None)
@@ -214,9 +216,9 @@ async def test_what_passes_is_waited_out(name: str, fault: str) -> None:
 
 
 async def test_an_expired_link_is_told_apart_and_a_fresh_one_is_had(name: str) -> None:
-    async with serve(name, link_seconds=100) as sandbox, desk(sandbox, name) as here:
+    async with serve(name, link_seconds=100) as sandbox, running_provider(sandbox, name) as here:
         mine = row(name, "good")
-        job = await started(here.provider, mine)
+        job = await start_job(here.provider, mine)
         await anyio.sleep(60)
         old = await looked(here.provider, mine, job)
         await anyio.sleep(3600)
@@ -236,7 +238,7 @@ async def test_an_expired_link_is_told_apart_and_a_fresh_one_is_had(name: str) -
 async def test_an_odd_id_stays_one_path_segment(name: str, odd: str) -> None:
     async with (
         serve(name, strict_ids=True, mux_ids=("asset-0001",)) as sandbox,
-        desk(sandbox, name) as here,
+        running_provider(sandbox, name) as here,
     ):
         mine = ROWS[name]("asset-0001")
         assert (await here.provider.get_job(mine, odd)).state is JobState.MISSING

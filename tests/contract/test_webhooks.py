@@ -1,6 +1,6 @@
 """The contract of `Webhook`, for every provider that sends events, over real HTTP.
 
-A new provider adds an event and a signer to `tests/webhook_fixtures.py`.
+A new provider adds an event and a signer to `tests/harness/webhooks.py`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from batchcap.domain.models import JobState, Row
 from batchcap.providers import PROVIDERS
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.webhooks.event import Webhook
-from tests.fakes import now, started
-from tests.webhook_fixtures import EVENTS, SECRETS, SIGNERS, running_receiver
-from tests.world import Desk, desk, heygen_row, mux_row
+from tests.harness.clock import now
+from tests.harness.provider import ProviderHarness, running_provider, start_job
+from tests.harness.rows import heygen_row, mux_row
+from tests.harness.webhooks import EVENTS, SECRETS, SIGNERS, running_receiver
 
 pytestmark = [
     pytest.mark.anyio,
@@ -115,7 +116,7 @@ async def test_sandbox_events_are_accepted_and_report_every_end(name: str) -> No
     rows = {"mux": mux_row, "heygen": heygen_row}[name]
     async with Sandbox(options) as sandbox, running_receiver(clock=sandbox.now) as harness:
         sandbox.change(**{f"{name}_webhook_url": harness.receiver.endpoints()[name]})
-        async with desk(sandbox, name) as here:
+        async with running_provider(sandbox, name) as here:
             ids = [await running(here, rows(f"slow-{n}")) for n in range(20)]
             await anyio.sleep(120)
     ended = {event.job.id for event in harness.events if event.job.state is not JobState.RUNNING}
@@ -123,7 +124,7 @@ async def test_sandbox_events_are_accepted_and_report_every_end(name: str) -> No
     assert harness.receiver.counts.bad_signature == harness.receiver.counts.rejected == 0
 
 
-async def running(here: Desk, row: Row) -> str | None:
-    job = await here.provider.get_job(row, (await started(here.provider, row)).id or "")
+async def running(here: ProviderHarness, row: Row) -> str | None:
+    job = await here.provider.get_job(row, (await start_job(here.provider, row)).id or "")
     assert job.state is JobState.RUNNING
     return job.id

@@ -14,10 +14,11 @@ from schemathesis import Case
 
 from batchcap.sandbox import HEYGEN_KEYWORDS, Sandbox, SandboxOptions
 from batchcap.sandbox.http_types import Request
-from tests.openapi import Specification, requests_to
+from tests.harness.openapi import Specification, requests_to
+from tests.harness.rows import heygen_row
+from tests.harness.runs import run_rows
 from tests.sandbox.client import sandbox_client
 from tests.sandbox.test_seeds import SEEDS
-from tests.world import heygen_row, run_rows
 
 HEYGEN = Specification.load("heygen-v3.openapi.json")
 heygen_schema = HEYGEN.schemathesis()

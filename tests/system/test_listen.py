@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.conftest import Shell
-from tests.webhook_fixtures import (
+from tests.harness.webhooks import (
     LINK,
     SECRETS,
     heygen_event,
@@ -26,6 +25,7 @@ from tests.webhook_fixtures import (
     mux_headers,
     mux_job,
 )
+from tests.system.conftest import Shell
 
 
 def send_request(

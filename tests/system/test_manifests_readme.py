@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from batchcap.manifest.columns import Schema
+from tests.harness.rows import COLUMNS
 from tests.system.conftest import Shell
-from tests.world import COLUMNS
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 README = (MANIFESTS / "README.md").read_text()

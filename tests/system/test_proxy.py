@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from tests.fakes import VTT
-from tests.proxy import API, ENCODED, FILES, PAIR, PASSWORD, HeyGenBehindProxy
+from tests.harness.proxy import API, ENCODED, FILES, PAIR, PASSWORD, HeyGenBehindProxy
+from tests.harness.rows import VTT
 from tests.system.conftest import Shell, command_line
 
 KEY = "heygen-key-of-the-user"
@@ -115,7 +115,7 @@ def test_reason_is_shown_at_once_while_a_provider_is_out_of_reach(
     assert "wrong-password" not in out + err
 
 
-@pytest.mark.nightly  # a minute of waiting; tests/test_run.py has it on virtual time
+@pytest.mark.nightly  # a minute of waiting; tests/integration/test_run.py has it on virtual time
 @pytest.mark.timeout(150)
 def test_provider_that_never_answered_stops_after_a_minute(
     shell: Shell, world: HeyGenBehindProxy

@@ -1,0 +1,374 @@
+"""Whatever bytes come as a manifest or as an answer, nothing but our own errors is raised.
+
+Hypothesis finds the shapes, and a mutator with a seed the volume: some thousands
+here, a hundred thousand with `pytest -m nightly`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from batchcap.domain.errors import BatchcapError
+from batchcap.domain.models import InvalidRow, Job, JobState, Row, RowHistory
+from batchcap.domain.settings import Settings
+from batchcap.manifest import ManifestOptions, read
+from batchcap.providers import PROVIDERS, ProviderContext
+from batchcap.simulation.in_memory import InMemoryStore
+from batchcap.transport.api_client import Api
+from batchcap.transport.response import Answer
+from tests.harness.clock import now, on_virtual_time
+from tests.harness.observers import Recorder
+from tests.harness.provider import start_job
+from tests.harness.rows import COLUMNS as PROVIDER_COLUMNS
+from tests.harness.rows import heygen_row, mux_row
+
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+OPTIONS = [
+    ManifestOptions(),
+    ManifestOptions(to=("es", "ja"), from_language="en", name="{title}/{key}.{language}.vtt"),
+]
+ODD = [
+    b"\x00",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"\r",
+    b'"',
+    b"'",
+    b",",
+    b";",
+    b"\t",
+    b"\n",
+    b"[" * 2000,
+    b'{"a":' * 300,
+    b"1e999",
+    b"-0",
+    b"9" * 400,
+    b"\\ud800",
+    b"null",
+    b"true",
+    b"../",
+    b"{source_id}",
+    b"\x1b[2J",
+    "\u2028\u202e\u00ad".encode(),
+    b"=cmd|'/c calc'!A0",
+]
+
+
+def samples() -> dict[str, bytes]:
+    """Small manifests of each format, ours among them, cut to what mutates fast."""
+    found = {path.name: b"".join(path.read_bytes().splitlines(True)[:20])
+             for path in MANIFESTS.iterdir() if path.suffix in {".csv", ".jsonl"}}  # fmt: skip
+    found["items.json"] = (MANIFESTS / "items.json").read_bytes()
+    found["plain"] = b"asset_id;to_language_code\na;es\nb;de\n"
+    found["wide.csv"] = "asset_id,to_language_code\na,es\n".encode("utf-16")
+    found["quoted.csv"] = b'asset_id,to_language_code,title\n"a","es;de","x, ""y""\nz"\n'
+    return found
+
+
+def mutated(data: bytes, other: bytes, dice: random.Random) -> bytes:
+    """The sample with one to four things wrong."""
+    found = bytearray(data)
+    for _ in range(dice.randint(1, 4)):
+        at = dice.randrange(len(found) + 1)
+        end = min(len(found), at + dice.randrange(1, 40))
+        match dice.randrange(6):
+            case 0:
+                found[at:end] = b""
+            case 1:
+                found[at:at] = dice.choice(ODD)
+            case 2:
+                found[at:end] = bytes(dice.randrange(256) for _ in range(end - at))
+            case 3:
+                found[at:at] = found[at:end] * dice.randrange(1, 5)
+            case 4:
+                start = dice.randrange(len(other) + 1)
+                found[at:end] = other[start : start + 60]
+            case _:
+                found = found[:at]
+    return bytes(found)
+
+
+# Manifests
+
+
+def assert_read(path: Path, data: bytes, options: ManifestOptions) -> None:
+    path.write_bytes(data)
+    try:
+        rows = list(read(str(path), options, PROVIDER_COLUMNS))
+    except BatchcapError as error:
+        assert error.message
+        return
+    assert rows, "neither a row nor a problem"
+    for row in rows:
+        if isinstance(row, InvalidRow):
+            assert row.line >= 1
+            assert row.message
+            assert row.message.isprintable(), ascii(row.message)
+        else:
+            assert_sound(row)
+
+
+def assert_sound(row: Row) -> None:
+    parts = row.path.split("/")
+    assert not row.path.startswith("/")
+    assert not {"", ".."} & set(parts)
+    assert "\0" not in row.path
+    assert "\n" not in row.key
+    orjson.dumps([row.params, row.meta, row.key])
+
+
+def fuzz_manifests(folder: Path, count: int, seed: int) -> None:
+    dice, known = random.Random(seed), samples()
+    names = sorted(known)
+    for number in range(count):
+        name = dice.choice(names)
+        data = mutated(known[name], known[dice.choice(names)], dice)
+        try:
+            assert_read(folder / name, data, OPTIONS[number % 2])
+        except Exception as error:
+            raise AssertionError(f"seed {seed}, {name}, {data!r}") from error
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_manifest_mutated_gives_rows_and_problems(tmp_path: Path, seed: int) -> None:
+    fuzz_manifests(tmp_path, 600, seed)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(100, 150))
+def test_hundred_thousand_mutated_inputs(tmp_path: Path, seed: int) -> None:
+    fuzz_manifests(tmp_path, 1000, seed)
+    fuzz_answers(1000, seed)
+
+
+HEADERS = st.sampled_from([b"asset_id,to_language_code\n", b"video_translate_id,name\n", b"", b"["])
+EXTENSIONS = st.sampled_from([".csv", ".tsv", ".json", ".jsonl", ""])
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(header=HEADERS, body=st.binary(max_size=300), extension=EXTENSIONS)
+def test_manifest_of_any_bytes_gives_rows_and_problems(
+    tmp_path: Path, header: bytes, body: bytes, extension: str
+) -> None:
+    assert_read(tmp_path / f"m{extension}", header + body, OPTIONS[0])
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**63) | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=5,
+)
+COLUMNS = st.sampled_from(
+    ["asset_id", "video_translate_id", "to_language_code", "provider", "key", "name", "language",
+     "track_id", "never_translate", "upload_to_mux", "passthrough", "title", ""]
+)  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(items=st.lists(st.dictionaries(COLUMNS, ANY) | ANY, max_size=4), whole=st.booleans())
+def test_manifest_of_any_json_gives_rows_and_problems(
+    tmp_path: Path, items: list[Any], whole: bool
+) -> None:
+    lines = [orjson.dumps(item) for item in items]
+    data = b"[" + b",".join(lines) + b"]" if whole else b"\n".join(lines)
+    assert_read(tmp_path / ("m.json" if whole else "m.jsonl"), data, OPTIONS[1])
+
+
+# Answers
+
+
+class Canned:
+    """An `Api` that answers everything with the same bytes."""
+
+    read_rate = None
+
+    def __init__(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        self.answer = Answer(status, headers, body)
+
+    async def get(self, *_: object, **__: object) -> Answer:
+        return self.answer
+
+    @asynccontextmanager
+    async def send_slot(self, **_: object) -> AsyncIterator[Canned]:
+        yield self
+
+    async def post(self, *_: object) -> Answer:
+        return self.answer
+
+
+ROWS: Mapping[str, list[Row]] = {
+    "mux": [mux_row("film", track_id="t"), mux_row("film", from_language="en")],
+    "heygen": [heygen_row("tr")],
+}
+STATUSES = (200, 200, 200, 200, 202, 204, 302, 400, 401, 402, 403, 404, 409, 410, 422, 451, 599)
+
+GOOD: list[Any] = [
+    {"data": {"id": "tr", "status": "completed", "vtt_caption_url": "https://f.example/x"}},
+    {"data": [{"video_id": "tr", "status": "failed", "error": {"message": "no"}}]},
+    {"data": {"caption_url": "https://f.example/x"}, "error": None},
+    {"data": [{"id": "j1", "status": "processing"}], "total_row_count": 1, "next_token": "t"},
+    {
+        "data": {
+            "id": "j1",
+            "status": "completed",
+            "units_consumed": 3,
+            "passthrough": '{"batchcap": "x"}',
+            "parameters": {"asset_id": "film", "track_id": "t", "to_language_code": "es"},
+            "outputs": {"temporary_vtt_url": "https://f.example/x", "uploaded_track_id": "u"},
+            "errors": [{"type": "a", "message": "b", "retryable": True}],
+        }
+    },
+    {
+        "data": {
+            "id": "film",
+            "tracks": [
+                {
+                    "id": "t",
+                    "type": "text",
+                    "language_code": "en",
+                    "status": "ready",
+                    "text_source": "uploaded",
+                },
+                {"id": "u", "type": "text", "language_code": "es", "status": "preparing"},
+            ],
+            "playback_ids": [{"id": "p", "policy": "public"}],
+        }
+    },
+    {"error": {"type": "not_found", "messages": ["x", "y"]}},
+]
+
+
+async def talked(name: str, canned: Canned) -> None:
+    """Ask a provider everything that the engine asks, and let it refuse in our own words."""
+    settings = PROVIDERS[name].configure({}, Settings(out=Path()), sandbox=False)
+    provider = PROVIDERS[name].build(
+        ProviderContext(cast(Api, canned), settings, InMemoryStore(), Recorder(), now)
+    )
+    reported: list[Job] = []
+
+    async def linked(row: Row) -> object:
+        job = await provider.get_job(row, "j1")
+        assert_job(job)
+        completed = Job(id="j1", state=JobState.COMPLETED, link=job.link, track="u")
+        return await provider.get_download_url(row, completed, [job.link or ""])
+
+    for row in ROWS[name]:
+        facts = RowHistory(intent_at=now())
+        asks: list[Coroutine[Any, Any, object]] = [
+            start_job(provider, row),
+            linked(row),
+            provider.find_existing_job(row, facts, now()),
+            provider.poll(["j1"], reported.append),
+            provider.poll([f"j{n}" for n in range(120)], reported.append),
+        ]
+        for ask in asks:
+            await assert_ours(ask)
+    for job in reported:
+        assert_job(job)
+
+
+async def assert_ours(ask: Coroutine[Any, Any, object]) -> None:
+    try:
+        await ask
+    except BatchcapError as error:
+        assert error.message.isprintable(), ascii(error.message)
+
+
+def assert_job(job: Job) -> None:
+    """Types as told, and words that can be printed."""
+    assert job.id is None or isinstance(job.id, str)
+    assert isinstance(job.state, JobState)
+    assert job.link is None or isinstance(job.link, str)
+    assert job.track is None or isinstance(job.track, str)
+    assert isinstance(job.units, int)
+    assert 0 <= job.units < 2**63
+    if job.failure is not None:
+        assert job.failure.message.isprintable()
+
+
+WRONG: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    1e308,
+    2**63,
+    "",
+    "x",
+    "\x1b[2J\n",
+    [],
+    {},
+    [[]],
+    [None],
+    {"": 0},
+]
+
+
+def bent(good: Any, dice: random.Random) -> Any:
+    """A good document in which some values are of another type, missing or doubled."""
+    if dice.random() < 0.08:
+        return dice.choice(WRONG)
+    if isinstance(good, dict):
+        kept = [(key, bent(value, dice)) for key, value in good.items() if dice.random() > 0.04]
+        return dict(kept)
+    if isinstance(good, list):
+        return [bent(value, dice) for value in good for _ in range(dice.choice((1, 1, 1, 0, 2)))]
+    return good
+
+
+def fuzz_answers(count: int, seed: int) -> None:
+    dice = random.Random(seed)
+    known = [orjson.dumps(one) for one in GOOD]
+
+    async def all_of_them() -> None:
+        for number in range(count):
+            body = mutated(dice.choice(known), dice.choice(known), dice)
+            if number % 4:
+                body = orjson.dumps(bent(dice.choice(GOOD), dice))
+            canned = Canned(
+                dice.choice(STATUSES), body, {"X-Request-Id": body[:20].decode("latin1")}
+            )
+            name = ("mux", "heygen")[number % 2]
+            try:
+                await talked(name, canned)
+            except Exception as error:
+                told = f"seed {seed}, {name}, {canned.answer.status}, {body!r}"
+                raise AssertionError(told) from error
+
+    on_virtual_time(all_of_them())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_response_mutated_is_read_or_refused(seed: int) -> None:
+    fuzz_answers(600, seed)
+
+
+def misshapen(good: Any) -> st.SearchStrategy[Any]:
+    """A good document with some of its values replaced by anything."""
+    if isinstance(good, dict):
+        made = {key: st.one_of(misshapen(value), ANY) for key, value in good.items()}
+        return st.fixed_dictionaries({}, optional=made)
+    if isinstance(good, list):
+        return st.lists(st.one_of(*map(misshapen, good), ANY), max_size=3)
+    return st.just(good)
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    document=st.one_of(*map(misshapen, GOOD)),
+    status=st.sampled_from(STATUSES),
+    name=st.sampled_from(sorted(PROVIDERS)),
+)
+def test_response_misshapen_is_read_or_refused(document: Any, status: int, name: str) -> None:
+    canned = Canned(status, orjson.dumps(document), {})
+    on_virtual_time(talked(name, canned))

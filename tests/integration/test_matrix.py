@@ -1,0 +1,196 @@
+"""Every fault of the sandbox alone, and all of them together: each row ends in the
+state that the server's truth implies, and what is on disk is what the server has. Faults
+of events strike runs that listen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from batchcap.domain.models import Row
+from batchcap.reports.results import RESULTS, write_results
+from batchcap.sandbox import DELIVERY_FAULTS, FAULTS, Sandbox, SandboxOptions, captions
+from batchcap.sandbox.heygen.videos import language_of
+from batchcap.sandbox.mux.jobs import Job
+from batchcap.storage.ledger import open_ledger
+from tests.harness.rows import heygen_row, mux_row
+from tests.harness.runs import ANY_PORT, RunResult, register_webhooks, run_rows
+
+pytestmark = pytest.mark.anyio
+
+LANGUAGES = ("es", "de", "pt-BR")
+ROWS = [
+    *(
+        mux_row(f"film-{n}", LANGUAGES[n % 3], **({"from_language": "en"} if n % 2 else {}))
+        for n in range(45)
+    ),
+    *(heygen_row(f"tr-{n}") for n in range(45)),
+]
+ALONE = 0.2
+TOGETHER = 0.05
+DOUBTS = 2
+"""How often a row fetches what is no WebVTT before it believes it."""
+
+
+def with_tracks(rows: list[Row]) -> Iterator[Row]:
+    """Every second Mux row names its track, so that both ways to a create are gone."""
+    for number, row in enumerate(rows):
+        named = row.provider == "mux" and "from_language" not in row.params
+        params = {"track_id": f"{row.source_id}-en"} if named else row.params
+        yield Row(
+            number=number + 1,
+            key=row.key,
+            provider=row.provider,
+            source_id=row.source_id,
+            language=row.language,
+            target=row.target,
+            path=row.path,
+            params=params,
+        )
+
+
+def implied(sandbox: Sandbox, row: Row) -> str:
+    """How a row has to end, from what the server knows and did."""
+    if row.provider == "heygen":
+        return seen_by_files(sandbox, f"{row.source_id}.vtt")
+    jobs = sandbox.request_log.creates_for(row.source_id, row.target)
+    assert jobs, f"{row.key}: nothing was created"
+    last = jobs[-1]
+    if last.outcome.ends_after is None:
+        return "job_timeout"
+    match last.outcome.status:
+        case "errored":
+            return "job_failed"
+        case "cancelled":
+            return "job_cancelled"
+    return seen_by_files(sandbox, last.id, f"{last.uploaded_track_id}.vtt")
+
+
+def seen_by_files(sandbox: Sandbox, *names: str) -> str:
+    """Whether the hosts of one caption served HTML in its place too often."""
+    doubts = sum(
+        entry.fault == "not_vtt" and not set(names).isdisjoint(entry.key.split("/"))
+        for entry in sandbox.request_log.requests
+    )
+    return "bad_caption" if doubts >= DOUBTS else "done"
+
+
+def served(row: Row) -> bytes:
+    language = row.target or language_of(row.source_id)
+    return captions.make_webvtt(row.source_id, language)
+
+
+def assert_made_once(jobs: list[Job]) -> None:
+    """A further job only after the one before had ended without a caption."""
+    for earlier, later in pairwise(jobs):
+        assert earlier.status(later.created) in {"errored", "cancelled"}
+
+
+def assert_sound(sandbox: Sandbox, out: Path, rows: list[Row], ran: RunResult) -> None:
+    assert ran.fatal == []
+    assert ran.states() == {row.key: implied(sandbox, row) for row in rows}
+    for row in rows:
+        assert_made_once(sandbox.request_log.creates_for(row.source_id, row.target))
+        one, file = ran.by_key[row.key], out / row.path
+        assert file.exists() == (one["state"] == "done"), row.key
+        if one["state"] == "done":
+            data = file.read_bytes()
+            assert data == served(row)
+            assert one["sha256"] == hashlib.sha256(data).hexdigest()
+            assert one["bytes"] == len(data)
+    assert_known_to_the_ledger(sandbox, ran)
+    assert sandbox.request_log.leaks == []
+    assert not [path for path in out.rglob("*") if path.name.endswith(".part")]
+    assert_results_tell_of_every_row(out, rows)
+
+
+def assert_known_to_the_ledger(sandbox: Sandbox, ran: RunResult) -> None:
+    last = {
+        (job.request.asset_id, job.request.language): job.id for job in sandbox.request_log.creates
+    }
+    assert set(last.values()) <= {one["job_id"] for one in ran.results}
+
+
+def assert_results_tell_of_every_row(out: Path, rows: list[Row]) -> None:
+    with closing(open_ledger(out)) as ledger:
+        write_results(ledger, out)
+    lines = [orjson.loads(line) for line in (out / RESULTS).read_bytes().splitlines()]
+    assert [line["key"] for line in lines] == [row.key for row in rows]
+
+
+def hits(sandbox: Sandbox, fault: str) -> int:
+    """How often a fault struck: at a request, or at a job or video."""
+    fates = {
+        "job_error": lambda job: job.outcome.status == "errored",
+        "job_cancelled": lambda job: job.outcome.status == "cancelled",
+        "job_stuck": lambda job: job.outcome.ends_after is None,
+        "missing_link": lambda job: not job.outcome.has_link,
+        "not_found_after_create": lambda job: job.outcome.hidden_seconds > 0,
+    }
+    if fault in fates:
+        return sum(map(fates[fault], sandbox.request_log.creates))
+    if fault == "late_link":
+        return sum(
+            sandbox.request_log.count("heygen.v3.video", key=row.source_id) > 1 for row in ROWS
+        )
+    return sandbox.request_log.faults[fault]
+
+
+def listening(sandbox: Sandbox) -> dict[str, Any]:
+    """A run with a receiver, to which the sandbox sends."""
+    return {"on_listening": register_webhooks(sandbox), "listening": ANY_PORT}
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_with_one_fault_every_row_ends_as_the_server_says(
+    tmp_path: Path, fault: str, seed: int
+) -> None:
+    rows = list(with_tracks(ROWS))
+    options = SandboxOptions(seed=seed, faults={fault: ALONE}, job_seconds_max=60.0, gzip=seed == 2)
+    async with Sandbox(options) as sandbox:
+        heard = listening(sandbox) if fault in DELIVERY_FAULTS else {}
+        ran = await run_rows(sandbox, tmp_path, rows, **heard)
+        assert hits(sandbox, fault) > 0
+        assert_sound(sandbox, tmp_path, rows, ran)
+        assert fault not in DELIVERY_FAULTS or set(ran.states().values()) == {"done"}
+
+
+@pytest.mark.parametrize("version", ["v3", "v2"])
+@pytest.mark.parametrize("duplicates", ["refuse_active", "allow"])
+@pytest.mark.parametrize(("seed", "listens"), [(11, False), (12, False), (13, True)])
+async def test_with_all_faults_together_every_row_ends_as_the_server_says(
+    tmp_path: Path, seed: int, listens: bool, duplicates: str, version: str
+) -> None:
+    rows = list(with_tracks(ROWS))
+    options = SandboxOptions(
+        seed=seed,
+        faults=dict.fromkeys(FAULTS, TOGETHER),
+        duplicates=duplicates,  # type: ignore[arg-type]  # literals by parametrize
+        job_seconds_max=60.0,
+        gzip=seed % 2 == 0,
+    )
+    async with Sandbox(options) as sandbox:
+        heard = listening(sandbox) if listens else {}
+        ran = await run_rows(sandbox, tmp_path, rows, options={"heygen_api": version}, **heard)
+        assert len(sandbox.request_log.faults) > (10 if listens else 6)
+        assert_sound(sandbox, tmp_path, rows, ran)
+
+
+@pytest.mark.parametrize("seed", [21, 22])
+async def test_rows_that_ask_for_new_jobs_get_them_only_after_the_old_ones_failed(
+    tmp_path: Path, seed: int
+) -> None:
+    rows = list(with_tracks(ROWS))
+    faults = {**dict.fromkeys(FAULTS, TOGETHER), "job_error": 0.4}
+    async with Sandbox(SandboxOptions(seed=seed, faults=faults, job_seconds_max=60.0)) as sandbox:
+        ran = await run_rows(sandbox, tmp_path, rows, retry_jobs=3)
+        assert len(sandbox.request_log.creates) > 45
+        assert_sound(sandbox, tmp_path, rows, ran)

@@ -1,0 +1,170 @@
+"""Lives and deaths of a run under virtual time, by seed.
+
+Each seed draws faults, limits and moments of death. Safety is judged after every
+life, liveness at the end: with the faults off, every row ends. A failing seed
+prints the command that replays it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from batchcap.app.run import run as run_rows
+from batchcap.domain.models import Row
+from batchcap.reports.metrics import Metrics
+from batchcap.sandbox import FAULTS, Sandbox, SandboxOptions
+from batchcap.storage.ledger import open_ledger, open_reader
+from tests.harness.clock import now
+from tests.harness.rows import heygen_row, mux_row
+from tests.harness.runs import ledger_sql, unlimited_settings
+
+pytestmark = pytest.mark.anyio
+
+SEEDS = [int(one) for one in os.environ.get("BATCHCAP_SEEDS", "").split(",") if one] or range(300)
+RATES = {"mux.write": 4.0, "mux.read": 9.0, "heygen": 7.0}
+CHOICE = sorted(FAULTS.keys() - {"job_stuck"})
+
+
+class Fate:
+    """What a seed decides."""
+
+    def __init__(self, seed: int) -> None:
+        chance = random.Random(seed)
+        self.lives = [chance.expovariate(1 / 12) for _ in range(chance.randrange(5))]
+        chosen = chance.sample(CHOICE, chance.randrange(1, 8))
+        self.options = SandboxOptions(
+            seed=seed,
+            faults={fault: chance.choice([0.02, 0.1, 0.4]) for fault in chosen},
+            duplicates=chance.choice(["refuse_active", "refuse_any", "allow"]),
+            job_seconds=chance.choice([0.5, 5.0]),
+            job_seconds_max=30.0,
+            gzip=chance.random() < 0.5,
+            answer_seconds=chance.choice([0.0, 0.3]),
+            retry_after_seconds=chance.choice([1, 5]),
+            link_seconds=chance.choice([20.0, 7 * 86400.0]),
+            list_order=chance.choice(["newest", "oldest"]),
+        )
+        self.rows: list[Row] = []
+        for number in range(12):
+            track: dict[str, Any] = {"track_id": "t"} if number % 2 else {"from_language": "en"}
+            self.rows += [mux_row(f"film-{number}", tag, **track) for tag in ("es", "pt-BR")]
+        self.rows += [heygen_row(f"video-{number}") for number in range(20)]
+
+
+async def live(sandbox: Sandbox, out: Path, rows: list[Row], seconds: float) -> None:
+    """One life: it ends by itself, or after so many seconds as by kill -9."""
+    ledger = open_ledger(out, create=True, now=now)
+    ledger.import_rows([("test", rows)], skip_invalid=False)
+    settings = unlimited_settings(out, rates=RATES, settle=10.0)
+    with anyio.CancelScope() as life:
+
+        async def die() -> None:
+            await anyio.sleep(seconds)
+            ledger.close()  # what is not committed now never will be
+            life.cancel()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(die)
+            await run_rows(
+                settings,
+                ledger,
+                sandbox.environment(),
+                Metrics(),
+                sandbox=True,
+                now=now,
+                threads=False,
+            )
+            group.cancel_scope.cancel()
+    ledger.close()
+
+
+def safe(sandbox: Sandbox, out: Path, ended: dict[str, Any], deaths: list[float]) -> None:
+    """Nothing wrong has happened so far. `ended` collects the rows that have ended."""
+    paid: Counter[tuple[str, str]] = Counter()
+    for job in sandbox.request_log.creates:
+        if job.status(sandbox.now()) not in {"errored", "cancelled"}:
+            paid[job.request.asset_id, job.request.language] += 1
+    assert not [caption for caption, count in paid.items() if count > 1], paid
+    for bucket, limit in RATES.items():
+        assert sandbox.request_log.worst_second(bucket) <= limit
+        assert not inside_a_pause(sandbox, bucket, deaths)
+    assert not sandbox.request_log.leaks
+    with closing(open_reader(out)) as ledger:
+        for one in ledger.results():
+            before = ended.get(one["key"])
+            assert before in {None, one["state"]}, f"{one['key']} was {before}"
+            if one["state"] != "pending":
+                ended[one["key"]] = one["state"]
+            if one["state"] == "done":
+                data = (out / one["path"]).read_bytes()
+                assert hashlib.sha256(data).hexdigest() == one["sha256"]
+
+
+def inside_a_pause(sandbox: Sandbox, bucket: str, deaths: list[float]) -> list[float]:
+    """Requests that came while a Retry-After ran that somebody had lived to read."""
+    options, until, since = sandbox.options, 0.0, 0.0
+    inside = []
+    for entry in (one for one in sandbox.request_log.requests if one.bucket == bucket):
+        if since < entry.time < until - 0.01:
+            inside.append(entry.time)
+        answered = entry.time + options.answer_seconds + 0.01
+        if entry.status == 429 and not any(entry.time <= death <= answered for death in deaths):
+            since = max(since, answered)
+            until = max(until, entry.time + options.retry_after_seconds)
+    return inside
+
+
+def complete(sandbox: Sandbox, out: Path, rows: list[Row]) -> None:
+    """The run came to its end, and the ledger knows all that was paid for."""
+    with closing(open_reader(out)) as ledger:
+        found = list(ledger.results())
+    known = {job for (job,) in ledger_sql(out, "SELECT job_id FROM creates")}
+    assert [one["key"] for one in found] == [row.key for row in rows]
+    assert {job.id for job in sandbox.request_log.creates} <= known
+    assert not [one for one in found if one["state"] not in {"done", "failed"}]
+    files = {str(path.relative_to(out)) for path in out.rglob("*.vtt")}
+    assert files == {one["path"] for one in found if one["state"] == "done"}
+    assert not list(out.rglob("*.part"))
+
+
+async def simulate(out: Path, seed: int) -> None:
+    fate, ended, deaths = Fate(seed), dict[str, Any](), list[float]()
+    async with Sandbox(fate.options) as sandbox:
+        for seconds in fate.lives:
+            await live(sandbox, out, fate.rows, seconds)
+            deaths.append(asyncio.get_running_loop().time())
+            safe(sandbox, out, ended, deaths)
+        await live(sandbox, out, fate.rows, 1e9)
+        safe(sandbox, out, ended, deaths)
+        complete(sandbox, out, fate.rows)
+        sandbox.change(faults={})
+        with closing(open_ledger(out)) as ledger:
+            ledger.requeue_failed(None)
+        await live(sandbox, out, fate.rows, 1e9)
+        safe(sandbox, out, {}, deaths)
+        complete(sandbox, out, fate.rows)
+        with closing(open_reader(out)) as ledger:
+            lost = [one for one in ledger.results() if one["state"] != "done"]
+        assert all(one["error"]["code"] in {"job_failed", "job_cancelled"} for one in lost), lost
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_simulated_life_with_kills_and_faults_breaks_no_promise(
+    tmp_path: Path, seed: int
+) -> None:
+    try:
+        await simulate(tmp_path, seed)
+    except (AssertionError, sqlite3.Error) as error:
+        error.add_note(f"replay: BATCHCAP_SEEDS={seed} pytest tests/integration/test_simulation.py")
+        raise

@@ -1,0 +1,400 @@
+"""Links lead anywhere: what is followed, what is sent, and what comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from batchcap.captions.file_host import FileHosts, allowed
+from batchcap.domain.errors import LinkExpired, RowError, Unavailable
+from batchcap.domain.events import RequestSent
+from batchcap.transport.network import Network
+from tests.harness.clock import clock, now
+from tests.harness.observers import Recorder
+from tests.harness.rows import VTT
+from tests.harness.servers import chunks, http_server, raw_server, read_request
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def hosts(
+    *, loopback: bool = True, observer: Recorder | None = None
+) -> AsyncIterator[FileHosts]:
+    made = FileHosts(Network(), loopback=loopback, observer=observer or Recorder(), now=now)
+    async with made:
+        yield made
+
+
+async def fetch(made: FileHosts, link: str) -> bytes:
+    with await made.open(link) as body:
+        return b"".join([piece async for piece in chunks(body)])
+
+
+async def file(_request: web.Request) -> web.Response:
+    return web.Response(body=VTT)
+
+
+async def test_a_link_leads_to_its_bytes_and_is_counted() -> None:
+    observer = Recorder()
+    async with http_server(file) as url, hosts(observer=observer) as made:
+        assert await fetch(made, f"{url}/x.vtt") == VTT
+    assert observer.of(RequestSent) == [RequestSent("downloads")]
+
+
+QUERY = "X-Amz-Signature=a%2Fb%2fc+d&Policy=~a_b%20&Key=%7E%3D==&e=&x=a,b;c:(d)'!*@$&%C3%BC&p=/?"
+
+
+async def seen_on_the_wire(path: str, *, redirected: bool = False) -> bytes:
+    lines: list[bytes] = []
+
+    async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for number in range(2):
+            head = await read_request(reader)
+            lines.append(head.split(b"\r\n")[0])
+            if redirected and not number:
+                location = f"Location: {path}\r\n".encode()
+                writer.write(b"HTTP/1.1 302 F\r\nContent-Length: 0\r\n" + location + b"\r\n")
+            else:
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
+                await writer.drain()
+                return
+
+    async with raw_server(host) as url, hosts() as made:
+        assert await fetch(made, url + ("/start" if redirected else path)) == b"x"
+    return lines[-1]
+
+
+@pytest.mark.parametrize("redirected", [False, True])
+@pytest.mark.parametrize("path", [f"/a%20b%2Fc/d~e(1).vtt?{QUERY}", "/a%e2%82%ac%41?sig=%41%zz"])
+async def test_a_signed_link_arrives_byte_for_byte(path: str, redirected: bool) -> None:
+    line = await seen_on_the_wire(path, redirected=redirected)
+    assert line == f"GET {path} HTTP/1.1".encode()
+
+
+async def test_no_credential_and_no_cookie_is_sent_also_not_after_a_redirect() -> None:
+    heads: list[web.Request] = []
+
+    async def host(request: web.Request) -> web.StreamResponse:
+        heads.append(request)
+        answer = web.Response(body=b"x")
+        if request.path == "/first":
+            answer = web.Response(status=302, headers={"Location": "/second"})
+        answer.set_cookie("session", "secret")
+        return answer
+
+    async with http_server(host) as url, hosts() as made:
+        named = url.replace("127.0.0.1", "localhost")
+        await fetch(made, f"{named}/first")
+        await fetch(made, f"{named}/first")
+    assert len(heads) == 4
+    for head in heads:
+        assert not {"Authorization", "Cookie", "X-Api-Key", "Referer"} & set(head.headers)
+
+
+async def hop(request: web.Request) -> web.Response:
+    """/3 leads to /2 leads to /1 leads to /0, the file."""
+    left = int(request.path[1:])
+    if left:
+        return web.Response(status=(301, 302, 303, 307, 308)[left % 5], headers=_to(f"/{left - 1}"))
+    return web.Response(body=VTT)
+
+
+def _to(target: str) -> dict[str, str]:
+    return {"Location": target}
+
+
+@pytest.mark.parametrize("redirects", range(6))
+async def test_up_to_five_redirects_are_followed(redirects: int) -> None:
+    async with http_server(hop) as url, hosts() as made:
+        assert await fetch(made, f"{url}/{redirects}") == VTT
+
+
+@pytest.mark.parametrize("redirects", [7, 100])
+async def test_more_redirects_are_a_dead_link(redirects: int) -> None:
+    observer = Recorder()
+    async with http_server(hop) as url, hosts(observer=observer) as made:
+        with pytest.raises(RowError) as caught:
+            await fetch(made, f"{url}/{redirects}")
+    assert caught.value.code == "link_dead"
+    assert len(observer.events) <= 6
+
+
+FORBIDDEN = [
+    "file:///etc/passwd",
+    "ftp://files.example/x",
+    "data:text/vtt,WEBVTT",
+    "//10.0.0.1/x",
+    "https://10.1.2.3/x",
+    "https://192.168.1.1/x",
+    "https://172.16.0.1/x",
+    "https://169.254.169.254/latest/meta-data/",
+    "https://100.64.0.1/x",
+    "https://0.0.0.0/x",
+    "https://224.0.0.1/x",
+    "https://255.255.255.255/x",
+    "https://[fe80::1]/x",
+    "https://[fe80::1%25lo]/x",
+    "https://[fd00::1]/x",
+    "https://[::]/x",
+    "https://[::ffff:10.0.0.1]/x",
+    "https://[::ffff:169.254.169.254]/x",
+    "http://10.0.0.1/x",
+    "https:///x",
+    "https://",
+    "not a link",
+    "",
+    "https://[half",
+    "https://host:port/x",
+    "https://host:99999/x",
+]
+LOOPBACK = [
+    "https://127.0.0.1/x",
+    "https://127.9.9.9/x",
+    "https://[::1]/x",
+    "https://[::ffff:127.0.0.1]/x",
+    "http://127.0.0.1/x",
+    "http://93.184.216.34/x",
+]
+
+
+async def refused(made: FileHosts, link: str) -> None:
+    with pytest.raises(RowError) as caught:
+        await fetch(made, link)
+    assert caught.value.code == "link_dead"
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("link", FORBIDDEN)
+@pytest.mark.parametrize("loopback", [False, True])
+async def test_a_link_to_a_place_that_is_not_allowed_is_dead(link: str, loopback: bool) -> None:
+    async with hosts(loopback=loopback) as made:
+        await refused(made, link)
+
+
+@pytest.mark.parametrize("link", LOOPBACK)
+async def test_loopback_and_plain_http_are_only_for_the_sandbox(link: str) -> None:
+    observer = Recorder()
+    async with hosts(loopback=False, observer=observer) as made:
+        await refused(made, link)
+    assert not observer.events
+
+
+@pytest.mark.parametrize("link", FORBIDDEN)
+async def test_a_redirect_to_a_place_that_is_not_allowed_is_not_followed(link: str) -> None:
+    if link in {"", "not a link", "//10.0.0.1/x"}:
+        pytest.skip("a relative reference, which is no place of its own")
+
+    async def host(_request: web.Request) -> web.Response:
+        return web.Response(status=302, headers=_to(link))
+
+    async with http_server(host) as url, hosts() as made:
+        await refused(made, f"{url}/x")
+
+
+async def test_a_redirect_to_a_private_host_on_the_same_scheme_is_not_followed() -> None:
+    async def host(_request: web.Request) -> web.Response:
+        return web.Response(status=302, headers=_to("//10.0.0.1/x"))
+
+    async with http_server(host) as url, hosts() as made:
+        await refused(made, f"{url}/x")
+
+
+@pytest.mark.parametrize("name", ["localhost", "2130706433", "0x7f000001", "127.1"])
+async def test_a_name_that_resolves_to_loopback_is_refused_where_loopback_is_off(
+    name: str,
+) -> None:
+    count = 0
+
+    async def host(_request: web.Request) -> web.Response:
+        nonlocal count
+        count += 1
+        return web.Response()
+
+    async with http_server(host) as url, hosts(loopback=False) as made:
+        port = url.rpartition(":")[2]
+        await refused(made, f"https://{name}:{port}/x")
+    assert count == 0
+
+
+async def test_a_name_that_resolves_to_loopback_is_fine_for_the_sandbox() -> None:
+    async with http_server(file) as url, hosts() as made:
+        port = url.rpartition(":")[2]
+        assert await fetch(made, f"http://localhost:{port}/x") == VTT
+
+
+@pytest.mark.parametrize("target", ["http://h\u00fc.invalid:99999/", "https://[", "\u00fc\ud8ff"])
+async def test_a_redirect_to_no_url_at_all_is_a_dead_link(target: str) -> None:
+    async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await read_request(reader)
+        if head.startswith(b"GET /x "):
+            location = b"Location: " + target.encode(errors="surrogatepass") + b"\r\n"
+            writer.write(b"HTTP/1.1 302 F\r\nContent-Length: 0\r\n" + location + b"\r\n")
+            await writer.drain()
+
+    async with raw_server(host) as url, hosts() as made:
+        with pytest.raises((RowError, Unavailable)):
+            await fetch(made, f"{url}/x")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 412])
+async def test_a_refused_link_has_expired(status: int) -> None:
+    async def host(_request: web.Request) -> web.Response:
+        return web.Response(status=status, body=b"<Error><Code>ExpiredToken</Code></Error>")
+
+    async with http_server(host) as url, hosts() as made:
+        with pytest.raises(LinkExpired, match=str(status)):
+            await fetch(made, f"{url}/x")
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+async def test_a_host_in_trouble_is_unavailable(status: int) -> None:
+    async def host(_request: web.Request) -> web.Response:
+        return web.Response(status=status, headers={"Retry-After": "17"})
+
+    async with http_server(host) as url, hosts() as made:
+        with pytest.raises(Unavailable) as caught:
+            await fetch(made, f"{url}/x")
+    assert caught.value.retry_after == 17
+
+
+@pytest.mark.parametrize("status", [204, 206, 304, 405, 451])
+async def test_any_other_answer_is_a_dead_link(status: int) -> None:
+    async def host(_request: web.Request) -> web.Response:
+        return web.Response(status=status)
+
+    async with http_server(host) as url, hosts() as made:
+        await refused(made, f"{url}/x")
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+CUTS = {
+    "by length": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nWEBVTT",
+    "in a chunk": CHUNKED + b"64\r\nWEBVTT",
+    "before the last chunk": CHUNKED + b"6\r\nWEBVTT\r\n",
+    "in the head": b"HTTP/1.1 200 OK\r\nContent-",
+    "at once": b"",
+    "no http": b"\x00\x01\x02\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", CUTS.values(), ids=CUTS)
+async def test_a_body_that_was_cut_is_unavailable_and_never_whole(sent: bytes) -> None:
+    async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(sent)
+        await writer.drain()
+
+    async with raw_server(host) as url, hosts() as made:
+        with pytest.raises(Unavailable):
+            await fetch(made, f"{url}/x")
+
+
+async def served_encoded(body: bytes) -> bytes:
+    async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        await writer.drain()
+
+    async with raw_server(host) as url, hosts() as made:
+        return await fetch(made, f"{url}/x")
+
+
+async def test_a_compressed_body_is_decoded() -> None:
+    assert await served_encoded(gzip.compress(VTT * 1000)) == VTT * 1000
+
+
+@pytest.mark.parametrize("missing", [1, 4, 8, 12, 30])
+async def test_a_compressed_body_whose_end_is_missing_is_unavailable(missing: int) -> None:
+    """The length may be right and the compressed stream cut all the same."""
+    with pytest.raises(Unavailable):
+        await served_encoded(gzip.compress(VTT * 1000)[:-missing])
+
+
+async def test_a_body_that_is_not_what_its_encoding_says_is_unavailable() -> None:
+    with pytest.raises(Unavailable):
+        await served_encoded(VTT)
+
+
+async def test_a_host_that_falls_silent_is_given_up() -> None:
+    async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nWEBVTT")
+        await asyncio.sleep(10_000)
+
+    async with raw_server(host) as url, hosts() as made:
+        started = clock()
+        with pytest.raises(Unavailable):
+            await fetch(made, f"{url}/x")
+        assert clock() - started < 60
+
+
+async def test_a_host_whose_answer_never_begins_is_given_up() -> None:
+    async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nX: ")
+        while True:
+            await asyncio.sleep(10)
+            writer.write(b"y")
+            await writer.drain()
+
+    async with raw_server(host) as url, hosts() as made:
+        started = clock()
+        with pytest.raises(Unavailable):
+            await fetch(made, f"{url}/x")
+        assert clock() - started < 180
+
+
+async def test_no_message_holds_the_link() -> None:
+    async with hosts(loopback=False) as made:
+        for link in ("http://files.example/x?sig=secret", "https://10.0.0.1/x?sig=secret", "s:sig"):
+            with pytest.raises(RowError) as caught:
+                await fetch(made, link)
+            assert "sig" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True),
+        ("2606:4700::1111", True),
+        ("10.0.0.1", False),
+        ("127.0.0.1", False),
+        ("169.254.1.1", False),
+        ("192.168.0.1", False),
+        ("100.64.1.1", False),
+        ("0.0.0.0", False),
+        ("224.0.0.1", False),
+        ("239.1.1.1", False),
+        ("::1", False),
+        ("::", False),
+        ("fe80::1%eth0", False),
+        ("fc00::1", False),
+        ("ff02::1", False),
+        ("::ffff:10.0.0.1", False),
+        ("::ffff:8.8.8.8", True),
+        ("64:ff9b::10.0.0.1", False),
+        ("64:ff9b::127.0.0.1", False),
+        ("2002:7f00:1::", False),
+        ("2002:a00:1::", False),
+        ("::10.0.0.1", False),
+        ("::ffff:0:10.0.0.1", False),
+        ("64:ff9b:1::a00:1", False),
+        ("fec0::1", False),
+    ],
+)
+def test_what_is_public(address: str, public: bool) -> None:
+    assert allowed(address, loopback=False) is public
+
+
+def test_loopback_is_allowed_for_the_sandbox_and_other_local_addresses_are_not() -> None:
+    assert allowed("127.0.0.1", loopback=True)
+    assert allowed("::1", loopback=True)
+    assert not allowed("10.0.0.1", loopback=True)
+    assert not allowed("169.254.169.254", loopback=True)

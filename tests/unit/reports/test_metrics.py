@@ -1,0 +1,103 @@
+"""Counts from events."""
+
+from __future__ import annotations
+
+import pytest
+
+from batchcap.domain import events
+from batchcap.domain.events import (
+    Event,
+    JobCreated,
+    LaneStopped,
+    Paused,
+    RequestSent,
+    RowEnded,
+    RowHeldBack,
+    RowStarted,
+    Throttled,
+    Warned,
+    WebhookReceived,
+    WebhookRefused,
+)
+from batchcap.domain.models import Failure, Outcome, RowState
+from batchcap.reports.metrics import Metrics
+from tests.harness.clock import clock
+from tests.harness.rows import CAPTION, row
+
+pytestmark = pytest.mark.anyio
+
+
+def ended(state: RowState, code: str = "") -> Outcome:
+    return Outcome(
+        state=state,
+        started_at=0.0,
+        finished_at=1.0,
+        caption=CAPTION if state is RowState.DONE else None,
+        failure=Failure(code, "why") if code else None,
+    )
+
+
+async def test_metrics_every_event_is_counted() -> None:
+    metrics = Metrics()
+    mux, heygen = row(1, provider="mux"), row(2, provider="heygen")
+    received: list[Event] = [
+        RowStarted(mux),
+        RowStarted(heygen),
+        RequestSent("mux.write"),
+        RequestSent("mux.write"),
+        RequestSent("downloads"),
+        JobCreated(mux, "j"),
+        RowEnded(mux, ended(RowState.DONE)),
+    ]
+    for event in received:
+        metrics(event)
+    assert metrics.requests == {"mux.write": 2, "downloads": 1}
+    assert metrics.created == 1
+    assert metrics.bytes == CAPTION.bytes
+    assert (metrics.active["mux"], metrics.active["heygen"]) == (0, 1)
+    assert (metrics.done("mux"), metrics.done("heygen")) == (1, 0)
+    metrics(RowEnded(heygen, ended(RowState.FAILED, "not_found")))
+    assert metrics.errors == {"not_found": 1}
+    assert metrics.ended == {("mux", RowState.DONE): 1, ("heygen", RowState.FAILED): 1}
+    assert metrics.bytes == CAPTION.bytes
+
+
+async def test_metrics_longest_pause_of_a_bucket_counts() -> None:
+    metrics = Metrics()
+    metrics(Throttled("heygen", 30.0))
+    metrics(Throttled("heygen", 5.0))
+    assert metrics.throttled == 2
+    assert metrics.paused_until["heygen"] == pytest.approx(clock() + 30, abs=0.01)
+
+
+async def test_metrics_last_warning_is_kept() -> None:
+    metrics = Metrics()
+    metrics(Warned("first"))
+    metrics(LaneStopped("mux", "no credit", "top up"))
+    assert metrics.last_warning == "no credit"
+
+
+async def test_metrics_accepts_every_kind_of_event() -> None:
+    """A new kind of event must not make a run fail."""
+    examples: dict[type[Event], Event] = {
+        RequestSent: RequestSent("x"),
+        Throttled: Throttled("x", 1.0),
+        Paused: Paused("x", 1.0),
+        RowStarted: RowStarted(row()),
+        JobCreated: JobCreated(row(), "j"),
+        RowEnded: RowEnded(row(), ended(RowState.SKIPPED)),
+        RowHeldBack: RowHeldBack(row(), Failure("units_exhausted", "no")),
+        Warned: Warned("x"),
+        LaneStopped: LaneStopped("x", "y", "z"),
+        WebhookReceived: WebhookReceived("x", "j"),
+        WebhookRefused: WebhookRefused("x"),
+    }
+    declared = {
+        kind
+        for kind in vars(events).values()
+        if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
+    }
+    assert declared == set(examples)
+    metrics = Metrics()
+    for event in examples.values():
+        metrics(event)
