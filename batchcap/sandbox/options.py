@@ -173,6 +173,11 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Whether every request gets 402."""
     heygen_forbidden: bool = False
     """Whether every request gets 403, as after the account was suspended."""
+    heygen_quota_seconds: int = 0
+    """Retry-After of the 429s that `throttle` causes, then with the code quota_exceeded.
+
+    0: they are like those of the rate limit.
+    """
     heygen_running: float = 0.1
     """Share of videos that are still running at their first request."""
     heygen_finish_seconds: float = 3.0

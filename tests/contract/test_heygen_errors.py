@@ -93,6 +93,27 @@ async def test_access_revoked_during_a_run_loses_no_row(tmp_path: Path) -> None:
     assert set(resumed.states().values()) == {"done"}
 
 
+async def test_exceeded_quota_pauses_all_of_heygen_once_and_loses_no_row(tmp_path: Path) -> None:
+    rows = [heygen_row(f"id-{number}") for number in range(20)]
+    options = SandboxOptions(
+        heygen_running=0.0, heygen_quota_seconds=3600, fault_streak=99, faults={"throttle": 1.0}
+    )
+    async with Sandbox(options) as sandbox:
+        began = anyio.current_time()
+        async with anyio.create_task_group() as group:
+
+            async def restore() -> None:
+                await anyio.sleep(1800)
+                sandbox.change(faults={})
+
+            group.start_soon(restore)
+            ran = await run_rows(sandbox, tmp_path, rows, rates={"heygen": 5.0})
+        throttled = sandbox.request_log.throttled
+    assert set(ran.states().values()) == {"done"}
+    assert throttled == 1
+    assert 3600 <= anyio.current_time() - began < 3700
+
+
 @pytest.mark.parametrize("version", ["v3", "v2"])
 @pytest.mark.parametrize(
     "body", [{"error": {"code": "forbidden", "message": "no"}}, None, "<html>"]

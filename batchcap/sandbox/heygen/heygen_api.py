@@ -78,8 +78,13 @@ class HeyGenApi:
 
     def too_many_requests(self, route: Route, wait: float) -> Response:
         """Return 429 with Retry-After in seconds and no rate limit headers."""
-        seconds = max(ceil(wait), self._world.options.retry_after_seconds)
-        body = {"error": {"code": "rate_limit_exceeded", "message": "Rate limit exceeded"}}
+        options = self._world.options
+        code, message = "rate_limit_exceeded", "Rate limit exceeded"
+        seconds = max(ceil(wait), options.retry_after_seconds)
+        if not wait and options.heygen_quota_seconds:
+            code, message = "quota_exceeded", "Quota exceeded"
+            seconds = options.heygen_quota_seconds
+        body = {"error": {"code": code, "message": message}}
         return json_response(429, body, (("Retry-After", str(seconds)),))
 
     def with_headers(self, response: Response, bucket: TokenBucket | None) -> Response:
