@@ -78,6 +78,25 @@ async def test_one_page_gives_the_links_of_a_hundred_rows() -> None:
         assert (requests, listed(sandbox), statuses(sandbox)) == (3, 3, 0)
 
 
+async def test_statuses_on_several_pages_are_all_reported() -> None:
+    ids = [f"id-stuck-{number}" for number in range(10)]
+    async with Sandbox(account(0, statuses_page=3)) as sandbox, desk(sandbox, "heygen") as here:
+        jobs, requests = await polled(here.provider, ids)
+        assert jobs.keys() == set(ids)
+        assert (requests, statuses(sandbox)) == (4, 4)
+
+
+async def test_statuses_whose_pages_never_end_are_left_after_a_page_per_translation() -> None:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        state = {"video_id": "one", "status": "processing"}
+        return web.json_response({"data": [state], "has_more": True, "next_token": "again"})
+
+    async with serving(handle) as url, talking(url) as api:
+        jobs, requests = await polled(V3(api, ResponseParser(Recorder())), ["one", "two", "three"])
+    assert jobs.keys() == {"one"}
+    assert requests == 3
+
+
 async def test_for_a_few_rows_nobody_reads_the_list() -> None:
     ids = list(heygen_ids(99))
     async with Sandbox(account(99)) as sandbox, running_provider(sandbox, "heygen") as here:

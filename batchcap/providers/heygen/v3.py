@@ -55,8 +55,10 @@ class V3:
         pages = [rest[start : start + _PAGE] for start in range(0, len(rest), _PAGE)]
         for start in range(0, len(pages), _PARALLEL):
             together = pages[start : start + _PARALLEL]
-            await asyncio.gather(*(self._statuses(page, on_job) for page in together))
-        return requests + len(pages)
+            requests += sum(
+                await asyncio.gather(*(self._statuses(page, on_job) for page in together))
+            )
+        return requests
 
     async def get_job(self, job_id: str) -> Job:
         """Return the detail, with a fresh link."""
@@ -94,9 +96,20 @@ class V3:
             raise EndpointRetired(answer)
         return answer
 
-    async def _statuses(self, job_ids: list[str], on_job: OnJob) -> None:
-        """Request up to 100 states. A completed one has no link here; its detail has."""
-        query = {"video_translation_ids": ",".join(job_ids)}
+    async def _statuses(self, job_ids: list[str], on_job: OnJob) -> int:
+        """Request up to 100 states; return the requests made.
+
+        A completed one has no link here; its detail has. Whether HeyGen ever spreads 100 states
+        over several pages is not documented, but its responses have a token for the next one.
+        """
+        requests, token = 1, await self._statuses_page(job_ids, "", on_job)
+        while token and requests < len(job_ids):  # a page has at least one state
+            requests, token = requests + 1, await self._statuses_page(job_ids, token, on_job)
+        return requests
+
+    async def _statuses_page(self, job_ids: list[str], token: str, on_job: OnJob) -> str:
+        """Report the states of one page; return the token of the next one, "" after the last."""
+        query = {"video_translation_ids": ",".join(job_ids), **({"token": token} if token else {})}
         answer = await self._api.get(f"{_ROOT}/statuses", query, priority=Priority.POLL)
         if answer.status == 403:
             raise access_refused(answer)
@@ -108,6 +121,7 @@ class V3:
         for item in answer.items():
             job_id = text(item.get("video_id")) or text(item.get("id"))
             on_job(self._brief(job_id, text(item.get("status")), item.get("error")))
+        return text(as_object(answer.json()).get("next_token"))
 
     def _brief(self, job_id: str, word: str, error: object) -> Job:
         state = self._parser.state(word)
