@@ -80,7 +80,10 @@ async def test_one_page_gives_the_links_of_a_hundred_rows() -> None:
 
 async def test_statuses_on_several_pages_are_all_reported() -> None:
     ids = [f"id-stuck-{number}" for number in range(10)]
-    async with Sandbox(account(0, statuses_page=3)) as sandbox, desk(sandbox, "heygen") as here:
+    async with (
+        Sandbox(account(0, statuses_page=3)) as sandbox,
+        running_provider(sandbox, "heygen") as here,
+    ):
         jobs, requests = await polled(here.provider, ids)
         assert jobs.keys() == set(ids)
         assert (requests, statuses(sandbox)) == (4, 4)
@@ -91,7 +94,7 @@ async def test_statuses_whose_pages_never_end_are_left_after_a_page_per_translat
         state = {"video_id": "one", "status": "processing"}
         return web.json_response({"data": [state], "has_more": True, "next_token": "again"})
 
-    async with serving(handle) as url, talking(url) as api:
+    async with http_server(handle) as url, talking(url) as api:
         jobs, requests = await polled(V3(api, ResponseParser(Recorder())), ["one", "two", "three"])
     assert jobs.keys() == {"one"}
     assert requests == 3
