@@ -189,7 +189,7 @@ async def test_existing_track_in_target_language_gets_422_unless_replaceable() -
         await client.run_job("id-has-es", replace_existing_tracks="replace_all")
         tracks = (await client.mux("/video/v1/assets/id-has-es")).data["tracks"]
         assert [track.get("language_code") for track in tracks].count("es") == 1
-        assert_robots_error(await client.create("one", replace_existing_tracks="replace"), 422)
+        assert_robots_error(await client.create("one", replace_existing_tracks="replace"), 400)
         assert_robots_error(await client.create("one", track_name="English"), 422)
 
 
@@ -198,6 +198,57 @@ async def test_uploaded_track_makes_the_next_create_get_422() -> None:
         await client.run_job("one")
         assert_robots_error(await client.create("one"), 422)
         assert (await client.create("one", "ja")).status == 202
+
+
+SIBLINGS = [("pt-BR", "pt-PT"), ("zh-Hans", "zh-Hant"), ("es", "es-419"), ("ES", "es")]
+
+
+@pytest.mark.parametrize(("first", "second"), SIBLINGS)
+async def test_create_for_a_sibling_language_gets_422_unless_it_uploads_nothing(
+    first: str, second: str
+) -> None:
+    async with sandbox_client() as client:
+        await client.run_job("one", first)
+        assert_robots_error(await client.create("one", second), 422)
+        name = f" {first} (AUTO-translated)"
+        assert_robots_error(await client.create("one", "ja", track_name=name), 422)
+        assert (await client.create("one", second, upload_to_mux=False)).status == 202
+
+
+async def test_create_for_the_language_of_a_preparing_track_gets_422() -> None:
+    async with sandbox_client() as client:
+        assert_robots_error(await client.create("id-preparing", "en-GB", track_id="t"), 422)
+
+
+async def test_completed_job_that_replaced_tracks_lists_them() -> None:
+    async with sandbox_client() as client:
+        old = await client.find_track("id-has-pt-BR", "pt-BR")
+        job = await client.run_job("id-has-pt-BR", "pt-PT", replace_existing_tracks="replace_all")
+    assert job["outputs"]["replaced_tracks"] == [{"id": old}]
+
+
+async def test_create_with_other_parameters_is_no_duplicate() -> None:
+    async with sandbox_client() as client:
+        assert (await client.create("one", never_translate=["Mux"])).status == 202
+        assert_robots_error(await client.create("one", never_translate=["Mux"]), 409)
+        assert (await client.create("one", never_translate=["Video"])).status == 202
+
+
+@pytest.mark.parametrize("keyword", ["drm", "noplayback"])
+async def test_create_without_a_usable_playback_id_gets_422(keyword: str) -> None:
+    async with sandbox_client() as client:
+        assert "playback id" in assert_robots_error(await client.create(f"id-{keyword}"), 422)
+
+
+REFUSALS = [("units", 403), ("workflow", 403), ("terms", 403), ("scope", 401)]
+
+
+@pytest.mark.parametrize(("reason", "status"), REFUSALS)
+async def test_create_beyond_the_limit_is_refused_and_jobs_go_on(reason: str, status: int) -> None:
+    async with sandbox_client(create_limit=1, create_refusal=reason) as client:
+        job = await client.run_job("one")
+        assert_robots_error(await client.create("two"), status)
+        assert (await client.get_job(job["id"])).data["status"] == "completed"
 
 
 DUPLICATES = {"refuse_active": (409, 202), "refuse_any": (409, 409), "allow": (202, 202)}
@@ -226,9 +277,9 @@ BODIES: list[Any] = [
 
 
 @pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
-async def test_create_with_invalid_body_gets_422(body: Any) -> None:
+async def test_create_with_invalid_body_gets_400(body: Any) -> None:
     async with sandbox_client() as client:
-        assert_robots_error(await client.mux(JOBS, "POST", body), 422)
+        assert_robots_error(await client.mux(JOBS, "POST", body), 400)
         assert client.sandbox.request_log.creates == []
 
 
@@ -241,6 +292,7 @@ async def test_parameters_are_returned_with_defaults() -> None:
         "track_id": "the-track",
         "to_language_code": "es",
         "upload_to_mux": True,
+        "replace_existing_tracks": "fail",
         **optional,
     }
 
@@ -289,7 +341,7 @@ async def test_list_filters_by_status_asset_and_workflow() -> None:
             ] == expected
         assert (await client.mux("/robots/v0/jobs?status=pending")).data[0]["id"] == stuck
         for query in ("limit=0", "limit=101", "limit=x", "page=0"):
-            assert_robots_error(await client.mux(f"/robots/v0/jobs?{query}"), 422)
+            assert_robots_error(await client.mux(f"/robots/v0/jobs?{query}"), 400)
 
 
 async def test_cancel_ends_a_job_once() -> None:

@@ -68,6 +68,23 @@ class Asset(msgspec.Struct, frozen=True):
         """Return the text track with that id, None if there is none."""
         return next((track for track in self.tracks if track.id == track_id), None)
 
+    @property
+    def has_usable_playback_id(self) -> bool:
+        """Whether it has a public or signed playback id; a DRM one is of no use to Robots."""
+        return not self.playback.keys().isdisjoint({"public", "signed"})
+
+    def tracks_in_the_way(self, tag: str, name: str | None) -> list[Track]:
+        """Return the tracks for which Mux refuses a new one of that language and name.
+
+        Regions and scripts do not count, nor the case of names, nor the tracks' status.
+        """
+        wanted = (name or "").strip().casefold()
+        return [
+            track
+            for track in self.tracks
+            if _primary(track.language) == _primary(tag) or track.name.strip().casefold() == wanted
+        ]
+
     def in_language(self, tag: str) -> Track | None:
         """Return a text track in exactly that language, a ready one first. "en" is not "en-US"."""
         tracks = [track for track in self.tracks if canonical(track.language) == canonical(tag)]

@@ -19,6 +19,9 @@ _ASSETS = 1024
 _JOBS = 8192
 _ENDED = frozenset({"completed", "errored", "cancelled"})
 
+_DEFAULTS: Json = {"upload_to_mux": True, "replace_existing_tracks": "fail"}
+_PARAMETERS = ("never_translate", "track_name", *_DEFAULTS)
+
 ListJobs = Callable[[str], Awaitable[list[Json]]]
 ReadJob = Callable[[str], Awaitable[Json | None]]
 
@@ -66,6 +69,15 @@ def is_same_work(job: Json, asset_id: str, language: str, track_id: str | None) 
         theirs.get("asset_id") == asset_id
         and canonical(text(theirs.get("to_language_code"))) == canonical(language)
         and track_id in {None, theirs.get("track_id")}
+    )
+
+
+def has_parameters(job: Json, parameters: Json) -> bool:
+    """Return whether a job was created with these parameters; defaults are filled in."""
+    theirs = as_object(job.get("parameters"))
+    return all(
+        theirs.get(name, _DEFAULTS.get(name)) == parameters.get(name, _DEFAULTS.get(name))
+        for name in {*_PARAMETERS, *parameters}
     )
 
 

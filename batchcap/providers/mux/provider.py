@@ -14,8 +14,8 @@ from batchcap.domain.errors import NotAccepted, RowError, RowSkipped
 from batchcap.domain.models import Job, JobRequest, JobState, Json, ProviderJob, Row, RowHistory
 from batchcap.domain.protocols import OnJob, SendSlot
 from batchcap.providers.http_errors import rejected
-from batchcap.providers.mux.assets import Asset, Assets
-from batchcap.providers.mux.job_history import AssetJobs, is_same_work
+from batchcap.providers.mux.assets import Asset, Assets, Track
+from batchcap.providers.mux.job_history import AssetJobs, has_parameters, is_same_work
 from batchcap.providers.mux.robots_api import (
     ACTIVE,
     MAX_PAGES,
@@ -224,14 +224,27 @@ class Mux:
         raise RowError("link_dead", f"asset {asset.id} has no usable playback id ({policies})")
 
     async def _conflicting_job(self, request: JobRequest) -> Job | None:
-        """Return the best of the jobs that do the same work."""
-        row, track_id = request.row, request.body["parameters"]["track_id"]
+        """Return the job that Mux means: an active one with equal parameters, if there is one.
+
+        Else the best of those that do the same work: a job may have ended meanwhile.
+        """
+        row, parameters = request.row, request.body["parameters"]
         jobs = [
-            self._parser.job(job)
+            job
             for job in await self._asset_jobs.jobs(row.source_id, self._now())
-            if is_same_work(job, row.source_id, row.target, track_id)
+            if is_same_work(job, row.source_id, row.target, parameters["track_id"])
         ]
-        return min(jobs, key=lambda job: job.state not in LIVE, default=None)
+
+        def preference(job: Json) -> tuple[bool, bool, bool]:
+            state, is_equal = (
+                self._parser.state(text(job.get("status"))),
+                has_parameters(job, parameters),
+            )
+            is_meant = is_equal and state is JobState.RUNNING
+            return not is_meant, not is_equal, state not in LIVE
+
+        best = min(jobs, key=preference, default=None)
+        return self._parser.job(best) if best is not None else None
 
     async def _find_track_of_deleted_job(self, row: Row) -> Job:
         """Return the caption of a job that may be deleted: only its track can prove it."""
@@ -271,8 +284,10 @@ class Mux:
             raise rejected(answer)
         row = request.row
         asset = await self._assets.get(row.source_id, fresh=True)
-        if not asset.playback:
-            raise RowError("rejected", f"asset {asset.id} has no playback id")
+        if not asset.has_usable_playback_id:
+            policies = ", ".join(asset.playback) or "no playback id at all"
+            message = f"asset {asset.id} has no public or signed playback id ({policies})"
+            raise RowError("rejected", message)
         source_id = request.body["parameters"]["track_id"]
         source = asset.track(source_id)
         if source is None:
@@ -282,6 +297,8 @@ class Mux:
             raise RowError("track_not_ready", message, retryable=source.status == "preparing")
         if not replaces(row) and (existing := self._existing_caption(row, asset)):
             return existing
+        if tracks := asset.tracks_in_the_way(row.target, row.params.get("track_name")):
+            raise RowError("language_exists", _explain_tracks(asset, row, tracks))
         raise rejected(answer)
 
     def _existing_caption(self, row: Row, asset: Asset) -> Job | None:
@@ -304,6 +321,18 @@ class Mux:
             message = "Mux accepted the job but returned no valid id"
             raise RowError("outcome_unknown", message, retryable=True)
         return job
+
+
+def _explain_tracks(asset: Asset, row: Row, tracks: list[Track]) -> str:
+    """Explain a refusal by Mux's rule: primary language or name, in any status."""
+    listed = ", ".join(
+        f"{track.id} ({track.language}, {track.name}, {track.status})" for track in tracks
+    )
+    return (
+        f"asset {asset.id} has tracks in the way of {row.target}: {listed}. Mux allows one text "
+        "track for each language, regions and scripts not counted, and for each name; "
+        "upload_to_mux=false makes the caption without a track (try one row first)"
+    )
 
 
 class _CreateSlot:

@@ -20,12 +20,16 @@ _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 _Tag = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=64)]
 
 
+_Term = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+_Terms = Annotated[list[_Term], msgspec.Meta(min_length=1, max_length=100)]
+
+
 class _Parameters(msgspec.Struct, frozen=True, omit_defaults=True):
     asset_id: _Id
     track_id: _Id
     to_language_code: _Tag
     upload_to_mux: bool = True
-    never_translate: list[str] | None = None
+    never_translate: _Terms | None = None
     track_name: _Id | None = None
     replace_existing_tracks: Literal["fail", "replace_all", "replace_generated"] = "fail"
 
@@ -85,14 +89,17 @@ def parse_create(body: bytes) -> CreateRequest:
     """Return the create in a body, with the defaults filled in.
 
     Raises:
-        CreateRefusedError: the body is invalid (422).
+        CreateRefusedError: the body is invalid (400).
     """
     try:
         create = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CreateRefusedError(422, "invalid_parameters", str(error)) from None
+        raise CreateRefusedError(400, "invalid_parameters", str(error)) from None
     parameters = create.parameters
     language = parameters.to_language_code
+    if not parameters.upload_to_mux and parameters.replace_existing_tracks != "fail":
+        message = "replace_existing_tracks needs upload_to_mux."
+        raise CreateRefusedError(400, "invalid_parameters", message)
     return CreateRequest(
         asset_id=parameters.asset_id,
         track_id=parameters.track_id,
@@ -103,6 +110,7 @@ def parse_create(body: bytes) -> CreateRequest:
         parameters={
             **msgspec.to_builtins(parameters),
             "upload_to_mux": parameters.upload_to_mux,
+            "replace_existing_tracks": parameters.replace_existing_tracks,
         },
         passthrough=create.passthrough,
     )

@@ -12,6 +12,9 @@ from batchcap.sandbox import random_draws
 from batchcap.sandbox.mux.assets import Asset, Track, find_asset
 
 ACTIVE = ("pending", "processing")
+_ISO_639_1 = {"eng": "en", "spa": "es", "fra": "fr", "deu": "de", "por": "pt", "zho": "zh"}
+"""Codes of ISO 639-3 that Mux maps; the real list has all of them."""
+
 TERMINAL = ("completed", "errored", "cancelled")
 UNKNOWN_STATUS = "unknown_status"
 """A status that no document mentions."""
@@ -159,6 +162,14 @@ class JobStore:
         job = self._by_id.get(job_id)
         return None if job is None or job.created + self.lifetime <= now else job
 
+    def equal(self, request: CreateRequest) -> list[Job]:
+        """Return all jobs with the same parameters, whatever their status, oldest first."""
+        return [
+            job
+            for job in self._by_asset.get(request.asset_id, ())
+            if job.request.parameters == request.parameters
+        ]
+
     def for_caption(self, request: CreateRequest) -> list[Job]:
         """Return all jobs for the same caption, whatever their status, oldest first."""
         return [
@@ -166,6 +177,15 @@ class JobStore:
             for job in self._by_asset.get(request.asset_id, ())
             if job.request.caption_key == request.caption_key
         ]
+
+    def replaced_tracks(self, job: Job) -> list[Track]:
+        """Return the tracks that a job that uploaded one replaced."""
+        asset = find_asset(job.request.asset_id)
+        if asset is None or job.ends is None or job.request.replace == "fail":
+            return []
+        before = self._tracks(asset, job.ends, until=job)
+        new = job.uploaded_track(job.ends)
+        return [track for track in before if new and _is_replaced(track, new, job)]
 
     def unexpired(self, now: float, asset_id: str | None = None) -> list[Job]:
         """Return the jobs that the API still shows, oldest first."""
@@ -175,8 +195,13 @@ class JobStore:
 
     def tracks(self, asset: Asset, now: float) -> list[Track]:
         """Return the text tracks of an asset, with those that its jobs have uploaded."""
+        return self._tracks(asset, now)
+
+    def _tracks(self, asset: Asset, now: float, until: Job | None = None) -> list[Track]:
         tracks = list(asset.tracks)
         for job in self._by_asset.get(asset.id, ()):
+            if job is until:
+                break
             uploaded = job.uploaded_track(now)
             if uploaded is not None:
                 tracks = [track for track in tracks if not _is_replaced(track, uploaded, job)]
@@ -191,8 +216,17 @@ class JobStore:
 
 
 def conflicts(track: Track, language: str, name: str) -> bool:
-    """Return whether a new track of that language and name conflicts with this one."""
-    return track.language.lower() == language.lower() or track.name == name
+    """Return whether a track is in the way of a new one, as Mux judges it.
+
+    Region and script of the languages do not count, nor the case of the names.
+    """
+    same_name = track.name.strip().casefold() == name.strip().casefold()
+    return _primary(track.language) == _primary(language) or same_name
+
+
+def _primary(language: str) -> str:
+    primary = language.partition("-")[0].lower()
+    return _ISO_639_1.get(primary, primary)
 
 
 def can_be_replaced(track: Track, replace: str) -> bool:

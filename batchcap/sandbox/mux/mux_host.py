@@ -104,7 +104,12 @@ class MuxHost:
 
     def _unknown_route(self, request: Request) -> Route:
         is_robots = request.segments[:1] == ("robots",)
-        response = _error(is_robots, 404, "not_found", "There is no such route.")
+        allowed = _allowed_method(request.segments)
+        if request.method == allowed:
+            response = _error(is_robots, 404, "not_found", "There is no such route.")
+        else:
+            response = _error(is_robots, 405, "method_not_allowed", f"Use {allowed}.")
+            response = response._replace(headers=(("Allow", allowed),))
         # Mux docs: POSTs have a bucket of their own, all other methods share one.
         bucket = "mux.write" if request.method == "POST" else "mux.read"
         return Route("mux.other", "/".join(request.segments), bucket, "read", lambda _: response)
@@ -117,7 +122,10 @@ class MuxHost:
         return json_response(200, {"data": asset.document(tracks)})
 
     def _list_assets(self, request: Request) -> Response:
-        query = {name: values[-1] for name, values in parse_qs(request.query).items()}
+        query = {
+            name: values[-1]
+            for name, values in parse_qs(request.query, keep_blank_values=True).items()
+        }
         limit, page = query.get("limit", "10"), query.get("page", "1")
         if not (limit.isdecimal() and 1 <= int(limit) <= 100 and page.isdecimal() and int(page)):
             return _error(False, 400, "invalid_parameters", "limit is 1 to 100, page from 1.")
@@ -131,6 +139,18 @@ class MuxHost:
             if asset is not None
         ]
         return json_response(200, {"data": rows})
+
+
+def _allowed_method(segments: tuple[str, ...]) -> str:
+    """Return the method that Mux documents for a path."""
+    match segments:
+        case ("robots", "v0", "jobs", name) if name == WORKFLOW:
+            return "POST"
+        case ("robots", "v0", "jobs", _, "cancel"):
+            return "POST"
+        case ("video", "v1", "assets", _, "tracks", _):
+            return "DELETE"
+    return "GET"
 
 
 def _is_robots(route: Route) -> bool:

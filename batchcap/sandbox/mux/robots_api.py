@@ -30,6 +30,7 @@ from batchcap.sandbox.mux.jobs import (
 )
 from batchcap.sandbox.world import World
 
+UNPROCESSABLE = "unprocessable_entity"
 _JOBS_PATH = "/robots/v0/jobs"
 
 _REFUSED_DUPLICATES: Mapping[str, tuple[str, ...]] = {
@@ -54,7 +55,7 @@ class RobotsApi:
         """A heap of (sandbox time to carry it out, serial number, body)."""
 
     def create(self, request: Request) -> Response:
-        """Accept a job with 202, or refuse it with 409 or 422."""
+        """Accept a job with 202, or refuse it with 400, 401, 403, 409 or 422."""
         try:
             job = self._create(request.body, request.now)
         except CreateRefusedError as refused:
@@ -112,12 +113,15 @@ class RobotsApi:
 
     def list_jobs(self, request: Request) -> Response:
         """Return a page of summaries, without parameters, passthrough, outputs and errors."""
-        query = {name: values[-1] for name, values in parse_qs(request.query).items()}
+        values_by_name = parse_qs(request.query, keep_blank_values=True)
+        query = {name: values[-1] for name, values in values_by_name.items()}
         limit, page = query.get("limit", "25"), query.get("page", "1")
         if not (limit.isdecimal() and 1 <= int(limit) <= 100):
-            return robots_error(422, "invalid_parameters", "limit must be between 1 and 100")
+            return robots_error(400, "invalid_parameters", "limit must be between 1 and 100")
         if not (page.isdecimal() and int(page) >= 1):
-            return robots_error(422, "invalid_parameters", "page must be at least 1")
+            return robots_error(400, "invalid_parameters", "page must be at least 1")
+        if query.get("status", ACTIVE[0]) not in (*ACTIVE, *TERMINAL):
+            return robots_error(400, "invalid_parameters", "status is unknown")
         jobs = self._matching(query, request.now)
         first = (int(page) - 1) * int(limit)
         if self._world.options.list_order == "newest":
@@ -182,35 +186,36 @@ class RobotsApi:
     def _require_asset(self, create: CreateRequest) -> Asset:
         asset = self.find_asset(create.asset_id)
         if asset is None:
-            raise CreateRefusedError(422, "invalid_parameters", "The asset does not exist.")
-        if not asset.playback_ids:
-            raise CreateRefusedError(422, "invalid_parameters", "The asset has no playback id.")
+            raise CreateRefusedError(422, UNPROCESSABLE, "The asset does not exist.")
+        if not any(policy in ("public", "signed") for _, policy in asset.playback_ids):
+            message = "The asset has no public or signed playback id."
+            raise CreateRefusedError(422, UNPROCESSABLE, message)
         return asset
 
     def _check_duplicate(self, create: CreateRequest, now: float) -> None:
         rule = self._world.options.duplicates
         if rule == "allow":
             return
-        for job in self._world.jobs.for_caption(create):
+        for job in self._world.jobs.equal(create):
             status = job.status(now)
             # A job with an undocumented status is running.
             if status in _REFUSED_DUPLICATES[rule] or status not in (*ACTIVE, *TERMINAL):
-                raise CreateRefusedError(409, "duplicate_job", "An equal job exists already.")
+                raise CreateRefusedError(409, "conflict", "An equal job is in progress.")
 
     def _check_tracks(self, create: CreateRequest, asset: Asset, now: float) -> None:
         tracks = self._world.jobs.tracks(asset, now)
         source = next((track for track in tracks if track.id == create.track_id), None)
         if source is None and not self._accepts_track_id(create.track_id):
             raise CreateRefusedError(
-                422, "invalid_parameters", "The track does not exist or is not ready."
+                422, UNPROCESSABLE, "The track does not exist or is not ready."
             )
         if source is not None and source.status != "ready":
-            raise CreateRefusedError(422, "invalid_parameters", "The track is not ready.")
-        for track in tracks:
+            raise CreateRefusedError(422, UNPROCESSABLE, "The track is not ready.")
+        for track in tracks if create.upload else ():
             conflicting = conflicts(track, create.language, create.track_name)
             if conflicting and not can_be_replaced(track, create.replace):
                 raise CreateRefusedError(
-                    422, "invalid_parameters", f"A track in {track.language} exists already."
+                    422, UNPROCESSABLE, f"A track in {track.language} exists already."
                 )
 
     def _accepts_track_id(self, track_id: str) -> bool:
@@ -218,11 +223,15 @@ class RobotsApi:
         bad = keywords(track_id) & {"missing", "preparing"}
         return is_valid_id(track_id) and not bad and not self._world.options.strict_ids
 
-    def _outputs(self, job: Job) -> dict[str, str]:
+    def _outputs(self, job: Job) -> dict[str, Any]:
         options = self._world.options
-        outputs = {"track_id": job.request.track_id} if options.source_track_in_outputs else {}
+        outputs: dict[str, Any] = (
+            {"track_id": job.request.track_id} if options.source_track_in_outputs else {}
+        )
         if job.outcome.has_track:
             outputs["uploaded_track_id"] = job.uploaded_track_id
+            if replaced := self._world.jobs.replaced_tracks(job):
+                outputs["replaced_tracks"] = [{"id": track.id} for track in replaced]
         if job.outcome.has_link:
             link = self._world.links.storage_link(job, options.link_seconds)
             outputs["temporary_vtt_url"] = self._world.url + link

@@ -1,0 +1,57 @@
+"""The sandbox's Mux, and every request of its adapter, conform to tests/specs."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from schemathesis import Case
+
+from batchcap.sandbox import Sandbox, SandboxOptions
+from batchcap.sandbox.http_types import Request
+from tests.openapi import Specification, requests_to
+from tests.world import mux_row, run_rows
+
+MUX = Specification.load("mux-robots-v0.openapi.json")
+mux_schema = MUX.schemathesis()
+
+
+@mux_schema.parametrize()
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_mux_conforms_to_its_specification(case: Case[Any], threaded_sandbox: Sandbox) -> None:
+    environment = threaded_sandbox.environment()
+    pair = f"{environment['MUX_TOKEN_ID']}:{environment['MUX_TOKEN_SECRET']}"
+    case.headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+    case.call_and_validate(base_url=environment["MUX_BASE_URL"])
+
+
+@pytest.mark.anyio
+async def test_mux_requests_of_a_run_conform_to_the_specification(tmp_path: Path) -> None:
+    received: list[Request] = []
+    special = ["id-fails", "id-missing", "id-has-es", "id-nolink", "år~ %2F,+ø", "id-noplayback"]
+    rows = [mux_row(source) for source in [*special, *(f"film-{n}" for n in range(230))]]
+    rows.append(
+        mux_row(
+            "film-parameters",
+            passthrough="mine",
+            track_name="Español",
+            never_translate=["Mux"],
+            replace_existing_tracks="replace_all",
+            upload_to_mux=True,
+        )
+    )
+    options = SandboxOptions(faults={"lost_create": 0.1}, job_seconds=30, job_seconds_max=60)
+    async with Sandbox(options) as sandbox:
+        sandbox.on_request = received.append
+        await run_rows(sandbox, tmp_path, rows, settle=5.0)
+    operations = Counter(map(MUX.check_request, requests_to("mux", received)))
+    assert operations.keys() == {
+        "createTranslateCaptionsJob",
+        "getTranslateCaptionsJob",
+        "listJobs",
+        "getAsset",
+    }
