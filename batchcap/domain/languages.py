@@ -29,6 +29,11 @@ def canonical(tag: str) -> str:
     return _NORWEGIAN.get(primary, primary) + hyphen + rest
 
 
+def primary_language(tag: str) -> str:
+    """Return the language of a tag without script and region: `pt` for `pt-BR` and `por`."""
+    return canonical(tag).partition("-")[0]
+
+
 @functools.lru_cache(maxsize=4096)
 def language_and_script(tag: str) -> tuple[str, str]:
     """Return the primary language and the script of a tag, an implied script included.

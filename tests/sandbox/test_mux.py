@@ -292,7 +292,6 @@ async def test_parameters_are_returned_with_defaults() -> None:
         "track_id": "the-track",
         "to_language_code": "es",
         "upload_to_mux": True,
-        "replace_existing_tracks": "fail",
         **optional,
     }
 

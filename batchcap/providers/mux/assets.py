@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Container, Iterable
 import msgspec
 
 from batchcap.domain.errors import RowError
-from batchcap.domain.languages import canonical, language_and_script
+from batchcap.domain.languages import canonical, language_and_script, primary_language
 from batchcap.transport.rate_limiter import Priority
 from batchcap.transport.response import Answer, as_object, text
 
@@ -78,11 +78,12 @@ class Asset(msgspec.Struct, frozen=True):
 
         Regions and scripts do not count, nor the case of names, nor the tracks' status.
         """
-        wanted = (name or "").strip().casefold()
+        wanted, primary = (name or "").strip().casefold(), primary_language(tag)
         return [
             track
             for track in self.tracks
-            if _primary(track.language) == _primary(tag) or track.name.strip().casefold() == wanted
+            if primary_language(track.language) == primary
+            or track.name.strip().casefold() == wanted
         ]
 
     def in_language(self, tag: str) -> Track | None:

@@ -110,7 +110,6 @@ def parse_create(body: bytes) -> CreateRequest:
         parameters={
             **msgspec.to_builtins(parameters),
             "upload_to_mux": parameters.upload_to_mux,
-            "replace_existing_tracks": parameters.replace_existing_tracks,
         },
         passthrough=create.passthrough,
     )

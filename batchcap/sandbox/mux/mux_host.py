@@ -105,7 +105,7 @@ class MuxHost:
     def _unknown_route(self, request: Request) -> Route:
         is_robots = request.segments[:1] == ("robots",)
         allowed = _allowed_method(request.segments)
-        if request.method == allowed:
+        if request.method == allowed or not allowed:
             response = _error(is_robots, 404, "not_found", "There is no such route.")
         else:
             response = _error(is_robots, 405, "method_not_allowed", f"Use {allowed}.")
@@ -142,7 +142,7 @@ class MuxHost:
 
 
 def _allowed_method(segments: tuple[str, ...]) -> str:
-    """Return the method that Mux documents for a path."""
+    """Return the method that Mux documents for a path, "" for an unknown path."""
     match segments:
         case ("robots", "v0", "jobs", name) if name == WORKFLOW:
             return "POST"
@@ -150,7 +150,11 @@ def _allowed_method(segments: tuple[str, ...]) -> str:
             return "POST"
         case ("video", "v1", "assets", _, "tracks", _):
             return "DELETE"
-    return "GET"
+        case ("robots", "v0", "jobs", *rest) if len(rest) <= 2:
+            return "GET"
+        case ("video", "v1", "assets", *rest) if len(rest) <= 1:
+            return "GET"
+    return ""
 
 
 def _is_robots(route: Route) -> bool:

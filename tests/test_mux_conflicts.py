@@ -1,0 +1,67 @@
+"""Creates that Mux refuses because of a track or a job that exists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import anyio
+import pytest
+
+from batchcap.domain.models import Row
+from batchcap.sandbox import Sandbox, SandboxOptions
+from tests.fakes import started
+from tests.world import desk, mux_row, run_rows
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_sibling_language_refused_by_mux_is_explained_by_its_rule(tmp_path: Path) -> None:
+    async with Sandbox(SandboxOptions()) as sandbox:
+        await run_rows(sandbox, tmp_path / "a", [mux_row("film", "pt-BR")])
+        ran = await run_rows(sandbox, tmp_path / "b", [mux_row("film", "pt-PT")])
+        assert len(sandbox.request_log.creates) == 1
+    assert ran.states() == {"mux:film:pt-PT": "language_exists"}
+    message = ran.by_key["mux:film:pt-PT"]["error"]["message"]
+    assert "pt-BR" in message
+    assert "upload_to_mux=false" in message
+
+
+async def test_sibling_language_without_upload_is_made(tmp_path: Path) -> None:
+    async with Sandbox(SandboxOptions()) as sandbox:
+        await run_rows(sandbox, tmp_path / "a", [mux_row("film", "pt-BR")])
+        row = mux_row("film", "pt-PT", upload_to_mux=False)
+        ran = await run_rows(sandbox, tmp_path / "b", [row])
+    assert ran.states() == {"mux:film:pt-PT": "done"}
+
+
+async def test_track_name_in_use_is_explained(tmp_path: Path) -> None:
+    async with Sandbox(SandboxOptions()) as sandbox:
+        row = mux_row("film", "es", track_name="english")
+        ran = await run_rows(sandbox, tmp_path, [row])
+    assert ran.states() == {"mux:film:es": "language_exists"}
+    assert "English" in ran.by_key["mux:film:es"]["error"]["message"]
+
+
+async def test_asset_with_drm_only_is_explained(tmp_path: Path) -> None:
+    async with Sandbox(SandboxOptions()) as sandbox:
+        ran = await run_rows(sandbox, tmp_path, [mux_row("id-drm")])
+    message = ran.by_key["mux:id-drm:es"]["error"]["message"]
+    assert "no public or signed playback id (drm)" in message
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+async def test_conflict_adopts_the_active_job_with_equal_parameters(
+    order: Literal["newest", "oldest"],
+) -> None:
+    def row(term: str) -> Row:
+        return mux_row("film", track_id="t", upload_to_mux=False, never_translate=[term])
+
+    options = SandboxOptions(list_order=order, job_seconds=100.0, job_seconds_max=200.0)
+    async with Sandbox(options) as sandbox, desk(sandbox, "mux") as mux:
+        await started(mux.provider, mux_row("film", track_id="t", upload_to_mux=False))
+        await anyio.sleep(600)
+        active = [await started(mux.provider, row(term)) for term in ("A", "B", "C")]
+        adopted = await started(mux.provider, row("B"))
+        assert adopted.id == active[1].id
+        assert len(sandbox.request_log.creates) == 4
