@@ -13,8 +13,9 @@ from schemathesis import Case
 
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.sandbox.http_types import Request
-from tests.openapi import Specification, requests_to
-from tests.world import mux_row, run_rows
+from tests.harness.openapi import Specification, requests_to
+from tests.harness.rows import mux_row
+from tests.harness.runs import run_rows
 
 MUX = Specification.load("mux-robots-v0.openapi.json")
 mux_schema = MUX.schemathesis()

@@ -10,8 +10,9 @@ import pytest
 
 from batchcap.domain.models import Row
 from batchcap.sandbox import Sandbox, SandboxOptions
-from tests.fakes import started
-from tests.world import desk, mux_row, run_rows
+from tests.harness.provider import running_provider, start_job
+from tests.harness.rows import mux_row
+from tests.harness.runs import run_rows
 
 pytestmark = pytest.mark.anyio
 
@@ -58,10 +59,10 @@ async def test_conflict_adopts_the_active_job_with_equal_parameters(
         return mux_row("film", track_id="t", upload_to_mux=False, never_translate=[term])
 
     options = SandboxOptions(list_order=order, job_seconds=100.0, job_seconds_max=200.0)
-    async with Sandbox(options) as sandbox, desk(sandbox, "mux") as mux:
-        await started(mux.provider, mux_row("film", track_id="t", upload_to_mux=False))
+    async with Sandbox(options) as sandbox, running_provider(sandbox, "mux") as mux:
+        await start_job(mux.provider, mux_row("film", track_id="t", upload_to_mux=False))
         await anyio.sleep(600)
-        active = [await started(mux.provider, row(term)) for term in ("A", "B", "C")]
-        adopted = await started(mux.provider, row("B"))
+        active = [await start_job(mux.provider, row(term)) for term in ("A", "B", "C")]
+        adopted = await start_job(mux.provider, row("B"))
         assert adopted.id == active[1].id
         assert len(sandbox.request_log.creates) == 4
