@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import orjson
+from aiohttp import web
 
+from batchcap.domain.backoff import Backoff
 from batchcap.domain.errors import NotAccepted
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.simulation.in_memory import InMemoryStore
 from batchcap.transport.api_client import Api
-from batchcap.transport.rate_limiter import Bucket
+from batchcap.transport.network import Network
+from batchcap.transport.rate_limiter import Bucket, Priority
 from batchcap.transport.response import Answer
-from tests.harness.clock import now
+from batchcap.transport.sender import HttpSender
+from tests.harness.clock import clock, now
 from tests.harness.observers import Recorder
+from tests.harness.servers import Handler, http_server
 
 
 def bucket(
@@ -63,3 +69,78 @@ async def post_until_accepted(api: Api, path: str, body: Any) -> Answer:
         except NotAccepted as error:
             failures = error.failures
             await asyncio.sleep(error.delay)
+
+
+WITHOUT_JITTER = Backoff(jitter=0.0)
+
+
+class ScriptedServer:
+    """A server that gives its answers in order, the last one for ever, and counts."""
+
+    def __init__(self, *answers: Callable[[], web.StreamResponse]) -> None:
+        self.answers = list(answers)
+        self.times: list[float] = []
+        self.seen: list[web.Request] = []
+        self.bodies: list[bytes] = []
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        self.times.append(clock())
+        self.seen.append(request)
+        self.bodies.append(await request.read())
+        return self.answers[min(len(self.times), len(self.answers)) - 1]()
+
+    @property
+    def gaps(self) -> list[float]:
+        pairs = zip(self.times, self.times[1:], strict=False)
+        return [round(later - earlier, 2) for earlier, later in pairs]
+
+
+def response_with(status: int, body: Any = None, **headers: str) -> Callable[[], web.Response]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda: web.Response(status=status, body=orjson.dumps(body or {}), headers=named)
+
+
+class ApiHarness:
+    """An Api with all that is around it."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.stop = ShutdownToken()
+        self.observer = Recorder()
+        self.connections = anyio.Semaphore(8, fast_acquire=True)
+        shared: dict[str, Any] = {
+            "connections": self.connections,
+            "stop": self.stop,
+            "observer": self.observer,
+        }
+        self.read: Bucket = bucket(options.get("rate"), name="read", **shared)
+        self.write: Bucket = bucket(options.get("rate"), name="write", **shared)
+        self.api = Api(
+            HttpSender(url, {"Authorization": "Basic secret"}, Network()),
+            "mux",
+            read=self.read,
+            write=self.write,
+            stop=self.stop,
+            observer=self.observer,
+            now=now,
+            backoff=WITHOUT_JITTER,
+        )
+
+    async def get(self, path: str = "/x", **query: str) -> Answer:
+        return await self.api.get(path, query, priority=Priority.POLL)
+
+    async def post(self, path: str = "/x", body: Any = None) -> Answer:
+        return await post_until_accepted(self.api, path, body or {})
+
+
+@asynccontextmanager
+async def running_api(url: str, **options: Any) -> AsyncIterator[ApiHarness]:
+    harness = ApiHarness(url, **options)
+    async with running_buckets(harness.read, harness.write), harness.api:
+        yield harness
+        assert harness.connections.value == 8, "a connection was not given back"
+
+
+@asynccontextmanager
+async def running_api_and_server(handler: Handler, **options: Any) -> AsyncIterator[ApiHarness]:
+    async with http_server(handler) as url, running_api(url, **options) as harness:
+        yield harness

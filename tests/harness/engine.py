@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from contextlib import asynccontextmanager
 
+import anyio
+
 from batchcap.domain.errors import RowSkipped
 from batchcap.domain.models import (
     Caption,
@@ -21,8 +23,12 @@ from batchcap.domain.models import (
     RowState,
 )
 from batchcap.domain.protocols import OnJob
+from batchcap.domain.shutdown import ShutdownToken
+from batchcap.engine import Engine, Lane, Policy, Poller
+from batchcap.simulation.in_memory import InMemoryStore
 from tests.harness.clock import clock, now
-from tests.harness.rows import CAPTION
+from tests.harness.observers import Recorder
+from tests.harness.rows import CAPTION, row
 
 JobNow = Job | Exception
 
@@ -215,3 +221,56 @@ class FakeLedger:
 
 
 SKIPPED = RowSkipped("there already")
+
+
+class EngineHarness:
+    """One engine over fakes; `rows` are of the provider "fake" unless they say otherwise."""
+
+    def __init__(
+        self,
+        rows: Sequence[Row] = (),
+        *,
+        histories: dict[int, RowHistory] | None = None,
+        providers: Sequence[str] = ("fake",),
+        window: int = 100,
+        policy: Policy | None = None,
+    ) -> None:
+        self.ledger = FakeLedger(rows or [row()], histories)
+        self.observer = Recorder()
+        self.providers = {name: FakeProvider(name) for name in providers}
+        self.downloaders = {name: FakeDownloader() for name in providers}
+        self.stops = {name: ShutdownToken() for name in providers}
+        self.lanes = [
+            Lane(
+                provider=provider,
+                poller=Poller(
+                    provider, self.stops[name], self.observer, InMemoryStore(), window=window
+                ),
+                downloader=self.downloaders[name],
+                stop=self.stops[name],
+                window=window,
+            )
+            for name, provider in self.providers.items()
+        ]
+        self.engine = Engine(self.ledger, self.lanes, policy or Policy(), self.observer, now)
+
+    @property
+    def provider(self) -> FakeProvider:
+        return next(iter(self.providers.values()))
+
+    @property
+    def downloader(self) -> FakeDownloader:
+        return next(iter(self.downloaders.values()))
+
+    async def run(self) -> None:
+        with anyio.fail_after(10**6):
+            await self.engine.run()
+
+    def stop(self) -> None:
+        for stop in self.stops.values():
+            stop.request()
+
+    def failure(self, number: int = 1) -> Failure:
+        found = self.ledger.outcomes[number].failure
+        assert found is not None
+        return found

@@ -6,9 +6,8 @@ import asyncio
 import gzip
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,9 +16,6 @@ import anyio
 import pytest
 from aiohttp import web
 
-from batchcap.captions.downloader import CaptionDownloader
-from batchcap.captions.file_host import FileHosts
-from batchcap.domain.backoff import Backoff
 from batchcap.domain.errors import (
     BadCaption,
     FatalError,
@@ -29,13 +25,9 @@ from batchcap.domain.errors import (
     Unavailable,
 )
 from batchcap.domain.models import Caption
-from batchcap.domain.shutdown import ShutdownToken
-from batchcap.storage.file_store import CaptionStore
-from batchcap.transport.circuit_breaker import Circuit
-from batchcap.transport.network import Network
-from tests.harness.clock import clock, now
+from tests.harness.clock import clock
+from tests.harness.downloader import running_downloader
 from tests.harness.files import file_size_limit
-from tests.harness.observers import Recorder
 from tests.harness.rows import VTT
 from tests.harness.servers import Handler, http_server, raw_server, read_request
 
@@ -58,30 +50,6 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor | None]:
         yield pool
 
 
-class Office:
-    def __init__(self, root: Path, hosts: FileHosts, executor: Executor | None, largest: int):
-        self.root = root
-        self.stop = ShutdownToken()
-        self.slots = asyncio.Semaphore(4)
-        self.store = CaptionStore(root, executor)
-        self.downloader = CaptionDownloader(
-            self.store,
-            hosts,
-            slots=self.slots,
-            largest=largest,
-            stop=self.stop,
-            circuit=Circuit("file hosts", self.stop, Recorder()),
-            backoff=Backoff(jitter=0.0),
-        )
-
-    async def fetch(self, link: str, path: str = "d/a.vtt") -> Caption:
-        return await self.downloader.fetch(link, path)
-
-    def files(self) -> dict[str, bytes]:
-        found = (path for path in self.root.rglob("*") if path.is_file())
-        return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in found}
-
-
 async def free(slots: asyncio.Semaphore) -> int:
     """How many are free; none is afterwards."""
     count = 0
@@ -89,14 +57,6 @@ async def free(slots: asyncio.Semaphore) -> int:
         await slots.acquire()
         count += 1
     return count
-
-
-@asynccontextmanager
-async def office(
-    root: Path, executor: Executor | None = None, largest: int = 64_000_000
-) -> AsyncIterator[Office]:
-    async with FileHosts(Network(), loopback=True, observer=Recorder(), now=now) as hosts:
-        yield Office(root, hosts, executor, largest)
 
 
 def serves(body: bytes, status: int = 200) -> Handler:
@@ -114,7 +74,7 @@ def described(data: bytes, cues: int) -> Caption:
 async def test_a_caption_arrives_byte_for_byte(
     tmp_path: Path, executor: Executor | None, data: bytes, cues: int
 ) -> None:
-    async with http_server(serves(data)) as url, office(tmp_path, executor) as made:
+    async with http_server(serves(data)) as url, running_downloader(tmp_path, executor) as made:
         assert await made.fetch(f"{url}/x") == described(data, cues)
         assert made.files() == {"d/a.vtt": data}
 
@@ -124,7 +84,7 @@ async def test_the_border_between_small_and_large_is_not_seen(tmp_path: Path, le
     data = LARGE[: length - 2].rpartition(b"\n\n")[0]
     data += b"\n\nNOTE " + b"n" * (length - len(data) - 8) + b"\n"
     assert len(data) == length
-    async with http_server(serves(data)) as url, office(tmp_path) as made:
+    async with http_server(serves(data)) as url, running_downloader(tmp_path) as made:
         found = await made.fetch(f"{url}/x")
         assert found.bytes == length
         assert made.files() == {"d/a.vtt": data}
@@ -136,7 +96,7 @@ async def test_a_compressed_caption_is_kept_decoded(tmp_path: Path, data: bytes)
         assert request.headers["Accept-Encoding"] == "gzip"
         return web.Response(body=gzip.compress(data), headers={"Content-Encoding": "gzip"})
 
-    async with http_server(host) as url, office(tmp_path) as made:
+    async with http_server(host) as url, running_downloader(tmp_path) as made:
         assert (await made.fetch(f"{url}/x")).sha256 == hashlib.sha256(data).hexdigest()
         assert made.files() == {"d/a.vtt": data}
 
@@ -147,14 +107,20 @@ async def test_a_compressed_caption_is_kept_decoded(tmp_path: Path, data: bytes)
 async def test_a_file_above_the_bound_is_a_bad_caption(
     tmp_path: Path, data: bytes, largest: int
 ) -> None:
-    async with http_server(serves(data)) as url, office(tmp_path, largest=largest) as made:
+    async with (
+        http_server(serves(data)) as url,
+        running_downloader(tmp_path, largest=largest) as made,
+    ):
         with pytest.raises(BadCaption, match=str(largest)):
             await made.fetch(f"{url}/x")
         assert made.files() == {}
 
 
 async def test_a_file_of_exactly_the_bound_is_fine(tmp_path: Path) -> None:
-    async with http_server(serves(LARGE)) as url, office(tmp_path, largest=len(LARGE)) as made:
+    async with (
+        http_server(serves(LARGE)) as url,
+        running_downloader(tmp_path, largest=len(LARGE)) as made,
+    ):
         assert (await made.fetch(f"{url}/x")).bytes == len(LARGE)
 
 
@@ -165,7 +131,7 @@ async def test_a_bomb_is_bounded_by_what_it_unpacks_to(tmp_path: Path) -> None:
     async def host(_request: web.Request) -> web.Response:
         return web.Response(body=bomb, headers={"Content-Encoding": "gzip"})
 
-    async with http_server(host) as url, office(tmp_path, largest=1_000_000) as made:
+    async with http_server(host) as url, running_downloader(tmp_path, largest=1_000_000) as made:
         with pytest.raises(BadCaption):
             await made.fetch(f"{url}/x")
         assert made.files() == {}
@@ -188,7 +154,7 @@ async def test_a_bomb_is_bounded_by_what_it_unpacks_to(tmp_path: Path) -> None:
 async def test_fetch_of_what_is_no_caption_leaves_nothing(
     tmp_path: Path, executor: Executor | None, data: bytes
 ) -> None:
-    async with http_server(serves(data)) as url, office(tmp_path, executor) as made:
+    async with http_server(serves(data)) as url, running_downloader(tmp_path, executor) as made:
         with pytest.raises(BadCaption):
             await made.fetch(f"{url}/x")
         assert made.files() == {}
@@ -197,7 +163,10 @@ async def test_fetch_of_what_is_no_caption_leaves_nothing(
 async def test_fetch_of_what_is_no_caption_leaves_the_earlier_file(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d/a.vtt").write_bytes(VTT)
-    async with http_server(serves(LARGE.replace(b".", b","))) as url, office(tmp_path) as made:
+    async with (
+        http_server(serves(LARGE.replace(b".", b","))) as url,
+        running_downloader(tmp_path) as made,
+    ):
         with pytest.raises(BadCaption):
             await made.fetch(f"{url}/x")
         assert made.files() == {"d/a.vtt": VTT}
@@ -213,7 +182,7 @@ async def test_a_body_that_is_cut_each_time_is_tried_six_times(tmp_path: Path, s
         writer.write(HEAD + b"Content-Length: 1000000\r\n\r\n" + LARGE[:sent])
         await writer.drain()
 
-    async with raw_server(host) as url, office(tmp_path) as made:
+    async with raw_server(host) as url, running_downloader(tmp_path) as made:
         with pytest.raises(Unavailable):
             await made.fetch(f"{url}/x")
         assert made.files() == {}
@@ -232,7 +201,7 @@ async def test_a_body_that_was_cut_once_is_whole_in_the_end(tmp_path: Path) -> N
         writer.write(HEAD + b"Content-Length: %d\r\n\r\n" % len(LARGE) + body)
         await writer.drain()
 
-    async with raw_server(host) as url, office(tmp_path) as made:
+    async with raw_server(host) as url, running_downloader(tmp_path) as made:
         await made.fetch(f"{url}/x")
         assert made.files() == {"d/a.vtt": LARGE}
     assert count == 2
@@ -253,7 +222,7 @@ async def test_a_host_that_falls_silent_is_unavailable_and_no_disk_error(
         await writer.drain()
         await asyncio.sleep(3600)
 
-    async with raw_server(host) as url, office(tmp_path) as made:
+    async with raw_server(host) as url, running_downloader(tmp_path) as made:
         with pytest.raises(Unavailable):
             await made.fetch(f"{url}/x")
         assert made.files() == {}
@@ -271,7 +240,7 @@ async def test_a_connection_that_is_reset_is_unavailable_and_no_disk_error(
         await asyncio.sleep(1)
         writer.transport.abort()
 
-    async with raw_server(host) as url, office(tmp_path) as made:
+    async with raw_server(host) as url, running_downloader(tmp_path) as made:
         with pytest.raises(Unavailable):
             await made.fetch(f"{url}/x")
         assert made.files() == {}
@@ -286,7 +255,7 @@ async def test_a_retry_after_is_kept_and_is_no_attempt(tmp_path: Path) -> None:
             return web.Response(status=503, headers={"Retry-After": "100"})
         return web.Response(body=VTT)
 
-    async with http_server(host) as url, office(tmp_path) as made:
+    async with http_server(host) as url, running_downloader(tmp_path) as made:
         await made.fetch(f"{url}/x")
     assert times[-1] - times[0] == pytest.approx(1000, abs=1)
 
@@ -299,7 +268,7 @@ async def test_an_expired_link_is_not_tried_again_here(tmp_path: Path) -> None:
         count += 1
         return web.Response(status=403)
 
-    async with http_server(host) as url, office(tmp_path) as made:
+    async with http_server(host) as url, running_downloader(tmp_path) as made:
         with pytest.raises(LinkExpired):
             await made.fetch(f"{url}/x")
         with pytest.raises(RowError, match="not a public address"):
@@ -319,7 +288,7 @@ async def test_a_file_where_a_folder_should_be_is_fatal_and_fetched_once(
         count += 1
         return web.Response(body=data)
 
-    async with http_server(host) as url, office(tmp_path, executor) as made:
+    async with http_server(host) as url, running_downloader(tmp_path, executor) as made:
         with pytest.raises(FatalError, match="cannot write"):
             await made.fetch(f"{url}/x")
         assert made.files() == {"d": b"a file"}
@@ -329,7 +298,7 @@ async def test_a_file_where_a_folder_should_be_is_fatal_and_fetched_once(
 @pytest.mark.parametrize("data", [VTT, LARGE], ids=["small", "large"])
 async def test_a_folder_where_the_file_should_be_is_fatal(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "d/a.vtt").mkdir(parents=True)
-    async with http_server(serves(data)) as url, office(tmp_path) as made:
+    async with http_server(serves(data)) as url, running_downloader(tmp_path) as made:
         with pytest.raises(FatalError, match="cannot write"):
             await made.fetch(f"{url}/x")
         assert made.files() == {}
@@ -337,7 +306,7 @@ async def test_a_folder_where_the_file_should_be_is_fatal(tmp_path: Path, data: 
 
 @pytest.mark.parametrize("data", [VTT, LARGE], ids=["small", "large"])
 async def test_a_disk_without_room_is_fatal(tmp_path: Path, data: bytes) -> None:
-    async with http_server(serves(data)) as url, office(tmp_path) as made:
+    async with http_server(serves(data)) as url, running_downloader(tmp_path) as made:
         with file_size_limit(20), pytest.raises(FatalError, match="File too large"):
             await made.fetch(f"{url}/x")
         assert made.files() == {}
@@ -354,7 +323,7 @@ async def test_no_more_files_are_fetched_at_once_than_there_are_slots(tmp_path: 
         out -= 1
         return web.Response(body=VTT)
 
-    async with http_server(host) as url, office(tmp_path) as made:
+    async with http_server(host) as url, running_downloader(tmp_path) as made:
         async with anyio.create_task_group() as group:
             for number in range(12):
                 group.start_soon(made.fetch, f"{url}/x", f"{number}.vtt")
@@ -366,7 +335,7 @@ async def test_who_waits_for_another_try_holds_no_slot(tmp_path: Path) -> None:
     async def host(_request: web.Request) -> web.Response:
         return web.Response(status=503, headers={"Retry-After": "1000"})
 
-    async with http_server(host) as url, office(tmp_path) as made:
+    async with http_server(host) as url, running_downloader(tmp_path) as made:
         task = asyncio.ensure_future(made.fetch(f"{url}/x"))
         await asyncio.sleep(10)
         assert await free(made.slots) == 4
@@ -376,7 +345,7 @@ async def test_who_waits_for_another_try_holds_no_slot(tmp_path: Path) -> None:
 
 
 async def test_nothing_is_fetched_after_a_stop(tmp_path: Path) -> None:
-    async with http_server(serves(VTT)) as url, office(tmp_path) as made:
+    async with http_server(serves(VTT)) as url, running_downloader(tmp_path) as made:
         made.stop.request()
         with pytest.raises(Stopped):
             await made.fetch(f"{url}/x")
@@ -393,7 +362,7 @@ async def test_a_cancelled_fetch_leaves_no_part_file(
         await writer.drain()
         await asyncio.sleep(3600)
 
-    async with raw_server(host) as url, office(tmp_path, executor) as made:
+    async with raw_server(host) as url, running_downloader(tmp_path, executor) as made:
         with anyio.move_on_after(5):
             await made.fetch(f"{url}/x")
         assert made.files() == {}
@@ -422,7 +391,7 @@ async def test_a_fetch_cancelled_in_the_middle_of_a_write_never_renames(
 ) -> None:
     """A thread cannot be interrupted: what it writes is waited for, then thrown away."""
     with SlowDisk(1) as disk:
-        async with http_server(serves(LARGE)) as url, office(tmp_path, disk) as made:
+        async with http_server(serves(LARGE)) as url, running_downloader(tmp_path, disk) as made:
             await made.fetch(f"{url}/x", "whole.vtt")  # open, writes, close, rename
             last = {"open": 1, "first write": 2, "last write": disk.calls - 2}[step] + disk.calls
             with anyio.CancelScope() as scope:
@@ -443,11 +412,11 @@ async def test_an_outage_of_the_file_host_costs_no_caption(tmp_path: Path) -> No
 
     async with (
         http_server(host) as url,
-        office(tmp_path) as here,
+        running_downloader(tmp_path) as harness,
         anyio.create_task_group() as group,
     ):
-        await here.fetch(f"{url}/first")
+        await harness.fetch(f"{url}/first")
         await asyncio.sleep(10)
         for number in range(20):
-            group.start_soon(here.fetch, f"{url}/{number}", f"d/{number}.vtt")
-    assert len(here.files()) == 21
+            group.start_soon(harness.fetch, f"{url}/{number}", f"d/{number}.vtt")
+    assert len(harness.files()) == 21

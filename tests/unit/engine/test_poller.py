@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import anyio
@@ -14,129 +13,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchcap.domain.errors import FatalError, RowError, Stopped, Unavailable
-from batchcap.domain.events import Warned
-from batchcap.domain.models import Job, JobState, Row
-from batchcap.domain.protocols import OnJob
-from batchcap.domain.shutdown import ShutdownToken
-from batchcap.engine.poller import MIN_SWEEP_INTERVAL, SWEEP_INTERVAL, Poller
+from batchcap.domain.errors import FatalError, RowError, Stopped
+from batchcap.domain.models import Job, JobState
+from batchcap.engine.poller import MIN_SWEEP_INTERVAL, SWEEP_INTERVAL
 from batchcap.simulation.in_memory import InMemoryStore
 from tests.harness.clock import clock, on_virtual_time
-from tests.harness.observers import Recorder
-from tests.harness.rows import row
+from tests.harness.poller import FakePollable, PollerHarness, running_poller
 
 pytestmark = pytest.mark.anyio
-
-ROW = row(target="es")
-
-
-class Board:
-    """A provider whose jobs end at set times. Satisfies `protocols.Pollable`.
-
-    A sweep takes `requests`, and `takes` seconds.
-    """
-
-    name = "board"
-    not_found_grace = 30.0
-
-    def __init__(self, *, rate: float | None = None) -> None:
-        self.read_rate = rate
-        self.backlog_seconds = 0.0
-        self.requests = 1
-        self.takes = 0.0
-        self.ends: dict[str, float] = {}
-        self.end = JobState.COMPLETED
-        self.silent: set[str] = set()
-        self.gossip: list[Job] = []
-        self.brief = False
-        self.down_until = 0.0
-        self.fatal = self.refuses = False
-        self.asked: list[tuple[float, list[str]]] = []
-        self.looks: list[tuple[float, str]] = []
-
-    async def poll(self, job_ids: Sequence[str], on_job: OnJob) -> int:
-        self.asked.append((clock(), list(job_ids)))
-        await asyncio.sleep(self.takes)
-        if self.fatal:
-            raise FatalError("the key is wrong", provider="board")
-        if self.refuses:
-            raise RowError("rejected", "no lists today")
-        if clock() < self.down_until:
-            raise Unavailable("503")
-        for job in self.gossip:
-            on_job(job)
-        for job_id in job_ids:
-            if job_id not in self.silent:
-                on_job(self.at_present(job_id))
-        return self.requests
-
-    async def get_job(self, row: Row, job_id: str) -> Job:
-        self.looks.append((clock(), job_id))
-        return self.at_present(job_id)
-
-    def at_present(self, job_id: str) -> Job:
-        ended = clock() >= self.ends.get(job_id, math.inf)
-        return Job(id=job_id, state=self.end if ended else JobState.RUNNING)
-
-    def times(self, job_id: str) -> list[float]:
-        return [at for at, ids in self.asked if job_id in ids]
 
 
 def gaps(times: Sequence[float]) -> list[float]:
     return [later - earlier for earlier, later in pairwise(times)]
 
 
-class Room:
-    def __init__(
-        self, board: Board, notes: InMemoryStore | None = None, window: int = 1000
-    ) -> None:
-        self.stop, self.observer = ShutdownToken(), Recorder()
-        self.notes = notes or InMemoryStore()
-        self.board = board
-        self.poller = Poller(board, self.stop, self.observer, self.notes, window=window)
-        self.done: dict[str, tuple[float, Job]] = {}
-
-    async def follow(
-        self, job_id: str, timeout: float = 7200.0, *, age: float | None = 0.0, row: Row = ROW
-    ) -> Job:
-        job = await self.poller.wait(row, job_id, timeout=timeout, age=age)
-        self.done[job_id] = (clock(), job)
-        return job
-
-    def hear(self, job_id: str | None, state: JobState = JobState.COMPLETED) -> None:
-        self.poller.on_webhook(Job(id=job_id, state=state))
-
-    @property
-    def warnings(self) -> list[str]:
-        return [event.message for event in self.observer.of(Warned)]
-
-    def late(self, job_id: str) -> float:
-        """Seconds between a job's end and the moment its row was woken."""
-        return self.done[job_id][0] - self.board.ends[job_id]
-
-
-@asynccontextmanager
-async def room(
-    board: Board, notes: InMemoryStore | None = None, window: int = 1000
-) -> AsyncIterator[Room]:
-    made = Room(board, notes, window)
-    async with anyio.create_task_group() as group:
-        group.start_soon(made.poller.run)
-        yield made
-        group.cancel_scope.cancel()
-
-
 Told = Callable[[int], bool]
 
 
-async def flow(made: Room, count: int, *, seed: int = 1, told: Told = lambda _: False) -> None:
+async def flow(
+    made: PollerHarness, count: int, *, seed: int = 1, told: Told = lambda _: False
+) -> None:
     """A job each second, of a minute or so; events report the ends of some, by number."""
-    chance, board = random.Random(seed), made.board
+    chance, provider = random.Random(seed), made.provider
     loop = asyncio.get_running_loop()
     async with anyio.create_task_group() as group:
         for number in range(count):
             job_id, lasts = f"f{seed}-{number}", chance.lognormvariate(math.log(60), 0.5)
-            board.ends[job_id] = clock() + lasts
+            provider.ends[job_id] = clock() + lasts
             group.start_soon(made.follow, job_id)
             if told(number):
                 loop.call_later(lasts + 0.5, made.hear, job_id)
@@ -148,245 +51,247 @@ async def flow(made: Room, count: int, *, seed: int = 1, told: Told = lambda _: 
 
 @pytest.mark.parametrize("rate", [None, 5.0])
 async def test_poller_wakes_a_row_within_seconds_of_its_jobs_end(rate: float | None) -> None:
-    board, started = Board(rate=rate), clock()
-    board.ends["a"] = started + 60
-    async with room(board) as made:
+    provider, started = FakePollable(rate=rate), clock()
+    provider.ends["a"] = started + 60
+    async with running_poller(provider) as made:
         job = await made.follow("a")
     assert job == Job(id="a", state=JobState.COMPLETED)
     assert 0 <= made.late("a") <= MIN_SWEEP_INTERVAL + 0.1
 
 
 async def test_poller_asks_about_all_jobs_in_one_sweep() -> None:
-    board, started = Board(rate=5.0), clock()
-    async with room(board) as made, anyio.create_task_group() as group:
+    provider, started = FakePollable(rate=5.0), clock()
+    async with running_poller(provider) as made, anyio.create_task_group() as group:
         for number in range(300):
-            board.ends[f"j{number}"] = started + 20
+            provider.ends[f"j{number}"] = started + 20
             group.start_soon(made.follow, f"j{number}")
-    assert all(len(ids) == 300 for _, ids in board.asked)
-    assert len(board.asked) < 12
+    assert all(len(ids) == 300 for _, ids in provider.asked)
+    assert len(provider.asked) < 12
 
 
 async def test_poller_sweeps_every_40_s_while_creates_queue() -> None:
-    board = Board(rate=5.0)
-    board.backlog_seconds = 100.0
-    async with room(board) as made:
+    provider = FakePollable(rate=5.0)
+    provider.backlog_seconds = 100.0
+    async with running_poller(provider) as made:
         await flow(made, 300)
-    assert min(gaps([at for at, _ in board.asked])) >= SWEEP_INTERVAL
-    assert max(made.late(job_id) for job_id in board.ends) <= SWEEP_INTERVAL + 1
+    assert min(gaps([at for at, _ in provider.asked])) >= SWEEP_INTERVAL
+    assert max(made.late(job_id) for job_id in provider.ends) <= SWEEP_INTERVAL + 1
 
 
 async def test_poller_with_a_short_queue_of_creates_sweeps_every_2_s() -> None:
-    board = Board(rate=5.0)
-    board.backlog_seconds = SWEEP_INTERVAL - 1
-    async with room(board) as made:
+    provider = FakePollable(rate=5.0)
+    provider.backlog_seconds = SWEEP_INTERVAL - 1
+    async with running_poller(provider) as made:
         await flow(made, 20)
-    assert max(made.late(job_id) for job_id in board.ends) <= MIN_SWEEP_INTERVAL + 0.1
+    assert max(made.late(job_id) for job_id in provider.ends) <= MIN_SWEEP_INTERVAL + 0.1
 
 
 async def test_poller_notices_that_the_queue_of_creates_has_emptied() -> None:
-    board = Board(rate=5.0)
-    board.backlog_seconds, board.ends["a"] = 100.0, clock() + 10
-    async with room(board) as made, anyio.create_task_group() as group:
+    provider = FakePollable(rate=5.0)
+    provider.backlog_seconds, provider.ends["a"] = 100.0, clock() + 10
+    async with running_poller(provider) as made, anyio.create_task_group() as group:
         group.start_soon(made.follow, "a")
         await asyncio.sleep(12)
-        board.backlog_seconds, emptied = 0.0, clock()
+        provider.backlog_seconds, emptied = 0.0, clock()
     assert made.done["a"][0] - emptied <= MIN_SWEEP_INTERVAL + 0.1
 
 
 async def test_poller_of_many_jobs_sweeps_more_rarely() -> None:
-    board = Board(rate=5.0)
-    async with room(board) as made:
+    provider = FakePollable(rate=5.0)
+    async with running_poller(provider) as made:
         await flow(made, 400)
-    times = [at for at, _ in board.asked]
+    times = [at for at, _ in provider.asked]
     assert gaps(times)[0] == pytest.approx(MIN_SWEEP_INTERVAL, abs=0.1)
     assert max(gaps(times)) == pytest.approx(20, abs=2.1)
 
 
 async def test_poller_of_a_full_window_sweeps_every_2_s_however_many_jobs_there_were() -> None:
-    board = Board(rate=5.0)
-    async with room(board, window=60) as made:
+    provider = FakePollable(rate=5.0)
+    async with running_poller(provider, window=60) as made:
         await flow(made, 400)
-    assert max(gaps([at for at, _ in board.asked])[40:190]) <= MIN_SWEEP_INTERVAL + 0.1
+    assert max(gaps([at for at, _ in provider.asked])[40:190]) <= MIN_SWEEP_INTERVAL + 0.1
 
 
 async def test_poller_without_a_quota_sweeps_every_2_s_however_many_jobs_there_were() -> None:
-    board = Board()
-    async with room(board) as made:
+    provider = FakePollable()
+    async with running_poller(provider) as made:
         await flow(made, 400)
-    assert max(gaps([at for at, _ in board.asked])) <= MIN_SWEEP_INTERVAL + 0.1
+    assert max(gaps([at for at, _ in provider.asked])) <= MIN_SWEEP_INTERVAL + 0.1
 
 
 @pytest.mark.parametrize("requests", [1, 3, 40])
 @pytest.mark.parametrize("jobs", [1, 50])
 async def test_poller_in_vain_takes_at_most_a_tenth_of_the_quota(requests: int, jobs: int) -> None:
-    board, started = Board(rate=5.0), clock()
-    board.requests = requests
-    async with room(board) as made, anyio.create_task_group() as group:
+    provider, started = FakePollable(rate=5.0), clock()
+    provider.requests = requests
+    async with running_poller(provider) as made, anyio.create_task_group() as group:
         for number in range(jobs):
-            board.ends[f"j{number}"] = started + 6000
+            provider.ends[f"j{number}"] = started + 6000
             group.start_soon(made.follow, f"j{number}")
-    assert len(board.asked) * requests <= 0.1 * 5.0 * (clock() - started) + 2 * requests
-    assert all(gap >= requests / (5.0 * 0.1) for gap in gaps([at for at, _ in board.asked])[:-1])
+    assert len(provider.asked) * requests <= 0.1 * 5.0 * (clock() - started) + 2 * requests
+    assert all(gap >= requests / (5.0 * 0.1) for gap in gaps([at for at, _ in provider.asked])[:-1])
 
 
 async def test_poller_requests_that_settle_a_job_each_do_not_count_as_in_vain() -> None:
-    board = Board(rate=0.5)
-    board.requests = 20
-    async with room(board) as made, anyio.create_task_group() as group:
+    provider = FakePollable(rate=0.5)
+    provider.requests = 20
+    async with running_poller(provider) as made, anyio.create_task_group() as group:
         for number in range(20):
-            board.ends[f"j{number}"] = 0.0
+            provider.ends[f"j{number}"] = 0.0
             group.start_soon(made.follow, f"j{number}")
         await asyncio.sleep(60)
-        board.ends["old"], again = 0.0, clock()
+        provider.ends["old"], again = 0.0, clock()
         await made.follow("old", age=90_000.0)
     assert clock() - again < 1
 
 
 async def test_poller_first_job_waits_a_moment_for_company() -> None:
-    board = Board()
-    async with room(board) as made, anyio.create_task_group() as group:
+    provider = FakePollable()
+    async with running_poller(provider) as made, anyio.create_task_group() as group:
         for number in range(10):
-            board.ends[f"j{number}"] = 0.0
+            provider.ends[f"j{number}"] = 0.0
             group.start_soon(made.follow, f"j{number}")
             await asyncio.sleep(0.001)
-    assert len(board.asked[0][1]) == 10
+    assert len(provider.asked[0][1]) == 10
 
 
 @pytest.mark.parametrize("age", [None, 90_000.0])
 async def test_poller_checks_a_job_that_existed_before_at_once(age: float | None) -> None:
-    board = Board(rate=5.0)
-    async with room(board) as made, anyio.create_task_group() as group:
+    provider = FakePollable(rate=5.0)
+    async with running_poller(provider) as made, anyio.create_task_group() as group:
         group.start_soon(made.follow, "fresh")
         await asyncio.sleep(100)
-        board.ends["old"], began = 0.0, clock()
+        provider.ends["old"], began = 0.0, clock()
         assert (await made.follow("old", age=age)).state is JobState.COMPLETED
         assert clock() - began < 1
-        board.ends["fresh"] = 0.0
+        provider.ends["fresh"] = 0.0
 
 
 async def test_poller_jobs_that_existed_before_share_a_check() -> None:
-    board = Board(rate=5.0)
-    async with room(board) as made, anyio.create_task_group() as group:
+    provider = FakePollable(rate=5.0)
+    async with running_poller(provider) as made, anyio.create_task_group() as group:
         for number in range(50):
-            board.ends[f"j{number}"] = 0.0
+            provider.ends[f"j{number}"] = 0.0
             group.start_soon(made.follow, f"j{number}", 7200.0)
             await asyncio.sleep(0.02)
-    assert len(board.asked) <= 4
+    assert len(provider.asked) <= 4
 
 
 async def test_poller_does_not_lose_a_job_that_comes_during_a_sweep() -> None:
-    board, started = Board(), clock()
-    board.takes = 10.0
-    async with room(board) as made, anyio.create_task_group() as group:
+    provider, started = FakePollable(), clock()
+    provider.takes = 10.0
+    async with running_poller(provider) as made, anyio.create_task_group() as group:
         for number in range(6):
-            board.ends[f"j{number}"] = started + 3
+            provider.ends[f"j{number}"] = started + 3
             group.start_soon(made.follow, f"j{number}")
             await asyncio.sleep(3)
     assert len(made.done) == 6
 
 
 async def test_poller_follows_a_straggler_among_many_who_come_and_go() -> None:
-    board, started = Board(rate=5.0), clock()
-    board.ends["old"] = started + 1500
-    async with room(board) as made, anyio.create_task_group() as group:
+    provider, started = FakePollable(rate=5.0), clock()
+    provider.ends["old"] = started + 1500
+    async with running_poller(provider) as made, anyio.create_task_group() as group:
         group.start_soon(made.follow, "old")
         await flow(made, 1400)
-    assert max(gaps([started, *board.times("old")])) <= SWEEP_INTERVAL + 1
+    assert max(gaps([started, *provider.times("old")])) <= SWEEP_INTERVAL + 1
 
 
 # What a sweep finds.
 
 
 async def test_poller_takes_news_of_jobs_that_it_did_not_ask_about() -> None:
-    board = Board()
-    board.takes = 5.0
-    board.gossip = [
+    provider = FakePollable()
+    provider.takes = 5.0
+    provider.gossip = [
         Job(id="late", state=JobState.COMPLETED, link="https://h/x"),
         Job(id="unknown", state=JobState.COMPLETED),
         Job(id=None, state=JobState.COMPLETED),
     ]
-    async with room(board) as made, anyio.create_task_group() as group:
-        board.ends["early"] = clock()
+    async with running_poller(provider) as made, anyio.create_task_group() as group:
+        provider.ends["early"] = clock()
         group.start_soon(made.follow, "early")
         await asyncio.sleep(MIN_SWEEP_INTERVAL + 1)
         group.start_soon(made.follow, "late")
     assert made.done["late"][1].link == "https://h/x"
-    assert board.times("late") == []
+    assert provider.times("late") == []
 
 
 @pytest.mark.parametrize("state", [JobState.ERRORED, JobState.CANCELLED])
 async def test_poller_wakes_a_row_by_any_end(state: JobState) -> None:
-    board = Board()
-    board.gossip = [Job(id="a", state=state)]
-    async with room(board) as made:
+    provider = FakePollable()
+    provider.gossip = [Job(id="a", state=state)]
+    async with running_poller(provider) as made:
         assert (await made.follow("a")).state is state
 
 
 async def test_poller_looks_at_a_job_that_ended_nobody_knows_how() -> None:
-    board = Board()
-    board.gossip, board.ends["a"] = [Job(id="a", state=JobState.NOT_RUNNING)], 0.0
-    async with room(board) as made:
+    provider = FakePollable()
+    provider.gossip, provider.ends["a"] = [Job(id="a", state=JobState.NOT_RUNNING)], 0.0
+    async with running_poller(provider) as made:
         assert await made.follow("a") == Job(id="a", state=JobState.COMPLETED)
-    assert len(board.looks) == 1
+    assert len(provider.looks) == 1
 
 
 async def test_poller_goes_on_where_a_look_shows_that_the_job_runs() -> None:
-    board, started = Board(), clock()
-    board.gossip, board.ends["a"] = [Job(id="a", state=JobState.NOT_RUNNING)], started + 20
-    async with room(board) as made:
+    provider, started = FakePollable(), clock()
+    provider.gossip, provider.ends["a"] = [Job(id="a", state=JobState.NOT_RUNNING)], started + 20
+    async with running_poller(provider) as made:
         assert (await made.follow("a")).state is JobState.COMPLETED
     assert clock() - started >= 20
 
 
 async def test_poller_believes_that_a_young_job_is_unknown_for_a_delay() -> None:
-    board, started = Board(), clock()
-    board.end, board.ends["a"] = JobState.MISSING, 0.0
-    async with room(board) as made:
+    provider, started = FakePollable(), clock()
+    provider.end, provider.ends["a"] = JobState.MISSING, 0.0
+    async with running_poller(provider) as made:
         assert (await made.follow("a")).state is JobState.MISSING
-        assert clock() - started >= board.not_found_grace
+        assert clock() - started >= provider.not_found_grace
         again = clock()
         await made.follow("a", age=1000.0)
         assert clock() - again < 1
 
 
 async def test_poller_asks_again_about_a_job_that_no_answer_mentions() -> None:
-    board, started = Board(), clock()
-    board.silent.add("a")
-    async with room(board) as made:
+    provider, started = FakePollable(), clock()
+    provider.silent.add("a")
+    async with running_poller(provider) as made:
         task = asyncio.ensure_future(made.follow("a"))
         await asyncio.sleep(60)
-        board.silent.clear()
-        board.ends["a"] = started
+        provider.silent.clear()
+        provider.ends["a"] = started
         assert (await task).state is JobState.COMPLETED
-    assert len(board.times("a")) > 3
+    assert len(provider.times("a")) > 3
 
 
 async def test_poller_refused_sweep_lets_every_row_look_and_is_reported_once() -> None:
-    board = Board()
-    board.refuses = True
-    async with room(board) as made:
+    provider = FakePollable()
+    provider.refuses = True
+    async with running_poller(provider) as made:
         for turn in range(3):
             ids = [f"j{turn}-{number}" for number in range(10)]
-            board.ends.update(dict.fromkeys(ids, 0.0))
+            provider.ends.update(dict.fromkeys(ids, 0.0))
             jobs = await asyncio.gather(*map(made.follow, ids))
             assert {job.state for job in jobs} == {JobState.COMPLETED}
-    assert len(board.looks) == 30
-    assert made.warnings == ["board refuses a poll: no lists today"]
+    assert len(provider.looks) == 30
+    assert made.warnings == ["fake refuses a poll: no lists today"]
 
 
 async def test_poller_wakes_two_rows_that_wait_for_one_job() -> None:
-    board = Board()
-    board.ends["a"] = clock() + 30
-    async with room(board) as made:
+    provider = FakePollable()
+    provider.ends["a"] = clock() + 30
+    async with running_poller(provider) as made:
         jobs = await asyncio.gather(made.follow("a"), made.follow("a"))
     assert {job.id for job in jobs} == {"a"}
-    assert all(ids == ["a"] for _, ids in board.asked)
+    assert all(ids == ["a"] for _, ids in provider.asked)
 
 
 # Deadlines and outages.
 
 
-async def timed_out(made: Room, timeout: float, job_id: str = "a", age: float | None = 0.0) -> None:
+async def timed_out(
+    made: PollerHarness, timeout: float, job_id: str = "a", age: float | None = 0.0
+) -> None:
     with pytest.raises(RowError, match=f"has not ended within {timeout:.0f} s") as caught:
         await made.follow(job_id, timeout, age=age)
     assert caught.value.code == "job_timeout"
@@ -398,57 +303,57 @@ async def timed_out(made: Room, timeout: float, job_id: str = "a", age: float | 
 async def test_poller_job_over_its_time_fails_after_one_look_beyond_the_deadline(
     age: float | None, backlog: float
 ) -> None:
-    board, started = Board(rate=5.0), clock()
-    board.backlog_seconds = backlog
-    async with room(board) as made:
+    provider, started = FakePollable(rate=5.0), clock()
+    provider.backlog_seconds = backlog
+    async with running_poller(provider) as made:
         await timed_out(made, 100.0, age=age)
     assert 100 <= clock() - started + (age or 0.0) <= 105
-    assert [at >= started + 100 - (age or 0.0) for at, _ in board.looks] == [True]
+    assert [at >= started + 100 - (age or 0.0) for at, _ in provider.looks] == [True]
 
 
 async def test_poller_job_that_ended_just_before_its_deadline_is_in_time() -> None:
-    board = Board()
-    board.ends["a"] = clock() + 99.9
-    async with room(board) as made:
+    provider = FakePollable()
+    provider.ends["a"] = clock() + 99.9
+    async with running_poller(provider) as made:
         assert (await made.follow("a", 100.0)).state is JobState.COMPLETED
 
 
 async def test_poller_job_that_no_answer_mentions_ends_by_its_deadline() -> None:
     """A poll may leave a job out; the row must not wait for ever."""
-    board, started = Board(), clock()
-    board.silent.add("a")
-    async with room(board) as made:
+    provider, started = FakePollable(), clock()
+    provider.silent.add("a")
+    async with running_poller(provider) as made:
         await timed_out(made, 100.0)
     assert clock() - started < 110
 
 
 async def test_poller_outage_does_not_count_as_a_jobs_time() -> None:
-    board, started = Board(), clock()
-    async with room(board) as made:
+    provider, started = FakePollable(), clock()
+    async with running_poller(provider) as made:
         task = asyncio.ensure_future(made.follow("a", 100.0))
         await asyncio.sleep(50)
-        board.down_until = clock() + 1000
+        provider.down_until = clock() + 1000
         await asyncio.sleep(1000)
-        board.ends["a"] = clock() + 20
+        provider.ends["a"] = clock() + 20
         assert (await task).state is JobState.COMPLETED
     assert clock() - started > 1050
-    assert set(made.warnings) == {"board: polling failed: 503"}
+    assert set(made.warnings) == {"fake: polling failed: 503"}
 
 
 async def test_poller_job_after_an_outage_has_the_rest_of_its_time_and_no_more() -> None:
-    board, started = Board(), clock()
-    async with room(board) as made:
+    provider, started = FakePollable(), clock()
+    async with running_poller(provider) as made:
         task = asyncio.ensure_future(timed_out(made, 1000.0))
         await asyncio.sleep(500)
-        board.down_until = started + 2100
+        provider.down_until = started + 2100
         await task
     assert 1000 + 1500 <= clock() - started <= 1000 + 1600 + 120
 
 
 async def test_poller_outage_before_a_job_gives_it_no_time() -> None:
-    board = Board()
-    async with room(board) as made:
-        board.down_until, board.ends["a"] = clock() + 1000, 0.0
+    provider = FakePollable()
+    async with running_poller(provider) as made:
+        provider.down_until, provider.ends["a"] = clock() + 1000, 0.0
         await made.follow("a")
         started = clock()
         await timed_out(made, 100.0, "b")
@@ -456,20 +361,20 @@ async def test_poller_outage_before_a_job_gives_it_no_time() -> None:
 
 
 async def test_poller_slows_down_while_the_provider_is_away() -> None:
-    board, started = Board(), clock()
-    board.down_until = started + 3600
-    board.ends = {f"j{number}": started for number in range(50)}
-    async with room(board) as made, anyio.create_task_group() as group:
-        for job_id in board.ends:
+    provider, started = FakePollable(), clock()
+    provider.down_until = started + 3600
+    provider.ends = {f"j{number}": started for number in range(50)}
+    async with running_poller(provider) as made, anyio.create_task_group() as group:
+        for job_id in provider.ends:
             group.start_soon(made.follow, job_id)
     assert len(made.done) == 50
-    assert len(board.asked) < 100
+    assert len(provider.asked) < 100
     assert clock() - started < 3600 + 120
 
 
 async def test_poller_stop_ends_every_wait() -> None:
-    board, ends = Board(), list[str]()
-    made = Room(board)
+    provider, ends = FakePollable(), list[str]()
+    made = PollerHarness(provider)
 
     async def follow(number: int) -> None:
         try:
@@ -484,28 +389,28 @@ async def test_poller_stop_ends_every_wait() -> None:
         await asyncio.sleep(10)
         made.stop.request()
     assert ends == ["stopped"] * 20
-    asked = len(board.asked)
+    asked = len(provider.asked)
     await asyncio.sleep(100)
-    assert len(board.asked) == asked
+    assert len(provider.asked) == asked
     runs.cancel()
     with pytest.raises((asyncio.CancelledError, Stopped)):
         await runs
 
 
 async def test_poller_does_not_ask_about_a_job_whose_wait_was_cancelled() -> None:
-    board = Board()
-    async with room(board) as made:
+    provider = FakePollable()
+    async with running_poller(provider) as made:
         with anyio.move_on_after(10):
             await made.follow("a")
-        asked = len(board.asked)
+        asked = len(provider.asked)
         await asyncio.sleep(1000)
-    assert len(board.asked) <= asked + 1
+    assert len(provider.asked) <= asked + 1
 
 
 async def test_poller_run_ends_by_a_fatal_answer() -> None:
-    board = Board()
-    board.fatal = True
-    made = Room(board)
+    provider = FakePollable()
+    provider.fatal = True
+    made = PollerHarness(provider)
     waits = asyncio.ensure_future(made.follow("a"))
     with pytest.raises(FatalError, match="the key is wrong"):
         await made.poller.run()
@@ -518,51 +423,51 @@ async def test_poller_run_ends_by_a_fatal_answer() -> None:
 
 
 async def test_poller_records_how_long_jobs_took_and_keeps_it() -> None:
-    board, notes = Board(rate=5.0), InMemoryStore()
-    async with room(board, notes) as made:
+    provider, notes = FakePollable(rate=5.0), InMemoryStore()
+    async with running_poller(provider, notes) as made:
         for number in range(10):
-            board.ends[f"j{number}"] = clock() + 300
+            provider.ends[f"j{number}"] = clock() + 300
             await made.follow(f"j{number}")
         assert notes.values == {}
-    assert list(notes.values) == ["durations.board"]
-    async with room(board, notes) as made:
+    assert list(notes.values) == ["durations.provider"]
+    async with running_poller(provider, notes) as made:
         assert made.poller.durations.quantile(0.5, "es") == pytest.approx(300, rel=0.1)
 
 
 async def test_poller_believes_a_provider_that_reports_a_duration() -> None:
-    board = Board()
-    board.gossip = [Job(id="a", state=JobState.COMPLETED, duration=1000.0)]
-    async with room(board) as made:
+    provider = FakePollable()
+    provider.gossip = [Job(id="a", state=JobState.COMPLETED, duration=1000.0)]
+    async with running_poller(provider) as made:
         await made.follow("a", age=None)
         assert made.poller.durations.quantile(0.5) == pytest.approx(1000, rel=0.1)
 
 
 async def test_poller_records_no_duration_of_a_job_that_existed_before() -> None:
-    board = Board()
-    board.ends = {"a": 0.0, "b": 0.0}
-    async with room(board) as made:
+    provider = FakePollable()
+    provider.ends = {"a": 0.0, "b": 0.0}
+    async with running_poller(provider) as made:
         await made.follow("a", age=None)
         await made.follow("b", age=5000.0)
         assert made.poller.durations.quantile(0.5) is None
 
 
 async def test_poller_warns_once_of_jobs_that_take_far_longer_than_others() -> None:
-    board, started = Board(), clock()
-    async with room(board) as made, anyio.create_task_group() as group:
+    provider, started = FakePollable(), clock()
+    async with running_poller(provider) as made, anyio.create_task_group() as group:
         made.poller.durations.add("es", 600.0)
         for number in range(5):
-            board.ends[f"j{number}"] = started + 7000
+            provider.ends[f"j{number}"] = started + 7000
             group.start_soon(made.follow, f"j{number}")
     (warning,) = made.warnings
-    assert warning.startswith("board: job j")
+    assert warning.startswith("fake: job j")
     assert "minutes, most end within 10" in warning
 
 
 async def test_poller_does_not_warn_of_jobs_that_take_as_long_as_others() -> None:
-    board = Board()
-    async with room(board) as made:
+    provider = FakePollable()
+    async with running_poller(provider) as made:
         made.poller.durations.add("es", 3000.0)
-        board.ends["a"] = clock() + 7000
+        provider.ends["a"] = clock() + 7000
         await made.follow("a")
     assert made.warnings == []
 
@@ -571,49 +476,49 @@ async def test_poller_does_not_warn_of_jobs_that_take_as_long_as_others() -> Non
 
 
 async def test_poller_event_wakes_the_row_without_a_request() -> None:
-    board, started = Board(rate=5.0), clock()
-    board.backlog_seconds = 100.0
-    async with room(board) as made, anyio.create_task_group() as group:
+    provider, started = FakePollable(rate=5.0), clock()
+    provider.backlog_seconds = 100.0
+    async with running_poller(provider) as made, anyio.create_task_group() as group:
         group.start_soon(made.follow, "a")
         await asyncio.sleep(10)
-        asked = len(board.asked)
+        asked = len(provider.asked)
         made.poller.on_webhook(Job(id="a", state=JobState.COMPLETED, link="https://h/a"))
     assert made.done["a"][1].link == "https://h/a"
     assert made.done["a"][0] == pytest.approx(started + 10, abs=0.01)
-    assert len(board.asked) == asked
-    assert board.looks == []
+    assert len(provider.asked) == asked
+    assert provider.looks == []
 
 
 async def test_poller_keeps_an_event_that_overtakes_the_response_to_the_create() -> None:
-    board, started = Board(), clock()
-    async with room(board) as made:
+    provider, started = FakePollable(), clock()
+    async with running_poller(provider) as made:
         made.hear("a", JobState.RUNNING)
         made.hear("a", JobState.ERRORED)
         assert (await made.follow("a")).state is JobState.ERRORED
     assert clock() - started < 0.01
-    assert board.asked == []
+    assert provider.asked == []
 
 
 async def test_poller_keeps_events_for_nobody_within_bounds_and_drops_the_oldest() -> None:
-    board = Board()
-    async with room(board) as made:
+    provider = FakePollable()
+    async with running_poller(provider) as made:
         for number in range(10_001):
             made.hear(f"j{number}")
         assert (await made.follow("j1")).state is JobState.COMPLETED
         assert (await made.follow("j10000")).state is JobState.COMPLETED
-        assert board.asked == []
-        board.ends["j0"] = clock()
+        assert provider.asked == []
+        provider.ends["j0"] = clock()
         await made.follow("j0")
-        assert len(board.times("j0")) == 1
+        assert len(provider.times("j0")) == 1
 
 
 async def test_poller_sweeps_every_40_s_while_events_report_the_ends() -> None:
     sweeps: list[int] = []
     for share in (0.0, 1.0):
-        board = Board(rate=5.0)
-        async with room(board, window=50) as made:
+        provider = FakePollable(rate=5.0)
+        async with running_poller(provider, window=50) as made:
             await flow(made, 300, told=lambda _, share=share: share > 0)  # type: ignore[misc]  # a default binds the loop's value
-        sweeps.append(len(board.asked))
+        sweeps.append(len(provider.asked))
     polling, webhooks = sweeps
     assert polling > 4 * webhooks
 
@@ -622,33 +527,33 @@ async def test_poller_sweeps_every_40_s_while_events_report_the_ends() -> None:
 async def test_poller_finds_what_lost_events_would_have_reported_within_a_sweep(
     lost: float,
 ) -> None:
-    board, chance = Board(rate=5.0), random.Random(3)
-    async with room(board) as made:
+    provider, chance = FakePollable(rate=5.0), random.Random(3)
+    async with running_poller(provider) as made:
         await flow(made, 400, told=lambda _: chance.random() >= lost)
-    assert max(made.late(job_id) for job_id in board.ends) <= SWEEP_INTERVAL + 1
+    assert max(made.late(job_id) for job_id in provider.ends) <= SWEEP_INTERVAL + 1
 
 
 async def test_poller_sweeps_as_ever_once_events_stop() -> None:
-    board, started = Board(rate=5.0), clock()
-    async with room(board, window=50) as made:
+    provider, started = FakePollable(rate=5.0), clock()
+    async with running_poller(provider, window=50) as made:
         await flow(made, 400, told=lambda number: number < 100)
-    late = [made.late(job_id) for job_id, end in board.ends.items() if 320 < end - started < 390]
+    late = [made.late(job_id) for job_id, end in provider.ends.items() if 320 < end - started < 390]
     assert max(late) <= MIN_SWEEP_INTERVAL + 0.1
 
 
 async def test_poller_goes_on_with_a_job_that_runs_although_an_event_said_it_ended() -> None:
-    board, started = Board(rate=5.0), clock()
-    board.ends["a"] = started + 1000
-    async with room(board) as made:
+    provider, started = FakePollable(rate=5.0), clock()
+    provider.ends["a"] = started + 1000
+    async with running_poller(provider) as made:
         asyncio.get_running_loop().call_later(10, made.hear, "a", JobState.NOT_RUNNING)
         assert (await made.follow("a")).state is JobState.COMPLETED
     assert made.late("a") <= SWEEP_INTERVAL + 1
-    assert [job_id for _, job_id in board.looks] == ["a"]
+    assert [job_id for _, job_id in provider.looks] == ["a"]
 
 
 async def test_poller_news_that_a_job_runs_does_not_save_it_from_its_deadline() -> None:
-    board, started = Board(rate=5.0), clock()
-    async with room(board) as made:
+    provider, started = FakePollable(rate=5.0), clock()
+    async with running_poller(provider) as made:
         task = asyncio.ensure_future(timed_out(made, 100.0))
         while not task.done() and clock() - started < 1000:  # a provider that talks for ever
             made.hear("a", JobState.RUNNING)
@@ -658,9 +563,9 @@ async def test_poller_news_that_a_job_runs_does_not_save_it_from_its_deadline() 
 
 
 async def test_poller_doubled_events_wake_a_row_once_and_a_later_row_for_the_same_job() -> None:
-    board = Board()
-    board.silent = {"a"}
-    async with room(board) as made, anyio.create_task_group() as group:
+    provider = FakePollable()
+    provider.silent = {"a"}
+    async with running_poller(provider) as made, anyio.create_task_group() as group:
         group.start_soon(made.follow, "a")
         await asyncio.sleep(1)
         for _ in range(5):
@@ -668,7 +573,7 @@ async def test_poller_doubled_events_wake_a_row_once_and_a_later_row_for_the_sam
         await asyncio.sleep(1)
         made.hear("a")
         assert (await made.follow("a")).state is JobState.COMPLETED
-    assert board.looks == []
+    assert provider.looks == []
 
 
 HEARD = st.lists(
@@ -685,9 +590,9 @@ HEARD = st.lists(
 @settings(max_examples=60, deadline=None)
 def test_poller_takes_events_in_any_order(heard: list[tuple[float, str | None, JobState]]) -> None:
     async def lives() -> None:
-        board = Board(rate=5.0)
-        board.ends = dict.fromkeys("abc", clock() + 60)
-        async with room(board) as made, anyio.create_task_group() as group:
+        provider = FakePollable(rate=5.0)
+        provider.ends = dict.fromkeys("abc", clock() + 60)
+        async with running_poller(provider) as made, anyio.create_task_group() as group:
             for after, job_id, state in heard:
                 asyncio.get_running_loop().call_later(after, made.hear, job_id, state)
             for job_id in "abc":
@@ -698,8 +603,8 @@ def test_poller_takes_events_in_any_order(heard: list[tuple[float, str | None, J
             at, job = made.done[job_id]
             assert job.id == job_id
             assert job.state is not JobState.RUNNING
-            assert job_id in told or at >= board.ends[job_id]
-        assert clock() - board.ends["a"] < SWEEP_INTERVAL + 10
+            assert job_id in told or at >= provider.ends[job_id]
+        assert clock() - provider.ends["a"] < SWEEP_INTERVAL + 10
 
     on_virtual_time(lives())
 
@@ -707,14 +612,14 @@ def test_poller_takes_events_in_any_order(heard: list[tuple[float, str | None, J
 async def test_poller_events_about_strangers_change_no_sweep() -> None:
     asked: list[list[tuple[float, list[str]]]] = []
     for strangers in (False, True):
-        board = Board(rate=5.0)
+        provider = FakePollable(rate=5.0)
         started = clock()
-        async with room(board) as made, anyio.create_task_group() as group:
+        async with running_poller(provider) as made, anyio.create_task_group() as group:
             group.start_soon(flow, made, 100)
             for number in range(300 if strangers else 0):
                 made.hear(f"stranger-{number % 7}", list(JobState)[number % 6])
                 await asyncio.sleep(0.5)
-        asked.append([(at - started, ids) for at, ids in board.asked])
+        asked.append([(at - started, ids) for at, ids in provider.asked])
     without, beside = asked
     assert [ids for _, ids in without] == [ids for _, ids in beside]
     assert [at for at, _ in beside] == pytest.approx([at for at, _ in without], abs=0.01)

@@ -17,7 +17,7 @@ from tests.harness.observers import Recorder
 pytestmark = pytest.mark.anyio
 
 
-class World:
+class CircuitHarness:
     def __init__(self) -> None:
         self.stop = ShutdownToken()
         self.observer = Recorder()
@@ -30,38 +30,38 @@ class World:
 
 
 async def test_nine_failures_in_a_row_open_nothing() -> None:
-    world = World()
-    world.circuit.succeeded()
+    harness = CircuitHarness()
+    harness.circuit.succeeded()
     for _ in range(9):
-        world.circuit.failed()
-    assert not world.circuit.open
+        harness.circuit.failed()
+    assert not harness.circuit.open
 
 
 async def test_a_success_between_starts_the_count_anew() -> None:
-    world = World()
+    harness = CircuitHarness()
     for _ in range(5):
-        world.circuit.succeeded()
+        harness.circuit.succeeded()
         for _ in range(9):
-            world.circuit.failed()
-    assert not world.circuit.open
+            harness.circuit.failed()
+    assert not harness.circuit.open
 
 
 async def test_what_was_never_reached_opens_nothing() -> None:
-    world = World()
+    harness = CircuitHarness()
     for _ in range(100):
-        world.circuit.failed()
-    assert not world.circuit.open
-    await world.circuit.enter(patient=True)
+        harness.circuit.failed()
+    assert not harness.circuit.open
+    await harness.circuit.enter(patient=True)
 
 
 async def test_in_an_outage_one_at_a_time_goes_and_sees() -> None:
-    world, went = World(), []
-    world.break_down()
+    harness, went = CircuitHarness(), []
+    harness.break_down()
 
     async def go() -> None:
-        await world.circuit.enter(patient=True)
+        await harness.circuit.enter(patient=True)
         went.append(clock())
-        world.circuit.failed()
+        harness.circuit.failed()
 
     tasks = [asyncio.ensure_future(go()) for _ in range(5)]
     await asyncio.gather(*tasks)
@@ -71,32 +71,32 @@ async def test_in_an_outage_one_at_a_time_goes_and_sees() -> None:
 
 
 async def test_the_end_of_an_outage_lets_everybody_go() -> None:
-    world, started = World(), clock()
-    world.break_down()
-    tasks = [asyncio.ensure_future(world.circuit.enter(patient=True)) for _ in range(50)]
+    harness, started = CircuitHarness(), clock()
+    harness.break_down()
+    tasks = [asyncio.ensure_future(harness.circuit.enter(patient=True)) for _ in range(50)]
     await asyncio.sleep(1)
-    world.circuit.succeeded()
+    harness.circuit.succeeded()
     await asyncio.gather(*tasks)
     assert clock() - started < 1.1
-    told = [event.message for event in world.observer.of(Warned)]
+    told = [event.message for event in harness.observer.of(Warned)]
     assert told == ["mux is out of reach; its rows wait for it", "mux answers again"]
 
 
 async def test_who_is_not_patient_waits_for_ten_minutes_only() -> None:
-    world = World()
-    world.break_down()
-    assert world.circuit.excuses(patient=False)
+    harness = CircuitHarness()
+    harness.break_down()
+    assert harness.circuit.excuses(patient=False)
     await asyncio.sleep(601)
-    assert not world.circuit.excuses(patient=False)
-    assert not world.circuit.open or world.circuit.excuses(patient=True)
-    await world.circuit.enter(patient=False)
+    assert not harness.circuit.excuses(patient=False)
+    assert not harness.circuit.open or harness.circuit.excuses(patient=True)
+    await harness.circuit.enter(patient=False)
 
 
 async def test_a_stop_ends_the_wait() -> None:
-    world = World()
-    world.break_down()
-    task = asyncio.ensure_future(world.circuit.enter(patient=True))
+    harness = CircuitHarness()
+    harness.break_down()
+    task = asyncio.ensure_future(harness.circuit.enter(patient=True))
     await asyncio.sleep(0.5)
-    world.stop.request()
+    harness.stop.request()
     with pytest.raises(Stopped):
         await task
