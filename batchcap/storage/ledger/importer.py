@@ -17,6 +17,7 @@ import orjson
 from batchcap.domain.errors import UsageError
 from batchcap.domain.models import ImportResult, InvalidRow, Row
 from batchcap.storage.ledger.corrections import Task, correct, find_task, why_fixed
+from batchcap.storage.ledger.path_collisions import collisions
 from batchcap.storage.ledger.schema import DISTINCT, INDEXES
 
 _BATCH = 1000
@@ -113,8 +114,20 @@ class _Importer:
                 self._make_indexes()
             except sqlite3.IntegrityError:
                 self._resolve_duplicates()
+        self._refuse_colliding_paths()
         self._result.problems = [text for _, text in sorted(self._problems)[:_SHOWN]]
         return self._result
+
+    def _refuse_colliding_paths(self) -> None:
+        """Replace new rows by invalid ones if their file is an earlier row's on other systems."""
+        for number, origin in collisions(self._connection, self._first):
+            query = f"SELECT {_COLUMNS} FROM rows WHERE number = ?"  # noqa: S608  # constants
+            values = self._connection.execute(query, (number,)).fetchone()
+            self._connection.execute("DELETE FROM rows WHERE number = ?", (number,))
+            self._result.added -= 1
+            path = values[6]
+            problem = f"name: {path[:80]!r} and the file of {origin} are one on macOS and Windows"
+            self._invalid(number, _rejected(values, problem))
 
     def _insert(self, batch: Sequence[Row | InvalidRow]) -> bool:
         """Insert a batch at once. Return False, with nothing done, if a row is bad or collides."""
