@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
+from batchcap.cli.encoding import use_utf8
 from batchcap.cli.parsing import DASH
 from batchcap.domain import failpoints
 from batchcap.domain.errors import BatchcapError, UsageError
@@ -67,6 +68,7 @@ for command, text in COMMANDS.items():
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     _open_standard_streams()
+    use_utf8()
     failpoints.arm(failpoint_from_env(os.environ))
     arguments = [DASH if argument == "-" else argument for argument in argv or sys.argv[1:]]
     try:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from batchcap import manifest
 from batchcap.cli.options import ManifestOptions
 from batchcap.cli.parsing import DASH
+from batchcap.domain.errors import UsageError
 from batchcap.domain.models import InvalidRow, Row
 from batchcap.domain.text import printable
 from batchcap.providers import PROVIDERS
@@ -28,6 +29,11 @@ def open_manifests(
         (manifest.printable(path), manifest.read(path, parsed, columns, _print_note))
         for path in paths
     ]
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether an argument was UTF-8; other bytes arrive as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _print_note(text: str) -> None:
@@ -50,7 +56,20 @@ def manifest_path(name: str) -> str:
 
 
 def manifest_options(options: ManifestOptions) -> manifest.ManifestOptions:
-    """Return the options as `manifest` knows them."""
+    """Return the options as `manifest` knows them.
+
+    Raises:
+        UsageError: One holds bytes that are not UTF-8.
+    """
+    for flag, text in {
+        "--name": options.name,
+        "--to": options.to,
+        "--from": options.from_,
+        "--encoding": options.encoding,
+        "--provider": options.provider,
+    }.items():
+        if not text.isascii() and not _is_unicode(text):
+            raise UsageError(f"{flag}: {text!r} holds bytes that are not UTF-8")
     return manifest.ManifestOptions(
         to=tuple(re.split(r"[;,\s]+", options.to)) if options.to else (),
         from_language=options.from_ or None,

@@ -15,6 +15,7 @@ import msgspec
 import orjson
 
 from batchcap.domain.ledger_protocols import LedgerReader
+from batchcap.domain.text import one_line
 
 _COLUMNS = (
     *("key", "provider", "source_id", "language", "state", "path", "bytes", "sha256", "cues"),
@@ -39,7 +40,7 @@ def as_json(ledger: LedgerReader) -> Iterator[str]:
     yield f'{{"totals":{msgspec.json.encode(ledger.totals()).decode()},"rows":['
     comma = ""
     for result in ledger.results():
-        yield comma + orjson.dumps(result).decode()
+        yield comma + one_line(orjson.dumps(result)).decode()
         comma = ",\n"
     yield "]}\n"
 

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from batchcap.domain.models import CaptionRecord, CompletedRow, CreateRecord, Row, Totals
+from batchcap.domain.text import one_line
 from batchcap.storage.ledger import read_only, schema
 from batchcap.storage.ledger.results import COLUMNS, META, result
 
@@ -114,7 +115,7 @@ class SqliteLedgerReader:
         """See `ledger_protocols.LedgerReader`."""
         for values in self._select(_RESULTS):
             shown = result(values, orjson.Fragment(values[META]))
-            yield orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE)
+            yield one_line(orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE))
 
     def completed_rows(self) -> Iterator[list[CompletedRow]]:
         """See `ledger_protocols.LedgerReader`."""

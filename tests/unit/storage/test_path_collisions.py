@@ -10,7 +10,7 @@ import pytest
 from batchcap.domain.errors import UsageError
 from batchcap.manifest import ManifestOptions, read
 from batchcap.storage.ledger import open_ledger
-from tests.world import COLUMNS
+from tests.harness.rows import COLUMNS
 
 
 def manifest(path: Path, *names: str) -> str:
