@@ -21,6 +21,7 @@ from tests.harness.webhooks import (
     SECRETS,
     heygen_event,
     heygen_headers,
+    hmac_hex,
     mux_event,
     mux_headers,
     mux_job,
@@ -114,6 +115,23 @@ def test_listen_killed_keeps_acknowledged_events_once(inbox_shell: Shell) -> Non
         assert again.post("mux", mux_event()) == 200
         assert again.post("mux", mux_event("processing", id="event-2")) == 200
         assert again.events() == [*expected, ("mux", "rjob_1", "running", None)]
+
+
+def test_listen_recognises_heygen_events_by_their_id_after_a_restart(inbox_shell: Shell) -> None:
+    events = [heygen_event("tr_1", "preflight.download_failed"), heygen_event("tr_2")]
+    with running_listener(inbox_shell) as listener:
+        for number, event in enumerate(events):
+            headers = heygen_headers(json.dumps(event).encode())
+            headers |= {"Heygen-Event-Id": f"evt_{number}", "Heygen-Timestamp": "1"}
+            assert listener.post("heygen", event, headers) == 200
+        legacy = {"Signature": hmac_hex("whsec_heygen", json.dumps(events[1]).encode())}
+        assert listener.post("heygen", events[1], legacy) == 200
+        expected = [("heygen", job_id, "not_running", None) for job_id in ("tr_1", "tr_2", "tr_2")]
+        assert listener.events() == expected
+    with running_listener(inbox_shell) as again:
+        assert again.post("heygen", {**events[0], "event_id": "evt_0"}) == 200
+        assert again.post("heygen", events[1], legacy) == 200
+        assert again.events() == expected
 
 
 def test_listen_killed_after_many_events_keeps_all(inbox_shell: Shell) -> None:
