@@ -429,7 +429,7 @@ async def test_poller_records_how_long_jobs_took_and_keeps_it() -> None:
             provider.ends[f"j{number}"] = clock() + 300
             await made.follow(f"j{number}")
         assert notes.values == {}
-    assert list(notes.values) == ["durations.provider"]
+    assert list(notes.values) == ["durations.fake"]
     async with running_poller(provider, notes) as made:
         assert made.poller.durations.quantile(0.5, "es") == pytest.approx(300, rel=0.1)
 
