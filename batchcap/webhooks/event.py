@@ -16,8 +16,8 @@ class WebhookEvent(msgspec.Struct, frozen=True):
     """What one event says about one job.
 
     `event_id` is the same in every delivery of the event and unique within the provider. A
-    job that is not running is either described in full, or has the state ENDED: then only the
-    provider's API can say how it ended.
+    job that is not running is either described in full, or has the state NOT_RUNNING: then only
+    the provider's API can say how it ended.
     """
 
     provider: str
@@ -27,8 +27,8 @@ class WebhookEvent(msgspec.Struct, frozen=True):
     def as_untrusted(self) -> WebhookEvent:
         """Return the event without the details that must not be trusted without a signature.
 
-        Of a job that is not running, only its id and the state ENDED remain: a reason to poll
-        it, and nothing more.
+        Of a job that is not running, only its id and the state NOT_RUNNING remain: a reason to
+        poll it, and nothing more.
         """
         if self.job.state is JobState.RUNNING:
             return self
@@ -47,7 +47,7 @@ class Webhook(msgspec.Struct, frozen=True):
     Attributes:
         provider: the name of the provider, and the last segment of the endpoint's path.
         secret_variable: the environment variable with the signing secret.
-        setup_hint: tells a user where to register the endpoint and find the secret.
+        setup_hint: explains where to register the endpoint and find the secret.
         verify: `verify(secret, headers, body, now)` returns whether the body carries a valid
             signature. Header names may be in any case; `now` is in unix seconds. Never raises.
         read: `read(headers, body)` returns the event, or None if it is not about a translation

@@ -60,7 +60,7 @@ class InboxReader:
         """Pass every stored event to `on_event`, oldest first, then new ones; until cancelled.
 
         New events are passed on within about a second. Jobs that are not running get the state
-        ENDED, because their link is not stored. If the file was replaced, the new one is read
+        NOT_RUNNING, because their link is not stored. If the file was replaced, the new one is read
         from its start, so an event may be passed on twice.
         """
         self._last_number = 0
