@@ -30,7 +30,7 @@ from batchcap.domain.shutdown import ShutdownToken
 from batchcap.engine import Engine, Lane, Policy, Poller
 from batchcap.providers import PROVIDERS, ProviderSettings, ProviderSpec
 from batchcap.storage.file_store import CaptionStore
-from batchcap.transport.circuit_breaker import Circuit
+from batchcap.transport.circuit_breaker import CircuitBreaker
 from batchcap.transport.network import Network, network_settings
 
 FILE_THREADS = 4  # a batch of small files takes one; the others stream large ones
@@ -128,7 +128,7 @@ class Run:
                 slots=downloads,
                 largest=largest,
                 stop=stop,
-                circuit=Circuit(f"{spec.name}'s file hosts", stop, observer),
+                circuit=CircuitBreaker(f"{spec.name}'s file hosts", stop, observer),
             ),
             stop=stop,
             window=window,

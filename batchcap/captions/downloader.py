@@ -1,9 +1,9 @@
-"""From a link to a verified caption on disk.
+"""Downloads a caption from a link, checks it, and puts it under its final name.
 
-The body goes to a part file beside the target, is checked to be WebVTT and
-whole, synced, renamed, and the folder synced: the final name is complete or
-absent. Small files (nearly all) are checked in memory and written in one thread
-hop for many at once (`store`); large ones are streamed through aiofiles.
+The body is written to a part file beside the target, checked to be WebVTT, synced and renamed,
+and the folder is synced: the final name is complete or absent. Small files, which nearly all
+are, are checked in memory, and one thread writes many of them at once (`file_store`). Large
+files are streamed to disk with aiofiles.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from batchcap.domain.errors import BadCaption, LinkExpired, Unavailable
 from batchcap.domain.models import Caption
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.storage.file_store import CaptionStore, disk_failed
-from batchcap.transport.circuit_breaker import Circuit
+from batchcap.transport.circuit_breaker import CircuitBreaker
 from batchcap.transport.decompression import ReadChunk
 
 T = TypeVar("T")
 
-_SMALL = 256 * 1024
-"""Bytes up to which a file is held in memory as a whole."""
+MAX_IN_MEMORY = 256 * 1024
+"""Bytes of the largest file that is held in memory as a whole."""
 
-_HELD = 128
-"""Small files that may be held at once, in the air or on the way to the disk: more than
-are fetched at once, since the disk takes many together. At the worst these are 32 MB."""
+_MAX_SMALL_FILES = 128
+"""Small files in memory, downloading or waiting to be written. Above the limit of downloads,
+because the disk writes in batches. At most 32 MB together."""
 
-_COARSE = 2.0
-"""Seconds by which a file's time may lag behind the clock."""
+_MTIME_SLACK = 2.0
+"""Seconds by which a file's modification time may lag behind the clock."""
 
 
 class CaptionDownloader:
@@ -52,22 +52,22 @@ class CaptionDownloader:
         slots: asyncio.Semaphore,
         largest: int,
         stop: ShutdownToken,
-        circuit: Circuit,
+        circuit: CircuitBreaker,
         backoff: Backoff | None = None,
     ) -> None:
         self._store, self._hosts, self._slots = store, hosts, slots
         self._largest, self._stop = largest, stop
         self._backoff = backoff or Backoff()
         self._circuit = circuit
-        self._held = asyncio.Semaphore(_HELD)
+        self._in_memory = asyncio.Semaphore(_MAX_SMALL_FILES)
 
     async def adopt(self, path: str, since: float) -> Caption | None:
         """See `protocols.Downloader.adopt`."""
-        data = await self._store.read(path, since - _COARSE)
+        data = await self._store.read(path, since - _MTIME_SLACK)
         if data is None:
             return None
         try:
-            return described(data)
+            return measure_caption(data)
         except BadCaption:
             return None
 
@@ -75,39 +75,39 @@ class CaptionDownloader:
         """See `protocols.Downloader.fetch`."""
         failures = 0
         while True:
-            await self._circuit.enter(patient=False)
+            await self._circuit.wait_until_closed(extended_wait=False)
             try:
                 caption = await self._once(link, path)
             except Unavailable as error:
-                self._circuit.failed()
-                excused = self._circuit.excuses(patient=False)
+                self._circuit.record_failure()
+                excused = self._circuit.is_outage(extended_wait=False)
                 failures += not (error.retry_after or excused)
                 if failures >= self._backoff.attempts:
                     raise
                 await self._stop.sleep(error.retry_after or self._backoff.delay(max(failures, 1)))
             except (LinkExpired, BadCaption):
-                self._circuit.succeeded()
+                self._circuit.record_success()
                 raise
             else:
-                self._circuit.succeeded()
+                self._circuit.record_success()
                 return caption
 
     async def _once(self, link: str, path: str) -> Caption:
-        got = await self._got(link, path)
-        if isinstance(got, Caption):
-            return got
+        result = await self._read(link, path)
+        if isinstance(result, Caption):
+            return result
         try:
-            caption = described(got)
-            await self._store.place(path, got)
+            caption = measure_caption(result)
+            await self._store.place(path, result)
         finally:
-            self._held.release()
+            self._in_memory.release()
         return caption
 
-    async def _got(self, link: str, path: str) -> bytes | Caption:
-        """A small file as it is, in memory, counted by `_held`; a large one is on disk."""
+    async def _read(self, link: str, path: str) -> bytes | Caption:
+        """Read a small file into memory, counted by `_in_memory`, or write a large one to disk."""
         small = False
-        async with self._slots:  # the disk is seldom behind: this is where to wait
-            await self._held.acquire()
+        async with self._slots:  # the disk keeps up nearly always, so waiting happens here
+            await self._in_memory.acquire()
             try:
                 self._stop.raise_if_requested()
                 with await self._hosts.open(link) as body:
@@ -115,13 +115,13 @@ class CaptionDownloader:
                     while piece := await body():
                         head.append(piece)
                         size += len(piece)
-                        if size > min(_SMALL, self._largest):
+                        if size > min(MAX_IN_MEMORY, self._largest):
                             return await self._large(b"".join(head), body, path)
                 small = True
                 return b"".join(head)
             finally:
                 if not small:
-                    self._held.release()
+                    self._in_memory.release()
 
     async def _large(self, head: bytes, body: ReadChunk, path: str) -> Caption:
         try:
@@ -150,13 +150,17 @@ class CaptionDownloader:
         return Caption(size, digest.hexdigest(), check.finish())
 
 
-def described(data: bytes) -> Caption:
-    """A caption held in memory as a whole. Raises `BadCaption` where it is none."""
+def measure_caption(data: bytes) -> Caption:
+    """Return size, hash and number of cues of a caption that is in memory.
+
+    Raises:
+        BadCaption: It is not a caption.
+    """
     return Caption(len(data), hashlib.sha256(data).hexdigest(), webvtt.check(data))
 
 
 async def _on_disk(part: Path, step: Awaitable[T]) -> T:
-    """One hop to the disk. A cancelled hop would go on by itself, so it is seen through."""
+    """Wait for a step in a thread, which goes on even if it is cancelled, to its end."""
     try:
         with anyio.CancelScope(shield=True):
             result = await step

@@ -1,10 +1,10 @@
-"""Streams what a link leads to, from hosts that get no credential.
+"""Opens download links. File hosts get no credentials.
 
-Links come from a provider's answer and lead anywhere, so every hop is checked:
-https to public addresses; plain http and loopback only if the provider's own base URL
-is on loopback; private and link-local addresses never. Names are judged by the addresses
-that they resolve to, at the moment of connecting; behind a proxy they are not, since the
-proxy resolves them.
+A link from a provider's response may lead anywhere, so every redirect is checked: https to
+public addresses; plain http and loopback only if the provider's own base URL is on loopback;
+private and link-local addresses never. A host name is checked by the addresses that it resolves
+to, at the moment of connecting. Behind a proxy names are not checked, since the proxy resolves
+them.
 """
 
 from __future__ import annotations
@@ -31,25 +31,26 @@ from batchcap.transport.url import InvalidUrl, parse_url
 if TYPE_CHECKING:
     from types import TracebackType
 
-_HOPS = 5
+MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_NOWHERE = tuple(
+BLOCKED_NETWORKS = tuple(
     map(ipaddress.ip_network, ("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10"))
 )
-"""Not in the tables of `ipaddress`: IPv4 in IPv6 of old and local kinds, and site-local."""
+"""Not public, though `ipaddress` does not say so: old forms of IPv4 in IPv6, and site-local."""
 
 _REFUSED = frozenset({400, 401, 403, 404, 410, 412})
-"""What hosts say to a link that died: GCS 400 ExpiredToken, CloudFront and others 403
-or 404; stream.mux.com 404 or 412 while a new track is not ready."""
+"""Statuses of an expired link: GCS 400 ExpiredToken, CloudFront and others 403 or 404;
+stream.mux.com 404 or 412 while a new track is not ready."""
 
 _TIMEOUTS = Timeouts(connect=10.0, read=30.0, headers=60.0, total=1800.0)
 
 
-class Opened:
-    """A file on its way: a `with` gives its decompressed body, and ends the request.
+class FileStream:
+    """A file that is being downloaded: a `with` gives its decompressed body and ends the request.
 
-    What fails while it is read, also a body that was cut, is raised as `Unavailable`.
+    Raises:
+        Unavailable: Reading failed, or the body was cut.
     """
 
     __slots__ = ("_body", "_response")
@@ -72,9 +73,9 @@ class Opened:
 
 
 class FileHosts:
-    """Fetches links without credentials, cookies or surprises.
+    """Opens links without credentials and cookies.
 
-    `loopback` allows loopback addresses and plain http (the sandbox).
+    `loopback` allows loopback addresses and plain http, for the sandbox.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class FileHosts:
             {"User-Agent": USER_AGENT},
             _TIMEOUTS,
             network,
-            allowed=partial(allowed, loopback=loopback),
+            allowed=partial(is_public_address, loopback=loopback),
         )
 
     async def __aenter__(self) -> Self:
@@ -95,8 +96,8 @@ class FileHosts:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def open(self, link: str) -> Opened:
-        """Request what is behind a link.
+    async def open(self, link: str) -> FileStream:
+        """Request the file behind a link.
 
         Raises:
             LinkExpired: The host refuses it.
@@ -105,7 +106,7 @@ class FileHosts:
         """
         try:
             response = await self._follow(link)
-            return Opened(response, self._body(response))
+            return FileStream(response, self._body(response))
         except AddressBlocked as error:
             raise RowError("link_dead", str(error)) from None
         except InvalidUrl as error:
@@ -114,7 +115,7 @@ class FileHosts:
             raise _failed(error) from None
 
     async def _follow(self, link: str) -> Response:
-        for _ in range(_HOPS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             url = self._checked(link)
             self._observer(RequestSent("downloads"))
             response = await self._session.send("GET", url)
@@ -124,36 +125,36 @@ class FileHosts:
                 return response
             with response:
                 link = _joined(link, target)
-        raise RowError("link_dead", f"the link is redirected more than {_HOPS} times")
+        raise RowError("link_dead", f"the link is redirected more than {MAX_REDIRECTS} times")
 
     def _body(self, response: Response) -> ReadChunk:
-        """What the host sends. If that is no file, the response is closed."""
+        """The body of a file. Any other response is closed."""
         try:
-            self._judge(response)
+            self._check_status(response)
             return decompressed(response)
         except BaseException:
             with response:
                 raise
 
-    def _judge(self, response: Response) -> None:
+    def _check_status(self, response: Response) -> None:
         if response.status == 200:
             return
         if response.status in _REFUSED:
-            raise LinkExpired(f"the file host answered {response.status}")
+            raise LinkExpired(f"the file host responded with {response.status}")
         if response.status >= 500 or response.status in {408, 429}:
             pause = retry_after(response.headers.get("retry-after"), self._now())
             if response.status == 429:
                 self._observer(Throttled("downloads", pause or 0.0))
             if pause:
                 self._observer(Paused("downloads", pause))
-            raise Unavailable(f"the file host answered {response.status}", retry_after=pause)
-        raise RowError("link_dead", f"the file host answered {response.status}")
+            raise Unavailable(f"the file host responded with {response.status}", retry_after=pause)
+        raise RowError("link_dead", f"the file host responded with {response.status}")
 
     def _checked(self, link: str) -> URL:
         url = parse_url(link)
         if url.scheme != "https" and not self._loopback:
             raise AddressBlocked(f"the link leads to {url.scheme}:, https is required")
-        if not _may_be_asked(url.raw_host or "", self._loopback):
+        if not _is_allowed_host(url.raw_host or "", self._loopback):
             raise AddressBlocked(f"the link leads to {url.raw_host}, which is not a public address")
         return url
 
@@ -163,22 +164,26 @@ def _failed(error: HttpError) -> Unavailable:
 
 
 @lru_cache(maxsize=256)
-def _may_be_asked(host: str, loopback: bool) -> bool:
-    """Whether a link may lead to a host. A name may: it is judged when it was resolved."""
+def _is_allowed_host(host: str, loopback: bool) -> bool:
+    """Return whether a link may lead to a host. Names are checked when they are resolved."""
     address = literal_address(host)
-    return address is None or allowed(str(address), loopback)
+    return address is None or is_public_address(str(address), loopback)
 
 
-def allowed(address: str, loopback: bool) -> bool:
-    """Whether a file may be fetched from an IP address."""
-    ip = _innermost(ipaddress.ip_address(address.partition("%")[0]))
+def is_public_address(address: str, loopback: bool) -> bool:
+    """Return whether an address is public; with `loopback`, whether it is public or loopback."""
+    ip = embedded_ipv4(ipaddress.ip_address(address.partition("%")[0]))
     if ip.is_loopback:
         return loopback
-    return ip.is_global and not ip.is_multicast and not any(ip in one for one in _NOWHERE)
+    return (
+        ip.is_global
+        and not ip.is_multicast
+        and not any(ip in network for network in BLOCKED_NETWORKS)
+    )
 
 
-def _innermost(ip: IPAddress) -> IPAddress:
-    """The IPv4 address that an IPv6 one stands for: mapped, 6to4 or NAT64."""
+def embedded_ipv4(ip: IPAddress) -> IPAddress:
+    """Return the IPv4 address inside an IPv6 address (mapped, 6to4 or NAT64), else the address."""
     if isinstance(ip, ipaddress.IPv4Address):
         return ip
     if ip in _NAT64:
@@ -187,8 +192,8 @@ def _innermost(ip: IPAddress) -> IPAddress:
 
 
 def _joined(link: str, target: str) -> str:
-    """Where a redirect leads. Signed links arrive as they were given: nothing is encoded again."""
+    """Resolve a redirect. Nothing is encoded again, which would break signatures."""
     try:
         return str(URL(link, encoded=True).join(URL(target, encoded=True)))
-    except (ValueError, IndexError):  # yarl's word for "]["
-        raise InvalidUrl("redirected to what is no URL") from None
+    except (ValueError, IndexError):  # yarl raises this for "]["
+        raise InvalidUrl("redirected to an invalid URL") from None

@@ -14,7 +14,7 @@ import threading
 BOUNDARIES = (
     "intent committed",
     "request sent",
-    "answer read",
+    "response read",
     "job committed",
     "part written",
     "part synced",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from batchcap.domain.errors import FatalError, RowError
-from batchcap.transport.response import Answer
+from batchcap.transport.response import ApiResponse
 
 
-def check_access(answer: Answer, provider: str, credentials: tuple[str, ...]) -> None:
+def check_access(answer: ApiResponse, provider: str, credentials: tuple[str, ...]) -> None:
     """Check that the response does not refuse the account.
 
     Raises:
@@ -15,13 +15,13 @@ def check_access(answer: Answer, provider: str, credentials: tuple[str, ...]) ->
     """
     if answer.status == 401:
         raise FatalError(
-            f"{provider} refuses the credentials: {answer.problem()}",
+            f"{provider} refuses the credentials: {answer.error()}",
             hint=f"Check {' and '.join(credentials)}, then: batchcap resume",
             provider=provider,
         )
     if answer.status == 402:
         raise FatalError(
-            f"{provider} asks for credit or another plan: {answer.problem()}",
+            f"{provider} asks for credit or another plan: {answer.error()}",
             hint="Settle that with the provider, then: batchcap resume",
             provider=provider,
         )
@@ -33,6 +33,6 @@ def check_access(answer: Answer, provider: str, credentials: tuple[str, ...]) ->
         )
 
 
-def rejected(answer: Answer) -> RowError:
+def rejected(answer: ApiResponse) -> RowError:
     """Return the error of a request that is refused for one row, and would be again."""
-    return RowError("rejected", str(answer.problem()))
+    return RowError("rejected", str(answer.error()))

@@ -6,7 +6,7 @@ import asyncio
 
 from batchcap.domain.models import Json
 from batchcap.simulation.providers import InMemoryProvider
-from batchcap.transport.response import Answer
+from batchcap.transport.response import ApiResponse
 
 
 class InMemorySender:
@@ -20,12 +20,12 @@ class InMemorySender:
     def __init__(self, provider: InMemoryProvider, latency: float) -> None:
         self._provider, self._latency = provider, latency
 
-    async def send(self, method: str, path: str, body: Json | None) -> Answer:
+    async def send(self, method: str, path: str, body: Json | None) -> ApiResponse:
         """See `sender.Sender.send`."""
         await asyncio.sleep(self._latency)
         status, content = self._provider.answer(method, path, body)
         await asyncio.sleep(self._latency)
-        return Answer(status, {}, content)
+        return ApiResponse(status, {}, content)
 
     async def close(self) -> None:
         """See `sender.Sender.close`."""

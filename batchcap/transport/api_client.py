@@ -1,7 +1,7 @@
-"""One provider's API: pace, send, classify, repeat what is safe.
+"""Requests to one provider's API: wait for the quota, send, judge the status, retry what is safe.
 
-A GET is repeated until it is answered (`Backoff`, 6 attempts). A POST leaves from a
-slot (`Api.send_slot`), once for each slot: `NotAccepted` if it surely did not arrive,
+A GET is retried until there is a response (`Backoff`, 6 attempts). A POST is sent from a slot
+(`Api.send_slot`), once for each slot: it raises `NotAccepted` if it surely did not arrive and
 `Ambiguous` if it may have.
 """
 
@@ -20,21 +20,24 @@ from batchcap.domain.events import RequestSent
 from batchcap.domain.models import Json
 from batchcap.domain.protocols import Observer
 from batchcap.domain.shutdown import ShutdownToken
-from batchcap.transport.circuit_breaker import Circuit
+from batchcap.transport.circuit_breaker import CircuitBreaker
 from batchcap.transport.first_contact import FirstContact
 from batchcap.transport.http_errors import BodyLost, NotSent, ResponseLost
 from batchcap.transport.rate_limiter import Bucket, Priority
-from batchcap.transport.response import Answer, clean
+from batchcap.transport.response import ApiResponse, sanitize
 from batchcap.transport.retry_after import http_date, retry_after
 from batchcap.transport.sender import Sender
 
 
 class Api:
-    """Requests to one provider, each within the budget of its bucket.
+    """Requests to one provider, each within the quota of its bucket.
 
-    Every method raises `Unavailable` if the retries are used up, `FatalError` if the
-    provider never answered in the first minute, and `Stopped` if the run is stopped before
-    the request left. Answers of any status below 500 other than 408 and 429 are returned.
+    Responses of any status below 500 other than 408 and 429 are returned.
+
+    Raises:
+        Unavailable: The attempts are used up.
+        FatalError: The provider did not respond once in the first minute.
+        Stopped: The run was stopped before the request was sent.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class Api:
         self._buckets = {"GET": read, "POST": write}
         self._stop, self._observer, self._now = stop, observer, now
         self._backoff = backoff or Backoff()
-        self._circuit = Circuit(sender.host, stop, observer)
+        self._circuit = CircuitBreaker(sender.host, stop, observer)
         self._first_contact = FirstContact(provider, observer)
 
     async def __aenter__(self) -> Self:
@@ -64,7 +67,7 @@ class Api:
 
     @property
     def read_rate(self) -> float | None:
-        """GETs per second that the budget allows at present; None: no limit."""
+        """GETs per second that the quota allows at present; None: no limit."""
         return self._buckets["GET"].rate
 
     @property
@@ -77,19 +80,19 @@ class Api:
 
     async def get(
         self, path: str, query: Mapping[str, str] | None = None, *, priority: Priority
-    ) -> Answer:
-        """Send a GET; it is repeated until it is answered or the attempts are used up."""
+    ) -> ApiResponse:
+        """Send a GET, and retry it until there is a response or the attempts are used up."""
         failures = 0
         while True:
             try:
-                bucket = await self._turn("GET", priority)
+                bucket = await self._acquire("GET", priority)
                 try:
-                    answer = await self._sent("GET", path + _query(query), None)
+                    response = await self._send("GET", path + _query(query), None)
                 finally:
                     bucket.release()
-                return self._judged("GET", answer)
+                return self._check_status("GET", response)
             except Unavailable as error:
-                failures, delay = self._failed("GET", error, failures, priority)
+                failures, delay = self._after_failure("GET", error, failures, priority)
                 await self._stop.sleep(delay)
 
     @asynccontextmanager
@@ -103,21 +106,21 @@ class Api:
         Raises:
             Stopped: The run is stopped first.
         """
-        bucket = await self._turn("POST", priority)
+        bucket = await self._acquire("POST", priority)
         slot = SendSlot(bucket, partial(self._post, priority, failures))
         try:
             yield slot
         finally:
             slot.release()
 
-    async def _post(self, priority: Priority, failures: int, path: str, body: Json) -> Answer:
+    async def _post(self, priority: Priority, failures: int, path: str, body: Json) -> ApiResponse:
         try:
-            return self._judged("POST", await self._sent("POST", path, body))
+            return self._check_status("POST", await self._send("POST", path, body))
         except Unavailable as error:
-            failures, delay = self._failed("POST", error, failures, priority)
+            failures, delay = self._after_failure("POST", error, failures, priority)
             raise NotAccepted(error.message, failures=failures, delay=delay) from None
 
-    def _failed(
+    def _after_failure(
         self, method: str, error: Unavailable, failures: int, priority: Priority
     ) -> tuple[int, float]:
         """Count a failure; return the count and the seconds to wait before the next attempt.
@@ -132,7 +135,7 @@ class Api:
         if not self._first_contact.is_made:
             return failures, self._first_contact.delay()
         patient = priority is Priority.START
-        excused = priority is not Priority.POLL and self._circuit.excuses(patient=patient)
+        excused = priority is not Priority.POLL and self._circuit.is_outage(extended_wait=patient)
         failures += not (error.retry_after or excused)
         delay = error.retry_after or self._backoff.delay(max(failures, 1))
         throttled = isinstance(error, _Throttled)
@@ -142,39 +145,41 @@ class Api:
             raise error
         return failures, 0.0 if throttled or error.retry_after else delay
 
-    async def _turn(self, method: str, priority: Priority) -> Bucket:
+    async def _acquire(self, method: str, priority: Priority) -> Bucket:
         """Wait for the quota; the caller releases the bucket that is returned.
 
         A request that gets its turn in an outage gives it back and waits for the end.
         """
         bucket, goes = self._buckets[method], priority is Priority.POLL
         while True:
-            if self._circuit.open and not goes:
-                goes = await self._circuit.enter(patient=priority is Priority.START)
+            if self._circuit.is_open and not goes:
+                goes = await self._circuit.wait_until_closed(
+                    extended_wait=priority is Priority.START
+                )
             await bucket.acquire(priority)
-            if goes or not self._circuit.open:
+            if goes or not self._circuit.is_open:
                 return bucket
             bucket.release()
 
-    async def _sent(self, method: str, path: str, body: Json | None) -> Answer:
-        """One request and its answer, whatever its status."""
+    async def _send(self, method: str, path: str, body: Json | None) -> ApiResponse:
+        """Send one request, and return its response whatever its status."""
         bucket = self._buckets[method]
         self._observer(RequestSent(bucket.name))
         self._first_contact.begin()
         try:
-            answer = await self._sender.send(method, path, body)
+            response = await self._sender.send(method, path, body)
         except NotSent as error:
-            self._circuit.failed()
-            reason = f"cannot connect to {self._sender.host}: {clean(str(error))}"
+            self._circuit.record_failure()
+            reason = f"cannot connect to {self._sender.host}: {sanitize(str(error))}"
             self._first_contact.failed(reason)
             raise Unavailable(reason) from None
         except ResponseLost as error:
             self._lost(method, path, error)
         self._first_contact.is_made = True
         if method == "POST":
-            failpoints.reach("answer read")
-        self._limits(bucket, answer.headers)
-        return answer
+            failpoints.reach("response read")
+        self._update_limits(bucket, response.headers)
+        return response
 
     def _lost(self, method: str, path: str, error: ResponseLost) -> NoReturn:
         """Raise what a lost response means.
@@ -182,40 +187,40 @@ class Api:
         Raises:
             Ambiguous: It was a create, which may have arrived.
             Unavailable: It was a GET.
-            FatalError: It was a GET, and the provider never answered.
+            FatalError: It was a GET, and the provider never responded.
         """
-        self._circuit.failed()
+        self._circuit.record_failure()
         self._first_contact.is_made |= isinstance(error, BodyLost)
-        lost = f"{method} {path.partition('?')[0]} got no answer: {clean(str(error))}"
-        reason = f"no answer from {self._sender.host}: {clean(str(error))}"
+        lost = f"{method} {path.partition('?')[0]} got no response: {sanitize(str(error))}"
+        reason = f"no response from {self._sender.host}: {sanitize(str(error))}"
         if method == "POST":
             self._first_contact.warn(reason)
             raise Ambiguous(lost) from None
         self._first_contact.failed(reason)
         raise Unavailable(lost) from None
 
-    def _judged(self, method: str, answer: Answer) -> Answer:
-        if answer.status < 500 and answer.status not in {408, 429}:
-            self._circuit.succeeded()
-            return answer
-        problem = answer.problem()
-        pause = self._pause_asked(answer)
-        if pause and answer.status != 429:
+    def _check_status(self, method: str, response: ApiResponse) -> ApiResponse:
+        if response.status < 500 and response.status not in {408, 429}:
+            self._circuit.record_success()
+            return response
+        error = response.error()
+        pause = self._pause_asked(response)
+        if pause and response.status != 429:
             self._buckets[method].pause(pause)
-        if answer.status == 429:
-            self._circuit.succeeded()
-            raise _Throttled(str(problem), retry_after=pause)
-        self._circuit.failed(answered=True)
+        if response.status == 429:
+            self._circuit.record_success()
+            raise _Throttled(str(error), retry_after=pause)
+        self._circuit.record_failure(responded=True)
         if method == "POST":
-            raise Ambiguous(f"the create was answered {problem}")
-        raise Unavailable(str(problem), retry_after=pause)
+            raise Ambiguous(f"the response to the create was {error}")
+        raise Unavailable(str(error), retry_after=pause)
 
-    def _pause_asked(self, answer: Answer) -> float | None:
-        """Seconds of the Retry-After; a date is judged by the peer's own clock."""
-        theirs = http_date(answer.headers.get("date"))
-        return retry_after(answer.headers.get("retry-after"), theirs or self._now())
+    def _pause_asked(self, response: ApiResponse) -> float | None:
+        """Seconds of the Retry-After. A date in it is compared with the server's own clock."""
+        server_time = http_date(response.headers.get("date"))
+        return retry_after(response.headers.get("retry-after"), server_time or self._now())
 
-    def _limits(self, bucket: Bucket, headers: Mapping[str, str]) -> None:
+    def _update_limits(self, bucket: Bucket, headers: Mapping[str, str]) -> None:
         if "x-ratelimit-remaining" in headers or "x-ratelimit-limit" in headers:
             reset = _number(headers.get("x-ratelimit-reset"))
             if reset is not None and reset > 1e9:
@@ -227,11 +232,11 @@ class Api:
 class SendSlot:
     """Room for one POST: its turn in the bucket and a connection."""
 
-    def __init__(self, bucket: Bucket, post: Callable[[str, Json], Awaitable[Answer]]) -> None:
+    def __init__(self, bucket: Bucket, post: Callable[[str, Json], Awaitable[ApiResponse]]) -> None:
         self._bucket: Bucket | None = bucket
         self._post = post
 
-    async def post(self, path: str, body: Json) -> Answer:
+    async def post(self, path: str, body: Json) -> ApiResponse:
         """Send the one POST that there is room for, and give the room back.
 
         Raises:
@@ -256,8 +261,8 @@ class _Throttled(Unavailable):
     """A 429."""
 
 
-def segment(name: str) -> str:
-    """An id as one path segment, whatever it holds."""
+def quote_path_segment(name: str) -> str:
+    """Quote an id as one path segment, whatever it contains."""
     return quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
 
 

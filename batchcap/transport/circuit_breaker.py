@@ -1,10 +1,12 @@
-"""An outage of a provider: wait for its end instead of failing row after row.
+"""A circuit breaker: in an outage, requests wait for its end instead of failing row after row.
 
-The circuit opens after failures in a row without a success between (a ratio would
-open it for a few bad rows). While it is open, one request in a while goes and
-sees; the others wait, and a failure is no attempt of anybody's. Polls go on, and
-are as good as a probe. Nothing opens before the provider answered once: what never
-answered is more likely misconfigured than out of order.
+The circuit opens after a number of failures without a success in between; a failure rate would
+open it because of a few bad rows. While it is open, one probe is let through per back-off
+interval and all other requests wait. Failures during an outage do not count as attempts of a
+request. Polls are not held up, and serve as probes too.
+
+The circuit does not open before the provider has responded once: a provider that never did is
+probably misconfigured (see `first_contact`).
 """
 
 from __future__ import annotations
@@ -17,87 +19,98 @@ from batchcap.domain.events import Warned
 from batchcap.domain.protocols import Observer
 from batchcap.domain.shutdown import ShutdownToken
 
-_IN_A_ROW = 10
-_PATIENCE, _MORE_PATIENCE = 600.0, 3600.0
-"""Seconds of an outage for which rows wait that are nearly done, and new ones: whatever
-is out of order for longer may be a row's own fault, and every run has to end."""
+FAILURE_THRESHOLD = 10
+"""Failures without a success in between that open the circuit."""
+
+MAX_OPEN, EXTENDED_MAX_OPEN = 600.0, 3600.0
+"""Seconds of an outage for which requests wait: those of rows that have a job, and those of
+new rows. A longer outage may be the fault of the row itself, and every run has to end."""
 
 
-class Circuit:
-    """One provider's state of health."""
+class CircuitBreaker:
+    """The state of one server. `name` is the server's name in messages."""
 
-    def __init__(self, provider: str, stop: ShutdownToken, observer: Observer) -> None:
-        self._provider, self._stop, self._observer = provider, stop, observer
+    def __init__(self, name: str, stop: ShutdownToken, observer: Observer) -> None:
+        self._name, self._stop, self._observer = name, stop, observer
         self._backoff = Backoff(first=2.0, longest=60.0)
         self._failures = 0
-        self._reached = False
+        self._has_responded = False
         self._probes = 0
         self._opened_at: float | None = None
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self.open = False
+        self.is_open = False
 
-    async def enter(self, *, patient: bool) -> bool:
-        """Wait until the provider is back, or until it is this one's turn to see.
+    async def wait_until_closed(self, *, extended_wait: bool) -> bool:
+        """Wait for the end of an outage, or for the turn to be its probe.
 
-        Returns whether it may go even while the circuit is open, as everybody may once
-        the outage lasts for longer than anybody waits. Raises `Stopped`.
+        Returns whether the caller may send even if the circuit is open: as a probe, or because
+        the outage has lasted longer than its requests wait.
+
+        Raises:
+            Stopped: The run is stopped first.
         """
-        if not self.open:
+        if not self.is_open:
             return False
-        if not self.excuses(patient=patient):
+        if not self.is_outage(extended_wait=extended_wait):
             return True
-        wait = self._stop.waiter()
-        self._waiting.append(wait)
-        await wait
+        waiter = self._stop.waiter()
+        self._waiting.append(waiter)
+        await waiter
         return True
 
-    def excuses(self, *, patient: bool) -> bool:
-        """Whether a failure now is the outage's, and no attempt."""
-        return self.open and self._lasted() <= (_MORE_PATIENCE if patient else _PATIENCE)
+    def is_outage(self, *, extended_wait: bool) -> bool:
+        """Return whether a failure now belongs to an outage that the request waits for."""
+        return self.is_open and self._open_seconds() <= (
+            EXTENDED_MAX_OPEN if extended_wait else MAX_OPEN
+        )
 
-    def succeeded(self) -> None:
-        """The provider answered."""
-        self._failures, self._reached = 0, True
+    def record_success(self) -> None:
+        """Close the circuit: the server responded."""
+        self._failures, self._has_responded = 0, True
         if self._opened_at is not None:
-            self.open, self._opened_at = False, None
-            self._observer(Warned(f"{self._provider} answers again"))
+            self.is_open, self._opened_at = False, None
+            self._observer(Warned(f"{self._name} is responding again"))
             self._cancel_timer()
             self._release(len(self._waiting))
 
-    def failed(self, *, answered: bool = False) -> None:
-        """A request got no usable answer, or one that says that the provider is in trouble."""
+    def record_failure(self, *, responded: bool = False) -> None:
+        """Count a request without a usable response; open the circuit if it is one too many.
+
+        `responded`: there was a response, such as 503.
+        """
         self._failures += 1
-        self._reached = self._reached or answered
-        if not self._reached or self._failures < _IN_A_ROW:
+        self._has_responded = self._has_responded or responded
+        if not self._has_responded or self._failures < FAILURE_THRESHOLD:
             return
-        if not self.open:
-            self.open = True
+        if not self.is_open:
+            self.is_open = True
             if self._opened_at is None:
                 self._probes, self._opened_at = 0, _clock()
-                self._observer(Warned(f"{self._provider} is out of reach; its rows wait for it"))
+                message = f"{self._name} is not responding; waiting for it to recover"
+                self._observer(Warned(message))
         if self._timer is None:
             self._probes += 1
             delay = self._backoff.delay(self._probes)
-            self._timer = asyncio.get_running_loop().call_later(delay, self._probe)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._send_probe)
 
-    def _probe(self) -> None:
-        """Let one go and see; where nobody waits, the next one to come."""
+    def _send_probe(self) -> None:
+        """Let one request through. If none waits, the next one to come is the probe."""
         self._timer = None
-        everybody = len(self._waiting) if self._lasted() > _PATIENCE else 1
-        if not self._release(everybody):
-            self.open, self._failures = False, _IN_A_ROW - 1
+        count = len(self._waiting) if self._open_seconds() > MAX_OPEN else 1
+        if not self._release(count):
+            self.is_open, self._failures = False, FAILURE_THRESHOLD - 1
 
     def _release(self, count: int) -> bool:
         released = 0
         while self._waiting and released < count:
-            wait = self._waiting.popleft()
-            if not wait.done():
-                wait.set_result(None)
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
                 released += 1
         return released > 0
 
-    def _lasted(self) -> float:
+    def _open_seconds(self) -> float:
         return 0.0 if self._opened_at is None else _clock() - self._opened_at
 
     def _cancel_timer(self) -> None:

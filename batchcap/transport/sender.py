@@ -16,7 +16,7 @@ from batchcap.transport.decompression import decompressed
 from batchcap.transport.http_errors import BodyLost
 from batchcap.transport.http_session import HttpSession, Response, Timeouts
 from batchcap.transport.network import Network
-from batchcap.transport.response import Answer
+from batchcap.transport.response import ApiResponse
 from batchcap.transport.url import parse_url
 
 USER_AGENT = f"batchcap/{__version__}"
@@ -36,7 +36,7 @@ class Sender(Protocol):
     host: str
     """Its name for messages."""
 
-    async def send(self, method: str, path: str, body: Json | None) -> Answer:
+    async def send(self, method: str, path: str, body: Json | None) -> ApiResponse:
         """Send a request and read its response.
 
         Raises:
@@ -75,7 +75,7 @@ class HttpSender:
             "POST": HttpSession(headers, _WRITE_TIMEOUTS, network, reuse=False),
         }
 
-    async def send(self, method: str, path: str, body: Json | None) -> Answer:
+    async def send(self, method: str, path: str, body: Json | None) -> ApiResponse:
         """See `Sender.send`."""
         response = await self._sessions[method].send(
             method,
@@ -87,7 +87,7 @@ class HttpSender:
             content = await _read_body(response)
         for secret in self._secrets:  # a server may repeat what it was sent
             content = content.replace(secret, b"***")
-        return Answer(response.status, response.headers, content, self._dashboards)
+        return ApiResponse(response.status, response.headers, content, self._dashboards)
 
     async def close(self) -> None:
         """See `Sender.close`."""

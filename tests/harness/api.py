@@ -18,7 +18,7 @@ from batchcap.simulation.in_memory import InMemoryStore
 from batchcap.transport.api_client import Api
 from batchcap.transport.network import Network
 from batchcap.transport.rate_limiter import Bucket, Priority
-from batchcap.transport.response import Answer
+from batchcap.transport.response import ApiResponse
 from batchcap.transport.sender import HttpSender
 from tests.harness.clock import clock, now
 from tests.harness.observers import Recorder
@@ -59,7 +59,7 @@ async def running_buckets(*buckets: Bucket) -> AsyncIterator[None]:
             group.cancel_scope.cancel()
 
 
-async def post_until_accepted(api: Api, path: str, body: Any) -> Answer:
+async def post_until_accepted(api: Api, path: str, body: Any) -> ApiResponse:
     """The answer to a POST, which is repeated as long as it is surely not accepted."""
     failures = 0
     while True:
@@ -125,10 +125,10 @@ class ApiHarness:
             backoff=WITHOUT_JITTER,
         )
 
-    async def get(self, path: str = "/x", **query: str) -> Answer:
+    async def get(self, path: str = "/x", **query: str) -> ApiResponse:
         return await self.api.get(path, query, priority=Priority.POLL)
 
-    async def post(self, path: str = "/x", body: Any = None) -> Answer:
+    async def post(self, path: str = "/x", body: Any = None) -> ApiResponse:
         return await post_until_accepted(self.api, path, body or {})
 
 

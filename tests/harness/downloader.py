@@ -14,7 +14,7 @@ from batchcap.domain.backoff import Backoff
 from batchcap.domain.models import Caption
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.storage.file_store import CaptionStore
-from batchcap.transport.circuit_breaker import Circuit
+from batchcap.transport.circuit_breaker import CircuitBreaker
 from batchcap.transport.network import Network
 from tests.harness.clock import now
 from tests.harness.observers import Recorder
@@ -32,7 +32,7 @@ class DownloaderHarness:
             slots=self.slots,
             largest=largest,
             stop=self.stop,
-            circuit=Circuit("file hosts", self.stop, Recorder()),
+            circuit=CircuitBreaker("file hosts", self.stop, Recorder()),
             backoff=Backoff(jitter=0.0),
         )
 

@@ -24,7 +24,7 @@ from batchcap.manifest import ManifestOptions, read
 from batchcap.providers import PROVIDERS, ProviderContext
 from batchcap.simulation.in_memory import InMemoryStore
 from batchcap.transport.api_client import Api
-from batchcap.transport.response import Answer
+from batchcap.transport.response import ApiResponse
 from tests.harness.clock import now, on_virtual_time
 from tests.harness.observers import Recorder
 from tests.harness.provider import start_job
@@ -193,16 +193,16 @@ class Canned:
     read_rate = None
 
     def __init__(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        self.answer = Answer(status, headers, body)
+        self.answer = ApiResponse(status, headers, body)
 
-    async def get(self, *_: object, **__: object) -> Answer:
+    async def get(self, *_: object, **__: object) -> ApiResponse:
         return self.answer
 
     @asynccontextmanager
     async def send_slot(self, **_: object) -> AsyncIterator[Canned]:
         yield self
 
-    async def post(self, *_: object) -> Answer:
+    async def post(self, *_: object) -> ApiResponse:
         return self.answer
 
 

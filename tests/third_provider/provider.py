@@ -12,9 +12,9 @@ from batchcap.domain.protocols import OnJob, SendSlot
 from batchcap.providers.http_errors import check_access, rejected
 from batchcap.providers.registry import ProviderContext
 from batchcap.transport.api_client import SendSlot as PostSlot
-from batchcap.transport.api_client import segment
+from batchcap.transport.api_client import quote_path_segment
 from batchcap.transport.rate_limiter import Priority
-from batchcap.transport.response import Answer, as_object, clean, text
+from batchcap.transport.response import ApiResponse, as_object, as_text, sanitize
 from tests.third_provider.webhooks import NAME
 
 CREDENTIALS = ("ACME_KEY",)
@@ -62,11 +62,11 @@ class Acme:
 
     async def find_existing_job(self, row: Row, history: RowHistory, since: float) -> Job | None:
         """See `protocols.Provider`."""
-        answer = await self._get(f"/clips/{segment(row.source_id)}/jobs")
+        answer = await self._get(f"/clips/{quote_path_segment(row.source_id)}/jobs")
         for item in answer.items():
             if (
                 item.get("to") == row.target
-                and text(item.get("id")) not in history.previous_job_ids
+                and as_text(item.get("id")) not in history.previous_job_ids
             ):
                 return self.job(item)
         return None
@@ -85,7 +85,7 @@ class Acme:
 
     async def get_job(self, row: Row, job_id: str) -> Job:
         """See `protocols.Provider`."""
-        answer = await self._get(f"/jobs/{segment(job_id)}")
+        answer = await self._get(f"/jobs/{quote_path_segment(job_id)}")
         if answer.status == 404:
             return Job(id=job_id, state=JobState.MISSING)
         return self.job(answer.data())
@@ -96,26 +96,26 @@ class Acme:
 
     def job(self, data: Json) -> Job:
         """Return a job as the API describes it."""
-        word = text(data.get("status"))
+        word = as_text(data.get("status"))
         if word not in _STATES and word not in self._unknown:
             self._unknown.add(word)
-            self._observer(Warned(f"acme: unknown job status {clean(word)!r}"))
+            self._observer(Warned(f"acme: unknown job status {sanitize(word)!r}"))
         state = _STATES.get(word, JobState.RUNNING)
-        reason = text(as_object(data.get("error")).get("message"))
+        reason = as_text(as_object(data.get("error")).get("message"))
         return Job(
-            id=text(data.get("id")),
+            id=as_text(data.get("id")),
             state=state,
-            link=text(data.get("vtt_url")) or None,
+            link=as_text(data.get("vtt_url")) or None,
             failure=Failure("job_failed", reason) if state is JobState.ERRORED else None,
         )
 
-    def check(self, answer: Answer) -> None:
+    def check(self, answer: ApiResponse) -> None:
         """Raise what the answer's status means; 404 passes."""
         check_access(answer, NAME, CREDENTIALS)
         if not answer.ok and answer.status != 404:
             raise rejected(answer)
 
-    async def _get(self, path: str) -> Answer:
+    async def _get(self, path: str) -> ApiResponse:
         answer = await self._api.get(path, priority=Priority.FINISH)
         self.check(answer)
         return answer

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import orjson
 
 from batchcap.domain.models import Job, JobState
-from batchcap.transport.response import as_object, text
+from batchcap.transport.response import as_object, as_text
 from batchcap.webhooks.event import Webhook, WebhookEvent
 from batchcap.webhooks.signing import get_header, has_signature
 
@@ -26,7 +26,7 @@ def read(_headers: Mapping[str, str], body: bytes) -> WebhookEvent | None:
         event = as_object(orjson.loads(body))
     except orjson.JSONDecodeError:
         return None
-    job_id, event_id = text(event.get("job")), text(event.get("event"))
+    job_id, event_id = as_text(event.get("job")), as_text(event.get("event"))
     if not job_id or not event_id:
         return None
     return WebhookEvent(NAME, event_id, Job(id=job_id, state=JobState.NOT_RUNNING))

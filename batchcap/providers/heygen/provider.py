@@ -19,7 +19,7 @@ from batchcap.providers.heygen.schema import NAME, EndpointRetired, ResponsePars
 from batchcap.providers.heygen.v2 import V2
 from batchcap.providers.heygen.v3 import V3
 from batchcap.providers.registry import ProviderContext
-from batchcap.transport.response import Answer
+from batchcap.transport.response import ApiResponse
 
 _VERSION_KEY = "heygen.api"
 
@@ -105,10 +105,10 @@ class HeyGen:
         if self._auto:
             self._memory.set(_VERSION_KEY, self._version)
 
-    def _retired(self, answer: Answer) -> FatalError:
+    def _retired(self, answer: ApiResponse) -> FatalError:
         other = "v2" if self._version == "v3" else "v3"
         return FatalError(
-            f"HeyGen {self._version} is no longer available: {answer.problem()}",
+            f"HeyGen {self._version} is no longer available: {answer.error()}",
             hint=f"Try --heygen-api {other}, or check HEYGEN_API_BASE; then: batchcap resume",
             provider=NAME,
         )

@@ -11,7 +11,7 @@ from batchcap.domain.events import Warned
 from batchcap.domain.models import Failure, Job, JobState, Json
 from batchcap.domain.protocols import Observer
 from batchcap.providers.http_errors import check_access, rejected
-from batchcap.transport.response import Answer, as_object, clean, text
+from batchcap.transport.response import ApiResponse, as_object, as_text, sanitize
 
 NAME = "heygen"
 CREDENTIALS = ("HEYGEN_API_KEY",)
@@ -38,7 +38,7 @@ _STATES = {
 class EndpointRetired(Exception):
     """The endpoint itself does not exist (any more), whatever the id."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: ApiResponse) -> None:
         super().__init__(answer.status)
         self.answer = answer
 
@@ -56,19 +56,19 @@ class ResponseParser:
         if state is None and word not in self._unknown:
             self._unknown.add(word)
             self._observer(
-                Warned(f"heygen: unknown status {clean(word)!r}; treating it as running")
+                Warned(f"heygen: unknown status {sanitize(word)!r}; treating it as running")
             )
         return state or JobState.RUNNING
 
     def job(self, job_id: str, data: Json) -> Job:
         """Return the job of a detail object of v3 or a status object of v2."""
-        state = self.state(text(data.get("status")))
-        reason = next(filter(None, map(text, map(data.get, _REASONS))), "")
-        failure = Failure("job_failed", clean(reason) or "failed without a reason")
+        state = self.state(as_text(data.get("status")))
+        reason = next(filter(None, map(as_text, map(data.get, _REASONS))), "")
+        failure = Failure("job_failed", sanitize(reason) or "failed without a reason")
         return Job(
             id=job_id,
             state=state,
-            link=text(data.get("vtt_caption_url")) or None,
+            link=as_text(data.get("vtt_caption_url")) or None,
             failure=failure if state is JobState.ERRORED else None,
         )
 
@@ -84,7 +84,7 @@ _INVALID_ID = "40031"
 _SUCCESS = "100"
 
 
-def check(answer: Answer) -> None:
+def check(answer: ApiResponse) -> None:
     """Raise the error of a response, except for 404, which each endpoint handles itself.
 
     Raises:
@@ -96,34 +96,34 @@ def check(answer: Answer) -> None:
     if answer.status == 410:
         raise EndpointRetired(answer)
     if not answer.ok and answer.status != 404:
-        if answer.problem().kind in _ACCOUNT_CODES:
+        if answer.error().kind in _ACCOUNT_CODES:
             raise access_refused(answer)
         raise rejected(answer)
 
 
-def check_envelope(answer: Answer) -> None:
+def check_envelope(answer: ApiResponse) -> None:
     """Raise the error that a 2xx response of v2 without data has in its envelope.
 
     Raises:
         FatalError: The account or the credentials are refused.
         RowError: This row is refused.
     """
-    problem = answer.problem()
+    problem = answer.error()
     if problem.kind in _ACCOUNT_CODES:
         raise access_refused(answer)
     if as_object(answer.json()).get("error") or problem.kind not in {"", _SUCCESS}:
         raise RowError("rejected", problem.message)
 
 
-def is_unknown_id(answer: Answer) -> bool:
+def is_unknown_id(answer: ApiResponse) -> bool:
     """Return whether v2 does not know the translation: a 404, or its code for an invalid id."""
-    return answer.status == 404 or (not answer.data() and answer.problem().kind == _INVALID_ID)
+    return answer.status == 404 or (not answer.data() and answer.error().kind == _INVALID_ID)
 
 
-def access_refused(answer: Answer) -> FatalError:
+def access_refused(answer: ApiResponse) -> FatalError:
     """Return the error of an account or a key that has no access (any more)."""
     return FatalError(
-        f"heygen refuses access: {answer.problem()}",
+        f"heygen refuses access: {answer.error()}",
         hint="Check the account, its plan and HEYGEN_API_KEY, then: batchcap resume",
         provider=NAME,
     )

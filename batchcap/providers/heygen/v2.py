@@ -21,9 +21,9 @@ from batchcap.providers.heygen.schema import (
     check_envelope,
     is_unknown_id,
 )
-from batchcap.transport.api_client import Api, segment
+from batchcap.transport.api_client import Api, quote_path_segment
 from batchcap.transport.rate_limiter import Priority
-from batchcap.transport.response import Answer, text
+from batchcap.transport.response import ApiResponse, as_text
 
 _ROOT = "/v2/video_translate"
 _PARALLEL = 8
@@ -90,10 +90,10 @@ class V2:
             check(answer)
         except RowError:
             return None
-        return text(answer.data().get("caption_url")) or None
+        return as_text(answer.data().get("caption_url")) or None
 
     async def _status(self, job_id: str, priority: Priority) -> Job:
-        answer = await self._api.get(f"{_ROOT}/{segment(job_id)}", priority=priority)
+        answer = await self._api.get(f"{_ROOT}/{quote_path_segment(job_id)}", priority=priority)
         if answer.status == 403:
             await self._check_account()
         if is_unknown_id(answer):
@@ -114,7 +114,7 @@ class V2:
         if answer.status == 403:
             raise access_refused(answer)
 
-    async def _check_endpoint(self, missing: Answer) -> None:
+    async def _check_endpoint(self, missing: ApiResponse) -> None:
         """Find out, once, whether a 404 is about the id or the API: request a path without id.
 
         Raises:
@@ -127,5 +127,5 @@ class V2:
             raise EndpointRetired(missing)
         self._endpoint_checked = True
 
-    async def _languages(self) -> Answer:
+    async def _languages(self) -> ApiResponse:
         return await self._api.get(f"{_ROOT}/target_languages", priority=Priority.FINISH)

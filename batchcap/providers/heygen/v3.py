@@ -20,9 +20,9 @@ from batchcap.providers.heygen.schema import (
     check,
     check_envelope,
 )
-from batchcap.transport.api_client import Api, segment
+from batchcap.transport.api_client import Api, quote_path_segment
 from batchcap.transport.rate_limiter import Priority
-from batchcap.transport.response import Answer, as_object, clean, text
+from batchcap.transport.response import ApiResponse, as_object, as_text, sanitize
 
 _ROOT = "/v3/video-translations"
 _PAGE = 100
@@ -62,7 +62,9 @@ class V3:
 
     async def get_job(self, job_id: str) -> Job:
         """Return the detail, with a fresh link."""
-        answer = await self._api.get(f"{_ROOT}/{segment(job_id)}", priority=Priority.FINISH)
+        answer = await self._api.get(
+            f"{_ROOT}/{quote_path_segment(job_id)}", priority=Priority.FINISH
+        )
         if answer.status == 403:
             await self._check_account(job_id, answer)
         check(answer)
@@ -73,7 +75,7 @@ class V3:
             check_envelope(answer)
         return self._parser.job(job_id, data)
 
-    async def _check_account(self, job_id: str, refused: Answer) -> None:
+    async def _check_account(self, job_id: str, refused: ApiResponse) -> None:
         """Find out whether a 403 is about one translation or about the account.
 
         The statuses report a translation of another account as not found, so a 403 from them
@@ -82,13 +84,13 @@ class V3:
         Raises:
             FatalError: The account has no access.
         """
-        if refused.problem().kind != "resource_access_denied":
+        if refused.error().kind != "resource_access_denied":
             query = {"video_translation_ids": job_id}
             answer = await self._api.get(f"{_ROOT}/statuses", query, priority=Priority.FINISH)
             if answer.status == 403:
                 raise access_refused(answer)
 
-    async def _page(self, token: str) -> Answer:
+    async def _page(self, token: str) -> ApiResponse:
         query = {"limit": str(_PAGE), **({"token": token} if token else {})}
         answer = await self._api.get(_ROOT, query, priority=Priority.POLL)
         check(answer)
@@ -117,17 +119,17 @@ class V3:
         if answer.status == 404:
             raise EndpointRetired(answer)
         if not isinstance(as_object(answer.json()).get("data"), list):
-            raise RowError("rejected", f"statuses without data: {answer.problem()}")
+            raise RowError("rejected", f"statuses without data: {answer.error()}")
         for item in answer.items():
-            job_id = text(item.get("video_id")) or text(item.get("id"))
-            on_job(self._brief(job_id, text(item.get("status")), item.get("error")))
-        return text(as_object(answer.json()).get("next_token"))
+            job_id = as_text(item.get("video_id")) or as_text(item.get("id"))
+            on_job(self._brief(job_id, as_text(item.get("status")), item.get("error")))
+        return as_text(as_object(answer.json()).get("next_token"))
 
     def _brief(self, job_id: str, word: str, error: object) -> Job:
         state = self._parser.state(word)
         if state is JobState.COMPLETED:
             return Job(id=job_id, state=JobState.NOT_RUNNING)
-        reason = clean(text(error) or text(as_object(error).get("message")))
+        reason = sanitize(as_text(error) or as_text(as_object(error).get("message")))
         failed = state is JobState.ERRORED
         failure = Failure("job_failed", reason or "failed without a reason") if failed else None
         return Job(id=job_id, state=state, failure=failure)
@@ -139,7 +141,9 @@ class _List:
     Links of translations that no row has asked about yet are kept.
     """
 
-    def __init__(self, page: Callable[[str], Awaitable[Answer]], parser: ResponseParser) -> None:
+    def __init__(
+        self, page: Callable[[str], Awaitable[ApiResponse]], parser: ResponseParser
+    ) -> None:
         self._page, self._parser = page, parser
         self._is_started = self._is_finished = False
         self._token = ""
@@ -166,14 +170,14 @@ class _List:
         self._pages += 1
         self._before.append(self._resolved)
         for item in answer.items():
-            job = self._parser.job(text(item.get("id")), item)
+            job = self._parser.job(as_text(item.get("id")), item)
             if job.id in wanted:
                 self._take(wanted, job, on_job)
             elif job.link is not None and job.id:
                 self._kept[job.id] = job
         while len(self._kept) > MAX_KEPT_LINKS:
             self._kept.popitem(last=False)
-        self._token = text(as_object(answer.json()).get("next_token"))
+        self._token = as_text(as_object(answer.json()).get("next_token"))
         is_worth_it = self._resolved - self._before[0] >= MIN_ROWS_PER_PAGE * PAGES_JUDGED
         self._is_finished = not self._token or (
             len(self._before) == PAGES_JUDGED and not is_worth_it

@@ -14,7 +14,7 @@ import orjson
 
 from batchcap.domain.models import Job, JobState, Json
 from batchcap.providers.heygen.schema import NAME
-from batchcap.transport.response import as_object, text
+from batchcap.transport.response import as_object, as_text
 from batchcap.webhooks.event import MAX_ID_LENGTH, Webhook, WebhookEvent
 from batchcap.webhooks.signing import get_header, has_signature
 
@@ -44,8 +44,8 @@ def read(headers: Mapping[str, str], body: bytes) -> WebhookEvent | None:
         event = as_object(orjson.loads(body))
     except orjson.JSONDecodeError:
         return None
-    kind, data = text(event.get("event_type")), as_object(event.get("event_data"))
-    job_id = next(filter(None, (text(data.get(name)) for name in _IDS)), "")
+    kind, data = as_text(event.get("event_type")), as_object(event.get("event_data"))
+    job_id = next(filter(None, (as_text(data.get(name)) for name in _IDS)), "")
     if kind not in _EVENTS or not 0 < len(job_id) <= MAX_ID_LENGTH:
         return None
     event_id = _event_id(headers, event) or f"{kind}:{job_id}"
@@ -57,7 +57,7 @@ def _event_id(headers: Mapping[str, str], event: Json) -> str:
 
     The body's comes first, because it is signed and the header's is not.
     """
-    ids = text(event.get("event_id")), get_header(headers, "heygen-event-id")
+    ids = as_text(event.get("event_id")), get_header(headers, "heygen-event-id")
     return next(
         (
             value

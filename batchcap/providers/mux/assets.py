@@ -15,7 +15,7 @@ import msgspec
 from batchcap.domain.errors import RowError
 from batchcap.domain.languages import canonical, language_and_script, primary_language
 from batchcap.transport.rate_limiter import Priority
-from batchcap.transport.response import Answer, as_object, text
+from batchcap.transport.response import ApiResponse, as_object, as_text
 
 _CACHE_SIZE = 2048
 _CACHE_SECONDS = 300.0
@@ -128,7 +128,7 @@ class Asset(msgspec.Struct, frozen=True):
 class Assets:
     """Reads assets, each once for many callers."""
 
-    def __init__(self, read: Callable[[str, Priority], Awaitable[Answer]]) -> None:
+    def __init__(self, read: Callable[[str, Priority], Awaitable[ApiResponse]]) -> None:
         self._read = read
         self._reads: OrderedDict[str, tuple[float, asyncio.Future[Asset]]] = OrderedDict()
 
@@ -160,7 +160,7 @@ class Assets:
                 "asset_not_found", f"asset {asset_id} does not exist in this environment"
             )
         if not answer.ok:
-            raise RowError("rejected", f"asset {asset_id}: {answer.problem()}")
+            raise RowError("rejected", f"asset {asset_id}: {answer.error()}")
         return parse_asset(asset_id, answer.data())
 
     def _forget_oldest(self) -> None:
@@ -179,14 +179,14 @@ def parse_asset(asset_id: str, data: dict[str, object]) -> Asset:
 
 def _tracks(listed: object) -> Iterable[Track]:
     for track in map(as_object, listed if isinstance(listed, list) else []):
-        if track.get("type") == "text" and text(track.get("id")):
-            yield Track(*(text(track.get(key)) for key in _TRACK_KEYS))
+        if track.get("type") == "text" and as_text(track.get("id")):
+            yield Track(*(as_text(track.get(key)) for key in _TRACK_KEYS))
 
 
 def _playback(listed: object) -> dict[str, tuple[str, ...]]:
     ids: dict[str, tuple[str, ...]] = {}
     for item in map(as_object, listed if isinstance(listed, list) else []):
-        policy, playback_id = text(item.get("policy")), text(item.get("id"))
+        policy, playback_id = as_text(item.get("policy")), as_text(item.get("id"))
         if playback_id:
             ids[policy] = (*ids.get(policy, ()), playback_id)
     return ids

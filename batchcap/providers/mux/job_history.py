@@ -13,7 +13,7 @@ from typing import Any
 
 from batchcap.domain.languages import canonical
 from batchcap.domain.models import Json
-from batchcap.transport.response import as_object, text
+from batchcap.transport.response import as_object, as_text
 
 _ASSETS = 1024
 _JOBS = 8192
@@ -52,7 +52,7 @@ class AssetJobs:
     async def _read_jobs(self, asset_id: str) -> list[Json]:
         found = []
         for summary in await self._list(asset_id):
-            job_id = text(summary.get("id"))
+            job_id = as_text(summary.get("id"))
             detail = self._known.get(job_id) or await self._read(job_id)
             if detail is not None:
                 if detail.get("status") in _ENDED:
@@ -67,7 +67,7 @@ def is_same_work(job: Json, asset_id: str, language: str, track_id: str | None) 
     theirs = as_object(job.get("parameters"))
     return (
         theirs.get("asset_id") == asset_id
-        and canonical(text(theirs.get("to_language_code"))) == canonical(language)
+        and canonical(as_text(theirs.get("to_language_code"))) == canonical(language)
         and track_id in {None, theirs.get("track_id")}
     )
 

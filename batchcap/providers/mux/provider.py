@@ -41,9 +41,9 @@ from batchcap.providers.mux.signing import PlaybackSigner
 from batchcap.providers.mux.source_tracks import SourceTracks
 from batchcap.providers.registry import BaseUrl, ProviderContext
 from batchcap.transport.api_client import SendSlot as PostSlot
-from batchcap.transport.api_client import segment
+from batchcap.transport.api_client import quote_path_segment
 from batchcap.transport.rate_limiter import Priority
-from batchcap.transport.response import Answer, as_object, text, whole
+from batchcap.transport.response import ApiResponse, as_count, as_object, as_text
 
 STREAM_URL = BaseUrl("MUX_STREAM_BASE_URL", "https://stream.mux.com")
 
@@ -113,7 +113,9 @@ class Mux:
             await self._robots.check_endpoint()
         return self._accepted(answer) if answer.ok else await self._explain_422(request, answer)
 
-    async def _resolve_conflict(self, request: JobRequest, answer: Answer, failures: int) -> Job:
+    async def _resolve_conflict(
+        self, request: JobRequest, answer: ApiResponse, failures: int
+    ) -> Job:
         """Handle a 409: Mux has a job for this already (since 2026-09-23).
 
         A job that ended without a caption should not block a new one, so the create is
@@ -124,9 +126,9 @@ class Mux:
             return job
         if job is not None and job.id not in self._failed_conflicts:
             self._failed_conflicts.add(job.id)
-            raise NotAccepted(str(answer.problem()), failures=failures, delay=0.0)
+            raise NotAccepted(str(answer.error()), failures=failures, delay=0.0)
         which = f"; job {job.id} is {job.state.value}" if job else ""
-        raise RowError("rejected", f"{answer.problem()}{which}")
+        raise RowError("rejected", f"{answer.error()}{which}")
 
     async def find_existing_job(self, row: Row, history: RowHistory, since: float) -> Job | None:
         """See `protocols.Provider`.
@@ -141,13 +143,13 @@ class Mux:
         candidates = [
             self._parser.job(job)
             for job in same
-            if text(job.get("id")) not in history.previous_job_ids
+            if as_text(job.get("id")) not in history.previous_job_ids
         ]
-        ours = {text(job.get("id")) for job in same if has_tag(job, tag(row))}
+        ours = {as_text(job.get("id")) for job in same if has_tag(job, tag(row))}
         adoptable = () if history.was_completed else ours
         usable = [job for job in candidates if job.state in LIVE or job.id in adoptable]
         if usable:
-            created_at = {text(job.get("id")): whole(job.get("created_at")) for job in same}
+            created_at = {as_text(job.get("id")): as_count(job.get("created_at")) for job in same}
             return min(usable, key=lambda job: preference(job, ours, created_at))
         if history.was_completed:
             return await self._find_track(row, None)
@@ -175,7 +177,7 @@ class Mux:
                 self._list_pages = MAX_PAGES
                 raise RowError("rejected", error.message) from None
             pages += 1 + len(summaries) // PAGE
-            active.update(text(summary.get("id")) for summary in summaries)
+            active.update(as_text(summary.get("id")) for summary in summaries)
         self._list_pages = pages
         for job_id in job_ids:
             state = JobState.RUNNING if job_id in active else JobState.NOT_RUNNING
@@ -216,10 +218,10 @@ class Mux:
     def _track_url(self, asset: Asset, track_id: str) -> str:
         track = f"text/{quote(track_id, safe='')}.vtt"
         for playback_id in asset.playback.get("public", ()):
-            return f"{self._stream}/{segment(playback_id)}/{track}"
+            return f"{self._stream}/{quote_path_segment(playback_id)}/{track}"
         for playback_id in asset.playback.get("signed", ()):
             token = self._signer.token(playback_id)
-            return f"{self._stream}/{segment(playback_id)}/{track}?token={token}"
+            return f"{self._stream}/{quote_path_segment(playback_id)}/{track}?token={token}"
         policies = ", ".join(asset.playback) or "none"
         raise RowError("link_dead", f"asset {asset.id} has no usable playback id ({policies})")
 
@@ -237,7 +239,7 @@ class Mux:
 
         def preference(job: Json) -> tuple[bool, bool, bool]:
             state, is_equal = (
-                self._parser.state(text(job.get("status"))),
+                self._parser.state(as_text(job.get("status"))),
                 has_parameters(job, parameters),
             )
             is_meant = is_equal and state is JobState.RUNNING
@@ -266,19 +268,19 @@ class Mux:
 
     def _provider_job(self, data: Json) -> ProviderJob:
         parameters = as_object(data.get("parameters"))
-        source = text(parameters.get("asset_id"))
-        target = text(parameters.get("to_language_code"))
+        source = as_text(parameters.get("asset_id"))
+        target = as_text(parameters.get("to_language_code"))
         return ProviderJob(
-            id=text(data.get("id")),
-            state=self._parser.state(text(data.get("status"))),
+            id=as_text(data.get("id")),
+            state=self._parser.state(as_text(data.get("status"))),
             source_id=source,
             target=target,
-            track_id=text(parameters.get("track_id")) or None,
+            track_id=as_text(parameters.get("track_id")) or None,
             created_by_batchcap=has_tag(data, mark(source, target)),
-            units=whole(data.get("units_consumed")),
+            units=as_count(data.get("units_consumed")),
         )
 
-    async def _explain_422(self, request: JobRequest, answer: Answer) -> Job:
+    async def _explain_422(self, request: JobRequest, answer: ApiResponse) -> Job:
         """Read the asset to find the cause of a 422, whose message is only prose."""
         if answer.status != 422:
             raise rejected(answer)
@@ -315,7 +317,7 @@ class Mux:
             case _:
                 return Job(id=None, state=JobState.COMPLETED, track=track.id)
 
-    def _accepted(self, answer: Answer) -> Job:
+    def _accepted(self, answer: ApiResponse) -> Job:
         job = self._parser.job(answer.data())
         if not is_valid_id(job.id):
             message = "Mux accepted the job but returned no valid id"

@@ -12,9 +12,9 @@ from batchcap.domain.errors import CreatesRefused, FatalError, RowError, Unavail
 from batchcap.domain.models import Job, JobState, Json
 from batchcap.providers.http_errors import check_access, rejected
 from batchcap.providers.mux.schema import CREDENTIALS, NAME, ResponseParser, is_valid_id
-from batchcap.transport.api_client import Api, segment
+from batchcap.transport.api_client import Api, quote_path_segment
 from batchcap.transport.rate_limiter import Priority
-from batchcap.transport.response import Answer, text
+from batchcap.transport.response import ApiResponse, as_text
 
 ROBOTS = "/robots/v0"
 WORKFLOW = "translate-captions"
@@ -40,7 +40,7 @@ class RobotsApi:
 
     async def get_job(self, job_id: str, priority: Priority) -> Job:
         """Return a job, or a missing one."""
-        answer = await self._get(f"{TRANSLATE}/{segment(job_id)}", priority=priority)
+        answer = await self._get(f"{TRANSLATE}/{quote_path_segment(job_id)}", priority=priority)
         if answer.status == 410:
             raise retired(answer)
         if answer.status == 404:
@@ -51,7 +51,7 @@ class RobotsApi:
 
     async def get_details(self, job_id: str) -> Json | None:
         """Return a job's object with its parameters, None if there is none."""
-        answer = await self._get(f"{TRANSLATE}/{segment(job_id)}")
+        answer = await self._get(f"{TRANSLATE}/{quote_path_segment(job_id)}")
         return answer.data() if answer.ok else None
 
     async def list_asset_jobs(self, asset_id: str) -> list[Json]:
@@ -61,7 +61,7 @@ class RobotsApi:
             RowError: A job has no valid id, so it is unknown which row it belongs to.
         """
         summaries = await self.list_jobs({"asset_id": asset_id})
-        if not all(is_valid_id(text(summary.get("id"))) for summary in summaries):
+        if not all(is_valid_id(as_text(summary.get("id"))) for summary in summaries):
             message = f"asset {asset_id} has jobs without a valid id"
             raise RowError("outcome_unknown", message, retryable=True)
         return summaries
@@ -85,7 +85,7 @@ class RobotsApi:
                 raise retired(answer)
             if not answer.ok:
                 raise rejected(answer)
-            items = {text(item.get("id")): item for item in answer.items()}
+            items = {as_text(item.get("id")): item for item in answer.items()}
             is_repeated = items.keys() <= summaries.keys()
             summaries.update(items)
             if is_repeated or len(answer.items()) < PAGE:
@@ -96,13 +96,13 @@ class RobotsApi:
         """Raise if the API is retired. The list has no id that could be missing instead."""
         await self.list_jobs({"status": ACTIVE[0]})
 
-    async def get_asset(self, asset_id: str, priority: Priority) -> Answer:
+    async def get_asset(self, asset_id: str, priority: Priority) -> ApiResponse:
         """Return the response to a request for an asset.
 
         Raises:
             CreatesRefused: The account is refused, and `priority` says that a create waits.
         """
-        path = f"/video/v1/assets/{segment(asset_id)}"
+        path = f"/video/v1/assets/{quote_path_segment(asset_id)}"
         answer = await self._api.get(path, priority=priority)
         (check_create if priority is Priority.START else check)(answer)
         return answer
@@ -112,13 +112,13 @@ class RobotsApi:
         path: str,
         query: Mapping[str, str] | None = None,
         priority: Priority = Priority.FINISH,
-    ) -> Answer:
+    ) -> ApiResponse:
         answer = await self._api.get(path, query, priority=priority)
         check(answer)
         return answer
 
 
-def check(answer: Answer) -> None:
+def check(answer: ApiResponse) -> None:
     """Check that the response does not refuse the account.
 
     Raises:
@@ -127,7 +127,7 @@ def check(answer: Answer) -> None:
     check_access(answer, NAME, CREDENTIALS)
     if answer.status == 403:
         raise FatalError(
-            f"mux does not allow this: {answer.problem()}",
+            f"mux does not allow this: {answer.error()}",
             hint="The token needs Robots and Video permissions, and the Robots terms have "
             "to be accepted for its environment in the dashboard; then: batchcap resume",
             provider=NAME,
@@ -144,7 +144,7 @@ _REFUSAL_HINTS = {
 """What to do about a create that gets 403, by the type of the error."""
 
 
-def check_create(answer: Answer) -> None:
+def check_create(answer: ApiResponse) -> None:
     """Check the response to a request without which no job can be created.
 
     Raises:
@@ -156,17 +156,17 @@ def check_create(answer: Answer) -> None:
     except FatalError as error:
         if answer.status not in _REFUSALS:
             raise
-        kind = answer.problem().kind
+        kind = answer.error().kind
         if kind in _REFUSAL_HINTS:
-            error.message = f"mux creates no more jobs: {answer.problem()}"
+            error.message = f"mux creates no more jobs: {answer.error()}"
             error.hint = _REFUSAL_HINTS[kind]
         raise CreatesRefused(error.message, hint=error.hint, provider=NAME) from None
 
 
-def retired(answer: Answer) -> FatalError:
+def retired(answer: ApiResponse) -> FatalError:
     """Return the error of an API that is no longer available."""
     return FatalError(
-        f"Mux Robots v0 is no longer available: {answer.problem()}",
+        f"Mux Robots v0 is no longer available: {answer.error()}",
         hint="v0 ends six months after v1's launch. Look for a batchcap that supports v1; "
         "the ledger can be used with it.",
         provider=NAME,

@@ -11,7 +11,7 @@ from batchcap.domain.events import Warned
 from batchcap.domain.languages import canonical
 from batchcap.domain.models import Failure, Job, JobState, Json, Row
 from batchcap.domain.protocols import Observer
-from batchcap.transport.response import as_object, clean, error_message, text, whole
+from batchcap.transport.response import as_count, as_object, as_text, error_message, sanitize
 
 NAME = "mux"
 DASHBOARDS = frozenset({"dashboard.mux.com", "mux.com", "www.mux.com"})
@@ -39,16 +39,16 @@ class ResponseParser:
 
     def job(self, data: Json, job_id: str | None = None) -> Job:
         """Return the job that a detail or a summary describes."""
-        word = text(data.get("status"))
+        word = as_text(data.get("status"))
         outputs = as_object(data.get("outputs"))
         state = self.state(word)
         return Job(
-            id=text(data.get("id")) or job_id,
+            id=as_text(data.get("id")) or job_id,
             state=state,
-            link=text(outputs.get("temporary_vtt_url")) or None,
-            track=text(outputs.get("uploaded_track_id")) or None,
+            link=as_text(outputs.get("temporary_vtt_url")) or None,
+            track=as_text(outputs.get("uploaded_track_id")) or None,
             failure=_failure(data) if state is JobState.ERRORED else None,
-            units=whole(data.get("units_consumed")),
+            units=as_count(data.get("units_consumed")),
             duration=_duration(data) if state is not JobState.RUNNING else None,
         )
 
@@ -57,7 +57,7 @@ class ResponseParser:
         if word not in _STATES and word not in self._unknown:
             self._unknown.add(word)
             self._observer(
-                Warned(f"mux: unknown job status {clean(word)!r}; treating it as running")
+                Warned(f"mux: unknown job status {sanitize(word)!r}; treating it as running")
             )
         return _STATES.get(word, JobState.RUNNING)
 
@@ -108,7 +108,7 @@ def has_tag(job: Json, own_tag: str) -> bool:
     """Return whether a job's passthrough has our tag."""
     try:
         return bool(
-            as_object(orjson.loads(text(job.get("passthrough")))).get("batchcap") == own_tag
+            as_object(orjson.loads(as_text(job.get("passthrough")))).get("batchcap") == own_tag
         )
     except orjson.JSONDecodeError:
         return False
@@ -116,7 +116,7 @@ def has_tag(job: Json, own_tag: str) -> bool:
 
 def _duration(data: Json) -> float | None:
     """Return how long a job took; `updated_at` is when its state last changed (SDK 15.3)."""
-    began, ended = whole(data.get("created_at")), whole(data.get("updated_at"))
+    began, ended = as_count(data.get("created_at")), as_count(data.get("updated_at"))
     return float(ended - began) if 0 < began <= ended else None
 
 
@@ -124,8 +124,8 @@ def _failure(data: Json) -> Failure:
     """Return the job's errors. It is retryable only if `retryable` is there and true."""
     listed = data.get("errors")
     errors = [as_object(error) for error in listed] if isinstance(listed, list) else []
-    message = "; ".join(f"{text(error.get('type'))}: {error_message(error)}" for error in errors)
+    message = "; ".join(f"{as_text(error.get('type'))}: {error_message(error)}" for error in errors)
     retryable = any(error.get("retryable") is True for error in errors)
     return Failure(
-        "job_failed", clean(message, DASHBOARDS) or "the job errored without a reason", retryable
+        "job_failed", sanitize(message, DASHBOARDS) or "the job errored without a reason", retryable
     )

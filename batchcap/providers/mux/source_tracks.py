@@ -12,7 +12,7 @@ from batchcap.domain.languages import canonical
 from batchcap.domain.models import Json
 from batchcap.domain.protocols import KeyValueStore
 from batchcap.providers.mux.assets import Asset, Track
-from batchcap.transport.response import as_object, text
+from batchcap.transport.response import as_object, as_text
 
 ListJobs = Callable[[str], Awaitable[list[Json]]]
 
@@ -45,7 +45,7 @@ class SourceTracks:
         if not any(map(_may_be_translation, asset.tracks)):
             return set()
         jobs = await self._list_jobs(asset.id)
-        ids = {text(as_object(job.get("outputs")).get("uploaded_track_id")) for job in jobs}
+        ids = {as_text(as_object(job.get("outputs")).get("uploaded_track_id")) for job in jobs}
         # The outputs of a job may be a minute late. Track names are unique on an asset.
         names = {_name(as_object(job.get("parameters")).get("track_name")) for job in jobs} - {""}
         return ids | {track.id for track in asset.tracks if _name(track.name) in names}
@@ -57,4 +57,4 @@ def _may_be_translation(track: Track) -> bool:
 
 def _name(value: object) -> str:
     """Return a track name as Mux compares it: trimmed, with case ignored."""
-    return text(value).strip().casefold()
+    return as_text(value).strip().casefold()

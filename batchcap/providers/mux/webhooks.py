@@ -13,7 +13,7 @@ import orjson
 
 from batchcap.domain.models import Job, JobState, Json
 from batchcap.providers.mux.schema import NAME, ResponseParser, is_valid_id
-from batchcap.transport.response import as_object, text
+from batchcap.transport.response import as_object, as_text
 from batchcap.webhooks.event import Webhook, WebhookEvent
 from batchcap.webhooks.signing import get_header, has_signature
 
@@ -45,16 +45,16 @@ def read(_headers: Mapping[str, str], body: bytes) -> WebhookEvent | None:
     The job is only `NOT_RUNNING` if the event does not say where its captions are.
     """
     event = _loaded(body)
-    kind = text(event.get("type"))
+    kind = as_text(event.get("type"))
     match = _EVENT.fullmatch(kind)
     if match is None or match[2] not in _STATES:
         return None
     data = _unwrapped(as_object(event.get("data")))
-    job_id = text(data.get("id")) or text(as_object(event.get("object")).get("id"))
+    job_id = as_text(data.get("id")) or as_text(as_object(event.get("object")).get("id"))
     workflow = match[1].replace("_", "-")
-    if not is_valid_id(job_id) or text(data.get("workflow")) not in {"", workflow}:
+    if not is_valid_id(job_id) or as_text(data.get("workflow")) not in {"", workflow}:
         return None
-    event_id = text(event.get("id"))
+    event_id = as_text(event.get("id"))
     named = event_id if is_valid_id(event_id) else f"{kind}:{job_id}"
     return WebhookEvent(NAME, named, _event_job(data, job_id, match[2]))
 
@@ -74,7 +74,7 @@ def _unwrapped(data: Json) -> Json:
 
 def _event_job(data: Json, job_id: str, word: str) -> Job:
     """Return the job by the status of the event and its own; if they differ, only `NOT_RUNNING`."""
-    words = {word, text(data.get("status"))} & _STATES
+    words = {word, as_text(data.get("status"))} & _STATES
     parser = ResponseParser(lambda _event: None)
     ends = {one for one in words if parser.state(one) is not JobState.RUNNING}
     if not ends:

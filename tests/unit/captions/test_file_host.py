@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from batchcap.captions.file_host import FileHosts, allowed
+from batchcap.captions.file_host import FileHosts, is_public_address
 from batchcap.domain.errors import LinkExpired, RowError, Unavailable
 from batchcap.domain.events import RequestSent
 from batchcap.transport.network import Network
@@ -390,11 +390,11 @@ async def test_no_message_holds_the_link() -> None:
     ],
 )
 def test_what_is_public(address: str, public: bool) -> None:
-    assert allowed(address, loopback=False) is public
+    assert is_public_address(address, loopback=False) is public
 
 
 def test_loopback_is_allowed_for_the_sandbox_and_other_local_addresses_are_not() -> None:
-    assert allowed("127.0.0.1", loopback=True)
-    assert allowed("::1", loopback=True)
-    assert not allowed("10.0.0.1", loopback=True)
-    assert not allowed("169.254.169.254", loopback=True)
+    assert is_public_address("127.0.0.1", loopback=True)
+    assert is_public_address("::1", loopback=True)
+    assert not is_public_address("10.0.0.1", loopback=True)
+    assert not is_public_address("169.254.169.254", loopback=True)

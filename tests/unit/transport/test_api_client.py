@@ -88,7 +88,7 @@ async def test_get_with_lost_response_is_repeated() -> None:
 
     async with raw_server(answer_once) as url, running_api(url) as harness:
         assert (await harness.get()).ok
-        with pytest.raises(Unavailable, match="GET /x got no answer"):
+        with pytest.raises(Unavailable, match="GET /x got no response"):
             await harness.get(q="secret")
     assert len(times) == 1 + 6
 
@@ -258,7 +258,7 @@ async def test_a_post_whose_connection_is_dropped_is_ambiguous() -> None:
         count += 1
 
     async with raw_server(drop) as url, running_api(url) as harness:
-        with pytest.raises(Ambiguous, match="POST /x got no answer"):
+        with pytest.raises(Ambiguous, match="POST /x got no response"):
             await harness.post()
         await asyncio.sleep(3600)
     assert count == 1

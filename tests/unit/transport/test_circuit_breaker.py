@@ -10,7 +10,7 @@ import pytest
 from batchcap.domain.errors import Stopped
 from batchcap.domain.events import Warned
 from batchcap.domain.shutdown import ShutdownToken
-from batchcap.transport.circuit_breaker import Circuit
+from batchcap.transport.circuit_breaker import CircuitBreaker
 from tests.harness.clock import clock
 from tests.harness.observers import Recorder
 
@@ -21,37 +21,37 @@ class CircuitHarness:
     def __init__(self) -> None:
         self.stop = ShutdownToken()
         self.observer = Recorder()
-        self.circuit = Circuit("mux", self.stop, self.observer)
+        self.circuit = CircuitBreaker("mux", self.stop, self.observer)
 
     def break_down(self) -> None:
-        self.circuit.succeeded()
+        self.circuit.record_success()
         for _ in range(10):
-            self.circuit.failed()
+            self.circuit.record_failure()
 
 
 async def test_nine_failures_in_a_row_open_nothing() -> None:
     harness = CircuitHarness()
-    harness.circuit.succeeded()
+    harness.circuit.record_success()
     for _ in range(9):
-        harness.circuit.failed()
-    assert not harness.circuit.open
+        harness.circuit.record_failure()
+    assert not harness.circuit.is_open
 
 
 async def test_a_success_between_starts_the_count_anew() -> None:
     harness = CircuitHarness()
     for _ in range(5):
-        harness.circuit.succeeded()
+        harness.circuit.record_success()
         for _ in range(9):
-            harness.circuit.failed()
-    assert not harness.circuit.open
+            harness.circuit.record_failure()
+    assert not harness.circuit.is_open
 
 
 async def test_what_was_never_reached_opens_nothing() -> None:
     harness = CircuitHarness()
     for _ in range(100):
-        harness.circuit.failed()
-    assert not harness.circuit.open
-    await harness.circuit.enter(patient=True)
+        harness.circuit.record_failure()
+    assert not harness.circuit.is_open
+    await harness.circuit.wait_until_closed(extended_wait=True)
 
 
 async def test_in_an_outage_one_at_a_time_goes_and_sees() -> None:
@@ -59,9 +59,9 @@ async def test_in_an_outage_one_at_a_time_goes_and_sees() -> None:
     harness.break_down()
 
     async def go() -> None:
-        await harness.circuit.enter(patient=True)
+        await harness.circuit.wait_until_closed(extended_wait=True)
         went.append(clock())
-        harness.circuit.failed()
+        harness.circuit.record_failure()
 
     tasks = [asyncio.ensure_future(go()) for _ in range(5)]
     await asyncio.gather(*tasks)
@@ -73,29 +73,32 @@ async def test_in_an_outage_one_at_a_time_goes_and_sees() -> None:
 async def test_the_end_of_an_outage_lets_everybody_go() -> None:
     harness, started = CircuitHarness(), clock()
     harness.break_down()
-    tasks = [asyncio.ensure_future(harness.circuit.enter(patient=True)) for _ in range(50)]
+    tasks = [
+        asyncio.ensure_future(harness.circuit.wait_until_closed(extended_wait=True))
+        for _ in range(50)
+    ]
     await asyncio.sleep(1)
-    harness.circuit.succeeded()
+    harness.circuit.record_success()
     await asyncio.gather(*tasks)
     assert clock() - started < 1.1
     told = [event.message for event in harness.observer.of(Warned)]
-    assert told == ["mux is out of reach; its rows wait for it", "mux answers again"]
+    assert told == ["mux is not responding; waiting for it to recover", "mux is responding again"]
 
 
 async def test_who_is_not_patient_waits_for_ten_minutes_only() -> None:
     harness = CircuitHarness()
     harness.break_down()
-    assert harness.circuit.excuses(patient=False)
+    assert harness.circuit.is_outage(extended_wait=False)
     await asyncio.sleep(601)
-    assert not harness.circuit.excuses(patient=False)
-    assert not harness.circuit.open or harness.circuit.excuses(patient=True)
-    await harness.circuit.enter(patient=False)
+    assert not harness.circuit.is_outage(extended_wait=False)
+    assert not harness.circuit.is_open or harness.circuit.is_outage(extended_wait=True)
+    await harness.circuit.wait_until_closed(extended_wait=False)
 
 
 async def test_a_stop_ends_the_wait() -> None:
     harness = CircuitHarness()
     harness.break_down()
-    task = asyncio.ensure_future(harness.circuit.enter(patient=True))
+    task = asyncio.ensure_future(harness.circuit.wait_until_closed(extended_wait=True))
     await asyncio.sleep(0.5)
     harness.stop.request()
     with pytest.raises(Stopped):

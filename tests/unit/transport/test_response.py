@@ -11,17 +11,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from batchcap.transport.response import Answer, as_object, clean, text, whole
+from batchcap.transport.response import ApiResponse, as_count, as_object, as_text, sanitize
 
 
-def answer(body: object, status: int = 400, **headers: str) -> Answer:
+def answer(body: object, status: int = 400, **headers: str) -> ApiResponse:
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status, CIMultiDict(named), raw)
+    return ApiResponse(status, CIMultiDict(named), raw)
 
 
 def told(body: object, status: int = 400) -> tuple[str, str]:
-    problem = answer(body, status).problem()
+    problem = answer(body, status).error()
     return problem.kind, problem.message
 
 
@@ -73,7 +73,7 @@ def test_an_html_page_without_title_is_told_by_its_status() -> None:
 
 def test_a_status_without_a_name_needs_no_words() -> None:
     assert told(b"", 599) == ("", "")
-    assert str(answer(b"", 599).problem()) == "599"
+    assert str(answer(b"", 599).error()) == "599"
 
 
 def test_json_of_a_hundred_thousand_levels_is_no_json() -> None:
@@ -81,9 +81,9 @@ def test_json_of_a_hundred_thousand_levels_is_no_json() -> None:
     assert deep.json() is None
     assert deep.data() == {}
     assert deep.items() == []
-    assert deep.problem().message == "Bad Request"
+    assert deep.error().message == "Bad Request"
     nested = b'{"error":' * 100_000 + b"1" + b"}" * 100_000
-    assert answer(nested).problem().message == "Bad Request"
+    assert answer(nested).error().message == "Bad Request"
 
 
 def test_a_message_is_one_short_line_without_control_characters() -> None:
@@ -110,27 +110,27 @@ def test_a_link_in_an_html_title_is_removed_too() -> None:
 @pytest.mark.parametrize("name", ["type", "code"])
 def test_the_kind_is_as_safe_to_print_as_the_message(name: str) -> None:
     kind = "bad\n\x1b[2J https://cdn.example/x?Signature=abc " + "y" * 100_000
-    shown = str(answer({"error": {name: kind, "message": "m"}}).problem())
+    shown = str(answer({"error": {name: kind, "message": "m"}}).error())
     assert shown.isprintable()
     assert "Signature" not in shown
     assert len(shown) < 1000
 
 
 def test_the_request_id_is_told_whatever_its_headers_case() -> None:
-    problem = answer({"error": "no"}, 422, x_request_id="req-1").problem()
+    problem = answer({"error": "no"}, 422, x_request_id="req-1").error()
     assert str(problem) == "422: no (request req-1)"
-    assert answer(b"", x_mux_request_id="mux-2").problem().request_id == "mux-2"
+    assert answer(b"", x_mux_request_id="mux-2").error().request_id == "mux-2"
 
 
 def test_a_request_id_can_be_printed_and_kept_whatever_its_bytes() -> None:
     """aiohttp gives header bytes that are no UTF-8 as lone surrogates."""
-    shown = str(answer(b"", X_Request_Id="a\udcffb").problem())
+    shown = str(answer(b"", X_Request_Id="a\udcffb").error())
     assert shown.encode()
 
 
 def test_the_words_of_a_problem_in_their_order() -> None:
     problem = answer({"error": {"type": "rejected", "message": "no"}}, 422, X_Request_Id="r")
-    assert str(problem.problem()) == "422 rejected: no (request r)"
+    assert str(problem.error()) == "422 rejected: no (request r)"
 
 
 @pytest.mark.parametrize(("status", "ok"), [(199, 0), (200, 1), (204, 1), (299, 1), (300, 0)])
@@ -151,9 +151,9 @@ def test_data_and_items_come_from_the_envelope_or_are_empty() -> None:
 
 def test_small_readers_take_anything() -> None:
     odd: list[object] = ["a", 7, True, None, 1.5, [], {}]
-    assert [text(one) for one in odd] == ["a", "7", *[""] * 5]
+    assert [as_text(one) for one in odd] == ["a", "7", *[""] * 5]
     numbers: list[object] = [3, 2.9, -1, "3", None, 1e15, float("nan")]
-    assert [whole(one) for one in numbers] == [3, 2, *[0] * 5]
+    assert [as_count(one) for one in numbers] == [3, 2, *[0] * 5]
     assert as_object({"a": 1}) == {"a": 1}
     assert as_object([("a", 1)]) == {}
 
@@ -172,8 +172,8 @@ JSON = st.recursive(
 )
 
 
-def all_read(found: Answer) -> None:
-    problem = found.problem()
+def all_read(found: ApiResponse) -> None:
+    problem = found.error()
     assert len(problem.message) <= 300
     assert problem.message.isprintable()
     assert str(problem).startswith(str(found.status))
@@ -187,18 +187,18 @@ def all_read(found: Answer) -> None:
 @example(body=b"<title>\xff\xfe</title>", status=502)
 @example(body=b'"\\ud800"', status=400)
 def test_any_bytes_with_any_status_can_be_read(body: bytes, status: int) -> None:
-    all_read(Answer(status, {}, body))
+    all_read(ApiResponse(status, {}, body))
 
 
 @given(body=JSON, status=st.sampled_from([200, 400, 404, 422, 429, 500, 599, 999]))
 def test_any_json_with_any_status_can_be_read(body: object, status: int) -> None:
-    all_read(Answer(status, {}, orjson.dumps(body)))
+    all_read(ApiResponse(status, {}, orjson.dumps(body)))
 
 
 @given(st.text(max_size=500))
 def test_clean_words_stay_clean(words: str) -> None:
-    once = clean(words)
-    assert clean(once) == once
+    once = sanitize(words)
+    assert sanitize(once) == once
     assert "http://" not in once
 
 
@@ -222,7 +222,7 @@ def test_every_status_has_a_phrase_where_python_knows_one() -> None:
 def test_message_link_stays_only_if_it_leads_to_the_provider_itself(
     message: str, shown: str
 ) -> None:
-    assert clean(message, {"dash.test"}) == shown
+    assert sanitize(message, {"dash.test"}) == shown
 
 
 @pytest.mark.parametrize(
@@ -239,4 +239,4 @@ def test_message_link_stays_only_if_it_leads_to_the_provider_itself(
     ],
 )
 def test_error_message_in_every_shape_is_read(body: dict[str, object]) -> None:
-    assert answer(body, 429).problem().message == "no"
+    assert answer(body, 429).error().message == "no"
