@@ -68,11 +68,11 @@ class Batcher(Generic[T, R]):
                 if self._executor is not None and len(self._items) < FULL_BATCH:
                     await asyncio.sleep(LINGER)
                 batch, self._items = self._items, []
-                await self._one(batch)
+                await self._process(batch)
         finally:
             self._running = None
 
-    async def _one(self, batch: list[tuple[T, asyncio.Future[R] | None]]) -> None:
+    async def _process(self, batch: list[tuple[T, asyncio.Future[R] | None]]) -> None:
         items = [item for item, _ in batch]
         results: Sequence[R | Exception]
         try:

@@ -86,17 +86,17 @@ class SqliteLedgerReader:
 
     def totals(self) -> Totals:
         """See `ledger_protocols.LedgerReader`."""
-        found = Totals(errors={}, by_provider={})
+        totals = Totals(errors={}, by_provider={})
         for provider, state, code, count, size in self._select(_TOTALS):
-            found.total += count
-            found.bytes += size
-            setattr(found, state, getattr(found, state) + count)
+            totals.total += count
+            totals.bytes += size
+            setattr(totals, state, getattr(totals, state) + count)
             if state == "failed":
-                found.errors[code] = found.errors.get(code, 0) + count
-            states = found.by_provider.setdefault(provider or "unknown", {})
+                totals.errors[code] = totals.errors.get(code, 0) + count
+            states = totals.by_provider.setdefault(provider or "unknown", {})
             states[state] = states.get(state, 0) + count
-        ((found.units_consumed,),) = self._select(_UNITS)
-        return found
+        ((totals.units_consumed,),) = self._select(_UNITS)
+        return totals
 
     def providers_with_pending(self) -> list[str]:
         """See `ledger_protocols.LedgerReader`."""
@@ -154,7 +154,9 @@ class SqliteLedgerReader:
                 source_id=source_id,
                 target=target,
                 track_id=orjson.loads(params).get("track_id"),
-                creates=tuple(CreateRecord(*one) for one in self._select(_CREATES, (number,))),
+                creates=tuple(
+                    CreateRecord(*values) for values in self._select(_CREATES, (number,))
+                ),
             )
             for number, key, target, params in self._select(_CAPTIONS, (provider, source_id))
         ]

@@ -124,8 +124,8 @@ def _sides(ledger: Path) -> list[Path]:
 
 
 def _remove(ledger: Path) -> None:
-    for one in _sides(ledger):
-        one.unlink(missing_ok=True)
+    for path in _sides(ledger):
+        path.unlink(missing_ok=True)
 
 
 def _move(ledger: Path, aside: Path) -> None:

@@ -191,11 +191,11 @@ class SqliteLedger(SqliteLedgerReader):
         page = (provider, after, limit, self._repairs)
         with self._faults():
             if self._executor is None:
-                found = self._pending(page)
+                rows = self._pending(page)
             else:
                 loop = asyncio.get_running_loop()
-                found = await loop.run_in_executor(self._executor, self._pending, page)
-        return [_work(values) for values in found]
+                rows = await loop.run_in_executor(self._executor, self._pending, page)
+        return [_pending_row(values) for values in rows]
 
     async def record_intent(self, row: Row) -> None:
         """See `protocols.Checkpoint`."""
@@ -292,7 +292,7 @@ def open_ledger(
     return SqliteLedger(connection, schema.file(out), out, now=now, repairs=repairs)
 
 
-def _work(values: Sequence[Any]) -> PendingRow:
-    *row, intent, job, former, delivered = values
-    jobs = tuple(former.split("\n")) if former else ()
-    return PendingRow(Row.of(row), RowHistory(intent, job, jobs, was_completed=bool(delivered)))
+def _pending_row(values: Sequence[Any]) -> PendingRow:
+    *row, intent, job, previous, completed = values
+    jobs = tuple(previous.split("\n")) if previous else ()
+    return PendingRow(Row.of(row), RowHistory(intent, job, jobs, was_completed=bool(completed)))
