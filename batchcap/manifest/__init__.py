@@ -1,7 +1,7 @@
 """Reads CSV, JSON and JSONL into rows, and checks everything before the first request.
 
 decoding.py    bytes into lines of text
-formats.py     lines into records: the columns of one row as the file has them
+formats.py     lines into records, the columns of a row as the file has them; tables.py for CSV
 rows.py        a record into rows
 columns.py     `Columns` declares what a provider's rows have
 converters.py  a cell into a value of the API
@@ -26,9 +26,10 @@ from batchcap.domain.models import InvalidRow, Row
 from batchcap.domain.version import __version__
 from batchcap.manifest.columns import Columns, Schema
 from batchcap.manifest.decoding import NotTextError, Text, check_encoding
-from batchcap.manifest.formats import Record, records
+from batchcap.manifest.formats import records
 from batchcap.manifest.messages import quote
 from batchcap.manifest.rows import Notify, RowBuilder
+from batchcap.manifest.tables import Record
 
 __all__ = [
     "STDIN",

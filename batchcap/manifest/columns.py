@@ -54,9 +54,13 @@ class Schema:
         has_targets: bool = True,
     ) -> None:
         self.providers, self.provider, self.has_targets = providers, provider, has_targets
-        self.ids = {name: provider for provider, own in providers.items() for name in own.ids}
+        self.ids = {
+            name: provider for provider, columns in providers.items() for name in columns.ids
+        }
         """Each id column, and the provider that it implies."""
-        self.known = {"provider", "key", "name"}.union(*(own.names() for own in providers.values()))
+        self.columns = {"provider", "key", "name"}.union(
+            *(own.names() for own in providers.values())
+        )
         """Every column that means something to batchcap."""
 
     def missing_targets(self, names: Iterable[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""Reads text into records: CSV, JSON and JSONL, each record with its line.
+"""Reads text into records, each with its line: the format, JSON and JSONL; tables.py has CSV.
 
 A record is (line, place, cells): `place` is put before a message if the line alone does
 not identify the record ("item 3: "), and `cells` are the columns that are not empty, or a
@@ -8,11 +8,8 @@ it.
 
 from __future__ import annotations
 
-import csv
-import itertools
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
 
@@ -20,15 +17,10 @@ import msgspec
 import orjson
 
 from batchcap.domain.models import Json
-from batchcap.manifest.columns import Schema, missing_languages
+from batchcap.manifest.columns import Schema
 from batchcap.manifest.decoding import Text
 from batchcap.manifest.messages import describe, quote
-
-Record = tuple[int, str, Json | str]
-
-
-MAX_FIELD = csv.field_size_limit()
-"""Most characters that one column may hold: 131,072."""
+from batchcap.manifest.tables import MAX_FIELD, Record, guess_delimiter, read_table
 
 _EMPTY = "the file is empty"
 _NO_ITEMS = "there are no items"
@@ -51,9 +43,9 @@ def records(source: str, text: Text, schema: Schema) -> Iterator[Record]:
         case "jsonl":
             return _json_lines(text)
         case "tsv":
-            return _csv(text, "\t", schema)
+            return read_table(text, "\t", schema)
         case _:
-            return _csv(text, _delimiter(text.first_line), schema)
+            return read_table(text, guess_delimiter(text.first_line), schema)
 
 
 def _guess_format(head: str) -> str:
@@ -68,151 +60,6 @@ def _guess_format(head: str) -> str:
         # An object that goes on behind its first line is one document; a broken one is a record.
         return "json" if error.pos >= len(head.rstrip()) else "jsonl"
     return "json" if isinstance(first.get("items"), list) else "jsonl"
-
-
-# CSV
-
-_SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?[,;\t ]*', re.IGNORECASE)
-_AROUND_NAMES = " \t\r\n\u00a0\u200b\ufeff"
-"""What is stripped from a header's cells. A byte order mark there comes of joined files."""
-
-
-def _delimiter(header: str) -> str:
-    """Return the delimiter that a header, or Excel's line `sep=` above it, shows."""
-    if match := _SEPARATOR_LINE.fullmatch(header.strip("\r\n")):
-        return match.group(1)
-    if "," not in header:
-        return next((other for other in ";\t" if other in header), ",")
-    return ","
-
-
-def _csv(text: Text, delimiter: str, schema: Schema) -> Iterator[Record]:
-    rows = _csv_rows(text, delimiter)
-    first, header = next(rows, (1, _EMPTY))
-    names: list[str] | str
-    if isinstance(header, str):
-        names = header
-    elif column := _plain_list(header, schema):
-        names = _with_languages([column], header, schema)
-        rows = itertools.chain([(first, header)], rows)
-    else:
-        names = _names(header, schema)
-    if isinstance(names, str):
-        yield first, "", names
-        return
-    is_empty = True
-    for line, row in rows:
-        is_empty = False
-        if isinstance(row, str):
-            yield line, "", row
-        elif _is_header(row, schema):
-            is_same = _column_names(row, schema) == names
-            yield line, "", _second_header(is_same=is_same)
-            if not is_same:
-                return  # the rows below it are of another table
-        else:
-            yield line, "", _cells(names, row)
-    if is_empty:
-        yield first, "", "a header and no rows"
-
-
-def _is_header(row: Sequence[str], schema: Schema) -> bool:
-    ids = schema.ids.keys()
-    return not ids.isdisjoint(row) or row[0].strip(_AROUND_NAMES).lower() in ids
-
-
-def _second_header(*, is_same: bool) -> str:
-    what = "a header in the middle of the file (are these two files?)"
-    return what if is_same else f"{what}; what follows it was not read"
-
-
-def _plain_list(row: list[str], schema: Schema) -> str | None:
-    """Return the id column if a table is a list of ids without a header.
-
-    That is only believed if the user has named the provider. Ids have digits, the names of
-    columns have none.
-    """
-    is_list = schema.provider and len(row) == 1 and re.search(r"\d", row[0])
-    return schema.providers[schema.provider].ids[0] if schema.provider and is_list else None
-
-
-def _csv_rows(text: Text, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
-    """Yield each row with the line it begins on, or what is wrong with it. Skips empty rows."""
-    # Strict: a stray quote is reported; the lax mode would swallow the rows behind it.
-    parsed = csv.reader(text.lines(), delimiter=delimiter, strict=True, skipinitialspace=True)
-    is_first = True
-    while True:
-        line = text.line + 1
-        row: list[str] | str
-        try:
-            row = next(parsed)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            row = _csv_error(str(error))
-        if text.errors:
-            yield from text.errors
-            text.errors.clear()
-        elif isinstance(row, str) or (any(row) and not (is_first and _separator(row, delimiter))):
-            is_first = False
-            yield line, row
-
-
-def _csv_error(message: str) -> str:
-    if "field limit" in message:
-        return f"a field of more than {MAX_FIELD:,} characters, or a quote that is never closed"
-    if "unexpected end of data" in message:
-        return "a quote that is never closed"
-    return f"broken CSV: {message}"
-
-
-def _separator(row: list[str], delimiter: str) -> bool:
-    """Return whether a first row is Excel's line that names the delimiter."""
-    return bool(_SEPARATOR_LINE.fullmatch(delimiter.join(row)))
-
-
-def _column_names(row: Sequence[str], schema: Schema) -> list[str]:
-    """Return the cells of a header, known columns in lower case."""
-    names = [name.strip(_AROUND_NAMES) for name in row]
-    return [name.lower() if name.lower() in schema.known else name for name in names]
-
-
-def _names(header: list[str], schema: Schema) -> list[str] | str:
-    """Return the columns of a header, or what is wrong with it."""
-    names = _column_names(header, schema)
-    repeated = [name for name, count in Counter(names).items() if count > 1 and name]
-    if repeated:
-        return f"{', '.join(map(quote, repeated))}: the header names this column twice"
-    if schema.ids.keys().isdisjoint(names):
-        return _no_header(header, schema)
-    return _with_languages(names, header, schema)
-
-
-def _with_languages(names: list[str], first: list[str], schema: Schema) -> list[str] | str:
-    """Return the columns of a table, or that none of its rows can have a target language."""
-    if column := schema.missing_targets(names):
-        return f"{missing_languages(column, names)}; the first line is {_shown(first)}"
-    return names
-
-
-def _no_header(row: list[str], schema: Schema) -> str:
-    hint = ""
-    if len(row) == 1 and " " not in row[0]:
-        hint = f" (a list of ids? then --provider {' or '.join(schema.providers)})"
-    return f"no header: {_shown(row)} names none of {', '.join(schema.ids)}{hint}"
-
-
-def _shown(header: list[str]) -> str:
-    return quote(",".join(header))
-
-
-def _cells(names: Sequence[str], row: Sequence[str]) -> Json | str:
-    if any(row[len(names) :]):
-        return f"{len(row)} cells, but the header has {len(names)} columns"
-    cells: Json = {name: cell for name, cell in zip(names, row, strict=False) if cell != ""}
-    if "" in cells:
-        return f"{quote(cells[''])}: the header has no name for this column"
-    return cells
 
 
 # JSON

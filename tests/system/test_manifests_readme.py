@@ -52,7 +52,7 @@ def test_column_table_has_every_column_and_no_other() -> None:
     table = README.partition("## Columns")[2].partition("##")[0]
     listed = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
     synonyms = {"video_translation_id"}
-    assert listed | synonyms == Schema(COLUMNS).known
+    assert listed | synonyms == Schema(COLUMNS).columns
     assert all(f"`{name}`" in table for name in synonyms)
 
 

@@ -21,8 +21,8 @@ from batchcap.domain.errors import UsageError
 from batchcap.domain.models import InvalidRow, Row
 from batchcap.manifest import ManifestOptions, fingerprint, paths, read
 from batchcap.manifest.decoding import MAX_LINE
-from batchcap.manifest.formats import MAX_FIELD
 from batchcap.manifest.messages import MAX_QUOTED, InvalidValue, quote
+from batchcap.manifest.tables import MAX_FIELD
 from tests.harness.rows import COLUMNS
 
 SAMPLES = Path(__file__).parents[3] / "manifests"
@@ -77,7 +77,7 @@ class TestColumns:
             origin="m.csv:2",
         )
 
-    def test_id_column_tells_the_provider(self) -> None:
+    def test_provider_that_is_missing_is_implied_by_the_id_column(self) -> None:
         rows = valid_rows(
             "asset_id,video_translate_id,video_translation_id,to_language_code\n"
             "a1,,,es\n,v1,,\n,,v2,\n"
@@ -88,26 +88,26 @@ class TestColumns:
             ("heygen", "v2"),
         ]
 
-    def test_unknown_provider_is_told_with_the_known_ones(self) -> None:
+    def test_provider_that_is_unknown_is_refused(self) -> None:
         assert problems("provider,asset_id\nvimeo,a1\n", to=("es",)) == [
             "m.csv:2: provider: 'vimeo' is unknown, it is mux or heygen"
         ]
 
-    def test_both_ids_do_not_tell_a_provider(self) -> None:
+    def test_provider_of_a_row_with_both_ids_is_missing(self) -> None:
         [problem] = problems("asset_id,video_translate_id,to_language_code\na1,v1,es\n")
         assert problem.startswith(
             "m.csv:2: provider: missing, and the row has more than one of asset_id"
         )
 
-    def test_both_ids_with_a_provider_are_fine(self) -> None:
+    def test_row_with_both_ids_and_a_provider_is_read(self) -> None:
         [row] = valid_rows("provider,asset_id,video_translate_id,to_language_code\nmux,a1,v1,es\n")
         assert (row.source_id, row.meta) == ("a1", {"video_translate_id": "v1"})
 
-    def test_no_id_at_all(self) -> None:
+    def test_row_without_an_id_is_refused(self) -> None:
         [problem] = problems("asset_id,to_language_code,x\na1,es,\n,es,1\n")
         assert problem.startswith("m.csv:3: provider: missing, and the row has none of asset_id")
 
-    def test_missing_id_of_a_named_provider(self) -> None:
+    def test_row_without_the_id_of_its_provider_is_refused(self) -> None:
         assert problems("provider,asset_id\nheygen,a1\nmux,\n", to=("es",)) == [
             "m.csv:2: video_translate_id: missing",
             "m.csv:3: asset_id: missing",
@@ -162,7 +162,7 @@ class TestColumns:
             (";", "names no language"),
         ],
     )
-    def test_language_tag_that_is_none(self, cell: str, message: str) -> None:
+    def test_language_that_is_not_a_tag_is_refused(self, cell: str, message: str) -> None:
         assert problems(f"asset_id,to_language_code\na0,es\na1,{cell}\n") == [
             f"m.csv:3: to_language_code: {message}"
         ]
@@ -261,7 +261,7 @@ class TestColumns:
     def test_wrong_type(self, columns: dict[str, Any], message: str) -> None:
         assert problems("\n" + item(**columns), "m.jsonl") == [f"m.jsonl:2: {message}"]
 
-    def test_all_problems_of_a_record_are_told(self) -> None:
+    def test_record_with_several_problems_reports_all(self) -> None:
         assert problems(item(to_language_code="xxxx", upload_to_mux=3, key=" "), "m.jsonl") == [
             "m.jsonl:1: to_language_code: 'xxxx' is not a language tag (such as es or pt-BR); "
             "key: is blank; upload_to_mux: expected true or false, got the number 3"
@@ -292,7 +292,7 @@ class TestColumns:
         assert isinstance(bad, InvalidRow)
         assert (bad.line, bad.message) == (3, "caption_type: expected vtt, got 'srt'")
 
-    def test_anything_else_is_kept(self) -> None:
+    def test_column_of_the_user_is_kept(self) -> None:
         extra = {
             "title": "T",
             "n": 1,
@@ -367,13 +367,13 @@ class TestPaths:
             "m.jsonl:1: asset_id: 'n' is a list, which is no part of a path"
         ]
 
-    def test_language_falls_away_where_there_is_none(self) -> None:
+    def test_template_without_a_language_leaves_it_out(self) -> None:
         rows = valid_rows(
             "video_translate_id,language\nv1,\nv2,de\n", name="{language}{key}.{language}.vtt"
         )
         assert [row.path for row in rows] == ["heygen_v1.vtt", "deheygen_v2_de.de.vtt"]
 
-    def test_unknown_field_is_a_problem_of_the_row(self) -> None:
+    def test_template_with_an_unknown_field_is_a_problem_of_the_row(self) -> None:
         assert problems(
             "asset_id,to_language_code,title\na1,es,T\na2,es,\n", name="{title}.vtt"
         ) == ["m.csv:3: asset_id: the row has no column 'title' to fill in"]
@@ -389,7 +389,7 @@ class TestPaths:
             *["a//{key}", ".batchcap/{key}", "results.jsonl", "C:/{key}", "a\\{key}", "con/{key}"],
         ],
     )
-    def test_bad_template_is_a_usage_error_at_once(self, name: str) -> None:
+    def test_template_that_is_wrong_is_a_usage_error_at_once(self, name: str) -> None:
         with pytest.raises(UsageError, match=r"^--name: "):
             read("m.csv", ManifestOptions(name=name), COLUMNS)
 
@@ -399,9 +399,9 @@ class TestPaths:
         )
         assert [row.path for row in rows] == ["x/y z.vtt", "es/y.vtt", "ja/y.vtt"]
 
-    @pytest.mark.parametrize("where", ["column", "option"])
-    def test_several_languages_need_several_paths(self, where: str) -> None:
-        cell, options = ("x.vtt", {}) if where == "column" else ("", {"name": "x.vtt"})
+    @pytest.mark.parametrize("place", ["column", "option"])
+    def test_several_languages_need_several_paths(self, place: str) -> None:
+        cell, options = ("x.vtt", {}) if place == "column" else ("", {"name": "x.vtt"})
         content = f"asset_id,to_language_code,name\na1,es;ja,{cell}\n"
         assert problems(content, **options) == [
             "m.csv:2: name: several languages need {language} in the path"
@@ -443,7 +443,7 @@ class TestPaths:
             ("a/" * 600 + "b", "is longer than 1024 bytes"),
         ],
     )
-    def test_path_that_cannot_be(self, name: str, error: str) -> None:
+    def test_path_that_is_unsafe_is_refused(self, name: str, error: str) -> None:
         assert problems(item(name=name), "m.jsonl") == [
             f"m.jsonl:1: name: the path {quote(name)} {error}"
         ]
@@ -452,10 +452,10 @@ class TestPaths:
         "name",
         ["a/results.jsonl", "a/.batchcap", "console.vtt", "com10/x", "...a", "a b/\u00e9", "aa;b"],
     )
-    def test_path_that_can_be(self, name: str) -> None:
+    def test_path_that_is_safe_is_accepted(self, name: str) -> None:
         assert valid_rows(item(name=name), "m.jsonl")[0].path == name
 
-    def test_id_that_climbs_is_told_at_its_column(self) -> None:
+    def test_id_that_climbs_is_a_problem_of_its_column(self) -> None:
         assert problems("asset_id,to_language_code\na/b,es\n../../b,es\n") == [
             "m.csv:3: asset_id: the path 'mux/../../b.es.vtt' leaves the output folder"
         ]
@@ -554,7 +554,7 @@ class TestCsv:
         content = "asset_id,to_language_code,\na1,es,\na2,es,x\n"
         assert problems(content) == ["m.csv:3: 'x': the header has no name for this column"]
 
-    def test_not_utf8_is_told_at_each_line(self) -> None:
+    def test_csv_not_in_utf8_reports_each_line(self) -> None:
         content = "asset_id,to_language_code,t\na1,es,Mu\xf1oz\na2,es,ok\na3,es,\xe9\n".encode(
             "cp1252"
         )
@@ -830,7 +830,7 @@ class TestTables:
         )
         assert first == second
 
-    def test_a_bad_record_far_down_is_told_with_its_line(self) -> None:
+    def test_record_far_down_that_is_bad_is_reported_with_its_line(self) -> None:
         lines = [f"{n:032x},es" for n in range(3000)]
         lines[2000] = "short,xxxx"
         lines[2500] = '"unclosed'
@@ -855,7 +855,7 @@ class TestTables:
 
 @pytest.mark.usefixtures("folder")
 class TestFingerprint:
-    def test_it_tells_bytes_and_options(self) -> None:
+    def test_fingerprint_of_other_bytes_or_options_differs(self) -> None:
         Path("m.csv").write_text("asset_id\na1\n")
         same = fingerprint("m.csv", ManifestOptions(to=("es",)))
         assert same is not None
@@ -868,7 +868,7 @@ class TestFingerprint:
         Path("m.csv").write_text("asset_id\na2\n")
         assert fingerprint("m.csv", ManifestOptions(to=("es",))) != same
 
-    def test_what_can_be_read_only_once_has_none(self) -> None:
+    def test_fingerprint_of_a_stream_is_none(self) -> None:
         reader, writer = os.pipe()
         for source in ("-", f"/dev/fd/{reader}", "nowhere.csv", ".", "a\0b"):
             assert fingerprint(source, ManifestOptions()) is None
@@ -895,7 +895,7 @@ class TestSources:
             '{"defaults": {"to_language_code": "es"},\n"items": [{"asset_id": "a1"}]}',
         ],
     )
-    def test_format_is_told_by_the_content(
+    def test_format_without_an_extension_is_guessed_from_the_content(
         self, source: str, content: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         stdin = io.BytesIO(content.encode())
@@ -908,7 +908,7 @@ class TestSources:
         assert first.origin.startswith(f"{source}:")
         assert not stdin.closed
 
-    def test_extension_is_believed_first(self) -> None:
+    def test_format_with_an_extension_is_that_of_the_extension(self) -> None:
         assert problems("[]", "m.CSV")[0].startswith("m.CSV:1: no header")
 
     @pytest.mark.parametrize("source", ["nowhere.csv", ".", "sub/nowhere.csv", "x" * 300])
@@ -916,19 +916,19 @@ class TestSources:
         with pytest.raises(UsageError, match=r": (No such file|Is a directory|File name too long)"):
             list(read(source, ManifestOptions(), COLUMNS))
 
-    def test_name_that_is_no_name(self) -> None:
+    def test_source_with_a_nul_is_refused(self) -> None:
         with pytest.raises(UsageError):
             list(read("a\0b", ManifestOptions(), COLUMNS))
 
     @pytest.mark.parametrize(
         "encoding", ["utf-9", "", "hex", "a\0b", "undefined", "idna", "punycode"]
     )
-    def test_unknown_encoding(self, encoding: str) -> None:
+    def test_encoding_that_is_unknown_is_refused(self, encoding: str) -> None:
         with pytest.raises(UsageError, match=r"^--encoding: .* is no encoding of text files$"):
             read("m.csv", ManifestOptions(encoding=encoding), COLUMNS)
 
     @pytest.mark.parametrize("options", [{"to": ("xxxx",)}, {"from_language": "en_US"}])
-    def test_bad_language_option(self, options: dict[str, Any]) -> None:
+    def test_language_option_that_is_wrong_is_refused(self, options: dict[str, Any]) -> None:
         with pytest.raises(UsageError, match=r"^--(to|from): .* is not a language tag"):
             read("m.csv", ManifestOptions(**options), COLUMNS)
 
@@ -956,7 +956,7 @@ class TestSources:
         assert peak < 2_000_000
 
     @given(data=st.binary(max_size=200), suffix=st.sampled_from(["csv", "json", "jsonl", "x"]))
-    def test_no_bytes_crash_it(self, data: bytes, suffix: str) -> None:
+    def test_file_of_any_bytes_gives_rows_or_problems(self, data: bytes, suffix: str) -> None:
         found = read_all(data, f"fuzz.{suffix}")
         assert all(isinstance(row, Row | InvalidRow) for row in found)
         assert found
@@ -974,7 +974,7 @@ class TestSources:
             ),
         )
     )
-    def test_no_json_crashes_it(self, value: Any) -> None:
+    def test_json_of_any_value_gives_rows_or_problems(self, value: Any) -> None:
         for source in ("fuzz.json", "fuzz.jsonl", "fuzz"):
             assert read_all(orjson.dumps(value), source, to=("es",), name="{x}{key}")
 
