@@ -14,13 +14,16 @@ from batchcap.domain.protocols import KeyValueStore, Observer, Provider
 from batchcap.domain.settings import Secrets, Settings
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.providers import PROVIDERS, ProviderContext, ProviderSettings, ProviderSpec
-from batchcap.providers.registry import read_secrets
+from batchcap.providers.registry import TrackRule, read_secrets
 from batchcap.transport.api_client import Api
 from batchcap.transport.network import Network, network_settings
 from batchcap.transport.rate_limiter import Bucket
 from batchcap.transport.sender import HttpSender
 from batchcap.webhooks.event import Webhook
 from batchcap.webhooks.signing import require_secrets
+
+MAX_SIBLINGS = 20
+"""Most pairs of rows that one message lists."""
 
 
 class ProviderFactory:
@@ -135,6 +138,28 @@ def check_before_import(
     network_settings(variables, settings.proxy, settings.ca_file)
     if settings.listening is not None and not sandbox:
         require_secrets(webhooks_for(providers), secrets_in(environment), settings.listening)
+
+
+def check_regional_siblings(ledger: LedgerReader) -> None:
+    """Check that no two rows would put tracks of one primary language on one source.
+
+    Raises:
+        UsageError: Two rows would; the message lists the first ones.
+    """
+    for name, spec in PROVIDERS.items():
+        if spec.track_rule is not None and (pairs := _sibling_pairs(ledger, name, spec.track_rule)):
+            more = len(pairs) - MAX_SIBLINGS
+            shown = pairs[:MAX_SIBLINGS] + ([f"and {more} more"] if more > 0 else [])
+            raise UsageError("\n".join(shown), hint=spec.track_rule.hint)
+
+
+def _sibling_pairs(ledger: LedgerReader, name: str, rule: TrackRule) -> list[str]:
+    return [
+        f"{pair.origin}: {pair.source_id}: {' and '.join(pair.languages)} cannot both be tracks "
+        "of one asset, because regions and scripts do not count"
+        for pair in ledger.regional_siblings(name)
+        if all(map(rule.uploads, pair.params))
+    ]
 
 
 def _origin_key(name: str) -> str:

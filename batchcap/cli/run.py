@@ -12,7 +12,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from batchcap.app.providers import check_before_import
+from batchcap.app.providers import check_before_import, check_regional_siblings
 from batchcap.cli import log
 from batchcap.cli.manifests import fingerprints, open_manifests
 from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
@@ -76,6 +76,8 @@ def import_manifests(
 
         def check() -> None:
             check_before_import(ledger, os.environ, settings, sandbox=sandbox)
+            if changed:
+                check_regional_siblings(ledger)
             for (name, _), fingerprint in zip(opened, prints, strict=True):
                 ledger.set_fingerprint(file_marks.manifest(name), fingerprint or "")
 

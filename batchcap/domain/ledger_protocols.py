@@ -16,6 +16,7 @@ from batchcap.domain.models import (
     CompletedRow,
     ImportResult,
     InvalidRow,
+    RegionalSiblings,
     Row,
     Totals,
 )
@@ -74,6 +75,10 @@ class LedgerReader(Protocol):
 
     def captions_of(self, provider: str, source_id: str) -> list[CaptionRecord]:
         """Return the captions of one source, each with its creates in their order."""
+        ...
+
+    def regional_siblings(self, provider: str) -> Iterator[RegionalSiblings]:
+        """Yield pairs of rows that are pending or done, at least one of them pending."""
         ...
 
     def values(self) -> dict[str, str]:

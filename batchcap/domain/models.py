@@ -216,6 +216,18 @@ class CompletedRow(msgspec.Struct, frozen=True):
     cues: int
 
 
+class RegionalSiblings(msgspec.Struct, frozen=True):
+    """Two rows of one source, in languages that differ in region or script only.
+
+    `origin` is the first one's. `params` are those of both rows.
+    """
+
+    origin: str
+    source_id: str
+    languages: tuple[str, str]
+    params: tuple[Json, Json]
+
+
 class CreateRecord(msgspec.Struct, frozen=True):
     """One create that was sent. Without `job_id`, its response was lost."""
 

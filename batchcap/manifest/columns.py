@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from batchcap.domain.models import Json
 from batchcap.manifest.messages import quote
 
 Converter = Callable[[Any], Any]
@@ -32,6 +33,8 @@ class Columns(msgspec.Struct, frozen=True):
     source_language: str | None = None
     source_track: str | None = None
     id_urls: str = ""
+    problems: Callable[[Json, Sequence[str | None]], list[str]] = lambda _params, _languages: []
+    """Returns what is wrong with the params and the target languages of a record together."""
 
     def names(self) -> set[str]:
         """Return every column that means something to this provider."""

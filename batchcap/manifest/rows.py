@@ -106,6 +106,8 @@ class RowBuilder:
                 draft.template = draft.take("name", _name)
             params = self._params(draft, columns)
             if not draft.problems:
+                draft.problems.extend(columns.problems(params, draft.languages))
+            if not draft.problems:
                 rows = self._expand(draft, columns, params, origin)
         self._send_notes(draft, rows, origin)
         return [draft.invalid(line, origin, place)] if draft.problems else rows

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from batchcap.domain.errors import FatalError
+from batchcap.domain.models import Json
 from batchcap.domain.protocols import KeyValueStore, Observer, Provider
 from batchcap.domain.settings import Secrets, Settings, checked_url, secrets
 from batchcap.manifest import Columns
@@ -38,6 +39,16 @@ class ProviderSettings(msgspec.Struct, frozen=True):
     secrets: Secrets
     other_urls: Mapping[str, str] = {}
     options: Mapping[str, str] = {}
+
+
+class TrackRule(msgspec.Struct, frozen=True):
+    """A source has one track for each primary language: `pt-BR` and `pt-PT` exclude each other.
+
+    `uploads` returns whether a row with these params adds a track; `hint` is the way out.
+    """
+
+    uploads: Callable[[Json], bool]
+    hint: str
 
 
 class ProviderContext(msgspec.Struct, frozen=True):
@@ -85,6 +96,7 @@ class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     options: Mapping[str, str] = {}
     """Options that the provider understands, with their defaults."""
+    track_rule: TrackRule | None = None
     webhook: Webhook | None = None
     dashboards: frozenset[str] = frozenset()
     """Hosts of its pages for users; links to them stay in messages."""

@@ -66,3 +66,14 @@ async def test_conflict_adopts_the_active_job_with_equal_parameters(
         adopted = await start_job(mux.provider, row("B"))
         assert adopted.id == active[1].id
         assert len(sandbox.request_log.creates) == 4
+
+
+@pytest.mark.parametrize("rule", ["fail", "replace_all"])
+async def test_create_never_replaces_the_track_that_it_translates(
+    tmp_path: Path, rule: str
+) -> None:
+    row = mux_row("film", "en-GB", replace_existing_tracks=rule)
+    async with Sandbox(SandboxOptions()) as sandbox:
+        ran = await run_rows(sandbox, tmp_path, [row])
+        assert sandbox.request_log.count("mux.create") == 0
+    assert ran.states() == {"mux:film:en-GB": "language_exists"}

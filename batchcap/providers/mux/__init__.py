@@ -1,12 +1,13 @@
 """Mux Robots v0: translate-captions jobs, one for each row.
 
-spec.py         what is declared about it: columns, rates, secrets, options
-provider.py     the `Provider`: create, find, poll, link
-robots_api.py   the GETs of jobs and assets
-schema.py       the fields of jobs and creates, and what they mean
-assets.py       the tracks and playback ids of an asset, read once for many rows
-source_tracks.py  the choice of the track to translate from
-job_history.py  the jobs that an asset has had
-signing.py      tokens for signed playback ids
-webhooks.py     signatures and events
+spec.py             what is declared about it: columns, rates, secrets, options
+provider.py         the `Provider`: create, find, poll, link
+robots_api.py       the GETs of jobs and assets
+schema.py           the fields of jobs and creates, and what they mean
+assets.py           the tracks and playback ids of an asset, read once for many rows
+manifest_rules.py   what Mux would refuse of a record
+source_tracks.py    the choice of the track to translate from
+job_history.py      the jobs that an asset has had
+signing.py          tokens for signed playback ids
+webhooks.py         signatures and events
 """

@@ -16,6 +16,7 @@ from batchcap.domain.protocols import OnJob, SendSlot
 from batchcap.providers.http_errors import rejected
 from batchcap.providers.mux.assets import Asset, Assets, Track
 from batchcap.providers.mux.job_history import AssetJobs, has_parameters, is_same_work
+from batchcap.providers.mux.manifest_rules import NO_UPLOAD, uploads_track
 from batchcap.providers.mux.robots_api import (
     ACTIVE,
     MAX_PAGES,
@@ -95,6 +96,7 @@ class Mux:
             if not replaces(row) and (existing := self._existing_caption(row, asset)):
                 return existing
             track_id = await self._source_tracks.choose(asset, row.params.get("from_language"))
+            _keep_source_track(asset, row, track_id)
         return JobRequest(row, body(row, track_id))
 
     @asynccontextmanager
@@ -325,6 +327,17 @@ class Mux:
         return job
 
 
+def _keep_source_track(asset: Asset, row: Row, track_id: str) -> None:
+    """Refuse a create that would replace the track that it translates.
+
+    Raises:
+        RowError: "language_exists".
+    """
+    tracks = asset.tracks_in_the_way(row.target, row.params.get("track_name"))
+    if uploads_track(row.params) and any(track.id == track_id for track in tracks):
+        raise RowError("language_exists", _explain_tracks(asset, row, tracks))
+
+
 def _explain_tracks(asset: Asset, row: Row, tracks: list[Track]) -> str:
     """Explain a refusal by Mux's rule: primary language or name, in any status."""
     listed = ", ".join(
@@ -332,8 +345,7 @@ def _explain_tracks(asset: Asset, row: Row, tracks: list[Track]) -> str:
     )
     return (
         f"asset {asset.id} has tracks in the way of {row.target}: {listed}. Mux allows one text "
-        "track for each language, regions and scripts not counted, and for each name; "
-        "upload_to_mux=false makes the caption without a track (try one row first)"
+        f"track for each language, regions and scripts not counted, and for each name; {NO_UPLOAD}"
     )
 
 

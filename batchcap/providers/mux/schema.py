@@ -28,6 +28,8 @@ LIVE = (JobState.RUNNING, JobState.COMPLETED)
 
 _PARAMETERS = ("upload_to_mux", "never_translate", "track_name", "replace_existing_tracks")
 _MAX_ID_LENGTH = 255
+MAX_PASSTHROUGH = 255
+"""Mux documents no limit; its own integrations stay under 255 characters."""
 
 
 class ResponseParser:
@@ -75,11 +77,9 @@ def mark(source_id: str, language: str) -> str:
 
 def body(row: Row, track_id: str) -> Json:
     """Return the body of a create: the user's parameters, and our tag beside the passthrough."""
-    passthrough = {"batchcap": tag(row), "passthrough": row.params.get("passthrough")}
-    kept = {key: value for key, value in passthrough.items() if value is not None}
     handed_on = {key: row.params[key] for key in _PARAMETERS if key in row.params}
     return {
-        "passthrough": orjson.dumps(kept).decode(),
+        "passthrough": passthrough(tag(row), row.params.get("passthrough")),
         "parameters": {
             "asset_id": row.source_id,
             "track_id": track_id,
@@ -87,6 +87,12 @@ def body(row: Row, track_id: str) -> Json:
             **handed_on,
         },
     }
+
+
+def passthrough(own_tag: str, users: str | None) -> str:
+    """Return the passthrough of a create: our tag, and the user's own text if there is any."""
+    values = {"batchcap": own_tag} if users is None else {"batchcap": own_tag, "passthrough": users}
+    return orjson.dumps(values).decode()
 
 
 def replaces(row: Row) -> bool:

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Any
 
 from batchcap.manifest import Columns, converters, languages
-from batchcap.manifest.messages import InvalidValue, quote
+from batchcap.providers.mux import manifest_rules
 from batchcap.providers.mux.provider import STREAM_URL, Mux
 from batchcap.providers.mux.schema import CREDENTIALS, DASHBOARDS, NAME
 from batchcap.providers.mux.signing import SIGNING_SECRETS
 from batchcap.providers.mux.webhooks import WEBHOOK
-from batchcap.providers.registry import BaseUrl, ProviderSpec
-
-
-def _terms(value: Any) -> list[str]:
-    """Terms that stay untranslated, without the characters that Mux refuses."""
-    found = converters.terms(value)
-    for term in found:
-        if "<" in term or ">" in term:
-            raise InvalidValue(f"{quote(term)} holds '<' or '>', which Mux refuses")
-    return found
+from batchcap.providers.registry import BaseUrl, ProviderSpec, TrackRule
 
 
 def _headers(secrets: Mapping[str, str]) -> Mapping[str, str]:
@@ -44,9 +34,10 @@ SPEC = ProviderSpec(
             "passthrough": converters.text,
             "upload_to_mux": converters.flag,
             "track_name": converters.text,
-            "never_translate": _terms,
-            "replace_existing_tracks": converters.text,
+            "never_translate": manifest_rules.terms,
+            "replace_existing_tracks": manifest_rules.replacement,
         },
+        problems=manifest_rules.problems,
     ),
     base_url=BaseUrl("MUX_BASE_URL", "https://api.mux.com"),
     other_urls=(STREAM_URL,),
@@ -58,6 +49,7 @@ SPEC = ProviderSpec(
     write="mux.write",
     window=1000,
     options={"on_existing": "download"},
+    track_rule=TrackRule(manifest_rules.uploads_track, manifest_rules.NO_UPLOAD),
     webhook=WEBHOOK,
     dashboards=DASHBOARDS,
 )

@@ -10,7 +10,14 @@ from typing import Any
 
 import orjson
 
-from batchcap.domain.models import CaptionRecord, CompletedRow, CreateRecord, Row, Totals
+from batchcap.domain.models import (
+    CaptionRecord,
+    CompletedRow,
+    CreateRecord,
+    RegionalSiblings,
+    Row,
+    Totals,
+)
 from batchcap.domain.text import one_line
 from batchcap.storage.ledger import read_only, schema
 from batchcap.storage.ledger.results import COLUMNS, META, result
@@ -62,6 +69,18 @@ ORDER BY source_id LIMIT ?
 _CAPTIONS = """
 SELECT number, key, target, params FROM rows
 WHERE provider = ? AND source_id = ? AND target <> '' AND path IS NOT NULL
+"""
+# Two different tags of one primary language: at least one of them has a hyphen.
+_SIBLINGS = """
+SELECT a.origin, a.source_id, a.language, a.params, b.language, b.params
+FROM rows a JOIN rows b ON b.source_id = a.source_id AND b.provider = a.provider
+    AND b.target <> a.target AND b.target || '-' LIKE
+        substr(a.target, 1, instr(a.target, '-')) || '%'
+WHERE a.provider = ? AND instr(a.target, '-') AND a.path IS NOT NULL AND b.path IS NOT NULL
+    AND (a.number < b.number OR NOT instr(b.target, '-'))
+    AND (a.state IS NULL OR b.state IS NULL)
+    AND ifnull(a.state, 'done') = 'done' AND ifnull(b.state, 'done') = 'done'
+ORDER BY a.number
 """
 _CREATES = "SELECT job_id, ended, units FROM creates WHERE row = ? ORDER BY nth"
 _VALUES = "SELECT key, value FROM memory"
@@ -160,6 +179,12 @@ class SqliteLedgerReader:
             )
             for number, key, target, params in self._select(_CAPTIONS, (provider, source_id))
         ]
+
+    def regional_siblings(self, provider: str) -> Iterator[RegionalSiblings]:
+        """See `ledger_protocols.LedgerReader`."""
+        for origin, source_id, first, params, second, other in self._select(_SIBLINGS, (provider,)):
+            both = (orjson.loads(params), orjson.loads(other))
+            yield RegionalSiblings(origin, source_id, (first, second), both)
 
     def values(self) -> dict[str, str]:
         """See `ledger_protocols.LedgerReader`."""

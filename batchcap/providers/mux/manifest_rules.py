@@ -1,0 +1,84 @@
+"""What Mux would refuse of a record, so that the manifest is refused before the start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+from batchcap.domain.languages import primary_language
+from batchcap.domain.models import Json
+from batchcap.manifest import converters
+from batchcap.manifest.messages import InvalidValue, quote
+from batchcap.providers.mux.schema import MAX_PASSTHROUGH, passthrough
+
+MAX_TERMS = 100
+MAX_TERM_LENGTH = 100
+REPLACEMENTS = ("fail", "replace_all", "replace_generated")
+
+NO_UPLOAD = "upload_to_mux=false makes the caption without a track (try one row first)"
+"""The way out if two tracks cannot be on one asset."""
+
+
+def terms(value: Any) -> list[str]:
+    """Accept terms that stay untranslated: 1 to 100 of 1 to 100 characters, without < and >.
+
+    Raises:
+        InvalidValue: Mux would refuse them.
+    """
+    items = converters.terms(value)
+    if not 1 <= len(items) <= MAX_TERMS:
+        raise InvalidValue(f"has {len(items)} terms; Mux accepts 1 to {MAX_TERMS}")
+    for term in items:
+        if not 1 <= len(term) <= MAX_TERM_LENGTH:
+            raise InvalidValue(
+                f"{quote(term)} has {len(term)} characters; Mux accepts 1 to {MAX_TERM_LENGTH}"
+            )
+        if "<" in term or ">" in term:
+            raise InvalidValue(f"{quote(term)} holds '<' or '>', which Mux refuses")
+    return items
+
+
+def replacement(value: Any) -> str:
+    """Accept a value of `replace_existing_tracks`.
+
+    Raises:
+        InvalidValue: It is none of the three.
+    """
+    text = converters.text(value)
+    if text not in REPLACEMENTS:
+        raise InvalidValue(f"{quote(text)} is none of {', '.join(REPLACEMENTS)}")
+    return text
+
+
+def uploads_track(params: Json) -> bool:
+    """Return whether a row adds a text track to its asset."""
+    return bool(params.get("upload_to_mux", True))
+
+
+def problems(params: Json, targets: Sequence[str | None]) -> list[str]:
+    """Return what is wrong with the parameters and the target languages of a record together."""
+    wrong = []
+    length = len(passthrough("0" * 20, params.get("passthrough")))
+    if length >= MAX_PASSTHROUGH:
+        wrong.append(
+            f"passthrough: {length} characters with batchcap's own; it must stay under "
+            f"{MAX_PASSTHROUGH}"
+        )
+    if not uploads_track(params):
+        if params.get("replace_existing_tracks", "fail") != "fail":
+            wrong.append("replace_existing_tracks: replaces nothing with upload_to_mux=false")
+        return wrong
+    if "track_name" in params and len(targets) > 1:
+        wrong.append("track_name: one name for several languages; names are unique on an asset")
+    return wrong + _sibling_problems(params.get("from_language"), targets)
+
+
+def _sibling_problems(source: str | None, targets: Sequence[str | None]) -> list[str]:
+    tags = [*filter(None, [source]), *filter(None, targets)]
+    return [
+        f"to_language_code: {first} and {second} cannot both be tracks of one asset, because "
+        f"Mux ignores region and script; {NO_UPLOAD}"
+        for first, second in combinations(tags, 2)
+        if primary_language(first) == primary_language(second)
+    ]
