@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Self
 from yarl import URL
 
 from batchcap.domain.addresses import IPAddress, literal_address
-from batchcap.domain.errors import LinkExpired, RowError, Unavailable
+from batchcap.domain.errors import BadCaption, LinkExpired, RowError, Unavailable
 from batchcap.domain.events import Paused, RequestSent, Throttled
 from batchcap.domain.protocols import Observer
 from batchcap.transport.decompression import ReadChunk, decompressed
-from batchcap.transport.http_errors import AddressBlocked, HttpError
+from batchcap.transport.http_errors import AddressBlocked, BodyUnreadable, HttpError
 from batchcap.transport.http_session import HttpSession, Response, Timeouts
 from batchcap.transport.network import Network
 from batchcap.transport.retry_after import retry_after
@@ -51,6 +51,7 @@ class FileStream:
 
     Raises:
         Unavailable: Reading failed, or the body was cut.
+        BadCaption: The compression of the body is unknown or broken.
     """
 
     __slots__ = ("_body", "_response")
@@ -68,6 +69,8 @@ class FileStream:
         trace: TracebackType | None,
     ) -> None:
         self._response.__exit__(kind, error, trace)
+        if isinstance(error, BodyUnreadable):
+            raise BadCaption(f"the file cannot be read: {error}") from None
         if isinstance(error, HttpError):
             raise _failed(error) from None
 
@@ -102,6 +105,7 @@ class FileHosts:
         Raises:
             LinkExpired: The host refuses it.
             Unavailable: Another try may help.
+            BadCaption: The file is compressed in an unknown way.
             RowError: The link leads to a place that is not allowed ("link_dead").
         """
         try:
@@ -111,6 +115,8 @@ class FileHosts:
             raise RowError("link_dead", str(error)) from None
         except InvalidUrl as error:
             raise RowError("link_dead", f"the link is {error}") from None
+        except BodyUnreadable as error:
+            raise BadCaption(f"the file cannot be read: {error}") from None
         except HttpError as error:
             raise _failed(error) from None
 

@@ -1,4 +1,8 @@
-"""A body without its compression.
+"""A body without its compression, whatever servers say about it.
+
+Hosts send values of Content-Encoding that are no compression at all (`UTF-8`, `aws-chunked`,
+`none`, `binary`, an empty one), or name gzip and send plain text. So the first bytes of the
+body decide.
 
 Decompressed chunk by chunk, so that the caller, who counts the bytes, can stop a bomb. A
 stream whose end is missing is never taken for whole.
@@ -9,14 +13,20 @@ from __future__ import annotations
 import zlib
 from collections.abc import Awaitable, Callable
 
-from batchcap.transport.http_errors import BodyLost
+from batchcap.transport.http_errors import BodyLost, BodyUnreadable
 from batchcap.transport.http_session import Response
 
 _CHUNK = 256 * 1024
 """Bytes that are decompressed at once, at most."""
 
-_WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-"""zlib's `wbits` by content encoding."""
+_GZIP_WINDOW, _DEFLATE_WINDOW = 31, 15
+"""zlib's `wbits`."""
+
+_UNSUPPORTED = frozenset({"br", "zstd", "compress", "x-compress"})
+"""Compressions that are not asked for, and cannot be told from the first bytes."""
+
+_GZIP = b"\x1f\x8b"
+"""The first bytes of every gzip stream (RFC 1952, 2.3.1)."""
 
 
 ReadChunk = Callable[[], Awaitable[bytes]]
@@ -25,17 +35,44 @@ ReadChunk = Callable[[], Awaitable[bytes]]
 
 
 def decompressed(response: Response) -> ReadChunk:
-    """The body of a response without its compression.
+    """Return the body of a response without its compression.
 
     Raises:
-        BodyLost: It is compressed in a way that was not asked for.
+        BodyUnreadable: It is compressed in a way that was not asked for.
     """
-    encoding = response.headers.get("content-encoding", "").strip().lower()
-    if encoding in {"", "identity"}:
-        return response.read_chunk
-    if encoding not in _WINDOWS:
-        raise BodyLost(f"encoded as {encoding[:20]!r}, which was not asked for")
-    return _Decompressor(response.read_chunk, _WINDOWS[encoding]).read_chunk
+    values = ",".join(response.headers.getall("content-encoding", []))
+    names = {name.strip().lower() for name in values.split(",")} - {"", "identity"}
+    if unsupported := names & _UNSUPPORTED:
+        raise BodyUnreadable(f"it is compressed with {min(unsupported)}, which was not asked for")
+    if "deflate" in names:
+        return _Decompressor(response.read_chunk, _DEFLATE_WINDOW).read_chunk
+    return _Sniffer(response.read_chunk).read_chunk if names else response.read_chunk
+
+
+class _Sniffer:
+    """A body with any other encoding: gzip if it begins like gzip, else plain."""
+
+    def __init__(self, read_raw: ReadChunk) -> None:
+        self._read_raw = read_raw
+        self._read_chunk: ReadChunk | None = None
+        self._first = b""
+
+    async def read_chunk(self) -> bytes:
+        """See `ReadChunk`."""
+        if self._read_chunk is None:
+            await self._read_first()
+            is_gzip = self._first.startswith(_GZIP)
+            replay = self._replay
+            self._read_chunk = _Decompressor(replay, _GZIP_WINDOW).read_chunk if is_gzip else replay
+        return await self._read_chunk()
+
+    async def _read_first(self) -> None:
+        while len(self._first) < len(_GZIP) and (chunk := await self._read_raw()):
+            self._first += chunk
+
+    async def _replay(self) -> bytes:
+        first, self._first = self._first, b""
+        return first or await self._read_raw()
 
 
 class _Decompressor:
@@ -65,7 +102,7 @@ class _Decompressor:
         try:
             chunk = self._decompressor.decompress(compressed, _CHUNK)
         except zlib.error:
-            raise BodyLost("broken compression") from None
+            raise BodyUnreadable("its compression is broken") from None
         self._rest = self._decompressor.unused_data or self._decompressor.unconsumed_tail
         return chunk
 

@@ -30,6 +30,13 @@ class BodyLost(ResponseLost):
     """The headers of a response arrived, and its body did not, or not whole, or too late."""
 
 
+class BodyUnreadable(BodyLost):
+    """The body is compressed in an unknown way, or its compression is broken.
+
+    That is the fault of this one file, and not of its server or of the network.
+    """
+
+
 def why_not_sent(error: Exception) -> str:
     """Why there is no connection."""
     match error:

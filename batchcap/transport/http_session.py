@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import aiohttp
 import anyio
 from aiohttp.abc import AbstractStreamWriter
+from multidict import MultiMapping
 from yarl import URL
 
 from batchcap.transport.http_connector import AddressFilter, Connector
@@ -59,8 +60,8 @@ class Response:
     def __init__(self, response: aiohttp.ClientResponse, deadline: float) -> None:
         self._response, self._deadline = response, deadline
         self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
-        """Names in any case; of a header that came twice, the first."""
+        self.headers: MultiMapping[str] = response.headers
+        """Names in any case. Of a header that came twice, `[]` gives the first."""
 
     def __enter__(self) -> Self:
         return self

@@ -101,6 +101,21 @@ async def test_a_compressed_caption_is_kept_decoded(tmp_path: Path, data: bytes)
         assert made.files() == {"d/a.vtt": data}
 
 
+async def test_downloader_sixty_broken_files_do_not_open_the_circuit(tmp_path: Path) -> None:
+    async def host(request: web.Request) -> web.Response:
+        broken = gzip.compress(VTT)[:10] + b"\xff" * 40
+        body = VTT if request.path == "/good" else broken
+        encoding = {} if request.path == "/good" else {"Content-Encoding": "gzip"}
+        return web.Response(body=body, headers=encoding)
+
+    async with http_server(host) as url, running_downloader(tmp_path) as made:
+        assert (await made.fetch(f"{url}/good")).cues == 1
+        for number in range(60):
+            with pytest.raises(BadCaption):
+                await made.fetch(f"{url}/{number}")
+        assert (await made.fetch(f"{url}/good")).cues == 1
+
+
 @pytest.mark.parametrize(
     ("data", "largest"), [(VTT, len(VTT) - 1), (LARGE, 10), (LARGE, 1000), (LARGE, 300_000)]
 )

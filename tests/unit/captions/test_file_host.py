@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from batchcap.captions.file_host import FileHosts, is_public_address
-from batchcap.domain.errors import LinkExpired, RowError, Unavailable
+from batchcap.domain.errors import BadCaption, LinkExpired, RowError, Unavailable
 from batchcap.domain.events import RequestSent
 from batchcap.transport.network import Network
 from tests.harness.clock import clock, now
@@ -317,9 +317,61 @@ async def test_a_compressed_body_whose_end_is_missing_is_unavailable(missing: in
         await served_encoded(gzip.compress(VTT * 1000)[:-missing])
 
 
-async def test_a_body_that_is_not_what_its_encoding_says_is_unavailable() -> None:
-    with pytest.raises(Unavailable):
-        await served_encoded(VTT)
+async def test_file_host_plain_body_declared_as_gzip_is_read() -> None:
+    assert await served_encoded(VTT) == VTT
+
+
+async def test_file_host_broken_compression_is_a_bad_caption() -> None:
+    """It is this file's fault: the host responded, so it must not count as a failure of it."""
+    with pytest.raises(BadCaption):
+        await served_encoded(gzip.compress(VTT)[:10] + b"\xff" * 40)
+
+
+@pytest.mark.parametrize("body", [VTT, gzip.compress(VTT)], ids=["plain", "gzip"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["UTF-8"],
+        ["aws-chunked"],
+        ["none"],
+        ["binary"],
+        ["", "gzip"],
+        ["gzip, , "],
+        [",aws-chunked,"],
+        ["gzip,aws-chunked"],
+        ["X-Anything"],
+    ],
+    ids=repr,
+)
+async def test_file_host_harmless_encoding_decides_by_the_first_bytes(
+    headers: list[str], body: bytes
+) -> None:
+    async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        lines = "".join(f"Content-Encoding: {value}\r\n" for value in headers)
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n{lines}\r\n".encode())
+        for byte in body[:3]:  # the first bytes may come one by one
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        writer.write(body[3:])
+        await writer.drain()
+
+    async with raw_server(host) as url, hosts() as made:
+        assert await fetch(made, f"{url}/x") == VTT
+
+
+@pytest.mark.parametrize("encoding", ["br", "gzip, zstd"])
+async def test_file_host_unsupported_compression_is_a_bad_caption(encoding: str) -> None:
+    async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: 4\r\n\r\n"
+        writer.write(head.encode() + b"abcd")
+        await writer.drain()
+
+    async with raw_server(host) as url, hosts() as made:
+        with pytest.raises(BadCaption, match="which was not asked for"):
+            await fetch(made, f"{url}/x")
 
 
 async def test_a_host_that_falls_silent_is_given_up() -> None:
