@@ -157,6 +157,8 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """How long jobs and videos with `oddstate` in their id show an undocumented status."""
     track_settle_seconds: float = 0.5
     """How long an uploaded track stays in preparing."""
+    detail_lag_seconds: float = 0.0
+    """How long the detail of a job shows its previous state (in practice up to a minute)."""
     source_track_in_outputs: bool = True
     """Whether outputs contain the source track: early documents do, later ones do not."""
     url_without_upload: bool = True

@@ -59,7 +59,7 @@ class Mux:
     """The `Provider` for Mux. Satisfies `protocols.Provider` and `protocols.JobHistory`."""
 
     name = NAME
-    link_timeout = 30.0
+    link_timeout = 180.0  # an uploaded track may be preparing for two minutes
     not_found_grace = 60.0
 
     def __init__(self, context: ProviderContext) -> None:
@@ -207,6 +207,12 @@ class Mux:
         if job.track is None:
             return None
         asset = await self._assets.get(row.source_id)
+        track = asset.track(job.track)
+        if track is None or not track.ready:  # it may have become ready since
+            asset = await self._assets.get(row.source_id, fresh=True)
+            track = asset.track(job.track)
+        if track is not None and track.status == "preparing":
+            return None
         return self._track_url(asset, job.track)
 
     async def list_jobs(self, source_id: str) -> list[ProviderJob]:

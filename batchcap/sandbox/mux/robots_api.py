@@ -88,7 +88,8 @@ class RobotsApi:
         job = self._world.jobs.get(request.segments[-1], request.now)
         if job is None or request.now < job.created + job.outcome.hidden_seconds:
             return not_found()
-        return json_response(200, {"data": self.document(job, request.now)})
+        shown_at = max(job.created, request.now - self._world.options.detail_lag_seconds)
+        return json_response(200, {"data": self.document(job, shown_at)})
 
     def document(self, job: Job, now: float) -> dict[str, Any]:
         """Return a job in full, as it is at that sandbox time."""
