@@ -22,7 +22,7 @@ _BYTE = 0xDC00  # an undecodable byte travels as this lone surrogate plus its va
 _LONE = re.compile("[\ud800-\udfff]")
 _MARKING = "batchcap.mark"
 _ENDINGS = ("\n", "\r")
-_DELIMITERS = ' \t\r\n\v\f,;|"\ufeff'
+DELIMITERS = ' \t\r\n\v\f,;|"\ufeff'
 """A line of these alone is a blank one, as spreadsheets write it."""
 _HEAD = 80
 """Bytes that show what a file is: the name of the first file of an archive begins at 30."""
@@ -123,7 +123,7 @@ class Text:
         """
         while not self.first_line and (line := self._rest()):
             self._lines.append(line if self._lines else line.lstrip("\ufeff"))
-            if self._lines[-1].strip(_DELIMITERS):
+            if self._lines[-1].strip(DELIMITERS):
                 self.first_line = self._lines[-1]
 
     def lines(self) -> Iterator[str]:

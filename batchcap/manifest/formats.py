@@ -45,7 +45,7 @@ def records(source: str, text: Text, schema: Schema) -> Iterator[Record]:
         case "tsv":
             return read_table(text, "\t", schema)
         case _:
-            return read_table(text, guess_delimiter(text.first_line), schema)
+            return read_table(text, guess_delimiter(text.first_line, schema), schema)
 
 
 def _guess_format(head: str) -> str:
@@ -69,8 +69,8 @@ def _json_lines(text: Text) -> Iterator[Record]:
     for raw in text.lines():
         if text.errors:
             yield text.line, "", text.errors.pop()[1]
-        elif not raw.isspace():
-            yield text.line, "", _object(raw, {})
+        elif line := raw.lstrip("\ufeff").rstrip():  # joined files have marks in the middle
+            yield text.line, "", _object(line, {})
 
 
 def _json(text: Text) -> Iterator[Record]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from batchcap.domain.models import Json
 from batchcap.manifest.columns import Schema, missing_languages
-from batchcap.manifest.decoding import Text
+from batchcap.manifest.decoding import DELIMITERS, Text
 from batchcap.manifest.messages import quote
 
 Record = tuple[int, str, Json | str]
@@ -24,12 +24,17 @@ _AROUND_NAMES = " \t\r\n\u00a0\u200b\ufeff"
 """What is stripped from a header's cells. A byte order mark there comes of joined files."""
 
 
-def guess_delimiter(header: str) -> str:
-    """Return the delimiter that a header, or Excel's line `sep=` above it, shows."""
+def guess_delimiter(header: str, schema: Schema) -> str:
+    """Return the delimiter that a header, or Excel's line `sep=` above it, shows.
+
+    It is the first one that sets an id column apart; a comma if none does.
+    """
     if match := _SEPARATOR_LINE.fullmatch(header.strip("\r\n")):
         return match.group(1)
-    if "," not in header:
-        return next((other for other in ";\t" if other in header), ",")
+    for delimiter in ",;\t|":
+        names = [name.strip(f'"{_AROUND_NAMES}').lower() for name in header.split(delimiter)]
+        if not schema.ids.keys().isdisjoint(names):
+            return delimiter
     return ","
 
 
@@ -101,7 +106,9 @@ def _csv_rows(text: Text, delimiter: str) -> Iterator[tuple[int, list[str] | str
         if text.errors:
             yield from text.errors
             text.errors.clear()
-        elif isinstance(row, str) or (any(row) and not (is_first and _separator(row, delimiter))):
+        elif isinstance(row, str) or (
+            any(row) and not (is_first and _is_above_header(row, delimiter))
+        ):
             is_first = False
             yield line, row
 
@@ -114,9 +121,10 @@ def _csv_error(message: str) -> str:
     return f"broken CSV: {message}"
 
 
-def _separator(row: list[str], delimiter: str) -> bool:
-    """Return whether a first row is Excel's line that names the delimiter."""
-    return bool(_SEPARATOR_LINE.fullmatch(delimiter.join(row)))
+def _is_above_header(row: list[str], delimiter: str) -> bool:
+    """Return whether a first row is blank, or Excel's line that names the delimiter."""
+    line = delimiter.join(row)
+    return not line.strip(DELIMITERS) or bool(_SEPARATOR_LINE.fullmatch(line))
 
 
 def _column_names(row: Sequence[str], schema: Schema) -> list[str]:
@@ -145,7 +153,7 @@ def _with_languages(names: list[str], first: list[str], schema: Schema) -> list[
 
 def _no_header(row: list[str], schema: Schema) -> str:
     hint = ""
-    if len(row) == 1 and " " not in row[0]:
+    if len(row) == 1 and not re.search(r"[\s;|]", row[0]):
         hint = f" (a list of ids? then --provider {' or '.join(schema.providers)})"
     return f"no header: {_shown(row)} names none of {', '.join(schema.ids)}{hint}"
 

@@ -166,6 +166,18 @@ class TestKin:
     def test_key_of_the_user_may_hold_quotes(self) -> None:
         assert of_text("asset_id,key,to_language_code\na1,O'Brien \u2013 1,es\n") == []
 
+    def test_delimiter_is_the_one_that_sets_the_ids_apart(self) -> None:
+        assert of_text('asset_id;to_language_code;"a, b"\na1;es;x\n') == []
+        assert of_text("title, or not\tasset_id\tto_language_code\nx\ta1\tes\n") == []
+        assert of_text("asset_id|to_language_code\na1|es\n") == []
+
+    def test_lines_of_any_separators_above_the_header_are_skipped(self) -> None:
+        assert of_text(f",,\n;;\n\t\nsep=;\nasset_id;to_language_code\n{FIRST};es\n") == []
+
+    def test_json_lines_joined_of_files_with_marks_are_read(self) -> None:
+        line = '\ufeff{"asset_id": "a1", "to_language_code": "es"}\n'
+        assert of_text(line + line.replace("a1", "a2"), "m.jsonl") == []
+
     def test_header_of_another_table_ends_the_reading(self) -> None:
         table = "asset_id,to_language_code\na1,es\nvideo_translate_id,asset_id\nv1,a2\n"
         assert of_text(table) == [
