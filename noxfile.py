@@ -36,8 +36,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def nightly(session: nox.Session) -> None:
-    """Run the tests that take hours."""
-    run_module(session, "pytest", "-m", "nightly", *session.posargs)
+    """Run the tests that take hours, and property tests with many examples."""
+    chosen = ["-m", "nightly or hypothesis", "--hypothesis-profile=nightly", "--timeout=3600"]
+    run_module(session, "pytest", *chosen, *session.posargs)
 
 
 UNTRACED = (
@@ -55,7 +56,7 @@ def coverage(session: nox.Session) -> None:
     as long.
     """
     ignored = [f"--ignore=tests/{name}" for name in UNTRACED]
-    options = ["--cov", "--cov-report=term:skip-covered", "--hypothesis-profile=coverage"]
+    options = ["--cov", "--cov-report=term:skip-covered"]
     run_module(session, "pytest", "-n", "2", *options, *ignored, *session.posargs)
 
 

@@ -14,7 +14,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # and Ctrl-C would be nothing to them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-hypothesis.settings.register_profile("coverage", deadline=None)  # tracing takes its time
+# No deadline: how long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("default", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("nightly", deadline=None, max_examples=2000)
+hypothesis.settings.load_profile("default")
 
 
 @pytest.fixture

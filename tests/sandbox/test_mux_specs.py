@@ -22,7 +22,7 @@ mux_schema = MUX.schemathesis()
 
 
 @mux_schema.parametrize()
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 def test_mux_conforms_to_its_specification(case: Case[Any], threaded_sandbox: Sandbox) -> None:
     environment = threaded_sandbox.environment()
     pair = f"{environment['MUX_TOKEN_ID']}:{environment['MUX_TOKEN_SECRET']}"

@@ -36,7 +36,7 @@ schema = schemathesis.openapi.from_dict(corrected_document())
 
 
 @schema.parametrize()
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 def test_caption_route_conforms_to_its_document(case: Case[Any], threaded_sandbox: Sandbox) -> None:
     environment = threaded_sandbox.environment()
     case.headers["x-api-key"] = environment["HEYGEN_API_KEY"]

@@ -25,7 +25,7 @@ heygen_schema = HEYGEN.schemathesis()
 
 
 @heygen_schema.parametrize()
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 def test_heygen_conforms_to_its_specification(case: Case[Any], threaded_sandbox: Sandbox) -> None:
     environment = threaded_sandbox.environment()
     case.headers["X-Api-Key"] = environment["HEYGEN_API_KEY"]

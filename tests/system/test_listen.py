@@ -89,9 +89,11 @@ def inbox_shell(shell: Shell) -> Shell:
 
 
 @contextmanager
-def running_listener(shell: Shell, *options: str) -> Iterator[Listener]:
-    """Run `batchcap listen` on any free port."""
-    process = shell.start("listen", "--listen", "127.0.0.1:0", "--json", *options)
+def running_listener(
+    shell: Shell, *options: str, address: str = "127.0.0.1:0"
+) -> Iterator[Listener]:
+    """Run `batchcap listen`, on any free port unless an address is given."""
+    process = shell.start("listen", "--listen", address, "--json", *options)
     try:
         yield Listener(process)
     finally:

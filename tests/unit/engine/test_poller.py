@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import anyio
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchcap.domain.errors import FatalError, RowError, Stopped
@@ -587,7 +587,6 @@ HEARD = st.lists(
 
 
 @given(HEARD)
-@settings(max_examples=60, deadline=None)
 def test_poller_takes_events_in_any_order(heard: list[tuple[float, str | None, JobState]]) -> None:
     async def lives() -> None:
         provider = FakePollable(rate=5.0)

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import anyio
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchcap.domain.errors import Stopped
@@ -428,7 +428,6 @@ async def test_buckets_with_shared_connections_do_not_starve_each_other() -> Non
     assert times[-1] - times[0] < 3
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     rate=st.sampled_from([None, 2.0, 50.0]),
     places=st.integers(1, 3),
