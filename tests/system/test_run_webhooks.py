@@ -340,6 +340,11 @@ def is_secret(name: str) -> bool:
     return name.startswith(("MUX_", "HEYGEN_")) and not name.endswith(("_URL", "_BASE"))
 
 
+def has_events(listener: Listener, count: int) -> bool:
+    """Return whether the inbox holds at least `count` events."""
+    return len(listener.events()) >= count
+
+
 def has_ended_jobs(listener: Listener, count: int) -> bool:
     """Return whether the inbox knows of the end of at least `count` jobs."""
     ended = {job_id for _, job_id, state, _ in listener.events() if state != "running"}
@@ -448,7 +453,7 @@ def test_inbox_listener_killed_repeatedly_harms_no_run(webhook_shell: Shell) -> 
                 listener = Listener(process)
                 register_webhooks(webhook_shell.environment, listener.printed["webhooks"])
                 before = len(listener.events())
-                wait_until(lambda listener=listener, before=before: len(listener.events()) > before)
+                wait_until(partial(has_events, listener, before + 1))
             finally:
                 process.kill()
                 process.communicate()
