@@ -6,6 +6,7 @@ robots_api.py       the GETs of jobs and assets
 schema.py           the fields of jobs and creates, and what they mean
 assets.py           the tracks and playback ids of an asset, read once for many rows
 manifest_rules.py   what Mux would refuse of a record
+refusals.py         why a create is refused, by what the asset has
 source_tracks.py    the choice of the track to translate from
 job_history.py      the jobs that an asset has had
 signing.py          tokens for signed playback ids

@@ -50,33 +50,33 @@ class AssetJobs:
         return await asyncio.shield(read)
 
     async def _read_jobs(self, asset_id: str) -> list[Json]:
-        found = []
+        jobs = []
         for summary in await self._list(asset_id):
             job_id = as_text(summary.get("id"))
             detail = self._known.get(job_id) or await self._read(job_id)
             if detail is not None:
                 if detail.get("status") in _ENDED:
                     self._known[job_id] = detail
-                found.append({**detail, "status": summary.get("status")})
+                jobs.append({**detail, "status": summary.get("status")})
         _trim(self._known, _JOBS)
-        return found
+        return jobs
 
 
 def is_same_work(job: Json, asset_id: str, language: str, track_id: str | None) -> bool:
     """Return whether a job translates this asset to this language, from this track if given."""
-    theirs = as_object(job.get("parameters"))
+    job_parameters = as_object(job.get("parameters"))
     return (
-        theirs.get("asset_id") == asset_id
-        and canonical(as_text(theirs.get("to_language_code"))) == canonical(language)
-        and track_id in {None, theirs.get("track_id")}
+        job_parameters.get("asset_id") == asset_id
+        and canonical(as_text(job_parameters.get("to_language_code"))) == canonical(language)
+        and track_id in {None, job_parameters.get("track_id")}
     )
 
 
 def has_parameters(job: Json, parameters: Json) -> bool:
     """Return whether a job was created with these parameters; defaults are filled in."""
-    theirs = as_object(job.get("parameters"))
+    job_parameters = as_object(job.get("parameters"))
     return all(
-        theirs.get(name, _DEFAULTS.get(name)) == parameters.get(name, _DEFAULTS.get(name))
+        job_parameters.get(name, _DEFAULTS.get(name)) == parameters.get(name, _DEFAULTS.get(name))
         for name in {*_PARAMETERS, *parameters}
     )
 

@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 from urllib.parse import quote
 
-from batchcap.domain.errors import NotAccepted, RowError, RowSkipped
+from batchcap.domain.errors import NotAccepted, RowError
 from batchcap.domain.models import Job, JobRequest, JobState, Json, ProviderJob, Row, RowHistory
 from batchcap.domain.protocols import OnJob, SendSlot
 from batchcap.providers.http_errors import rejected
-from batchcap.providers.mux.assets import Asset, Assets, Track
+from batchcap.providers.mux import refusals
+from batchcap.providers.mux.assets import Asset, Assets
 from batchcap.providers.mux.job_history import AssetJobs, has_parameters, is_same_work
-from batchcap.providers.mux.manifest_rules import NO_UPLOAD, uploads_track
 from batchcap.providers.mux.robots_api import (
     ACTIVE,
     MAX_PAGES,
@@ -93,10 +93,12 @@ class Mux:
         track_id = row.params.get("track_id")
         if track_id is None:
             asset = await self._assets.get(row.source_id, priority=Priority.START)
-            if not replaces(row) and (existing := self._existing_caption(row, asset)):
+            if not replaces(row) and (
+                existing := refusals.existing_caption(row, asset, self._on_existing)
+            ):
                 return existing
             track_id = await self._source_tracks.choose(asset, row.params.get("from_language"))
-            _keep_source_track(asset, row, track_id)
+            refusals.keep_source_track(asset, row, track_id)
         return JobRequest(row, body(row, track_id))
 
     @asynccontextmanager
@@ -135,9 +137,9 @@ class Mux:
     async def find_existing_job(self, row: Row, history: RowHistory, since: float) -> Job | None:
         """See `protocols.Provider`.
 
-        A running or completed job that does this work is adopted, whoever created it. A
-        job that ended otherwise is adopted only if it has our tag. If the caption was
-        delivered before, the track on the asset is enough.
+        A running or completed job that does this work is adopted, also if another program
+        created it. A job that ended otherwise is adopted only if it has our tag. If the
+        caption was delivered before, the track on the asset is enough.
         """
         jobs = await self._asset_jobs.jobs(row.source_id, since)
         track_id = row.params.get("track_id")
@@ -289,41 +291,12 @@ class Mux:
         )
 
     async def _explain_422(self, request: JobRequest, answer: ApiResponse) -> Job:
-        """Read the asset to find the cause of a 422, whose message is only prose."""
-        if answer.status != 422:
-            raise rejected(answer)
-        row = request.row
-        asset = await self._assets.get(row.source_id, fresh=True)
-        if not asset.has_usable_playback_id:
-            policies = ", ".join(asset.playback) or "no playback id at all"
-            message = f"asset {asset.id} has no public or signed playback id ({policies})"
-            raise RowError("rejected", message)
-        source_id = request.body["parameters"]["track_id"]
-        source = asset.track(source_id)
-        if source is None:
-            raise RowError("track_not_found", f"asset {asset.id} has no text track {source_id}")
-        if not source.ready:
-            message = f"text track {source_id} of asset {asset.id} is {source.status}"
-            raise RowError("track_not_ready", message, retryable=source.status == "preparing")
-        if not replaces(row) and (existing := self._existing_caption(row, asset)):
-            return existing
-        if tracks := asset.tracks_in_the_way(row.target, row.params.get("track_name")):
-            raise RowError("language_exists", _explain_tracks(asset, row, tracks))
+        """Return the caption for which a create was refused with 422; else raise why it was."""
+        if answer.status == 422:
+            asset = await self._assets.get(request.row.source_id, fresh=True)
+            if existing := refusals.check_request(request, asset, self._on_existing):
+                return existing
         raise rejected(answer)
-
-    def _existing_caption(self, row: Row, asset: Asset) -> Job | None:
-        """Return the caption if the asset has one in the target language, as --on-existing says."""
-        track = asset.in_language(row.target)
-        if track is None or track.status in {"errored", "deleted"}:
-            return None
-        message = f"asset {asset.id} has text track {track.id} in {row.target} already"
-        match self._on_existing:
-            case "skip":
-                raise RowSkipped(message)
-            case "fail":
-                raise RowError("language_exists", message)
-            case _:
-                return Job(id=None, state=JobState.COMPLETED, track=track.id)
 
     def _accepted(self, answer: ApiResponse) -> Job:
         job = self._parser.job(answer.data())
@@ -331,28 +304,6 @@ class Mux:
             message = "Mux accepted the job but returned no valid id"
             raise RowError("outcome_unknown", message, retryable=True)
         return job
-
-
-def _keep_source_track(asset: Asset, row: Row, track_id: str) -> None:
-    """Refuse a create that would replace the track that it translates.
-
-    Raises:
-        RowError: "language_exists".
-    """
-    tracks = asset.tracks_in_the_way(row.target, row.params.get("track_name"))
-    if uploads_track(row.params) and any(track.id == track_id for track in tracks):
-        raise RowError("language_exists", _explain_tracks(asset, row, tracks))
-
-
-def _explain_tracks(asset: Asset, row: Row, tracks: list[Track]) -> str:
-    """Explain a refusal by Mux's rule: primary language or name, in any status."""
-    listed = ", ".join(
-        f"{track.id} ({track.language}, {track.name}, {track.status})" for track in tracks
-    )
-    return (
-        f"asset {asset.id} has tracks in the way of {row.target}: {listed}. Mux allows one text "
-        f"track for each language, regions and scripts not counted, and for each name; {NO_UPLOAD}"
-    )
 
 
 class _CreateSlot:

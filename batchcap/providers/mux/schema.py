@@ -41,9 +41,9 @@ class ResponseParser:
 
     def job(self, data: Json, job_id: str | None = None) -> Job:
         """Return the job that a detail or a summary describes."""
-        word = as_text(data.get("status"))
+        status = as_text(data.get("status"))
         outputs = as_object(data.get("outputs"))
-        state = self.state(word)
+        state = self.state(status)
         return Job(
             id=as_text(data.get("id")) or job_id,
             state=state,
@@ -54,14 +54,14 @@ class ResponseParser:
             duration=_duration(data) if state is not JobState.RUNNING else None,
         )
 
-    def state(self, word: str) -> JobState:
+    def state(self, status: str) -> JobState:
         """Return what a status means. An unknown one counts as running, with one warning."""
-        if word not in _STATES and word not in self._unknown:
-            self._unknown.add(word)
+        if status not in _STATES and status not in self._unknown:
+            self._unknown.add(status)
             self._observer(
-                Warned(f"mux: unknown job status {sanitize(word)!r}; treating it as running")
+                Warned(f"mux: unknown job status {sanitize(status)!r}; treating it as running")
             )
-        return _STATES.get(word, JobState.RUNNING)
+        return _STATES.get(status, JobState.RUNNING)
 
 
 def tag(row: Row) -> str:

@@ -45,8 +45,8 @@ def read(_headers: Mapping[str, str], body: bytes) -> WebhookEvent | None:
     The job is only `NOT_RUNNING` if the event does not say where its captions are.
     """
     event = _loaded(body)
-    kind = as_text(event.get("type"))
-    match = _EVENT.fullmatch(kind)
+    event_type = as_text(event.get("type"))
+    match = _EVENT.fullmatch(event_type)
     if match is None or match[2] not in _STATES:
         return None
     data = _unwrapped(as_object(event.get("data")))
@@ -55,7 +55,7 @@ def read(_headers: Mapping[str, str], body: bytes) -> WebhookEvent | None:
     if not is_valid_id(job_id) or as_text(data.get("workflow")) not in {"", workflow}:
         return None
     event_id = as_text(event.get("id"))
-    named = event_id if is_valid_id(event_id) else f"{kind}:{job_id}"
+    named = event_id if is_valid_id(event_id) else f"{event_type}:{job_id}"
     return WebhookEvent(NAME, named, _event_job(data, job_id, match[2]))
 
 
@@ -72,11 +72,11 @@ def _unwrapped(data: Json) -> Json:
     return as_object(data[names[0]]) if len(names) == 1 else data
 
 
-def _event_job(data: Json, job_id: str, word: str) -> Job:
+def _event_job(data: Json, job_id: str, status: str) -> Job:
     """Return the job by the status of the event and its own; if they differ, only `NOT_RUNNING`."""
-    words = {word, as_text(data.get("status"))} & _STATES
+    statuses = {status, as_text(data.get("status"))} & _STATES
     parser = ResponseParser(lambda _event: None)
-    ends = {one for one in words if parser.state(one) is not JobState.RUNNING}
+    ends = {name for name in statuses if parser.state(name) is not JobState.RUNNING}
     if not ends:
         return Job(id=job_id, state=JobState.RUNNING)
     job = parser.job({**data, "status": ends.pop()}, job_id)
