@@ -799,6 +799,28 @@ class TestCorrections:
         given: Manifest = [row(1, **original), row(1, origin="m.csv:9", params=third)]
         assert "m.csv:9: the same task as m.csv:2, with other parameters" in refusal(opened, given)
 
+    async def test_failed_row_takes_another_id_and_language_by_its_key(
+        self, ledger: Ledger
+    ) -> None:
+        imported(ledger, [row(1, key="k")])
+        await ledger.record_outcome(await first(ledger), failed("asset_not_found"))
+        assert "is the key of" in refusal(ledger, [row(2, key="k", origin="other.csv:2")])
+        corrected = row(2, key="k", target="ja", language="ja")
+        assert imported(ledger, [corrected]).corrected == 1
+        (work,) = await ledger.pending("fake", 0, 9)
+        assert (work.row.source_id, work.row.target) == ("source2", "ja")
+        assert work.row.path == corrected.path
+        assert ledger.totals().total == 1
+
+    async def test_failed_row_with_a_job_keeps_its_id(self, ledger: Ledger) -> None:
+        imported(ledger, [row(1, key="k")])
+        work = await first(ledger)
+        await ledger.record_intent(work)
+        await ledger.record_job(work, "bad")
+        errored = Job(id="bad", state=JobState.ERRORED)
+        await ledger.record_outcome(work, failed("job_failed", errored))
+        assert "is the key of" in refusal(ledger, [row(2, key="k")])
+
     async def test_import_without_changes_leaves_a_failed_row_failed(self, ledger: Ledger) -> None:
         await self.ended(ledger, failed("track_not_found"))
         assert imported(ledger, many(1)).known == 1

@@ -61,6 +61,18 @@ def test_run_corrected_manifest_tries_a_failed_row_again(
     assert len(request_log(sandbox)["creates"]) == 2
 
 
+def test_run_corrected_id_of_a_failed_row_with_a_key_replaces_it(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    name = shell.manifest("key,asset_id,to_language_code\nfirst,missing-1,es\n")
+    assert shell.run("run", name, *UNLIMITED).returncode == 1
+    shell.manifest("key,asset_id,to_language_code\nfirst,film-1,es\n")
+    again = shell.run("run", name, *UNLIMITED)
+    assert again.returncode == 0, again.stderr
+    (result,) = shell.results()
+    assert (result["key"], result["source_id"], result["state"]) == ("first", "film-1", "done")
+
+
 def test_run_option_for_failed_rows_alone_tries_them_again(
     shell: Shell, sandbox: Mapping[str, str]
 ) -> None:

@@ -10,10 +10,17 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-_TASK = """
-SELECT number, origin, state, finished_at, key, path, language, params FROM rows
-WHERE source_id = ? AND target = ? AND provider = ? AND path IS NOT NULL
+_COLUMNS = """
+SELECT number, origin, state, finished_at, key, provider, source_id, target, path, language, params
+FROM rows
 """
+_TASK = f"{_COLUMNS} WHERE source_id = ? AND target = ? AND provider = ? AND path IS NOT NULL"
+# A row without creates, since those are about its source.
+_FAILED = f"""
+{_COLUMNS} WHERE key = ? AND path IS NOT NULL AND state = 'failed'
+AND rtrim(origin, '0123456789') = rtrim(?, '0123456789')
+AND NOT EXISTS (SELECT 1 FROM creates WHERE row = number)
+"""  # noqa: S608  # constants
 # Errored and cancelled jobs are not billed. Any other create may be.
 _BILLED = """
 SELECT job_id, ended FROM creates
@@ -21,7 +28,8 @@ WHERE row = ? AND ifnull(ended, '') NOT IN ('errored', 'cancelled') ORDER BY nth
 """
 # If a job completed, the row's end stays recorded: nothing is created for it again.
 _CORRECT = """
-UPDATE rows SET key = ?, language = ?, path = ?, params = ?, meta = ?, origin = ?,
+UPDATE rows SET key = ?, provider = ?, source_id = ?, language = ?, target = ?, path = ?,
+       params = ?, meta = ?, origin = ?,
        state = NULL, started_at = NULL, job_id = NULL,
        finished_at = CASE WHEN EXISTS (
            SELECT 1 FROM creates WHERE row = number AND ended = 'completed'
@@ -39,14 +47,19 @@ class Task(NamedTuple):
     state: str | None
     finished_at: float | None
     key: str
+    provider: str
+    source_id: str
+    target: str
     path: str
     language: str | None
     params: str
 
     def differences(self, values: Sequence[Any]) -> list[str]:
         """Return what `values` would change, in words."""
-        _, key, _, _, language, _, path, params, *_ = values
+        _, key, provider, source_id, language, target, path, params, *_ = values
         names = {
+            "another id": (provider, source_id) != (self.provider, self.source_id),
+            "another target": target != self.target,
             "another key": key != self.key,
             "another path": path != self.path,
             "another language": language != self.language,
@@ -59,6 +72,13 @@ def find_task(connection: sqlite3.Connection, values: Sequence[Any]) -> Task | N
     """Return the ledger's row for the task of `values`, or None."""
     _, _, provider, source_id, _, target, *_ = values
     row = connection.execute(_TASK, (source_id, target, provider)).fetchone()
+    return Task(*row) if row else None
+
+
+def find_failed(connection: sqlite3.Connection, values: Sequence[Any]) -> Task | None:
+    """Return the failed row of the same manifest and key, whose id or language was wrong."""
+    _, key, *_, origin = values
+    row = connection.execute(_FAILED, (key, origin)).fetchone()
     return Task(*row) if row else None
 
 
@@ -81,10 +101,10 @@ def why_fixed(connection: sqlite3.Connection, task: Task, differences: Sequence[
 
 
 def correct(connection: sqlite3.Connection, task: Task, values: Sequence[Any]) -> None:
-    """Give a task the key, language, path, parameters and columns of `values`; it is pending.
+    """Give a row all that `values` say; it is pending.
 
     Raises:
         sqlite3.IntegrityError: Another row has this key or path.
     """
-    _, key, _, _, language, _, path, params, meta, origin = values
-    connection.execute(_CORRECT, (key, language, path, params, meta, origin, task.number))
+    _, *description = values
+    connection.execute(_CORRECT, (*description, task.number))

@@ -16,7 +16,7 @@ import orjson
 
 from batchcap.domain.errors import UsageError
 from batchcap.domain.models import ImportResult, InvalidRow, Row
-from batchcap.storage.ledger.corrections import Task, correct, find_task, why_fixed
+from batchcap.storage.ledger.corrections import Task, correct, find_failed, find_task, why_fixed
 from batchcap.storage.ledger.path_collisions import collisions
 from batchcap.storage.ledger.schema import DISTINCT, INDEXES
 
@@ -156,7 +156,7 @@ class _Importer:
 
     def _put(self, values: Values) -> bool:
         """Insert a row, or its problem. Return False if the ledger has the task already."""
-        task = find_task(self._connection, values) if self._has_indexes else None
+        task = self._existing(values) if self._has_indexes else None
         problem = self._conflict(values, task) if self._has_indexes else ""
         if problem:
             self._invalid(values[0], _rejected(values, problem))
@@ -207,6 +207,17 @@ class _Importer:
             self._put(values)
         self._connection.execute("DROP TABLE candidates")
 
+    def _existing(self, values: Values) -> Task | None:
+        """Return the row that has the task of `values`, or that they correct."""
+        task = find_task(self._connection, values)
+        if task is None and (failed := find_failed(self._connection, values)):
+            return None if self._is_imported(failed) else failed
+        return task
+
+    def _is_imported(self, task: Task) -> bool:
+        """Return whether this import has a row for the task already."""
+        return task.number >= self._first or bool(self._imported[task.number])
+
     def _conflict(self, values: Values, task: Task | None) -> str:
         """Return why a row cannot be imported, "" if it can or the ledger has it already."""
         find = self._connection.execute
@@ -216,7 +227,7 @@ class _Importer:
             if not differences:
                 return ""
             same = f"the same task as {task.origin}, with {' and '.join(differences)}"
-            if task.number >= self._first or self._imported[task.number]:
+            if self._is_imported(task):
                 return same
             if reason := why_fixed(self._connection, task, differences):
                 return f"{same}: {reason}"
