@@ -17,6 +17,7 @@ import anyio.lowlevel
 import msgspec
 import pytest
 from hypothesis import given as given_many
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from batchcap.domain.errors import UsageError
@@ -626,6 +627,7 @@ class TestIntake:
         lines = [line.split(":")[1] for line in message.splitlines()[1:-1]]
         assert lines == [str(n) for n in range(1, 22) if n != 2]
 
+    @settings(deadline=None)  # two ledgers on disk
     @given_many(
         st.lists(
             st.builds(
