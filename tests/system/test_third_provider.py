@@ -61,9 +61,7 @@ def free_port() -> int:
         return port
 
 
-async def test_a_manifest_runs_to_its_end_with_a_third_provider(
-    server: AcmeServer, tmp_path: Path
-) -> None:
+async def test_third_provider_manifest_runs_to_its_end(server: AcmeServer, tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     server.webhook_url = f"http://{address}/webhooks/acme"
     options = ["--json", "--listen", address, "--max-jobs", "acme=2", *LIFTED]
@@ -80,7 +78,7 @@ async def test_a_manifest_runs_to_its_end_with_a_third_provider(
     assert results["acme:fails:de"]["error"]["message"] == "the clip is silent"
 
 
-async def test_a_third_provider_is_sent_its_columns_and_options_and_sends_events(
+async def test_third_provider_receives_columns_and_options_and_sends_events(
     server: AcmeServer, tmp_path: Path
 ) -> None:
     address = f"127.0.0.1:{free_port()}"
@@ -92,9 +90,7 @@ async def test_a_third_provider_is_sent_its_columns_and_options_and_sends_events
     assert server.event_statuses == [200] * 4
 
 
-async def test_the_secrets_of_a_third_provider_are_named(
-    server: AcmeServer, tmp_path: Path
-) -> None:
+async def test_third_provider_missing_secrets_are_named(server: AcmeServer, tmp_path: Path) -> None:
     environment = {"ACME_URL": server.environment()["ACME_URL"]}
     ran = await batchcap(tmp_path, environment, "run", "m.csv")
     assert ran.returncode == 3
@@ -106,7 +102,7 @@ async def test_the_secrets_of_a_third_provider_are_named(
     assert b"acme.example, Settings, Webhooks" in ran.stderr
 
 
-async def test_the_limits_and_columns_of_a_third_provider_are_known(tmp_path: Path) -> None:
+async def test_third_provider_limits_and_columns_are_accepted(tmp_path: Path) -> None:
     ran = await batchcap(tmp_path, {}, "run", "m.csv", "--rate", "nope=1/s")
     assert ran.returncode == 2
     assert b"acme.read, acme.write" in ran.stderr

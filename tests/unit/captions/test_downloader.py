@@ -71,7 +71,7 @@ def described(data: bytes, cues: int) -> Caption:
 
 
 @pytest.mark.parametrize(("data", "cues"), [(VTT, 1), (LARGE, 4000)], ids=["small", "large"])
-async def test_a_caption_arrives_byte_for_byte(
+async def test_fetch_caption_is_saved_byte_for_byte(
     tmp_path: Path, executor: Executor | None, data: bytes, cues: int
 ) -> None:
     async with http_server(serves(data)) as url, running_downloader(tmp_path, executor) as made:
@@ -80,7 +80,9 @@ async def test_a_caption_arrives_byte_for_byte(
 
 
 @pytest.mark.parametrize("length", [256 * 1024 - 1, 256 * 1024, 256 * 1024 + 1])
-async def test_the_border_between_small_and_large_is_not_seen(tmp_path: Path, length: int) -> None:
+async def test_fetch_at_the_memory_limit_saves_every_size_alike(
+    tmp_path: Path, length: int
+) -> None:
     data = LARGE[: length - 2].rpartition(b"\n\n")[0]
     data += b"\n\nNOTE " + b"n" * (length - len(data) - 8) + b"\n"
     assert len(data) == length
@@ -91,7 +93,7 @@ async def test_the_border_between_small_and_large_is_not_seen(tmp_path: Path, le
 
 
 @pytest.mark.parametrize("data", [VTT, LARGE], ids=["small", "large"])
-async def test_a_compressed_caption_is_kept_decoded(tmp_path: Path, data: bytes) -> None:
+async def test_fetch_compressed_caption_is_saved_decompressed(tmp_path: Path, data: bytes) -> None:
     async def host(request: web.Request) -> web.Response:
         assert request.headers["Accept-Encoding"] == "gzip"
         return web.Response(body=gzip.compress(data), headers={"Content-Encoding": "gzip"})
@@ -119,7 +121,7 @@ async def test_downloader_sixty_broken_files_do_not_open_the_circuit(tmp_path: P
 @pytest.mark.parametrize(
     ("data", "largest"), [(VTT, len(VTT) - 1), (LARGE, 10), (LARGE, 1000), (LARGE, 300_000)]
 )
-async def test_a_file_above_the_bound_is_a_bad_caption(
+async def test_fetch_above_the_size_limit_raises_bad_caption(
     tmp_path: Path, data: bytes, largest: int
 ) -> None:
     async with (
@@ -131,7 +133,7 @@ async def test_a_file_above_the_bound_is_a_bad_caption(
         assert made.files() == {}
 
 
-async def test_a_file_of_exactly_the_bound_is_fine(tmp_path: Path) -> None:
+async def test_fetch_of_exactly_the_size_limit_is_saved(tmp_path: Path) -> None:
     async with (
         http_server(serves(LARGE)) as url,
         running_downloader(tmp_path, largest=len(LARGE)) as made,
@@ -139,7 +141,7 @@ async def test_a_file_of_exactly_the_bound_is_fine(tmp_path: Path) -> None:
         assert (await made.fetch(f"{url}/x")).bytes == len(LARGE)
 
 
-async def test_a_bomb_is_bounded_by_what_it_unpacks_to(tmp_path: Path) -> None:
+async def test_fetch_compressed_bomb_is_limited_by_its_decompressed_size(tmp_path: Path) -> None:
     bomb = gzip.compress(b"WEBVTT\n\n" + CUE * 100_000)
     assert len(bomb) < 100_000
 
@@ -188,7 +190,7 @@ async def test_fetch_of_what_is_no_caption_leaves_the_earlier_file(tmp_path: Pat
 
 
 @pytest.mark.parametrize("sent", [len(VTT) - 5, len(LARGE) - 5, 300_000])
-async def test_a_body_that_is_cut_each_time_is_tried_six_times(tmp_path: Path, sent: int) -> None:
+async def test_fetch_body_always_cut_is_tried_six_times(tmp_path: Path, sent: int) -> None:
     times: list[float] = []
 
     async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -205,7 +207,7 @@ async def test_a_body_that_is_cut_each_time_is_tried_six_times(tmp_path: Path, s
     assert gaps == [0.5, 1.0, 2.0, 4.0, 8.0]
 
 
-async def test_a_body_that_was_cut_once_is_whole_in_the_end(tmp_path: Path) -> None:
+async def test_fetch_body_cut_once_is_saved_whole(tmp_path: Path) -> None:
     count = 0
 
     async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -223,7 +225,7 @@ async def test_a_body_that_was_cut_once_is_whole_in_the_end(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("sent", [1000, 300_000], ids=["small", "large"])
-async def test_a_host_that_falls_silent_is_unavailable_and_no_disk_error(
+async def test_fetch_silent_host_raises_unavailable_and_no_disk_error(
     tmp_path: Path, sent: int
 ) -> None:
     """A read that timed out is an OSError too, and the disk is innocent."""
@@ -245,7 +247,7 @@ async def test_a_host_that_falls_silent_is_unavailable_and_no_disk_error(
 
 
 @pytest.mark.parametrize("sent", [1000, 300_000], ids=["small", "large"])
-async def test_a_connection_that_is_reset_is_unavailable_and_no_disk_error(
+async def test_fetch_connection_reset_raises_unavailable_and_no_disk_error(
     tmp_path: Path, sent: int
 ) -> None:
     async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -261,7 +263,7 @@ async def test_a_connection_that_is_reset_is_unavailable_and_no_disk_error(
         assert made.files() == {}
 
 
-async def test_a_retry_after_is_kept_and_is_no_attempt(tmp_path: Path) -> None:
+async def test_fetch_retry_after_is_respected_and_counts_as_no_attempt(tmp_path: Path) -> None:
     times: list[float] = []
 
     async def host(_request: web.Request) -> web.Response:
@@ -275,7 +277,7 @@ async def test_a_retry_after_is_kept_and_is_no_attempt(tmp_path: Path) -> None:
     assert times[-1] - times[0] == pytest.approx(1000, abs=1)
 
 
-async def test_an_expired_link_is_not_tried_again_here(tmp_path: Path) -> None:
+async def test_fetch_expired_link_is_not_retried(tmp_path: Path) -> None:
     count = 0
 
     async def host(_request: web.Request) -> web.Response:
@@ -292,7 +294,7 @@ async def test_an_expired_link_is_not_tried_again_here(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [VTT, LARGE], ids=["small", "large"])
-async def test_a_file_where_a_folder_should_be_is_fatal_and_fetched_once(
+async def test_fetch_file_in_place_of_a_folder_is_fatal_after_one_request(
     tmp_path: Path, executor: Executor | None, data: bytes
 ) -> None:
     (tmp_path / "d").write_bytes(b"a file")
@@ -311,7 +313,7 @@ async def test_a_file_where_a_folder_should_be_is_fatal_and_fetched_once(
 
 
 @pytest.mark.parametrize("data", [VTT, LARGE], ids=["small", "large"])
-async def test_a_folder_where_the_file_should_be_is_fatal(tmp_path: Path, data: bytes) -> None:
+async def test_fetch_folder_in_place_of_the_file_is_fatal(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "d/a.vtt").mkdir(parents=True)
     async with http_server(serves(data)) as url, running_downloader(tmp_path) as made:
         with pytest.raises(FatalError, match="cannot write"):
@@ -320,14 +322,14 @@ async def test_a_folder_where_the_file_should_be_is_fatal(tmp_path: Path, data: 
 
 
 @pytest.mark.parametrize("data", [VTT, LARGE], ids=["small", "large"])
-async def test_a_disk_without_room_is_fatal(tmp_path: Path, data: bytes) -> None:
+async def test_fetch_full_disk_is_fatal(tmp_path: Path, data: bytes) -> None:
     async with http_server(serves(data)) as url, running_downloader(tmp_path) as made:
         with file_size_limit(20), pytest.raises(FatalError, match="File too large"):
             await made.fetch(f"{url}/x")
         assert made.files() == {}
 
 
-async def test_no_more_files_are_fetched_at_once_than_there_are_slots(tmp_path: Path) -> None:
+async def test_fetch_concurrent_files_never_exceed_the_slots(tmp_path: Path) -> None:
     out = most = 0
 
     async def host(_request: web.Request) -> web.Response:
@@ -346,7 +348,7 @@ async def test_no_more_files_are_fetched_at_once_than_there_are_slots(tmp_path: 
     assert most == 4
 
 
-async def test_who_waits_for_another_try_holds_no_slot(tmp_path: Path) -> None:
+async def test_fetch_waiting_for_a_retry_holds_no_slot(tmp_path: Path) -> None:
     async def host(_request: web.Request) -> web.Response:
         return web.Response(status=503, headers={"Retry-After": "1000"})
 
@@ -368,7 +370,7 @@ async def test_nothing_is_fetched_after_a_stop(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sent", [1000, 300_000], ids=["small", "large"])
-async def test_a_cancelled_fetch_leaves_no_part_file(
+async def test_fetch_cancelled_leaves_no_temporary_file(
     tmp_path: Path, executor: Executor | None, sent: int
 ) -> None:
     async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -401,9 +403,7 @@ class SlowDisk(ThreadPoolExecutor):
 
 
 @pytest.mark.parametrize("step", ["open", "first write", "last write"])
-async def test_a_fetch_cancelled_in_the_middle_of_a_write_never_renames(
-    tmp_path: Path, step: str
-) -> None:
+async def test_fetch_cancelled_during_a_write_renames_nothing(tmp_path: Path, step: str) -> None:
     """A thread cannot be interrupted: what it writes is waited for, then thrown away."""
     with SlowDisk(1) as disk:
         async with http_server(serves(LARGE)) as url, running_downloader(tmp_path, disk) as made:
@@ -418,7 +418,7 @@ async def test_a_fetch_cancelled_in_the_middle_of_a_write_never_renames(
     assert list(made.files()) == ["whole.vtt"]
 
 
-async def test_an_outage_of_the_file_host_costs_no_caption(tmp_path: Path) -> None:
+async def test_fetch_during_an_outage_loses_no_caption(tmp_path: Path) -> None:
     down_from, down_until = clock() + 5, clock() + 305
 
     async def host(_: web.Request) -> web.Response:

@@ -40,7 +40,7 @@ async def file(_request: web.Request) -> web.Response:
     return web.Response(body=VTT)
 
 
-async def test_a_link_leads_to_its_bytes_and_is_counted() -> None:
+async def test_file_host_link_returns_its_bytes_and_is_counted() -> None:
     observer = Recorder()
     async with http_server(file) as url, hosts(observer=observer) as made:
         assert await fetch(made, f"{url}/x.vtt") == VTT
@@ -72,12 +72,12 @@ async def seen_on_the_wire(path: str, *, redirected: bool = False) -> bytes:
 
 @pytest.mark.parametrize("redirected", [False, True])
 @pytest.mark.parametrize("path", [f"/a%20b%2Fc/d~e(1).vtt?{QUERY}", "/a%e2%82%ac%41?sig=%41%zz"])
-async def test_a_signed_link_arrives_byte_for_byte(path: str, redirected: bool) -> None:
+async def test_file_host_signed_link_is_sent_byte_for_byte(path: str, redirected: bool) -> None:
     line = await seen_on_the_wire(path, redirected=redirected)
     assert line == f"GET {path} HTTP/1.1".encode()
 
 
-async def test_no_credential_and_no_cookie_is_sent_also_not_after_a_redirect() -> None:
+async def test_file_host_request_after_a_redirect_has_no_credential_and_no_cookie() -> None:
     heads: list[web.Request] = []
 
     async def host(request: web.Request) -> web.StreamResponse:
@@ -172,7 +172,7 @@ async def refused(made: FileHosts, link: str) -> None:
 
 @pytest.mark.parametrize("link", FORBIDDEN)
 @pytest.mark.parametrize("loopback", [False, True])
-async def test_a_link_to_a_place_that_is_not_allowed_is_dead(link: str, loopback: bool) -> None:
+async def test_file_host_link_to_a_blocked_address_is_dead(link: str, loopback: bool) -> None:
     async with hosts(loopback=loopback) as made:
         await refused(made, link)
 
@@ -186,7 +186,7 @@ async def test_loopback_and_plain_http_are_only_for_the_sandbox(link: str) -> No
 
 
 @pytest.mark.parametrize("link", FORBIDDEN)
-async def test_a_redirect_to_a_place_that_is_not_allowed_is_not_followed(link: str) -> None:
+async def test_file_host_redirect_to_a_blocked_address_is_not_followed(link: str) -> None:
     if link in {"", "not a link", "//10.0.0.1/x"}:
         pytest.skip("a relative reference, which is no place of its own")
 
@@ -197,7 +197,7 @@ async def test_a_redirect_to_a_place_that_is_not_allowed_is_not_followed(link: s
         await refused(made, f"{url}/x")
 
 
-async def test_a_redirect_to_a_private_host_on_the_same_scheme_is_not_followed() -> None:
+async def test_file_host_redirect_to_a_private_host_is_not_followed() -> None:
     async def host(_request: web.Request) -> web.Response:
         return web.Response(status=302, headers=_to("//10.0.0.1/x"))
 
@@ -206,7 +206,7 @@ async def test_a_redirect_to_a_private_host_on_the_same_scheme_is_not_followed()
 
 
 @pytest.mark.parametrize("name", ["localhost", "2130706433", "0x7f000001", "127.1"])
-async def test_a_name_that_resolves_to_loopback_is_refused_where_loopback_is_off(
+async def test_file_host_name_resolving_to_loopback_is_refused_unless_allowed(
     name: str,
 ) -> None:
     count = 0
@@ -222,14 +222,14 @@ async def test_a_name_that_resolves_to_loopback_is_refused_where_loopback_is_off
     assert count == 0
 
 
-async def test_a_name_that_resolves_to_loopback_is_fine_for_the_sandbox() -> None:
+async def test_file_host_name_resolving_to_loopback_is_allowed_in_the_sandbox() -> None:
     async with http_server(file) as url, hosts() as made:
         port = url.rpartition(":")[2]
         assert await fetch(made, f"http://localhost:{port}/x") == VTT
 
 
 @pytest.mark.parametrize("target", ["http://h\u00fc.invalid:99999/", "https://[", "\u00fc\ud8ff"])
-async def test_a_redirect_to_no_url_at_all_is_a_dead_link(target: str) -> None:
+async def test_file_host_redirect_to_an_invalid_url_is_a_dead_link(target: str) -> None:
     async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await read_request(reader)
         if head.startswith(b"GET /x "):
@@ -243,7 +243,7 @@ async def test_a_redirect_to_no_url_at_all_is_a_dead_link(target: str) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 412])
-async def test_a_refused_link_has_expired(status: int) -> None:
+async def test_file_host_refused_link_has_expired(status: int) -> None:
     async def host(_request: web.Request) -> web.Response:
         return web.Response(status=status, body=b"<Error><Code>ExpiredToken</Code></Error>")
 
@@ -253,7 +253,7 @@ async def test_a_refused_link_has_expired(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-async def test_a_host_in_trouble_is_unavailable(status: int) -> None:
+async def test_file_host_server_error_raises_unavailable(status: int) -> None:
     async def host(_request: web.Request) -> web.Response:
         return web.Response(status=status, headers={"Retry-After": "17"})
 
@@ -284,7 +284,7 @@ CUTS = {
 
 
 @pytest.mark.parametrize("sent", CUTS.values(), ids=CUTS)
-async def test_a_body_that_was_cut_is_unavailable_and_never_whole(sent: bytes) -> None:
+async def test_file_host_body_cut_raises_unavailable(sent: bytes) -> None:
     async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(sent)
@@ -306,12 +306,12 @@ async def served_encoded(body: bytes) -> bytes:
         return await fetch(made, f"{url}/x")
 
 
-async def test_a_compressed_body_is_decoded() -> None:
+async def test_file_host_compressed_body_is_decompressed() -> None:
     assert await served_encoded(gzip.compress(VTT * 1000)) == VTT * 1000
 
 
 @pytest.mark.parametrize("missing", [1, 4, 8, 12, 30])
-async def test_a_compressed_body_whose_end_is_missing_is_unavailable(missing: int) -> None:
+async def test_file_host_compressed_body_without_its_end_raises_unavailable(missing: int) -> None:
     """The length may be right and the compressed stream cut all the same."""
     with pytest.raises(Unavailable):
         await served_encoded(gzip.compress(VTT * 1000)[:-missing])
@@ -374,7 +374,7 @@ async def test_file_host_unsupported_compression_is_a_bad_caption(encoding: str)
             await fetch(made, f"{url}/x")
 
 
-async def test_a_host_that_falls_silent_is_given_up() -> None:
+async def test_file_host_silent_during_the_body_times_out() -> None:
     async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nWEBVTT")
@@ -387,7 +387,7 @@ async def test_a_host_that_falls_silent_is_given_up() -> None:
         assert clock() - started < 60
 
 
-async def test_a_host_whose_answer_never_begins_is_given_up() -> None:
+async def test_file_host_silent_before_the_response_times_out() -> None:
     async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nX: ")
@@ -403,7 +403,7 @@ async def test_a_host_whose_answer_never_begins_is_given_up() -> None:
         assert clock() - started < 180
 
 
-async def test_no_message_holds_the_link() -> None:
+async def test_file_host_error_message_has_no_link() -> None:
     async with hosts(loopback=False) as made:
         for link in ("http://files.example/x?sig=secret", "https://10.0.0.1/x?sig=secret", "s:sig"):
             with pytest.raises(RowError) as caught:
@@ -441,7 +441,7 @@ async def test_no_message_holds_the_link() -> None:
         ("fec0::1", False),
     ],
 )
-def test_what_is_public(address: str, public: bool) -> None:
+def test_is_public_address_of_each_range_is_as_registered(address: str, public: bool) -> None:
     assert is_public_address(address, loopback=False) is public
 
 

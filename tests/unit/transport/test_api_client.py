@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
-async def test_a_get_carries_query_and_credentials() -> None:
+async def test_get_request_has_query_and_credentials() -> None:
     server = ScriptedServer(response_with(200, {"data": 1}))
     async with running_api_and_server(server) as harness:
         answer = await harness.get("/a%2Fb%41", q="x y&z=ü")
@@ -41,7 +41,7 @@ async def test_a_get_carries_query_and_credentials() -> None:
     assert [event.bucket for event in harness.observer.of(RequestSent)] == ["read"]
 
 
-async def test_a_post_carries_its_body_as_json() -> None:
+async def test_post_request_has_its_body_as_json() -> None:
     server = ScriptedServer(response_with(201, {"data": {"id": "j"}}))
     async with running_api_and_server(server) as harness:
         assert (await harness.post("/jobs", {"a": "ü"})).data() == {"id": "j"}
@@ -52,7 +52,7 @@ async def test_a_post_carries_its_body_as_json() -> None:
 
 @pytest.mark.parametrize("status", [200, 201, 204, 304, 400, 401, 402, 403, 404, 409, 410, 422])
 @pytest.mark.parametrize("method", ["get", "post"])
-async def test_an_answer_below_500_is_returned(method: str, status: int) -> None:
+async def test_get_response_below_500_is_returned(method: str, status: int) -> None:
     server = ScriptedServer(response_with(status))
     async with running_api_and_server(server) as harness:
         assert (await getattr(harness, method)()).status == status
@@ -60,7 +60,7 @@ async def test_an_answer_below_500_is_returned(method: str, status: int) -> None
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 599])
-async def test_a_get_is_tried_six_times_by_the_schedule(status: int) -> None:
+async def test_get_always_failing_is_tried_six_times_with_backoff(status: int) -> None:
     server = ScriptedServer(response_with(status, {"error": "no"}))
     async with running_api_and_server(server) as harness:
         with pytest.raises(Unavailable, match=f"{status}: no"):
@@ -69,7 +69,7 @@ async def test_a_get_is_tried_six_times_by_the_schedule(status: int) -> None:
     assert not harness.observer.of(Throttled)
 
 
-async def test_a_get_that_succeeds_in_the_end_is_answered() -> None:
+async def test_get_failing_at_first_returns_the_later_response() -> None:
     server = ScriptedServer(*[response_with(503)] * 5, response_with(200))
     async with running_api_and_server(server) as harness:
         assert (await harness.get()).ok
@@ -93,7 +93,7 @@ async def test_get_with_lost_response_is_repeated() -> None:
     assert len(times) == 1 + 6
 
 
-async def test_a_get_whose_body_is_cut_is_repeated() -> None:
+async def test_get_response_body_cut_is_retried() -> None:
     count = 0
 
     async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -109,7 +109,7 @@ async def test_a_get_whose_body_is_cut_is_repeated() -> None:
     assert count == 3
 
 
-async def test_a_get_that_is_not_answered_in_time_is_repeated() -> None:
+async def test_get_timeout_is_retried() -> None:
     count = 0
 
     async def slow(_request: web.Request) -> web.Response:
@@ -125,7 +125,7 @@ async def test_a_get_that_is_not_answered_in_time_is_repeated() -> None:
     assert 29 <= clock() - started <= 65
 
 
-async def test_a_retry_after_is_no_attempt_and_holds_the_whole_bucket() -> None:
+async def test_get_retry_after_counts_as_no_attempt_and_pauses_the_bucket() -> None:
     server = ScriptedServer(*[response_with(503, Retry_After="100")] * 30, response_with(200))
     async with running_api_and_server(server) as harness, anyio.create_task_group() as group:
         started = clock()
@@ -139,7 +139,7 @@ async def test_a_retry_after_is_no_attempt_and_holds_the_whole_bucket() -> None:
     assert server.times[1] - started >= 100
 
 
-async def test_a_retry_after_may_be_a_date() -> None:
+async def test_get_retry_after_as_a_date_is_respected() -> None:
     server = ScriptedServer(response_with(429), response_with(200))
     async with running_api_and_server(server) as harness:
         peers = now() - 7200  # its clock is two hours late, and counts
@@ -149,7 +149,7 @@ async def test_a_retry_after_may_be_a_date() -> None:
     assert server.gaps[0] == pytest.approx(600, abs=1.5)
 
 
-async def test_a_429_is_seen_and_pauses_everybody() -> None:
+async def test_get_429_is_observed_and_pauses_all_requests() -> None:
     server = ScriptedServer(response_with(429, Retry_After="30"), response_with(200))
     async with running_api_and_server(server) as harness:
         assert (await harness.get()).ok
@@ -166,7 +166,7 @@ async def test_429s_without_retry_after_use_up_the_attempts_and_are_all_counted(
     assert len(harness.observer.of(Throttled)) == 6
 
 
-async def test_a_retry_after_of_nothing_does_not_spin() -> None:
+async def test_get_retry_after_of_zero_still_waits() -> None:
     server = ScriptedServer(response_with(429, Retry_After="0"))
     async with running_api_and_server(server) as harness:
         with pytest.raises(Unavailable):
@@ -175,7 +175,7 @@ async def test_a_retry_after_of_nothing_does_not_spin() -> None:
     assert server.times[-1] - server.times[0] > 10
 
 
-async def test_a_429_on_a_post_is_surely_no_create_and_repeated() -> None:
+async def test_post_429_is_not_accepted_and_retried() -> None:
     server = ScriptedServer(
         response_with(429, Retry_After="7"), response_with(429), response_with(201)
     )
@@ -186,7 +186,7 @@ async def test_a_429_on_a_post_is_surely_no_create_and_repeated() -> None:
     assert server.gaps[0] == pytest.approx(7, abs=0.1)
 
 
-async def test_send_slot_sends_once_and_says_how_to_go_on_after_a_429() -> None:
+async def test_send_slot_after_a_429_sends_once_and_returns_the_delay() -> None:
     server = ScriptedServer(
         response_with(429), response_with(429, Retry_After="7"), response_with(201)
     )
@@ -231,7 +231,7 @@ async def test_send_slot_that_is_left_without_a_post_gives_its_connection_back()
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
-async def test_a_post_answered_with_a_fault_is_ambiguous_and_never_repeated(status: int) -> None:
+async def test_post_server_error_is_ambiguous_and_never_retried(status: int) -> None:
     server = ScriptedServer(response_with(status))
     async with running_api_and_server(server) as harness:
         with pytest.raises(Ambiguous):
@@ -240,7 +240,7 @@ async def test_a_post_answered_with_a_fault_is_ambiguous_and_never_repeated(stat
     assert len(server.seen) == 1
 
 
-async def test_a_retry_after_on_a_failed_post_holds_the_next_ones() -> None:
+async def test_post_failure_with_retry_after_pauses_the_next_posts() -> None:
     server = ScriptedServer(response_with(503, Retry_After="60"), response_with(201))
     async with running_api_and_server(server) as harness:
         with pytest.raises(Ambiguous):
@@ -249,7 +249,7 @@ async def test_a_retry_after_on_a_failed_post_holds_the_next_ones() -> None:
     assert server.gaps[0] >= 60
 
 
-async def test_a_post_whose_connection_is_dropped_is_ambiguous() -> None:
+async def test_post_connection_dropped_is_ambiguous() -> None:
     count = 0
 
     async def drop(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
@@ -264,7 +264,7 @@ async def test_a_post_whose_connection_is_dropped_is_ambiguous() -> None:
     assert count == 1
 
 
-async def test_a_post_whose_answer_is_cut_is_ambiguous() -> None:
+async def test_post_response_cut_is_ambiguous() -> None:
     count = 0
 
     async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -280,7 +280,7 @@ async def test_a_post_whose_answer_is_cut_is_ambiguous() -> None:
     assert count == 1
 
 
-async def test_a_post_answered_with_no_http_is_ambiguous() -> None:
+async def test_post_response_that_is_not_http_is_ambiguous() -> None:
     count = 0
 
     async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -296,7 +296,7 @@ async def test_a_post_answered_with_no_http_is_ambiguous() -> None:
     assert count == 1
 
 
-async def test_a_post_that_is_not_answered_in_time_is_ambiguous() -> None:
+async def test_post_timeout_is_ambiguous() -> None:
     count = 0
 
     async def never(_request: web.Request) -> web.Response:
@@ -314,7 +314,7 @@ async def test_a_post_that_is_not_answered_in_time_is_ambiguous() -> None:
     assert count == 1
 
 
-async def test_a_slow_create_of_half_a_minute_is_waited_for() -> None:
+async def test_post_response_after_half_a_minute_is_returned() -> None:
     async def slow(_request: web.Request) -> web.Response:
         await asyncio.sleep(45)
         return web.Response(status=201, body=b"{}")
@@ -413,7 +413,7 @@ async def test_create_that_may_have_arrived_stays_ambiguous_after_the_first_minu
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("method", ["get", "post"])
-async def test_a_redirect_is_not_followed_and_no_credential_leaves(
+async def test_api_redirect_is_not_followed_and_sends_no_credential(
     method: str, status: int
 ) -> None:
     elsewhere = ScriptedServer(response_with(200))
@@ -436,7 +436,7 @@ async def test_cookies_are_neither_kept_nor_sent() -> None:
     assert not any("Cookie" in request.headers for request in server.seen)
 
 
-async def test_a_body_above_the_bound_is_no_answer() -> None:
+async def test_api_response_above_the_size_limit_is_no_response() -> None:
     async def flood(_request: web.Request) -> web.Response:
         return web.Response(body=b" " * (17 * 2**20))
 
@@ -445,7 +445,7 @@ async def test_a_body_above_the_bound_is_no_answer() -> None:
             await harness.post()
 
 
-async def test_a_compressed_bomb_is_bounded_by_what_it_unpacks_to() -> None:
+async def test_api_compressed_bomb_is_limited_by_its_decompressed_size() -> None:
     async def bomb(_request: web.Request) -> web.Response:
         response = web.Response(body=b" " * (40 * 2**20))
         response.enable_compression(web.ContentCoding.gzip)
@@ -464,7 +464,7 @@ async def test_rate_limit_headers_pause_until_the_refill() -> None:
         assert harness.write.paused_for == 0
 
 
-async def test_a_refill_may_be_told_as_unix_time() -> None:
+async def test_rate_limit_reset_as_unix_time_is_understood() -> None:
     server = ScriptedServer(response_with(200))
     async with running_api_and_server(server, rate=5.0) as harness:
         reset = str(int(now()) + 90)
@@ -473,7 +473,7 @@ async def test_a_refill_may_be_told_as_unix_time() -> None:
         assert harness.read.paused_for == pytest.approx(90, abs=1.1)
 
 
-async def test_a_lower_limit_told_by_headers_binds() -> None:
+async def test_rate_limit_headers_with_a_lower_limit_lower_the_rate() -> None:
     server = ScriptedServer(response_with(200, X_RateLimit_Limit="2", X_RateLimit_Remaining="1"))
     async with running_api_and_server(server, rate=5.0) as harness:
         await harness.get()
@@ -524,7 +524,7 @@ async def test_each_create_has_a_connection_of_its_own() -> None:
     assert server.requests == 4
 
 
-async def test_a_connection_that_was_closed_while_idle_makes_no_create_ambiguous() -> None:
+async def test_post_on_a_connection_closed_while_idle_is_not_ambiguous() -> None:
     server = KeepsAlive(closes=True)
     async with raw_server(server) as url, running_api(url) as harness:
         for _ in range(5):
@@ -533,7 +533,7 @@ async def test_a_connection_that_was_closed_while_idle_makes_no_create_ambiguous
     assert server.requests == server.connections == 5
 
 
-async def test_a_stop_before_the_request_left_raises_stopped() -> None:
+async def test_request_stopped_before_it_was_sent_raises_stopped() -> None:
     server = ScriptedServer(response_with(200))
     async with running_api_and_server(server) as harness:
         harness.stop.request()
@@ -542,7 +542,7 @@ async def test_a_stop_before_the_request_left_raises_stopped() -> None:
     assert not server.seen
 
 
-async def test_a_stop_ends_the_wait_for_another_try() -> None:
+async def test_request_stopped_while_waiting_for_a_retry_raises_stopped() -> None:
     server = ScriptedServer(response_with(503))
     async with running_api_and_server(server) as harness, anyio.create_task_group() as group:
 
@@ -556,7 +556,7 @@ async def test_a_stop_ends_the_wait_for_another_try() -> None:
     assert len(server.seen) == 3
 
 
-async def test_a_request_in_the_air_lands_though_the_run_stops() -> None:
+async def test_request_stopped_after_it_was_sent_returns_its_response() -> None:
     async def slow(_request: web.Request) -> web.Response:
         await asyncio.sleep(5)
         return web.Response(status=201, body=b"{}")
@@ -568,7 +568,7 @@ async def test_a_request_in_the_air_lands_though_the_run_stops() -> None:
         assert (await task).status == 201
 
 
-async def test_a_cancelled_request_gives_its_connection_back() -> None:
+async def test_request_cancelled_releases_its_connection() -> None:
     async def slow(_request: web.Request) -> web.Response:
         await asyncio.sleep(5)
         return web.Response()

@@ -29,7 +29,7 @@ class CircuitHarness:
             self.circuit.record_failure()
 
 
-async def test_nine_failures_in_a_row_open_nothing() -> None:
+async def test_circuit_after_nine_failures_is_closed() -> None:
     harness = CircuitHarness()
     harness.circuit.record_success()
     for _ in range(9):
@@ -37,7 +37,7 @@ async def test_nine_failures_in_a_row_open_nothing() -> None:
     assert not harness.circuit.is_open
 
 
-async def test_a_success_between_starts_the_count_anew() -> None:
+async def test_circuit_success_resets_the_count_of_failures() -> None:
     harness = CircuitHarness()
     for _ in range(5):
         harness.circuit.record_success()
@@ -46,7 +46,7 @@ async def test_a_success_between_starts_the_count_anew() -> None:
     assert not harness.circuit.is_open
 
 
-async def test_what_was_never_reached_opens_nothing() -> None:
+async def test_circuit_before_the_first_success_never_opens() -> None:
     harness = CircuitHarness()
     for _ in range(100):
         harness.circuit.record_failure()
@@ -54,7 +54,7 @@ async def test_what_was_never_reached_opens_nothing() -> None:
     await harness.circuit.wait_until_closed(extended_wait=True)
 
 
-async def test_in_an_outage_one_at_a_time_goes_and_sees() -> None:
+async def test_circuit_open_lets_one_probe_pass_at_a_time() -> None:
     harness, went = CircuitHarness(), []
     harness.break_down()
 
@@ -70,7 +70,7 @@ async def test_in_an_outage_one_at_a_time_goes_and_sees() -> None:
     assert gaps == sorted(gaps)
 
 
-async def test_the_end_of_an_outage_lets_everybody_go() -> None:
+async def test_circuit_closed_again_lets_all_requests_pass() -> None:
     harness, started = CircuitHarness(), clock()
     harness.break_down()
     tasks = [
@@ -85,7 +85,7 @@ async def test_the_end_of_an_outage_lets_everybody_go() -> None:
     assert told == ["mux is not responding; waiting for it to recover", "mux is responding again"]
 
 
-async def test_who_is_not_patient_waits_for_ten_minutes_only() -> None:
+async def test_circuit_open_without_extended_wait_waits_ten_minutes_only() -> None:
     harness = CircuitHarness()
     harness.break_down()
     assert harness.circuit.is_outage(extended_wait=False)
@@ -95,7 +95,7 @@ async def test_who_is_not_patient_waits_for_ten_minutes_only() -> None:
     await harness.circuit.wait_until_closed(extended_wait=False)
 
 
-async def test_a_stop_ends_the_wait() -> None:
+async def test_circuit_stopped_while_open_ends_the_wait() -> None:
     harness = CircuitHarness()
     harness.break_down()
     task = asyncio.ensure_future(harness.circuit.wait_until_closed(extended_wait=True))

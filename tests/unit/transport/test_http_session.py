@@ -88,7 +88,7 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("answer", WHOLE.values(), ids=WHOLE)
-async def test_a_whole_answer_is_read_and_its_connection_kept(answer: bytes) -> None:
+async def test_session_complete_response_is_read_and_its_connection_reused(answer: bytes) -> None:
     peer = Peer(answer, answer, answer)
     assert await asked(peer, 3) == [(200, b"hello")] * 3
     assert peer.connections == 1
@@ -102,7 +102,7 @@ LAST = {
 
 
 @pytest.mark.parametrize("answer", LAST.values(), ids=LAST)
-async def test_an_answer_that_is_the_last_of_its_connection(answer: bytes) -> None:
+async def test_session_last_response_of_a_connection_closes_it(answer: bytes) -> None:
     peer = Peer(answer, closes=True)
     assert await asked(peer) == [(200, b"hello")]
     again = Peer(answer, answer)
@@ -112,7 +112,7 @@ async def test_an_answer_that_is_the_last_of_its_connection(answer: bytes) -> No
 
 
 @pytest.mark.parametrize("status", [204, 304])
-async def test_an_answer_without_a_body_may_tell_the_length_that_it_would_have(status: int) -> None:
+async def test_session_response_without_a_body_may_have_a_content_length(status: int) -> None:
     head = b"HTTP/1.1 %d X\r\nContent-Length: 100\r\n\r\n" % status
     assert await asked(Peer(head, head), 2) == [(status, b"")] * 2
 
@@ -133,7 +133,7 @@ NO_ANSWER = {
 
 
 @pytest.mark.parametrize("answer", NO_ANSWER.values(), ids=NO_ANSWER)
-async def test_what_is_no_whole_answer_is_lost(answer: bytes) -> None:
+async def test_session_incomplete_response_is_lost(answer: bytes) -> None:
     peer = Peer(answer, closes=True)
     with pytest.raises(ResponseLost):
         await asked(peer)
@@ -162,7 +162,7 @@ async def test_netrc_and_proxies_of_the_environment_are_not_read(
     assert b"Authorization" not in peer.requests[0]
 
 
-async def test_what_comes_behind_an_answer_is_not_taken_for_the_next_one() -> None:
+async def test_session_bytes_after_a_response_are_not_the_next_response() -> None:
     stowaway = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nforeign"
     peer = Peer(sized(b"one") + stowaway, sized(b"two"))
     assert await asked(peer, 2) == [(200, b"one"), (200, b"two")]
@@ -170,14 +170,14 @@ async def test_what_comes_behind_an_answer_is_not_taken_for_the_next_one() -> No
 
 
 @pytest.mark.parametrize("cut", [1, 20, 50])
-async def test_half_of_an_answer_that_nobody_asked_for_is_never_taken_for_one(cut: int) -> None:
+async def test_session_partial_unsolicited_response_is_never_used(cut: int) -> None:
     stowaway = sized(b"x" * 20)
     peer = Peer(sized(b"one") + stowaway[:cut], stowaway[cut:] + sized(b"two"))
     with pytest.raises(ResponseLost):
         await asked(peer, 2)
 
 
-async def test_answers_belong_to_those_who_asked() -> None:
+async def test_session_concurrent_requests_get_their_own_responses() -> None:
     """A connection is taken up again before whoever it answered last has looked."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -198,7 +198,7 @@ async def test_answers_belong_to_those_who_asked() -> None:
                 group.start_soon(many, number)
 
 
-async def test_a_request_says_what_it_must_and_nothing_else() -> None:
+async def test_session_request_has_the_required_headers_only() -> None:
     peer = Peer(EMPTY, EMPTY, EMPTY)
     async with raw_server(peer) as url, session() as made:
         await get(made, f"{url}/a?b=c#d")
@@ -216,7 +216,7 @@ async def test_a_request_says_what_it_must_and_nothing_else() -> None:
     ]
 
 
-async def test_who_leaves_before_the_end_closes_the_connection() -> None:
+async def test_session_response_left_unread_closes_the_connection() -> None:
     peer = Peer(sized(b"x" * 3_000_000), sized(b"next"))
     async with raw_server(peer) as url, session() as made:
         with await made.send("GET", parse_url(url)) as response:
@@ -225,7 +225,7 @@ async def test_who_leaves_before_the_end_closes_the_connection() -> None:
     assert peer.connections == 2
 
 
-async def test_who_is_cancelled_closes_the_connection() -> None:
+async def test_session_request_cancelled_closes_the_connection() -> None:
     peer = Peer(b"", sized(b"next"))
     async with raw_server(peer) as url, session() as made:
         with anyio.move_on_after(5) as scope:
@@ -235,7 +235,7 @@ async def test_who_is_cancelled_closes_the_connection() -> None:
     assert peer.connections == 2
 
 
-async def test_a_reader_that_is_slow_holds_the_peer_up_and_is_not_given_up() -> None:
+async def test_session_slow_reader_pauses_the_server_without_a_timeout() -> None:
     written = 0
 
     async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -278,7 +278,7 @@ SLOW = {
 
 
 @pytest.mark.parametrize(("head", "drop", "every", "seconds"), SLOW.values(), ids=SLOW)
-async def test_nobody_is_waited_for_for_ever(
+async def test_session_server_that_stalls_times_out(
     head: bytes, drop: bytes, every: float, seconds: float
 ) -> None:
     async with raw_server(dripping(head, drop, every)) as url, session() as made:
@@ -288,7 +288,7 @@ async def test_nobody_is_waited_for_for_ever(
         assert clock() - started == pytest.approx(seconds, abs=0.1)
 
 
-async def test_a_connection_that_the_peer_closed_is_not_used_again() -> None:
+async def test_session_connection_closed_by_the_server_is_not_reused() -> None:
     count = 0
 
     async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -304,7 +304,7 @@ async def test_a_connection_that_the_peer_closed_is_not_used_again() -> None:
     assert count == 5
 
 
-async def test_where_nobody_listens_nothing_was_sent() -> None:
+async def test_session_connection_refused_means_nothing_was_sent() -> None:
     sent: list[None] = []
     hosts = {"127.0.0.1:1": "refused", "no-such.invalid": "resolve", f"{'a' * 64}.x": "resolve"}
     async with session() as made:
@@ -324,7 +324,7 @@ async def test_sent_is_called_once_what_was_sent_may_arrive() -> None:
     assert order == ["sent"]
 
 
-async def test_the_guard_judges_what_a_name_resolves_to() -> None:
+async def test_session_guard_checks_the_resolved_address() -> None:
     judged: list[str] = []
 
     def guard(address: str) -> bool:
@@ -372,7 +372,7 @@ async def test_silence_counts_again_once_a_slow_reader_goes_on() -> None:
             assert clock() - started == pytest.approx(30, abs=0.1)
 
 
-async def test_an_answer_that_ends_while_it_is_held_up_leaves_its_connection_usable() -> None:
+async def test_session_response_ending_while_paused_leaves_its_connection_usable() -> None:
     peer = Peer(sized(b"x" * 700_000), sized(b"next"))
     async with raw_server(peer) as url, session() as made:
         with await made.send("GET", parse_url(url)) as response:
@@ -384,7 +384,7 @@ async def test_an_answer_that_ends_while_it_is_held_up_leaves_its_connection_usa
 
 
 @pytest.mark.parametrize("unasked", [sized(b"foreign"), b""], ids=["an answer", "a close"])
-async def test_what_waits_unread_on_a_kept_connection_is_noticed_before_it_is_used(
+async def test_session_unread_bytes_on_an_idle_connection_prevent_its_reuse(
     unasked: bytes,
 ) -> None:
     ends: list[socket.socket] = []
@@ -406,7 +406,7 @@ async def test_what_waits_unread_on_a_kept_connection_is_noticed_before_it_is_us
     assert len(ends) == 2
 
 
-async def test_a_client_that_is_closed_opens_nothing_any_more() -> None:
+async def test_session_closed_opens_no_connection() -> None:
     peer = Peer(EMPTY)
     async with raw_server(peer) as url:
         async with session() as made:
@@ -417,7 +417,7 @@ async def test_a_client_that_is_closed_opens_nothing_any_more() -> None:
     assert not peer.requests
 
 
-async def test_a_name_that_fails_when_nobody_waits_any_more_is_no_noise(
+async def test_session_lookup_failing_after_its_caller_left_is_silent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     resolving(monkeypatch)
@@ -440,7 +440,7 @@ async def test_trailers_are_no_headers_and_have_an_end() -> None:
         await asked(Peer(endless))
 
 
-async def test_a_head_without_end_is_given_up_and_early_hints_leave_no_header() -> None:
+async def test_session_endless_head_is_rejected_and_early_hints_leave_no_header() -> None:
     for line in (b"z" * 20_000, b"z\r\nX-Z: " * 200):
         with pytest.raises(ResponseLost, match="not HTTP"):
             await asked(Peer(b"HTTP/1.1 200 OK\r\nX-Y: %b\r\n" % line))
@@ -449,13 +449,13 @@ async def test_a_head_without_end_is_given_up_and_early_hints_leave_no_header() 
 
 
 @pytest.mark.parametrize("status", [200, 304, 404])
-async def test_a_body_of_no_bytes_is_whole_in_any_encoding(status: int) -> None:
+async def test_session_empty_body_is_complete_in_any_encoding(status: int) -> None:
     head = b"HTTP/1.1 %d X\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n" % status
     assert await asked(Peer(head)) == [(status, b"")]
 
 
 @pytest.mark.parametrize("head", [b"", sized(b"x" * 900_000)[:200_000]], ids=["head", "body"])
-async def test_who_is_cancelled_leaves_no_connection_behind(head: bytes) -> None:
+async def test_session_request_cancelled_leaves_no_connection_open(head: bytes) -> None:
     ended: list[bool] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -479,7 +479,7 @@ async def test_of_a_header_that_was_sent_twice_the_first_counts() -> None:
             assert response.headers["retry-after"] == "7"
 
 
-async def test_a_name_that_did_not_resolve_is_asked_for_again(
+async def test_session_failed_lookup_is_repeated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     peer = Peer(EMPTY)
@@ -492,7 +492,7 @@ async def test_a_name_that_did_not_resolve_is_asked_for_again(
         assert await get(made, url.replace("127.0.0.1", "files.example")) == (200, b"")
 
 
-async def test_a_name_is_asked_for_once_and_who_is_cancelled_takes_nothing_from_the_others(
+async def test_session_shared_lookup_survives_the_cancellation_of_one_caller(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     peer = Peer(*[EMPTY] * 6)
@@ -509,7 +509,7 @@ async def test_a_name_is_asked_for_once_and_who_is_cancelled_takes_nothing_from_
         assert names == ["files.example"]
 
 
-async def test_the_guard_judges_each_address_and_only_allowed_ones_are_tried(
+async def test_session_guard_checks_each_address_and_only_allowed_ones_are_tried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     peer = Peer(EMPTY)
@@ -520,7 +520,7 @@ async def test_the_guard_judges_each_address_and_only_allowed_ones_are_tried(
     assert not peer.connections
 
 
-async def test_an_address_that_does_not_answer_costs_a_quarter_of_a_second(
+async def test_session_unresponsive_address_costs_a_quarter_of_a_second(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -577,7 +577,7 @@ async def secured(authority: trustme.CA, name: str, peer: Peer) -> AsyncIterator
 @pytest.mark.parametrize(
     ("name", "trusted"), [("localhost", True), ("localhost", False), ("other.example", True)]
 )
-async def test_a_peer_that_is_not_who_it_says_gets_nothing(
+async def test_session_server_with_the_wrong_certificate_is_sent_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, trusted: bool
 ) -> None:
     authority, stranger = trustme.CA(), trustme.CA()
@@ -610,7 +610,7 @@ async def test_over_tls_a_body_does_not_end_with_the_connection(
 
 
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=5), st.data())
-def test_an_answer_is_the_same_however_it_is_cut_up(
+def test_session_response_in_any_chunks_is_the_same(
     bodies: list[bytes], data: st.DataObject
 ) -> None:
     answers = [sized(body) if len(body) % 2 else _chunked(body) for body in bodies]

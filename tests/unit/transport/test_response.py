@@ -52,7 +52,7 @@ def told(body: object, status: int = 400) -> tuple[str, str]:
         (b"\xff\xfe\x00", ("", "Bad Request")),
     ],
 )
-def test_a_problem_is_found_in_every_shape(body: object, expected: tuple[str, str]) -> None:
+def test_response_problem_in_every_shape_is_found(body: object, expected: tuple[str, str]) -> None:
     assert told(body) == expected
 
 
@@ -62,16 +62,16 @@ def test_messages_without_words_leave_the_other_sources_their_turn(messages: lis
     assert told({"error": {"messages": messages}})[1] == "Bad Request"
 
 
-def test_an_html_page_is_told_by_its_title() -> None:
+def test_response_html_page_is_described_by_its_title() -> None:
     page = b"<html><head><TITLE lang='en'>\n 502 Bad\tGateway </TITLE></head>"
     assert told(page, 502) == ("", "502 Bad Gateway")
 
 
-def test_an_html_page_without_title_is_told_by_its_status() -> None:
+def test_response_html_page_without_title_is_described_by_its_status() -> None:
     assert told(b"<html><body>oops</body></html>", 503) == ("", "Service Unavailable")
 
 
-def test_a_status_without_a_name_needs_no_words() -> None:
+def test_response_status_without_a_phrase_is_described_by_its_number() -> None:
     assert told(b"", 599) == ("", "")
     assert str(answer(b"", 599).error()) == "599"
 
@@ -86,7 +86,7 @@ def test_json_of_a_hundred_thousand_levels_is_no_json() -> None:
     assert answer(nested).error().message == "Bad Request"
 
 
-def test_a_message_is_one_short_line_without_control_characters() -> None:
+def test_response_message_is_a_short_line_without_control_characters() -> None:
     message = told({"error": "one\r\ntwo\x1b[31m\x00three\u202e " + "x" * 10_000})[1]
     assert message.isprintable()
     assert "\n" not in message
@@ -98,17 +98,17 @@ def test_a_message_is_one_short_line_without_control_characters() -> None:
     "link",
     ["https://cdn.example/x.vtt?Signature=abc", "http://h/p", "HTTPS://cdn.example/?Sig=abc"],
 )
-def test_a_message_holds_no_link(link: str) -> None:
+def test_response_message_has_no_link(link: str) -> None:
     message = told({"error": f"cannot read {link} now"})[1]
     assert message == "cannot read <link> now"
 
 
-def test_a_link_in_an_html_title_is_removed_too() -> None:
+def test_response_html_title_has_no_link() -> None:
     assert told(b"<title>see https://h/x?sig=1</title>")[1] == "see <link>"
 
 
 @pytest.mark.parametrize("name", ["type", "code"])
-def test_the_kind_is_as_safe_to_print_as_the_message(name: str) -> None:
+def test_response_kind_is_safe_to_print(name: str) -> None:
     kind = "bad\n\x1b[2J https://cdn.example/x?Signature=abc " + "y" * 100_000
     shown = str(answer({"error": {name: kind, "message": "m"}}).error())
     assert shown.isprintable()
@@ -116,19 +116,19 @@ def test_the_kind_is_as_safe_to_print_as_the_message(name: str) -> None:
     assert len(shown) < 1000
 
 
-def test_the_request_id_is_told_whatever_its_headers_case() -> None:
+def test_response_request_id_is_read_in_any_header_case() -> None:
     problem = answer({"error": "no"}, 422, x_request_id="req-1").error()
     assert str(problem) == "422: no (request req-1)"
     assert answer(b"", x_mux_request_id="mux-2").error().request_id == "mux-2"
 
 
-def test_a_request_id_can_be_printed_and_kept_whatever_its_bytes() -> None:
+def test_response_request_id_of_any_bytes_is_safe_to_print() -> None:
     """aiohttp gives header bytes that are no UTF-8 as lone surrogates."""
     shown = str(answer(b"", X_Request_Id="a\udcffb").error())
     assert shown.encode()
 
 
-def test_the_words_of_a_problem_in_their_order() -> None:
+def test_response_problem_texts_keep_their_order() -> None:
     problem = answer({"error": {"type": "rejected", "message": "no"}}, 422, X_Request_Id="r")
     assert str(problem.error()) == "422 rejected: no (request r)"
 
@@ -202,7 +202,7 @@ def test_clean_words_stay_clean(words: str) -> None:
     assert "http://" not in once
 
 
-def test_every_status_has_a_phrase_where_python_knows_one() -> None:
+def test_response_status_has_the_phrase_that_python_knows() -> None:
     for status in http.HTTPStatus:
         assert told(b"", status)[1] == status.phrase
 
