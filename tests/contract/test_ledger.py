@@ -854,7 +854,7 @@ class TestReading:
             "unknown": {"invalid": 1},
         }
 
-    def test_an_empty_ledger_has_empty_totals(self, opened: Ledger) -> None:
+    def test_totals_of_an_empty_ledger_are_empty(self, opened: Ledger) -> None:
         assert opened.totals().total == 0
         assert list(opened.results()) == []
         assert opened.providers_with_pending() == []
@@ -887,7 +887,7 @@ class TestRequeueDamaged:
         ledger.requeue_damaged([(await first(ledger)).number])
         assert await facts(ledger) == RowHistory()
 
-    async def test_a_ledger_for_repairs_has_no_other_pending_rows(
+    async def test_ledger_opened_for_repairs_has_no_other_pending_rows(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         mine = await self.delivered(ledger)
@@ -911,14 +911,14 @@ class TestReader:
         what = (CAPTION.bytes, CAPTION.sha256, CAPTION.cues)
         assert found == [CompletedRow(mine.number, mine.key, mine.path, *what) for mine in kept]
 
-    def test_a_task_is_known_by_provider_source_and_target(self, opened: Ledger) -> None:
+    def test_has_task_compares_provider_source_and_target(self, opened: Ledger) -> None:
         imported(opened, many(1))
         assert opened.has_task(row(1, key="another", path="else.vtt"))
         assert not opened.has_task(row(1, target="ja"))
         assert not opened.has_task(row(1, provider="other"))
         assert not opened.has_task(row(2))
 
-    def test_a_path_is_owned_as_it_is_written(self, opened: Ledger) -> None:
+    def test_owns_path_is_case_sensitive(self, opened: Ledger) -> None:
         imported(opened, many(1))
         assert opened.owns_path("fake/source1.es.vtt")
         assert not opened.owns_path("fake/SOURCE1.es.vtt")
@@ -955,7 +955,7 @@ class TestReader:
 class TestFingerprints:
     """Files that need no work while they are as they were."""
 
-    def test_the_last_fingerprint_of_a_file_is_kept(self, factory: Factory) -> None:
+    def test_fingerprint_set_again_replaces_the_last(self, factory: Factory) -> None:
         with closing(factory.open()) as ledger:
             assert ledger.fingerprint("manifest:m.csv") is None
             for fingerprint in ("1", "2"):
@@ -964,9 +964,7 @@ class TestFingerprints:
             assert reader.fingerprint("manifest:m.csv") == "2"
             assert reader.fingerprint("manifest:other.csv") is None
 
-    def test_a_fingerprint_set_by_check_comes_and_goes_with_the_import(
-        self, opened: Ledger
-    ) -> None:
+    def test_fingerprint_set_by_check_is_rolled_back_with_the_import(self, opened: Ledger) -> None:
         def refuse() -> None:
             opened.set_fingerprint("manifest:m.csv", "1")
             raise UsageError("no key")

@@ -35,6 +35,9 @@ ROWS = [
 ]
 ALONE = 0.2
 TOGETHER = 0.05
+JOB_TIMEOUT = 1200.0
+"""Seconds; far longer than any job that ends, and shorter than the default to save time."""
+
 DOUBTS = 2
 """How often a row fetches what is no WebVTT before it believes it."""
 
@@ -150,14 +153,14 @@ def listening(sandbox: Sandbox) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_with_one_fault_every_row_ends_as_the_server_says(
+async def test_run_with_one_fault_ends_every_row_as_the_server_reports(
     tmp_path: Path, fault: str, seed: int
 ) -> None:
     rows = list(with_tracks(ROWS))
     options = SandboxOptions(seed=seed, faults={fault: ALONE}, job_seconds_max=60.0, gzip=seed == 2)
     async with Sandbox(options) as sandbox:
         heard = listening(sandbox) if fault in DELIVERY_FAULTS else {}
-        ran = await run_rows(sandbox, tmp_path, rows, **heard)
+        ran = await run_rows(sandbox, tmp_path, rows, job_timeout=JOB_TIMEOUT, **heard)
         assert hits(sandbox, fault) > 0
         assert_sound(sandbox, tmp_path, rows, ran)
         assert fault not in DELIVERY_FAULTS or set(ran.states().values()) == {"done"}
@@ -166,7 +169,7 @@ async def test_with_one_fault_every_row_ends_as_the_server_says(
 @pytest.mark.parametrize("version", ["v3", "v2"])
 @pytest.mark.parametrize("duplicates", ["refuse_active", "allow"])
 @pytest.mark.parametrize(("seed", "listens"), [(11, False), (12, False), (13, True)])
-async def test_with_all_faults_together_every_row_ends_as_the_server_says(
+async def test_run_with_all_faults_ends_every_row_as_the_server_reports(
     tmp_path: Path, seed: int, listens: bool, duplicates: str, version: str
 ) -> None:
     rows = list(with_tracks(ROWS))
@@ -179,18 +182,19 @@ async def test_with_all_faults_together_every_row_ends_as_the_server_says(
     )
     async with Sandbox(options) as sandbox:
         heard = listening(sandbox) if listens else {}
-        ran = await run_rows(sandbox, tmp_path, rows, options={"heygen_api": version}, **heard)
+        changes = {"options": {"heygen_api": version}, "job_timeout": JOB_TIMEOUT}
+        ran = await run_rows(sandbox, tmp_path, rows, **changes, **heard)
         assert len(sandbox.request_log.faults) > (10 if listens else 6)
         assert_sound(sandbox, tmp_path, rows, ran)
 
 
 @pytest.mark.parametrize("seed", [21, 22])
-async def test_rows_that_ask_for_new_jobs_get_them_only_after_the_old_ones_failed(
+async def test_run_with_retry_jobs_creates_again_only_after_a_job_failed(
     tmp_path: Path, seed: int
 ) -> None:
     rows = list(with_tracks(ROWS))
     faults = {**dict.fromkeys(FAULTS, TOGETHER), "job_error": 0.4}
     async with Sandbox(SandboxOptions(seed=seed, faults=faults, job_seconds_max=60.0)) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, rows, retry_jobs=3)
+        ran = await run_rows(sandbox, tmp_path, rows, retry_jobs=3, job_timeout=JOB_TIMEOUT)
         assert len(sandbox.request_log.creates) > 45
         assert_sound(sandbox, tmp_path, rows, ran)

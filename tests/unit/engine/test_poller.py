@@ -188,7 +188,7 @@ async def test_poller_does_not_lose_a_job_that_comes_during_a_sweep() -> None:
     assert len(made.done) == 6
 
 
-async def test_poller_follows_a_straggler_among_many_who_come_and_go() -> None:
+async def test_poller_with_many_short_jobs_follows_a_straggler() -> None:
     provider, started = FakePollable(rate=5.0), clock()
     provider.ends["old"] = started + 1500
     async with running_poller(provider) as made, anyio.create_task_group() as group:
@@ -225,7 +225,7 @@ async def test_poller_wakes_a_row_by_any_end(state: JobState) -> None:
         assert (await made.follow("a")).state is state
 
 
-async def test_poller_looks_at_a_job_that_ended_nobody_knows_how() -> None:
+async def test_poller_job_that_ended_in_an_unknown_state_is_looked_up() -> None:
     provider = FakePollable()
     provider.gossip, provider.ends["a"] = [Job(id="a", state=JobState.NOT_RUNNING)], 0.0
     async with running_poller(provider) as made:
@@ -233,7 +233,7 @@ async def test_poller_looks_at_a_job_that_ended_nobody_knows_how() -> None:
     assert len(provider.looks) == 1
 
 
-async def test_poller_goes_on_where_a_look_shows_that_the_job_runs() -> None:
+async def test_poller_job_that_still_runs_when_looked_up_is_followed_further() -> None:
     provider, started = FakePollable(), clock()
     provider.gossip, provider.ends["a"] = [Job(id="a", state=JobState.NOT_RUNNING)], started + 20
     async with running_poller(provider) as made:
@@ -499,7 +499,7 @@ async def test_poller_keeps_an_event_that_overtakes_the_response_to_the_create()
     assert provider.asked == []
 
 
-async def test_poller_keeps_events_for_nobody_within_bounds_and_drops_the_oldest() -> None:
+async def test_poller_events_of_unknown_jobs_are_bounded_and_the_oldest_dropped() -> None:
     provider = FakePollable()
     async with running_poller(provider) as made:
         for number in range(10_001):
@@ -541,7 +541,7 @@ async def test_poller_sweeps_as_ever_once_events_stop() -> None:
     assert max(late) <= MIN_SWEEP_INTERVAL + 0.1
 
 
-async def test_poller_goes_on_with_a_job_that_runs_although_an_event_said_it_ended() -> None:
+async def test_poller_job_that_runs_despite_an_event_of_its_end_is_followed_further() -> None:
     provider, started = FakePollable(rate=5.0), clock()
     provider.ends["a"] = started + 1000
     async with running_poller(provider) as made:

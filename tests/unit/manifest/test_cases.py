@@ -330,7 +330,7 @@ class TestEncodings:
     def test_utf16_and_utf32_without_a_mark_are_read(self, written: str) -> None:
         assert of_text(TABLE.encode(written), encoding=written[:6]) == []
 
-    def test_utf16_of_an_unclear_order_says_what_to_do(self) -> None:
+    def test_utf16_without_a_clear_byte_order_names_the_remedy(self) -> None:
         assert of_text("\u65e5\u672c".encode("utf-16-le"), encoding="utf-16") == [
             "1: no byte order mark of UTF-16; read the file with --encoding utf-16-le or "
             "utf-16-be, or with its own encoding, such as utf-8"
