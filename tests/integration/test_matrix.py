@@ -182,7 +182,7 @@ async def test_run_with_all_faults_ends_every_row_as_the_server_reports(
     )
     async with Sandbox(options) as sandbox:
         heard = listening(sandbox) if listens else {}
-        changes = {"options": {"heygen_api": version}, "job_timeout": JOB_TIMEOUT}
+        changes: dict[str, Any] = {"options": {"heygen_api": version}, "job_timeout": JOB_TIMEOUT}
         ran = await run_rows(sandbox, tmp_path, rows, **changes, **heard)
         assert len(sandbox.request_log.faults) > (10 if listens else 6)
         assert_sound(sandbox, tmp_path, rows, ran)
