@@ -10,6 +10,7 @@ manifests  the manifests that were named, as rows
 session    what run, resume and repair have in common
 runtime    the event loop, and the environment of the providers
 signals    Ctrl-C
+streams    standard output and error
 progress   the display of a running run
 log        -v and --log-file
 fd_limits  how many files may be open

@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError
 
 from batchcap.cli.encoding import use_utf8
 from batchcap.cli.parsing import DASH
+from batchcap.cli.streams import open_streams, output_error
 from batchcap.domain import failpoints
 from batchcap.domain.errors import BatchcapError, UsageError
 from batchcap.domain.settings import failpoint_from_env
@@ -67,10 +68,20 @@ for command, text in COMMANDS.items():
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
-    _open_standard_streams()
+    open_streams()
     use_utf8()
     failpoints.arm(failpoint_from_env(os.environ))
-    arguments = [DASH if argument == "-" else argument for argument in argv or sys.argv[1:]]
+    status = _run_command(
+        [DASH if argument == "-" else argument for argument in argv or sys.argv[1:]]
+    )
+    if (error := output_error()) is None:
+        return status
+    message = f"cannot write standard output: {error.strerror or error}"
+    _print_error(message, "Free disk space, or write to another place.", STOPPED)
+    return max(status, STOPPED)
+
+
+def _run_command(arguments: Sequence[str]) -> int:
     try:
         result = app(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
@@ -84,22 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped: nothing is lost\nhint: The same command resumes.", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
-        return FAILED
     return result if isinstance(result, int) else DONE
-
-
-def _open_standard_streams() -> None:
-    """Open the null device for every standard stream that is closed (`<&-`).
-
-    Otherwise the next file that batchcap opens would take the stream's descriptor.
-    """
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
 
 
 def _print_error(message: str, hint: str, status: int) -> int:

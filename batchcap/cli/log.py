@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from pathlib import Path
 
 from batchcap.domain.errors import UsageError
@@ -48,6 +49,21 @@ class _Redacting(logging.Formatter):
         return _QUERY.sub(r"\1?<signature>", "\n".join(map(printable, lines)))
 
 
+class _LogFile(logging.FileHandler):
+    """A log that cannot be written is reported once; the run goes on."""
+
+    _has_failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._has_failed:
+            self._has_failed = True
+            reason = error.strerror or type(error).__name__
+            print(f"warning: the log file cannot be written: {reason}", file=sys.stderr)
+
+
 def set_up(verbose: bool, log_file: Path | None) -> None:
     """Log to stderr if `verbose`, and to `log_file` if there is one.
 
@@ -63,7 +79,7 @@ def set_up(verbose: bool, log_file: Path | None) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler()] if verbose else []
     if log_file is not None:
         try:
-            handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
+            handlers.append(_LogFile(log_file, encoding="utf-8"))
         except OSError as error:
             raise UsageError(f"--log-file {log_file}: {error.strerror or error}") from None
     LOG.setLevel(logging.DEBUG if handlers else logging.CRITICAL)

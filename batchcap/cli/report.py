@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from batchcap.cli.parsing import DASH
-from batchcap.domain.errors import UsageError
+from batchcap.domain.errors import FatalError, UsageError
 from batchcap.reports.export import as_csv, as_json
 from batchcap.storage.ledger import open_reader
 
@@ -32,8 +32,14 @@ def report(
             sys.stdout.writelines(pieces)
             return 0
         try:
-            with Path(out).open("w", encoding="utf-8", newline="") as target:
-                target.writelines(pieces)
+            target = Path(out).open("w", encoding="utf-8", newline="")  # noqa: SIM115  # closed below
         except OSError as error:
             raise UsageError(f"-o {out}: {error.strerror or error}") from None
+        try:
+            with target:
+                target.writelines(pieces)
+        except OSError as error:
+            message = f"cannot write {out}: {error.strerror or error}"
+            hint = "Free disk space, or write to another place."
+            raise FatalError(message, hint=hint) from None
     return 0

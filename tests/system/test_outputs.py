@@ -1,0 +1,107 @@
+"""Outputs that break, and Ctrl-C at the start: no traceback, an exit status of the contract."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.system.conftest import COMMAND, UNLIMITED, Shell
+
+MANIFEST = "video_translate_id\none\ntwo\n"
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+
+
+def piped(shell: Shell, redirection: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with redirected outputs; the exit status is batchcap's own."""
+    script = f'set -o pipefail; "$@" {redirection}'
+    return subprocess.run(
+        ["bash", "-c", script, "bash", *COMMAND, *arguments],
+        cwd=shell.folder,
+        env=shell.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("redirection", ["| true", "2>&1 | true", "2>&1 | head -1", ">&-", "2>&-"])
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "m.csv", *UNLIMITED, "-v"]], ids=str)
+def test_command_whose_reader_has_gone_ends_as_without_it(
+    shell: Shell, sandbox: Mapping[str, str], redirection: str, arguments: list[str]
+) -> None:
+    shell.manifest(MANIFEST)
+    ended = piped(shell, redirection, *arguments)
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+    if arguments[0] == "run":
+        assert [result["state"] for result in shell.results()] == ["done"] * 2
+
+
+@needs_full
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["report"], ["status"]], ids=str)
+def test_command_with_a_full_output_stops_with_one_error(
+    shell: Shell, sandbox: Mapping[str, str], arguments: list[str]
+) -> None:
+    assert shell.run("run", shell.manifest(MANIFEST), *UNLIMITED).returncode == 0
+    ended = piped(shell, "> /dev/full", *arguments)
+    assert ended.returncode == 3
+    assert ended.stderr.startswith("error: cannot write standard output: No space left on device")
+    assert len(ended.stderr.splitlines()) == 2
+
+
+@needs_full
+@pytest.mark.parametrize("redirection", ["2> /dev/full", ""])
+def test_run_with_a_full_log_saves_every_caption(
+    shell: Shell, sandbox: Mapping[str, str], redirection: str
+) -> None:
+    log = ["--log-file", "/dev/full", "--no-progress"]
+    ended = piped(shell, redirection, "run", shell.manifest(MANIFEST), *UNLIMITED, *log)
+    assert ended.returncode == 0, ended.stderr
+    assert [result["state"] for result in shell.results()] == ["done"] * 2
+    expected = "" if redirection else "the log file cannot be written: No space left on device"
+    assert ended.stderr.count("the log file cannot be written") == bool(expected)
+    assert expected in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@needs_full
+def test_usage_error_with_a_full_stderr_keeps_its_status(shell: Shell) -> None:
+    assert piped(shell, "2> /dev/full", "run", "missing.csv").returncode == 2
+
+
+@needs_full
+def test_report_to_a_full_disk_stops(shell: Shell, sandbox: Mapping[str, str]) -> None:
+    assert shell.run("run", shell.manifest(MANIFEST), *UNLIMITED).returncode == 0
+    ended = shell.run("report", "-o", "/dev/full")
+    assert ended.returncode == 3
+    assert ended.stderr.startswith("error: cannot write /dev/full: No space left on device\n")
+
+
+@pytest.mark.parametrize("delay", [0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3])
+def test_command_interrupted_at_its_start_ends_without_a_traceback(
+    shell: Shell, delay: float
+) -> None:
+    """The signal comes some time after Python itself has started, which takes 20 ms or more."""
+    interrupted = (
+        "import os, signal, sys, threading\n"
+        "interrupt = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+        f"threading.Timer({delay}, interrupt).start()\n"
+        "from batchcap.__main__ import main\n"
+        "sys.exit(main())\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", interrupted, "run", shell.manifest(MANIFEST), "--sandbox"],
+        cwd=shell.folder,
+        env=shell.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 130, ended.stderr
+    assert "Traceback" not in ended.stderr
