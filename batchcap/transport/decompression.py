@@ -23,7 +23,7 @@ _GZIP_WINDOW, _DEFLATE_WINDOW = 31, 15
 """zlib's `wbits`."""
 
 _UNSUPPORTED = frozenset({"br", "zstd", "compress", "x-compress"})
-"""Compressions that are not asked for, and cannot be told from the first bytes."""
+"""Compressions that batchcap does not ask for, and cannot recognise by the first bytes."""
 
 _GZIP = b"\x1f\x8b"
 """The first bytes of every gzip stream (RFC 1952, 2.3.1)."""

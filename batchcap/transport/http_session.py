@@ -214,7 +214,7 @@ class _JsonBody(aiohttp.BytesPayload):
 
 
 def _has_end(response: aiohttp.ClientResponse, scheme: str) -> bool:
-    """Whether a cut body can be told from a whole one.
+    """Whether a cut body can be distinguished from a whole one.
 
     Where neither length nor chunks are given, only the end of the connection ends a body, and
     over TLS asyncio does not tell whether it was cut (RFC 9112, 9.8). 101 ends HTTP itself.

@@ -23,7 +23,7 @@ USER_AGENT = f"batchcap/{__version__}"
 
 _MAX_RESPONSE = 16 * 1024 * 1024  # bytes, decompressed
 _MIN_SECRET = 12
-"""Bytes from which on a credential can be told from a word."""
+"""Length from which on a credential is certainly no common word, in bytes."""
 
 _READ_TIMEOUTS = Timeouts(connect=8.0, read=30.0, headers=60.0, total=60.0)
 _WRITE_TIMEOUTS = Timeouts(connect=8.0, read=120.0, headers=120.0, total=120.0)

@@ -75,7 +75,7 @@ class RobotsApi:
             try:
                 self._create(body, due)
             except CreateRefusedError:
-                continue  # the client is gone, so there is nobody to send the error to
+                continue  # the client is gone, so the error cannot be sent
 
     def jobs(self) -> JobStore:
         """Return every job that was accepted so far."""
