@@ -24,7 +24,7 @@ from batchcap.domain.backoff import Backoff
 from batchcap.domain.errors import BadCaption, LinkExpired, Unavailable
 from batchcap.domain.models import Caption
 from batchcap.domain.shutdown import ShutdownToken
-from batchcap.storage.file_store import CaptionStore, disk_failed
+from batchcap.storage.file_store import CaptionStore, store_failed
 from batchcap.transport.circuit_breaker import CircuitBreaker
 from batchcap.transport.decompression import ReadChunk
 
@@ -165,7 +165,7 @@ async def _on_disk(part: Path, step: Awaitable[T]) -> T:
         with anyio.CancelScope(shield=True):
             result = await step
     except OSError as error:
-        raise disk_failed(error, part) from None
+        raise store_failed(error, part) from None
     return result
 
 

@@ -175,8 +175,9 @@ class Downloader(Protocol):
             LinkExpired: The file host refuses the link.
             BadCaption: The response is not a complete WebVTT file.
             Unavailable: All retries failed.
-            RowError: "link_dead", if no link can work.
-            FatalError: The disk refuses the file.
+            RowError: "link_dead", if no link can work, or "cannot_store", if the disk refuses
+                the name.
+            FatalError: The disk refuses every file.
         """
         ...
 

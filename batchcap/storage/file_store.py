@@ -8,9 +8,12 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 
-from batchcap.domain.errors import FatalError
+from batchcap.domain.errors import FatalError, RowError
 from batchcap.storage.atomic_files import OutputDir, TempFile
 from batchcap.storage.batcher import Batcher
+
+_NAME_ERRORS = frozenset({errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ})
+"""What a file system says about one name: exFAT and SMB with EINVAL about `a:b.vtt`."""
 
 
 class CaptionStore:
@@ -32,12 +35,13 @@ class CaptionStore:
         File and folder are synced on return.
 
         Raises:
-            FatalError: The disk refuses.
+            RowError: The disk refuses this name ("cannot_store").
+            FatalError: The disk refuses every file.
         """
         try:
             await self._batcher.submit(TempFile(path, data))
         except OSError as error:
-            raise disk_failed(error, self.root / path) from None
+            raise store_failed(error, self.root / path) from None
 
     async def read(self, path: str, since: float) -> bytes | None:
         """Return a file that was placed after `since` (unix seconds), or None.
@@ -68,6 +72,19 @@ class CaptionStore:
     async def drain(self) -> None:
         """Return when every file that was handed over is on disk."""
         await self._batcher.drain()
+
+
+def store_failed(error: OSError, path: Path) -> RowError | FatalError:
+    """Return the error to raise when a caption cannot be stored.
+
+    Only a call that names a file can fail because of the name: Python sets `filename` for
+    these. EINVAL from `fsync` is about the disk.
+    """
+    if error.errno not in _NAME_ERRORS or error.filename is None:
+        return disk_failed(error, path)
+    reason = error.strerror or str(error)
+    way_out = "move the output folder to a disk that takes this name, then: resume --retry-failed"
+    return RowError("cannot_store", f"cannot write {path}: {reason}; {way_out}", retryable=True)
 
 
 def disk_failed(error: OSError, path: Path) -> FatalError:

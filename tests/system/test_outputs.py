@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.conftest import COMMAND, UNLIMITED, Shell
+from tests.system.conftest import COMMAND, UNLIMITED, Shell, request_log
 
 MANIFEST = "video_translate_id\none\ntwo\n"
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
@@ -67,6 +67,30 @@ def test_run_with_a_full_log_saves_every_caption(
     assert ended.stderr.count("the log file cannot be written") == bool(expected)
     assert expected in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_run_name_that_the_disk_refuses_fails_its_row_and_is_fetched_later(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    header = "asset_id,to_language_code,from_language\n"
+    first = shell.manifest(header + "first,es,en\n")
+    assert shell.run("run", first, *UNLIMITED, "-o", "first").returncode == 0
+    path = shell.results("first")[0]["path"]
+    paths = [path.replace("first", name) for name in ("one", "two")]
+    folder = shell.folder / "captions" / paths[0]
+    folder.mkdir(parents=True)
+    second = shell.manifest(header + "one,es,en\ntwo,es,en\n")
+    ran = shell.run("run", second, *UNLIMITED)
+    assert ran.returncode == 1, ran.stderr
+    created = len(request_log(sandbox)["creates"])
+    assert created == 3
+    results = {result["path"]: result for result in shell.results()}
+    assert results[paths[0]]["error"]["code"] == "cannot_store"
+    assert results[paths[1]]["state"] == "done"
+    folder.rmdir()
+    assert shell.run("resume", "--retry-failed", *UNLIMITED).returncode == 0
+    assert len(request_log(sandbox)["creates"]) == created
+    assert folder.is_file()
 
 
 @needs_full

@@ -313,10 +313,10 @@ async def test_fetch_file_in_place_of_a_folder_is_fatal_after_one_request(
 
 
 @pytest.mark.parametrize("data", [VTT, LARGE], ids=["small", "large"])
-async def test_fetch_folder_in_place_of_the_file_is_fatal(tmp_path: Path, data: bytes) -> None:
+async def test_fetch_onto_a_folder_is_cannot_store(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "d/a.vtt").mkdir(parents=True)
     async with http_server(serves(data)) as url, running_downloader(tmp_path) as made:
-        with pytest.raises(FatalError, match="cannot write"):
+        with pytest.raises(RowError, match="cannot write"):
             await made.fetch(f"{url}/x")
         assert made.files() == {}
 

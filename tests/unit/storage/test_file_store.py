@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
 from collections.abc import Iterator
@@ -13,8 +14,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batchcap.domain.errors import FatalError
-from batchcap.storage.file_store import CaptionStore
+from batchcap.domain.errors import FatalError, RowError
+from batchcap.storage.file_store import CaptionStore, store_failed
 from tests.harness.files import file_size_limit
 
 pytestmark = pytest.mark.anyio
@@ -109,6 +110,34 @@ async def test_store_part_differs_if_long_names_begin_alike(store: CaptionStore)
     assert files(store.root) == {name: name.encode() for name in names}
 
 
+async def test_store_place_name_too_long_leaves_the_other_files_alone(store: CaptionStore) -> None:
+    names = ["a.vtt", "x" * 300 + ".vtt", "y" * 300 + "/b.vtt", "c.vtt"]
+    placed = (store.place(name, b"data") for name in names)
+    first, *refused, last = await asyncio.gather(*placed, return_exceptions=True)
+    assert (first, last) == (None, None)
+    assert [isinstance(error, RowError) and error.code for error in refused] == ["cannot_store"] * 2
+    assert files(store.root) == {"a.vtt": b"data", "c.vtt": b"data"}
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ])
+def test_store_failed_refused_name_fails_the_row(number: int) -> None:
+    error = OSError(number, os.strerror(number), "a.vtt")
+    assert isinstance(store_failed(error, Path("a.vtt")), RowError)
+
+
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.ENOTCONN, errno.ESTALE, errno.EACCES]
+)
+def test_store_failed_disk_stops_the_run(number: int) -> None:
+    error = OSError(number, os.strerror(number), "a.vtt")
+    assert isinstance(store_failed(error, Path("a.vtt")), FatalError)
+
+
+def test_store_failed_sync_stops_the_run() -> None:
+    error = OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # `fsync` names no file
+    assert isinstance(store_failed(error, Path("a.vtt")), FatalError)
+
+
 async def test_store_place_below_a_file_is_fatal(store: CaptionStore) -> None:
     await store.place("a", b"a file")
     with pytest.raises(FatalError, match=r"cannot write .*a/b\.vtt") as caught:
@@ -117,12 +146,13 @@ async def test_store_place_below_a_file_is_fatal(store: CaptionStore) -> None:
     assert files(store.root) == {"a": b"a file"}
 
 
-async def test_store_place_onto_a_folder_is_fatal_and_leaves_no_part(
+async def test_store_place_onto_a_folder_is_cannot_store_and_leaves_no_part(
     store: CaptionStore,
 ) -> None:
     (store.root / "a.vtt").mkdir(parents=True)
-    with pytest.raises(FatalError):
+    with pytest.raises(RowError, match="resume --retry-failed") as caught:
         await store.place("a.vtt", b"data")
+    assert (caught.value.code, caught.value.retryable) == ("cannot_store", True)
     assert files(store.root) == {}
 
 
@@ -156,7 +186,7 @@ async def test_store_place_that_fails_leaves_files_in_its_folder_alone(
     (store.root / "d/b.vtt").mkdir(parents=True)
     wanted = [store.place(f"d/{name}.vtt", b"data") for name in "abc"]
     found = await asyncio.gather(*wanted, return_exceptions=True)
-    assert [type(one) for one in found] == [type(None), FatalError, type(None)]
+    assert [type(one) for one in found] == [type(None), RowError, type(None)]
     assert files(store.root) == {"d/a.vtt": b"data", "d/c.vtt": b"data"}
 
 
