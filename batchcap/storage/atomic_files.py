@@ -71,10 +71,12 @@ class OutputDir:
             if error.errno == errno.ELOOP:
                 return None  # batchcap makes no links; downloading puts a file in its place
             raise
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or status.st_mtime < since:
+            os.close(handle)
+            return None
         with os.fdopen(handle, "rb") as file:
-            status = os.fstat(handle)
-            is_candidate = stat.S_ISREG(status.st_mode) and status.st_mtime >= since
-            return file.read() if is_candidate else None
+            return file.read()
 
     def commit(self, files: Sequence[TempFile]) -> list[Exception | None]:
         """Write, sync and rename files; return an error or None for each.
@@ -157,8 +159,8 @@ def _commit_dir(folder: int, files: Sequence[TempFile]) -> None:
     """Write and sync all, rename all, sync the folder once; errors stay with their files."""
     for first in range(0, len(files), MAX_OPEN):
         batch = files[first : first + MAX_OPEN]
-        # All are on their way to the disk before the first is waited for. Written alone, each
-        # would get its place on the disk, and a commit of the journal, in its own `fsync`.
+        # Start to write all files before waiting for the first. Written one by one, each file
+        # would need an `fsync` that allocates its blocks and commits the journal.
         for step in (TempFile.write, TempFile.start_sync, TempFile.sync):
             _for_each_ok(batch, step, folder)
     _for_each_ok(files, TempFile.rename, folder)

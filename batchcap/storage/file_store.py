@@ -13,7 +13,7 @@ from batchcap.storage.atomic_files import OutputDir, TempFile
 from batchcap.storage.batcher import Batcher
 
 _NAME_ERRORS = frozenset({errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ})
-"""What a file system says about one name: exFAT and SMB with EINVAL about `a:b.vtt`."""
+"""Errors that concern one name only: exFAT and SMB return EINVAL for `a:b.vtt`."""
 
 
 class CaptionStore:
@@ -47,6 +47,7 @@ class CaptionStore:
         """Return a file that was placed after `since` (unix seconds), or None.
 
         Raises:
+            RowError: The disk refuses this name ("cannot_store").
             FatalError: The file cannot be read.
         """
         try:
@@ -55,7 +56,7 @@ class CaptionStore:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self.executor, self._output.read, path, since)
         except OSError as error:
-            raise disk_failed(error, self.root / path) from None
+            raise store_failed(error, self.root / path) from None
 
     def part(self, path: str) -> Path:
         """Return the path of the temporary file for `path`, in the same folder."""
@@ -92,4 +93,6 @@ def disk_failed(error: OSError, path: Path) -> FatalError:
     hint = "Free disk space or fix permissions, then run: batchcap resume"
     if error.errno == errno.ELOOP:
         hint = "Remove the link (--out itself may be one), then run: batchcap resume"
+    elif error.errno == errno.ENOTDIR:
+        hint = "Remove the file that is where a folder is needed, then run: batchcap resume"
     return FatalError(f"cannot write {path}: {error.strerror or error}", hint=hint)

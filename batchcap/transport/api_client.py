@@ -125,8 +125,8 @@ class Api:
     ) -> tuple[int, float]:
         """Count a failure; return the count and the seconds to wait before the next attempt.
 
-        A pause that the provider asked for, an outage, and that it was not reached yet are no
-        failure of this request.
+        A failure does not count if the provider asked for a pause, if there is an outage, or if
+        the provider has not been reached yet.
         After a 429 the whole bucket waits, so this request has no wait of its own.
 
         Raises:

@@ -23,8 +23,8 @@ FAILURE_THRESHOLD = 10
 """Failures without a success in between that open the circuit."""
 
 MAX_OPEN, EXTENDED_MAX_OPEN = 600.0, 3600.0
-"""Seconds of an outage for which requests wait: those of rows that have a job, and those of
-new rows. A longer outage may be the fault of the row itself, and every run has to end."""
+"""Seconds that a request waits for the end of an outage: if its row has a job, and if its row is
+new. Then the request is sent: the row itself may be the cause, and every run has to end."""
 
 
 class CircuitBreaker:
@@ -42,7 +42,7 @@ class CircuitBreaker:
         self.is_open = False
 
     async def wait_until_closed(self, *, extended_wait: bool) -> bool:
-        """Wait for the end of an outage, or for the turn to be its probe.
+        """Wait until an outage ends, or until it is this request's turn to be the probe.
 
         Returns whether the caller may send even if the circuit is open: as a probe, or because
         the outage has lasted longer than its requests wait.

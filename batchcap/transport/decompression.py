@@ -11,22 +11,24 @@ stream whose end is missing is never taken for whole.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 
-from batchcap.transport.http_errors import BodyLost, BodyUnreadable
+from batchcap.transport.http_errors import BodyUnreadable
 from batchcap.transport.http_session import Response
 
 _CHUNK = 256 * 1024
 """Bytes that are decompressed at once, at most."""
 
-_GZIP_WINDOW, _DEFLATE_WINDOW = 31, 15
-"""zlib's `wbits`."""
+_GZIP_WINDOW, _ZLIB_WINDOW, _DEFLATE_WINDOW = 31, 15, -15
+"""zlib's `wbits`. Servers send both zlib streams and bare ones as `deflate`."""
 
 _UNSUPPORTED = frozenset({"br", "zstd", "compress", "x-compress"})
-"""Compressions that batchcap does not ask for, and cannot recognise by the first bytes."""
+"""Compressions that batchcap does not ask for, and cannot decompress."""
 
 _GZIP = b"\x1f\x8b"
 """The first bytes of every gzip stream (RFC 1952, 2.3.1)."""
+
+_ENOUGH = 6  # bytes that show what a body is
 
 
 ReadChunk = Callable[[], Awaitable[bytes]]
@@ -37,42 +39,53 @@ ReadChunk = Callable[[], Awaitable[bytes]]
 def decompressed(response: Response) -> ReadChunk:
     """Return the body of a response without its compression.
 
-    Raises:
-        BodyUnreadable: It is compressed in a way that was not asked for.
+    Reading raises `BodyUnreadable` if the body is compressed in a way that was not asked for.
     """
     values = ",".join(response.headers.getall("content-encoding", []))
-    names = {name.strip().lower() for name in values.split(",")} - {"", "identity"}
-    if unsupported := names & _UNSUPPORTED:
-        raise BodyUnreadable(f"it is compressed with {min(unsupported)}, which was not asked for")
-    if "deflate" in names:
-        return _Decompressor(response.read_chunk, _DEFLATE_WINDOW).read_chunk
-    return _Sniffer(response.read_chunk).read_chunk if names else response.read_chunk
+    names = {name.strip().lower() for name in values.split(",")}
+    return _Sniffer(response.read_chunk, names).read_chunk
 
 
 class _Sniffer:
-    """A body with any other encoding: gzip if it begins like gzip, else plain."""
+    """A body whose first bytes show how it is compressed. `names` are what its server says."""
 
-    def __init__(self, read_raw: ReadChunk) -> None:
-        self._read_raw = read_raw
+    def __init__(self, read_raw: ReadChunk, names: Set[str]) -> None:
+        self._read_raw, self._names = read_raw, names
         self._read_chunk: ReadChunk | None = None
         self._first = b""
 
     async def read_chunk(self) -> bytes:
         """See `ReadChunk`."""
         if self._read_chunk is None:
-            await self._read_first()
-            is_gzip = self._first.startswith(_GZIP)
-            replay = self._replay
-            self._read_chunk = _Decompressor(replay, _GZIP_WINDOW).read_chunk if is_gzip else replay
+            while len(self._first) < _ENOUGH and (chunk := await self._read_raw()):
+                self._first += chunk
+            window = _window(self._first, self._names)
+            self._read_chunk = _Decompressor(self._replay, window).read_chunk if window else None
+            self._read_chunk = self._read_chunk or self._replay
         return await self._read_chunk()
-
-    async def _read_first(self) -> None:
-        while len(self._first) < len(_GZIP) and (chunk := await self._read_raw()):
-            self._first += chunk
 
     async def _replay(self) -> bytes:
         first, self._first = self._first, b""
         return first or await self._read_raw()
+
+
+def _window(first: bytes, names: Set[str]) -> int | None:
+    """Return zlib's `wbits` for a body that begins so; None if it is not compressed."""
+    if first.startswith(_GZIP):
+        return _GZIP_WINDOW
+    if not first or _is_text(first):
+        return None
+    if "deflate" in names:
+        is_zlib = first[0] & 0x0F == 8 and int.from_bytes(first[:2]) % 31 == 0  # RFC 1950, 2.2
+        return _ZLIB_WINDOW if is_zlib else _DEFLATE_WINDOW
+    if unsupported := names & _UNSUPPORTED:
+        raise BodyUnreadable(f"it is compressed with {min(unsupported)}, which was not asked for")
+    return None
+
+
+def _is_text(first: bytes) -> bool:
+    start = first.removeprefix(b"\xef\xbb\xbf")[:_ENOUGH]
+    return all(byte in b"\t\r\n" or 0x20 <= byte < 0x7F for byte in start)
 
 
 class _Decompressor:
@@ -109,4 +122,4 @@ class _Decompressor:
     def _check_end(self) -> None:
         # A body of no bytes is none, whatever its encoding would be.
         if self._has_begun and not self._decompressor.eof:
-            raise BodyLost("the compressed body was cut")
+            raise BodyUnreadable("the compressed body was cut")

@@ -1,7 +1,8 @@
 """A provider that never answers is not out of order but out of reach: stop its rows soon.
 
-An outage is waited out (`circuit`). If a name does not resolve, a proxy refuses or a
-certificate is not trusted, waiting changes nothing, and the user has to know at once.
+Requests wait for the end of an outage (`circuit_breaker`). If a name does not resolve, a
+proxy refuses or a certificate is not trusted, waiting changes nothing, and the user has to
+know at once.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Connector(aiohttp.TCPConnector):
         make_socket = None if allowed is None else _SocketFactory(allowed)
         super().__init__(limit=0, resolver=_Resolver(allowed), socket_factory=make_socket, **keep)
         self._polls: WeakKeyDictionary[ResponseHandler, select.poll] = WeakKeyDictionary()
-        """By connections that were given before, what tells whether something waits on them."""
+        """For each connection given before, the poll object that shows whether data waits on it."""
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout

@@ -191,7 +191,7 @@ class HttpSession:
 async def _once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """A client middleware: turns errors into ours, which aiohttp does not repeat a GET for."""
+    """Turn errors into ours, after which aiohttp does not repeat a GET (a client middleware)."""
     try:
         return await handler(request)
     except (aiohttp.ClientError, OSError) as error:

@@ -1,4 +1,4 @@
-"""What sends an API's requests: over HTTP here, to providers in memory in `rehearsal`."""
+"""What sends an API's requests: over HTTP here, to providers in memory in `simulation`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MIN_SECRET = 12
 
 _READ_TIMEOUTS = Timeouts(connect=8.0, read=30.0, headers=60.0, total=60.0)
 _WRITE_TIMEOUTS = Timeouts(connect=8.0, read=120.0, headers=120.0, total=120.0)
-"""A HeyGen write may take 31 s (p99). Who cannot connect hears of it within 10 s."""
+"""A HeyGen write may take 31 s (p99). A failure to connect is reported within 10 s."""
 
 
 class Sender(Protocol):

@@ -32,8 +32,8 @@ class LockHolder(msgspec.Struct, frozen=True):
 class Lock:
     """Held while a run owns the output folder.
 
-    The system gives the lock back when the last thread of its process is gone, by kill -9
-    too: nothing of a run writes after the next one began. No child process inherits it.
+    The system releases the lock when the last thread of its process has ended, also after
+    kill -9, so a run writes nothing once the next one has begun. No child process inherits it.
 
     Entering raises `FatalError`, which names the holder, if another run holds the lock.
     """

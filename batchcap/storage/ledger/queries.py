@@ -36,7 +36,7 @@ SELECT * FROM (
 ) ORDER BY provider, state, code
 """
 _UNITS = "SELECT ifnull(sum(units), 0) FROM creates"
-# From one provider to the next in the index, past its pending rows.
+# Steps through the index from provider to provider, and skips the pending rows of each.
 _WITH_PENDING = """
 WITH RECURSIVE waiting(name) AS (
     SELECT min(provider) FROM rows WHERE state IS NULL

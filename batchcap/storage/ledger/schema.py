@@ -168,7 +168,7 @@ def open_file(out: Path, path: Path, *, durable: bool = True) -> sqlite3.Connect
 
 
 def discard_new(out: Path) -> None:
-    """Take away what was made for a ledger that did not come about; no run leaves a trace."""
+    """Remove the lock and folders that were made for a ledger which was then not created."""
     if file(out).exists():
         return
     with contextlib.suppress(OSError):  # what else is there stays there

@@ -97,7 +97,7 @@ _STATEMENTS: Statements = {
     _NO_FINGERPRINT: None,
 }
 
-# A pending row that has an end already was billed: nothing is created for it.
+# If a pending row has a finished_at, its job was billed: no other one is created for it.
 _REQUEUE_FAILED = """
 UPDATE rows SET state = NULL, started_at = NULL, job_id = NULL,
        finished_at = CASE WHEN EXISTS (

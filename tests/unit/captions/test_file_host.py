@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -311,9 +312,9 @@ async def test_file_host_compressed_body_is_decompressed() -> None:
 
 
 @pytest.mark.parametrize("missing", [1, 4, 8, 12, 30])
-async def test_file_host_compressed_body_without_its_end_raises_unavailable(missing: int) -> None:
-    """The length may be right and the compressed stream cut all the same."""
-    with pytest.raises(Unavailable):
+async def test_file_host_compressed_body_without_its_end_is_a_bad_caption(missing: int) -> None:
+    """The length is right and the compressed stream cut all the same: a fault of this file."""
+    with pytest.raises(BadCaption):
         await served_encoded(gzip.compress(VTT * 1000)[:-missing])
 
 
@@ -361,12 +362,38 @@ async def test_file_host_harmless_encoding_decides_by_the_first_bytes(
         assert await fetch(made, f"{url}/x") == VTT
 
 
+def raw_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        *[(label, VTT) for label in ("br", "zstd", "deflate", "compress")],
+        *[(label, gzip.compress(VTT)) for label in ("deflate", "compress", "identity", "br")],
+        ("deflate", zlib.compress(VTT)),
+        ("deflate", raw_deflate(VTT)),
+    ],
+    ids=repr,
+)
+async def test_file_host_whole_file_with_a_wrong_label_is_read(encoding: str, body: bytes) -> None:
+    async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        lines = f"Content-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n"
+        writer.write(f"HTTP/1.1 200 OK\r\n{lines}\r\n".encode() + body)
+        await writer.drain()
+
+    async with raw_server(host) as url, hosts() as made:
+        assert await fetch(made, f"{url}/x") == VTT
+
+
 @pytest.mark.parametrize("encoding", ["br", "gzip, zstd"])
 async def test_file_host_unsupported_compression_is_a_bad_caption(encoding: str) -> None:
     async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: 4\r\n\r\n"
-        writer.write(head.encode() + b"abcd")
+        writer.write(head.encode() + b"\x8b\x02\x80\x03")
         await writer.drain()
 
     async with raw_server(host) as url, hosts() as made:

@@ -156,6 +156,30 @@ async def test_store_place_onto_a_folder_is_cannot_store_and_leaves_no_part(
     assert files(store.root) == {}
 
 
+async def test_store_read_of_a_folder_finds_no_file(store: CaptionStore) -> None:
+    (store.root / "a.vtt").mkdir(parents=True)
+    assert await store.read("a.vtt", 0.0) is None
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".vtt", "y" * 300 + "/b.vtt"])
+async def test_store_read_of_a_name_too_long_is_cannot_store(
+    store: CaptionStore, name: str
+) -> None:
+    """A killed run's file is looked for first: its name must not stop the rows after it."""
+    store.root.mkdir()
+    with pytest.raises(RowError) as caught:
+        await store.read(name, 0.0)
+    assert caught.value.code == "cannot_store"
+
+
+async def test_store_place_below_a_file_is_fatal_and_names_the_way_out(store: CaptionStore) -> None:
+    store.root.mkdir()
+    (store.root / "d").write_bytes(b"")
+    with pytest.raises(FatalError) as caught:
+        await store.place("d/a.vtt", b"data")
+    assert "Remove the file" in caught.value.hint
+
+
 async def test_store_place_without_data_and_part_file_is_fatal(store: CaptionStore) -> None:
     store.root.mkdir()
     with pytest.raises(FatalError):
