@@ -1,4 +1,4 @@
-"""Makes providers that can be asked, and checks first what would keep them from it."""
+"""Makes providers that are ready for requests, and first checks what would prevent that."""
 
 from __future__ import annotations
 

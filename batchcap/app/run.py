@@ -88,7 +88,7 @@ class Run:
             ]
             for bucket in self._factory.buckets.values():
                 group.start_soon(bucket.run)
-                if died_at is not None:  # its last second is not over yet
+                if died_at is not None:  # it may have sent requests in the last second
                     bucket.pause(bucket.window)
             policy = Policy(
                 job_timeout=self._settings.job_timeout,

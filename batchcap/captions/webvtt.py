@@ -7,8 +7,8 @@ a timing is a cue. Such a line ends whatever block it stands in, and any other l
 arrow is dropped. Cues without text and cues that end before they start are cues too, though
 no player shows them.
 
-A file without a cue is accepted if it holds only header, NOTE, STYLE and REGION blocks, as
-that of a silent video does. Whether a file is whole is known from HTTP, not from its text.
+A file without a cue is accepted if it holds only header, NOTE, STYLE and REGION blocks, like
+the file of a silent video. Whether a file is whole is known from HTTP, not from its text.
 """
 
 from __future__ import annotations

@@ -8,13 +8,16 @@ from pathlib import Path
 from batchcap.cli.options import Out, OutputOptions, RunOptions
 from batchcap.cli.run import run
 
+DEMO_FOLDER = Path("batchcap-demo")
+"""Not the default folder of `run`, which would refuse real rows beside those of a rehearsal."""
+
 DEMO = "demo.csv"
 """In a checkout a link to `manifests/demo.csv`; a wheel has a copy of that file."""
 
 
 def demo(
     *,
-    out: Out = Path("captions"),
+    out: Out = DEMO_FOLDER,
     run_options: RunOptions = RunOptions(),  # noqa: B008  # frozen
     output_options: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
 ) -> int:

@@ -93,7 +93,7 @@ class Engine:
         self._observer(RowHeldBack(row, failure))
 
     def _with_lost_at(self, history: RowHistory) -> RowHistory:
-        """Add when a response that an earlier run waited for was lost, at the latest."""
+        """Add the latest time at which an earlier run can have lost a response."""
         if history.intent_at is None:
             return history
         lost_at = min(history.intent_at + _LONGEST_SEND, self._began)

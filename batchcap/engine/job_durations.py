@@ -58,7 +58,7 @@ class JobDurations:
     def quantile(self, share: float, job_class: str = _ALL) -> float | None:
         """Return the seconds that this share of a class took at most (0.5: the median).
 
-        All jobs stand for a class without any; None if there was no job at all.
+        For a class without jobs, all jobs count. Returns None if there was no job at all.
         """
         counts = self._counts.get(job_class) or self._counts.get(_ALL) or Counter()
         left = share * counts.total()

@@ -3,13 +3,13 @@
 Rows wait for their jobs; a sweep polls all of them in as few requests as the API allows, and
 wakes the rows whose jobs have ended. Sweeps begin
 
-- every `SWEEP_INTERVAL` while requests queue for longer than that: the run takes as long as
-  its queue, however late a caption in the middle of it is noticed;
+- every `SWEEP_INTERVAL` while the queued requests need longer than that: the queue decides
+  how long the run takes, so it does no harm to notice the end of a job late;
 - every `SWEEP_INTERVAL`, too, while webhooks report the ends of jobs (the last one, at
   least): then sweeps only find what events missed;
 - at once for a job that existed before its row began to wait;
-- every `MIN_SWEEP_INTERVAL` if most of the window waits for jobs, since then creates wait
-  for their ends, or if there is no quota;
+- every `MIN_SWEEP_INTERVAL` if there is no quota, or if half of the window or more waits for
+  jobs: then new rows cannot start until some of these jobs have ended;
 - otherwise by the length of the run, from every `MIN_SWEEP_INTERVAL` if it had 40 jobs to
   every `SWEEP_INTERVAL` if it had 800. The last rows of 10,000, swept every 2 s for half an
   hour, would cost as many requests as all sweeps before.
@@ -55,7 +55,7 @@ _BACKOFF = Backoff(first=5.0, longest=60.0)
 """Waits after polls without a response."""
 
 _UNREACHABLE = 60.0
-"""Seconds after which a sweep that succeeds in the end counts as an outage, too."""
+"""If a poll takes longer than this (seconds), it counts as an outage, even if it succeeds."""
 
 _MAX_UNCLAIMED = 10_000
 """Webhook events kept for jobs that no row waits for yet: they overtake a create's response."""
@@ -273,7 +273,7 @@ class Poller:
         return job.state is JobState.MISSING and not is_young
 
     def _record_duration(self, waiting: _Waiting, job: Job) -> None:
-        """Record how long a job took; if the provider does not report it, some seconds late."""
+        """Record how long a job took: as the provider reports it, or else until it was noticed."""
         if job.state in (JobState.COMPLETED, JobState.ERRORED):
             noticed = _clock() - waiting.began if waiting.is_fresh else None
             duration = noticed if job.duration is None else job.duration

@@ -110,8 +110,8 @@ class RowTask:
     async def process_row(self, history: RowHistory) -> Caption:
         """Take the row through its steps, from the one that its history names.
 
-        No caption is paid for twice because of this order: the intent is durable before the
-        create leaves, and the job is durable before it is waited for.
+        The order ensures that no caption is paid for twice: the intent is durable before the
+        create leaves, and the job is durable before the row waits for it.
         """
         job = await self._earlier_job(history)
         if job is None:
