@@ -38,7 +38,7 @@ def test_shown_command_ends_with_every_caption(shell: Shell, command: str) -> No
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    out = "rehearsal" if "rehearsal" in command else "captions"
+    out = "rehearsal" if "rehearsal" in command else "batchcap-demo"
     assert {result["state"] for result in shell.results(out)} == {"done"}
 
 
