@@ -274,6 +274,7 @@ class Sandbox:
         self._world.jobs = JobStore(self._world.options.job_lifetime)
         for job in self._state.jobs():
             self._world.jobs.add(job)
+        self._world.jobs.deleted_tracks = self._state.deleted_tracks()
         self._world.first_requested.update(self._state.first_requested())
         self._mux.robots.delayed_creates[:] = self._state.delayed_creates()
         return self._state.clock()
@@ -302,4 +303,10 @@ class Sandbox:
         ]
         delayed_creates = self._mux.robots.delayed_creates
         changed_jobs = [job for job in jobs if job]
-        state.save(changed_jobs, first_requested, delayed_creates, world.clock.now())
+        state.save(
+            changed_jobs,
+            first_requested,
+            delayed_creates,
+            world.jobs.deleted_tracks,
+            world.clock.now(),
+        )

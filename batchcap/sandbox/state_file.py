@@ -1,4 +1,4 @@
-"""Keeps what survives a restart in SQLite: jobs, first requests, delayed creates, the clock."""
+"""Keeps what survives a restart in SQLite: jobs, deleted tracks, first requests, the clock."""
 
 from __future__ import annotations
 
@@ -54,20 +54,27 @@ class StateFile:
         rows = [] if stored is None else msgspec.json.decode(stored, type=_StoredCreates)
         return [(due, number, body.encode()) for due, number, body in rows]
 
+    def deleted_tracks(self) -> set[str]:
+        """Return the ids of the text tracks that were deleted."""
+        body = self._variable("deleted_tracks")
+        return set() if body is None else msgspec.json.decode(body, type=set[str])
+
     def save(
         self,
         jobs: list[Job],
         first_requested: list[tuple[str, float]],
         delayed_creates: list[tuple[float, int, bytes]],
+        deleted_tracks: set[str],
         clock: float,
     ) -> None:
-        """Write the jobs and first requests that changed, all delayed creates, and the clock."""
+        """Write the jobs and first requests that changed, and the rest as a whole."""
         creates = [
             (due, number, body.decode(errors="replace")) for due, number, body in delayed_creates
         ]
         variables = [
             ("clock", msgspec.json.encode(clock)),
             ("delayed_creates", msgspec.json.encode(creates)),
+            ("deleted_tracks", msgspec.json.encode(deleted_tracks)),
         ]
         with self._connection as connection:
             connection.executemany(_UPSERT_JOB, [(job.id, _encode(job)) for job in jobs])

@@ -396,6 +396,36 @@ async def test_assets_of_the_account_are_listed() -> None:
     assert first[0]["playback_ids"]
 
 
+async def test_assets_cursor_leads_through_the_whole_account() -> None:
+    listed, cursor, pages = [], "", 0
+    async with sandbox_client(mux_account=25) as client:
+        while pages == 0 or cursor:
+            page = (await client.mux(f"/video/v1/assets?limit=10&cursor={cursor}")).json
+            listed += page["data"]
+            cursor, pages = page["next_cursor"], pages + 1
+        for wrong in ("12", "after-", "after--1", "before-10"):
+            assert (await client.mux(f"/video/v1/assets?cursor={wrong}")).status == 400
+    assert pages == 3
+    assert len({asset["id"] for asset in listed}) == 25
+    assert listed[0]["created_at"] > listed[-1]["created_at"]
+    assert listed[0]["meta"]["title"] == f"Video {listed[0]['id']}"
+    assert listed[0]["passthrough"].startswith("show-")
+
+
+async def test_deleted_track_is_gone_from_its_asset() -> None:
+    async with sandbox_client() as client:
+        job = await client.run_job("one")
+        track = job["outputs"]["uploaded_track_id"]
+        path = f"/video/v1/assets/one/tracks/{track}"
+        assert (await client.mux(path, "GET")).status == 405
+        assert (await client.mux(path.replace("one", "two"), "DELETE")).status == 404
+        assert (await client.mux(path, "DELETE")).status == 204
+        assert (await client.mux(path, "DELETE")).status == 404
+        tracks = (await client.mux("/video/v1/assets/one")).data["tracks"]
+        assert track not in {shown["id"] for shown in tracks}
+        assert (await client.create("one")).status == 202
+
+
 async def test_strict_ids_limits_assets_to_the_account() -> None:
     async with sandbox_client(strict_ids=True, mux_account=1, mux_ids=("own",)) as client:
         assert (await client.mux("/video/v1/assets/other")).status == 404

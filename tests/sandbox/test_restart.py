@@ -60,6 +60,17 @@ async def test_restart_keeps_jobs_and_clock(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
+async def test_deleted_track_stays_deleted_after_a_restart(tmp_path: Path) -> None:
+    state = tmp_path / "state.sqlite"
+    async with sandbox_client(state) as client:
+        track = await client.find_track("one")
+        await client.mux(f"/video/v1/assets/one/tracks/{track}", "DELETE")
+    async with sandbox_client(state) as client:
+        tracks = (await client.mux("/video/v1/assets/one")).data["tracks"]
+        assert track not in {shown["id"] for shown in tracks}
+
+
+@pytest.mark.anyio
 async def test_delayed_create_is_carried_out_after_a_restart(tmp_path: Path) -> None:
     state = tmp_path / "state.sqlite"
     options: dict[str, Any] = {"faults": {"late_create": 1.0}, "late_create_seconds": 10.0}

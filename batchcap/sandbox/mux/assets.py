@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -60,10 +61,22 @@ class Asset(msgspec.Struct, frozen=True):
             "id": self.id,
             "status": "ready",
             "duration": self.duration,
-            "created_at": "1760000000",
+            "created_at": str(_created_at(self.id)),
+            "meta": {"title": f"Video {self.id}"},
+            "passthrough": f"show-{random_draws.integer(20, 'show', self.id)}",
             "playback_ids": [{"id": name, "policy": policy} for name, policy in self.playback_ids],
             "tracks": [*media, *(track.document() for track in tracks)],
         }
+
+
+_NUMBER = re.compile(r"asset-([0-9]{5,8})-")
+_FIRST_CREATED = 1_760_000_000
+"""Unix seconds at which the first asset of the account was created; one an hour follows."""
+
+
+def _created_at(identifier: str) -> int:
+    match = _NUMBER.match(identifier)
+    return _FIRST_CREATED + 3600 * int(match[1]) if match else _FIRST_CREATED
 
 
 def mux_ids(count: int) -> Iterator[str]:

@@ -144,6 +144,7 @@ class JobStore:
         self._by_id: dict[str, Job] = {}
         self._by_asset: defaultdict[str, list[Job]] = defaultdict(list)
         self._in_order: list[Job] = []
+        self.deleted_tracks: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._in_order)
@@ -193,9 +194,16 @@ class JobStore:
         first = bisect_right(jobs, now - self.lifetime, key=lambda job: job.created)
         return jobs[first:] if first else jobs
 
+    def delete_track(self, track_id: str) -> None:
+        """Delete a text track from its asset."""
+        self.deleted_tracks.add(track_id)
+
     def tracks(self, asset: Asset, now: float) -> list[Track]:
         """Return the text tracks of an asset, with those that its jobs have uploaded."""
-        return self._tracks(asset, now)
+        tracks = self._tracks(asset, now)
+        if self.deleted_tracks:
+            return [track for track in tracks if track.id not in self.deleted_tracks]
+        return tracks
 
     def _tracks(self, asset: Asset, now: float, until: Job | None = None) -> list[Track]:
         tracks = list(asset.tracks)

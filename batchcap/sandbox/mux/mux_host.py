@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from math import ceil
 from urllib.parse import parse_qs
 
@@ -98,6 +99,8 @@ class MuxHost:
         match (request.method, *request.segments[3:]):
             case ("GET", asset_id):
                 return Route("mux.asset", asset_id, "mux.read", "read", self._get_asset)
+            case ("DELETE", _, "tracks", track_id):
+                return Route("mux.delete", track_id, "mux.read", "read", self._delete_track)
             case ("GET",):
                 return Route("mux.assets", request.query, "mux.read", "read", self._list_assets)
         return self._unknown_route(request)
@@ -126,19 +129,47 @@ class MuxHost:
             name: values[-1]
             for name, values in parse_qs(request.query, keep_blank_values=True).items()
         }
-        limit, page = query.get("limit", "10"), query.get("page", "1")
-        if not (limit.isdecimal() and 1 <= int(limit) <= 100 and page.isdecimal() and int(page)):
-            return _error(False, 400, "invalid_parameters", "limit is 1 to 100, page from 1.")
+        limit = _number(query.get("limit", "10"))
+        first = _first_on_page(query, limit)
+        if not 1 <= limit <= 100 or first < 0:
+            message = "limit is 1 to 100, page from 1, and cursor the next_cursor of a page."
+            return _error(False, 400, "invalid_parameters", message)
         options = self._world.options
-        newest_first = account_ids(options.mux_account, options.mux_ids)[::-1]
-        first = (int(page) - 1) * int(limit)
-        assets = map(self.robots.find_asset, newest_first[first : first + int(limit)])
+        oldest_first = account_ids(options.mux_account, options.mux_ids)
+        end = max(0, len(oldest_first) - first)
+        on_page = oldest_first[max(0, end - limit) : end][::-1]
         rows = [
             asset.document(self._world.jobs.tracks(asset, request.now))
-            for asset in assets
+            for asset in map(self.robots.find_asset, on_page)
             if asset is not None
         ]
-        return json_response(200, {"data": rows})
+        next_cursor = f"{_CURSOR}{first + limit}" if end > limit else None
+        return json_response(200, {"data": rows, "next_cursor": next_cursor})
+
+    def _delete_track(self, request: Request) -> Response:
+        asset_id, track_id = request.segments[-3], request.segments[-1]
+        asset = self.robots.find_asset(asset_id)
+        tracks = () if asset is None else self._world.jobs.tracks(asset, request.now)
+        if not any(track.id == track_id for track in tracks):
+            return _error(False, 404, "not_found", "The requested track does not exist.")
+        self._world.jobs.delete_track(track_id)
+        return Response(204)
+
+
+_CURSOR = "after-"
+"""What a cursor begins with; the number of assets before it follows."""
+
+
+def _first_on_page(query: Mapping[str, str], limit: int) -> int:
+    """Return how many assets come before a page, a negative number if the query is invalid."""
+    if cursor := query.get("cursor"):
+        return _number(cursor.removeprefix(_CURSOR)) if cursor.startswith(_CURSOR) else -1
+    return (_number(query.get("page", "1")) - 1) * limit
+
+
+def _number(text: str) -> int:
+    """Return a number without a sign, -1 for any other text."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else -1
 
 
 def _allowed_method(segments: tuple[str, ...]) -> str:
