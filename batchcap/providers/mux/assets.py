@@ -83,7 +83,7 @@ class Asset(msgspec.Struct, frozen=True):
             track
             for track in self.tracks
             if primary_language(track.language) == primary
-            or track.name.strip().casefold() == wanted
+            or (wanted and track.name.strip().casefold() == wanted)
         ]
 
     def in_language(self, tag: str) -> Track | None:
