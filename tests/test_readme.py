@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from batchcap.cli.app import COMMANDS
+from batchcap.cli.app import COMMANDS, MANIFEST_COMMANDS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^ *```sh\n(.*?)^ *```", README, re.MULTILINE | re.DOTALL)
-SHOWN = re.compile(rf"\b(batchcap (?:{'|'.join(COMMANDS)})\b[^\n&]*)")
+NAMES = [*COMMANDS, *(f"manifest {provider}" for provider in MANIFEST_COMMANDS)]
+SHOWN = re.compile(rf"\b(batchcap (?:{'|'.join(NAMES)})\b[^\n&]*)")
 EXAMPLES = sorted(
     {
         match.group(1).split("#")[0].strip()
@@ -29,7 +30,7 @@ EXAMPLES = sorted(
 def help_of(command: str) -> str:
     """Return the help of a command."""
     ran = subprocess.run(
-        [sys.executable, "-m", "batchcap", command, "--help"],
+        [sys.executable, "-m", "batchcap", *command.split(), "--help"],
         capture_output=True,
         text=True,
         check=True,
@@ -44,7 +45,8 @@ def test_readme_shows_commands() -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_readme_example_has_only_options_that_exist(example: str) -> None:
-    text = help_of(example.split()[1])
+    shown = example.removeprefix("batchcap ")
+    text = help_of(next(name for name in NAMES if shown.startswith(name)))
     for option in re.findall(r"--[a-z-]+", example):
         assert option in text, f"{example}: {option}"
 

@@ -27,10 +27,13 @@ UNKNOWN = "unknown"
 
 
 class ReadOnlyStore:
-    """A `KeyValueStore` with the values of a ledger. Changes stay in memory."""
+    """A `KeyValueStore` with the values of a ledger, all or those whose key has a prefix.
 
-    def __init__(self, ledger: LedgerReader) -> None:
-        self._values = ledger.values()
+    Changes stay in memory.
+    """
+
+    def __init__(self, ledger: LedgerReader, prefix: str = "") -> None:
+        self._values = ledger.values(prefix)
 
     def get(self, key: str) -> str | None:
         """See `protocols.KeyValueStore`."""

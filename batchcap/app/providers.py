@@ -110,7 +110,7 @@ def check_origins(
 
 def is_rehearsal(ledger: LedgerReader) -> bool:
     """Return whether the rows of a ledger belong to the sandbox."""
-    values = ledger.values()
+    values = ledger.values(_origin_key(""))
     return any(values.get(_origin_key(name)) == "sandbox" for name in PROVIDERS)
 
 

@@ -65,6 +65,19 @@ app = App(
 for command, text in COMMANDS.items():
     app.command(f"batchcap.cli.{command}:{command}", name=command, help=text)
 
+MANIFEST_COMMANDS = {
+    "mux": """Write a manifest of the account's assets, with their source tracks.
+
+    Leaves out captions that exist. An interrupted walk continues with the same command.""",
+    "heygen": """Write a manifest of the account's translations.
+
+    An interrupted walk continues with the same command.""",
+}
+manifest = App(name="manifest", help="Write a manifest of what is in your account.")
+for command, text in MANIFEST_COMMANDS.items():
+    manifest.command(f"batchcap.cli.manifest:{command}", name=command, help=text)
+app.command(manifest)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 from batchcap.domain.errors import UsageError
+from batchcap.manifest.languages import tags
+from batchcap.manifest.messages import InvalidValue
 
 DASH = "<->"
 """Replaces the argument "-" before parsing, because cyclopts would take it for an option."""
@@ -86,3 +89,35 @@ def parse_max_jobs(text: str, providers: Sequence[str]) -> tuple[str, int]:
             f"--max-jobs: invalid {text!r}", hint=f"Like this: --max-jobs {providers[0]}=500"
         )
     return provider, int(number)
+
+
+def parse_moment(option: str, text: str) -> float | None:
+    """Parse `2026-10-01`, `2026-10-01T18:00` or the like with an offset into unix seconds.
+
+    Local time, if there is no offset. None for "".
+
+    Raises:
+        UsageError: The text is not a date.
+    """
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            f"{option}: invalid date {text[:40]!r}",
+            hint="Like this: 2026-10-01, 2026-10-01T18:00, 2026-10-01T18:00Z",
+        ) from None
+
+
+def parse_languages(option: str, text: str) -> tuple[str, ...]:
+    """Parse `es,ja;pt-BR` into language tags, each once; an empty text has none.
+
+    Raises:
+        UsageError: One is not a language tag.
+    """
+    texts = [part for part in re.split(r"[;,\s]+", text) if part]
+    try:
+        return tags(texts) if texts else ()
+    except InvalidValue as error:
+        raise UsageError(f"{option}: {error}") from None

@@ -81,8 +81,8 @@ class LedgerReader(Protocol):
         """Yield pairs of rows that are pending or done, at least one of them pending."""
         ...
 
-    def values(self) -> dict[str, str]:
-        """Return all values of its `KeyValueStore`."""
+    def values(self, prefix: str = "") -> dict[str, str]:
+        """Return the values of its `KeyValueStore` whose keys have a prefix."""
         ...
 
     def fingerprint(self, file: str) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Container, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
 
+from batchcap.domain.account import AccountPage, AccountQuery
 from batchcap.domain.events import Event
 from batchcap.domain.models import (
     Caption,
@@ -149,6 +150,21 @@ class JobHistory(Protocol):
         """Return every job of a source that the provider still knows, by GETs alone.
 
         Raises what the methods of `Provider` raise.
+        """
+        ...
+
+
+@runtime_checkable
+class AccountList(Protocol):
+    """The part of a provider that makes a manifest of what is in the account."""
+
+    async def list_account(self, cursor: str, query: AccountQuery) -> AccountPage:
+        """Return one page of the account's list, by GETs alone; "" is the first page's cursor.
+
+        Raises:
+            RowError: The provider refuses the page, for example because its cursor is too old.
+
+        Beside that, raises what the methods of `Provider` raise.
         """
         ...
 

@@ -51,6 +51,13 @@ class TrackRule(msgspec.Struct, frozen=True):
     hint: str
 
 
+class AccountColumns(msgspec.Struct, frozen=True):
+    """The columns of a manifest made from the account, in order; `noun` is what it lists."""
+
+    names: tuple[str, ...]
+    noun: str
+
+
 class ProviderContext(msgspec.Struct, frozen=True):
     """What a provider is built from. `now` gives unix seconds."""
 
@@ -64,7 +71,8 @@ class ProviderContext(msgspec.Struct, frozen=True):
 class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One provider: an entry of `PROVIDERS`.
 
-    A provider that also has the method of `protocols.JobHistory` can be audited.
+    A provider that also has the method of `protocols.JobHistory` can be audited, one with
+    that of `protocols.AccountList` and `account` listed.
     """
 
     name: str
@@ -98,6 +106,8 @@ class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Options that the provider understands, with their defaults."""
     track_rule: TrackRule | None = None
     webhook: Webhook | None = None
+    account: AccountColumns | None = None
+    """None: it has no list from which a manifest could be made."""
     dashboards: frozenset[str] = frozenset()
     """Hosts of its pages for users; links to them stay in messages."""
 

@@ -47,11 +47,11 @@ def as_json(ledger: LedgerReader) -> Iterator[str]:
 
 def _record(values: list[Any]) -> str:
     line = io.StringIO()
-    csv.writer(line).writerow(map(_cell, values))
+    csv.writer(line).writerow(map(safe_cell, values))
     return line.getvalue()
 
 
-def _cell(value: object) -> object:
+def safe_cell(value: object) -> object:
     """Return text that no spreadsheet takes for a formula, and numbers as they are."""
     if isinstance(value, dict | list):
         value = orjson.dumps(value).decode()

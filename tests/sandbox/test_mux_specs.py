@@ -13,6 +13,7 @@ from schemathesis import Case
 
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.sandbox.http_types import Request
+from tests.harness.accounts import manifest_of
 from tests.harness.openapi import Specification, requests_to
 from tests.harness.rows import mux_row
 from tests.harness.runs import run_rows
@@ -56,3 +57,13 @@ async def test_mux_requests_of_a_run_conform_to_the_specification(tmp_path: Path
         "listJobs",
         "getAsset",
     }
+
+
+@pytest.mark.anyio
+async def test_mux_requests_of_a_manifest_conform_to_the_specification(tmp_path: Path) -> None:
+    received: list[Request] = []
+    async with Sandbox(SandboxOptions(mux_account=250)) as sandbox:
+        sandbox.on_request = received.append
+        await manifest_of(sandbox, tmp_path / "v.csv", "es")
+    operations = Counter(map(MUX.check_request, requests_to("mux", received)))
+    assert operations == {"listAssets": 3}

@@ -11,14 +11,17 @@ from collections.abc import Container, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from batchcap.domain.account import AccountPage, AccountQuery
 from batchcap.domain.errors import FatalError
 from batchcap.domain.events import Warned
 from batchcap.domain.models import Job, JobRequest, JobState, Row, RowHistory
 from batchcap.domain.protocols import OnJob, SendSlot
 from batchcap.providers.heygen.schema import NAME, EndpointRetired, ResponseParser
+from batchcap.providers.heygen.translation_list import translations
 from batchcap.providers.heygen.v2 import V2
 from batchcap.providers.heygen.v3 import V3
 from batchcap.providers.registry import ProviderContext
+from batchcap.transport.rate_limiter import Priority
 from batchcap.transport.response import ApiResponse
 
 _VERSION_KEY = "heygen.api"
@@ -30,7 +33,7 @@ class _ApiVersion(Protocol):
 
 
 class HeyGen:
-    """The `Provider` for HeyGen. Satisfies `protocols.Provider`."""
+    """The `Provider` for HeyGen, with its `protocols.AccountList`."""
 
     name = NAME
     link_timeout = 90.0
@@ -41,8 +44,9 @@ class HeyGen:
         self._memory = context.memory
         self._observer = context.observer
         parser = ResponseParser(context.observer)
+        self._v3 = V3(context.api, parser)
         self._versions: dict[str, _ApiVersion] = {
-            "v3": V3(context.api, parser),
+            "v3": self._v3,
             "v2": V2(context.api, parser),
         }
         chosen = context.settings.options["heygen_api"]
@@ -98,6 +102,18 @@ class HeyGen:
     async def get_download_url(self, row: Row, job: Job, expired: Container[str]) -> str | None:
         """See `protocols.Provider`. Every response has a new link, valid for 7 days."""
         return job.link if job.link not in expired else None
+
+    async def list_account(self, cursor: str, query: AccountQuery) -> AccountPage:
+        """See `protocols.AccountList`. v2 has no list."""
+        try:
+            answer = await self._v3.page(cursor, Priority.START)
+        except EndpointRetired as retired:
+            raise FatalError(
+                f"HeyGen v3, which lists translations, is not available: {retired.answer.error()}",
+                hint="Check HEYGEN_API_BASE.",
+                provider=NAME,
+            ) from None
+        return translations(answer, query)
 
     def _store_version(self) -> None:
         """Store the version that answered, so that no later run has to try."""

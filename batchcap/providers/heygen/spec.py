@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from batchcap.manifest import Columns, converters
 from batchcap.providers.heygen.provider import HeyGen
 from batchcap.providers.heygen.schema import CREDENTIALS, NAME
+from batchcap.providers.heygen.translation_list import TRANSLATION_COLUMNS
 from batchcap.providers.heygen.webhooks import WEBHOOK
-from batchcap.providers.registry import BaseUrl, ProviderSpec
+from batchcap.providers.registry import AccountColumns, BaseUrl, ProviderSpec
 
 
 def _headers(secrets: Mapping[str, str]) -> Mapping[str, str]:
@@ -35,4 +36,5 @@ SPEC = ProviderSpec(
     creates_jobs=False,
     options={"heygen_api": "auto"},
     webhook=WEBHOOK,
+    account=AccountColumns(TRANSLATION_COLUMNS, "translations"),
 )

@@ -45,7 +45,7 @@ class V3:
     def __init__(self, api: Api, parser: ResponseParser) -> None:
         self._api = api
         self._parser = parser
-        self._list = _List(self._page, parser)
+        self._list = _List(self.page, parser)
 
     async def poll(self, job_ids: Sequence[str], on_job: OnJob) -> int:
         """Read the list while it resolves enough rows; request statuses for the rest."""
@@ -90,9 +90,15 @@ class V3:
             if answer.status == 403:
                 raise access_refused(answer)
 
-    async def _page(self, token: str) -> ApiResponse:
+    async def page(self, token: str, priority: Priority = Priority.POLL) -> ApiResponse:
+        """Return a page of the account's list; "" is the token of the first one.
+
+        Raises:
+            RowError: The page is refused.
+            EndpointRetired: There is no list.
+        """
         query = {"limit": str(_PAGE), **({"token": token} if token else {})}
-        answer = await self._api.get(_ROOT, query, priority=Priority.POLL)
+        answer = await self._api.get(_ROOT, query, priority=priority)
         check(answer)
         if answer.status == 404:
             raise EndpointRetired(answer)

@@ -5,6 +5,7 @@ provider.py         the `Provider`: create, find, poll, link
 robots_api.py       the GETs of jobs and assets
 schema.py           the fields of jobs and creates, and what they mean
 assets.py           the tracks and playback ids of an asset, read once for many rows
+asset_list.py       pages of the account's assets, and what a run would do with each
 manifest_rules.py   what Mux would refuse of a record
 refusals.py         why a create is refused, by what the asset has
 source_tracks.py    the choice of the track to translate from

@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 from urllib.parse import quote
 
+from batchcap.domain.account import AccountPage, AccountQuery
 from batchcap.domain.errors import NotAccepted, RowError
 from batchcap.domain.models import Job, JobRequest, JobState, Json, ProviderJob, Row, RowHistory
 from batchcap.domain.protocols import OnJob, SendSlot
 from batchcap.providers.http_errors import rejected
 from batchcap.providers.mux import refusals
+from batchcap.providers.mux.asset_list import AssetList
 from batchcap.providers.mux.assets import Asset, Assets
 from batchcap.providers.mux.job_history import AssetJobs, has_parameters, is_same_work
 from batchcap.providers.mux.robots_api import (
@@ -56,7 +58,7 @@ _SHARED_SECONDS = 2.0
 
 
 class Mux:
-    """The `Provider` for Mux. Satisfies `protocols.Provider` and `protocols.JobHistory`."""
+    """The `Provider` for Mux, with its `protocols.JobHistory` and `protocols.AccountList`."""
 
     name = NAME
     link_timeout = 180.0  # an uploaded track may be preparing for two minutes
@@ -74,6 +76,7 @@ class Mux:
             self._robots.list_asset_jobs, self._robots.get_details, context.now
         )
         self._source_tracks = SourceTracks(context.memory, self._recent_jobs)
+        self._asset_list = AssetList(self._robots.list_assets, self._source_tracks)
         self._signer = PlaybackSigner(context.settings.secrets, context.now)
         self._list_pages = len(ACTIVE)
         self._failed_conflicts: set[str | None] = set()
@@ -220,6 +223,10 @@ class Mux:
     async def list_jobs(self, source_id: str) -> list[ProviderJob]:
         """See `protocols.JobHistory`. Every job that Mux still keeps for an asset."""
         return [self._provider_job(job) for job in await self._asset_jobs.jobs(source_id, 0.0)]
+
+    async def list_account(self, cursor: str, query: AccountQuery) -> AccountPage:
+        """See `protocols.AccountList`. A page of assets, with what a run would do with each."""
+        return await self._asset_list.page(cursor, query)
 
     async def _recent_jobs(self, asset_id: str) -> list[Json]:
         """Return every job of an asset; rows that start together share the requests."""

@@ -42,6 +42,12 @@ def _check_source(asset: Asset, track_id: str) -> None:
         raise RowError("track_not_ready", message, retryable=source.status == "preparing")
 
 
+def has_caption(asset: Asset, tag: str) -> bool:
+    """Return whether an asset has a text track in exactly that language, or is making one."""
+    track = asset.in_language(tag)
+    return track is not None and track.status not in {"errored", "deleted"}
+
+
 def existing_caption(row: Row, asset: Asset, on_existing: str) -> Job | None:
     """Return the caption if the asset has one in the target language, as --on-existing says.
 
@@ -50,7 +56,7 @@ def existing_caption(row: Row, asset: Asset, on_existing: str) -> Job | None:
         RowSkipped: With `skip`.
     """
     track = asset.in_language(row.target)
-    if track is None or track.status in {"errored", "deleted"}:
+    if track is None or not has_caption(asset, row.target):
         return None
     message = f"asset {asset.id} has text track {track.id} in {row.target} already"
     match on_existing:

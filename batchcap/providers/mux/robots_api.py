@@ -14,7 +14,7 @@ from batchcap.providers.http_errors import check_access, rejected
 from batchcap.providers.mux.schema import CREDENTIALS, NAME, ResponseParser, is_valid_id
 from batchcap.transport.api_client import Api, quote_path_segment
 from batchcap.transport.rate_limiter import Priority
-from batchcap.transport.response import ApiResponse, as_text
+from batchcap.transport.response import ApiResponse, as_object, as_text
 
 ROBOTS = "/robots/v0"
 WORKFLOW = "translate-captions"
@@ -105,6 +105,18 @@ class RobotsApi:
         path = f"/video/v1/assets/{quote_path_segment(asset_id)}"
         answer = await self._api.get(path, priority=priority)
         (check_create if priority is Priority.START else check)(answer)
+        return answer
+
+    async def list_assets(self, cursor: str) -> ApiResponse:
+        """Return the page of up to 100 assets that follows a cursor, the first one for "".
+
+        Raises:
+            RowError: The request is refused, or the response has no list.
+        """
+        query = {"limit": str(PAGE), **({"cursor": cursor} if cursor else {})}
+        answer = await self._get("/video/v1/assets", query, priority=Priority.START)
+        if not answer.ok or not isinstance(as_object(answer.json()).get("data"), list):
+            raise rejected(answer)
         return answer
 
     async def _get(

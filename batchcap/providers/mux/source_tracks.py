@@ -36,9 +36,17 @@ class SourceTracks:
         kept = asset.track(self._memory.get(key) or "")
         if kept is not None and kept.ready:
             return kept.id
-        chosen = asset.source_track(tag, await self._translations(asset))
+        chosen = await self.find(asset, tag)
         self._memory.set(key, chosen.id)
         return chosen.id
+
+    async def find(self, asset: Asset, tag: str | None) -> Track:
+        """Return the track that would be chosen now; see `choose`. Nothing is kept.
+
+        Raises:
+            RowError: No track can be chosen; the message lists those of the asset.
+        """
+        return asset.source_track(tag, await self._translations(asset))
 
     async def _translations(self, asset: Asset) -> set[str]:
         """Return the ids of the tracks that jobs uploaded. Reads jobs only if one may have."""

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 from batchcap.manifest import Columns, converters, languages
 from batchcap.providers.mux import manifest_rules
+from batchcap.providers.mux.asset_list import ASSET_COLUMNS
 from batchcap.providers.mux.provider import STREAM_URL, Mux
 from batchcap.providers.mux.schema import CREDENTIALS, DASHBOARDS, NAME
 from batchcap.providers.mux.signing import SIGNING_SECRETS
 from batchcap.providers.mux.webhooks import WEBHOOK
-from batchcap.providers.registry import BaseUrl, ProviderSpec, TrackRule
+from batchcap.providers.registry import AccountColumns, BaseUrl, ProviderSpec, TrackRule
 
 
 def _headers(secrets: Mapping[str, str]) -> Mapping[str, str]:
@@ -51,5 +52,6 @@ SPEC = ProviderSpec(
     options={"on_existing": "download"},
     track_rule=TrackRule(manifest_rules.uploads_track, manifest_rules.NO_UPLOAD),
     webhook=WEBHOOK,
+    account=AccountColumns(ASSET_COLUMNS, "assets"),
     dashboards=DASHBOARDS,
 )

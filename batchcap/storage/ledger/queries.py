@@ -83,7 +83,7 @@ WHERE a.provider = ? AND instr(a.target, '-') AND a.path IS NOT NULL AND b.path 
 ORDER BY a.number
 """
 _CREATES = "SELECT job_id, ended, units FROM creates WHERE row = ? ORDER BY nth"
-_VALUES = "SELECT key, value FROM memory"
+_VALUES = "SELECT key, value FROM memory WHERE substr(key, 1, length(?1)) = ?1"
 _FINGERPRINT = "SELECT mark FROM seen WHERE file = ?"
 
 
@@ -186,9 +186,9 @@ class SqliteLedgerReader:
             both = (orjson.loads(params), orjson.loads(other))
             yield RegionalSiblings(origin, source_id, (first, second), both)
 
-    def values(self) -> dict[str, str]:
+    def values(self, prefix: str = "") -> dict[str, str]:
         """See `ledger_protocols.LedgerReader`."""
-        return dict(self._select(_VALUES))
+        return dict(self._select(_VALUES, (prefix,)))
 
     def fingerprint(self, file: str) -> str | None:
         """See `ledger_protocols.LedgerReader`."""
