@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from batchcap.app.providers import check_origins
 from batchcap.cli import log
 from batchcap.cli.options import Out, OutputOptions, RunOptions, SandboxFlag
-from batchcap.cli.session import Session
+from batchcap.cli.run_session import RunSession
 from batchcap.domain.errors import UsageError
 from batchcap.storage.ledger import Lock, open_ledger, require
 
@@ -45,4 +45,4 @@ def resume(
                     f"--only: no row failed with {only!r}", hint=f"There are: {', '.join(codes)}"
                 )
             ledger.requeue_failed(only or None)
-        return Session(ledger, settings, output_options, sandbox=sandbox).run()
+        return RunSession(ledger, settings, output_options, sandbox=sandbox).run()

@@ -16,7 +16,7 @@ from batchcap.app.providers import check_before_import, check_regional_siblings
 from batchcap.cli import log
 from batchcap.cli.manifests import fingerprints, open_manifests
 from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
-from batchcap.cli.session import Session
+from batchcap.cli.run_session import RunSession
 from batchcap.domain.errors import UsageError
 from batchcap.domain.models import ImportResult
 from batchcap.domain.settings import Settings
@@ -51,7 +51,7 @@ def run(
         if not output_options.quiet:
             print(summary, file=sys.stderr)
         with closing(open_ledger(out)) as ledger:
-            return Session(ledger, settings, output_options, sandbox=sandbox).run()
+            return RunSession(ledger, settings, output_options, sandbox=sandbox).run()
 
 
 def import_manifests(

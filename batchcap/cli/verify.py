@@ -25,8 +25,8 @@ from batchcap.cli import log
 from batchcap.cli.manifests import open_manifests
 from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.parsing import DASH
+from batchcap.cli.run_session import RunSession
 from batchcap.cli.runtime import command_line
-from batchcap.cli.session import Session
 from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.settings import Settings
 from batchcap.domain.text import printable
@@ -98,7 +98,7 @@ class _Verification:
             self._print_extra_files(verdict, "removed")
             if ledger.providers_with_pending():
                 print(f"{_counts(verdict)}.", file=sys.stderr)
-                session = Session(
+                session = RunSession(
                     ledger, self._settings, self._output_options, sandbox=self._sandbox
                 )
                 return session.run() or (1 if verdict.kinds["unknown"] else 0)

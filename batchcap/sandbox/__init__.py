@@ -1,4 +1,4 @@
-"""Both providers' APIs and their file hosts as one HTTP server on loopback.
+"""Both providers as one real HTTP server on loopback; `simulation` has them in memory instead.
 
 =====================  ==============================  =================================
 variable               value                           serves
@@ -13,14 +13,14 @@ MUX_WEBHOOK_SECRET     whsec_sandbox_mux               signs events sent to mux_
 HEYGEN_WEBHOOK_SECRET  whsec_sandbox_heygen            and to heygen_webhook_url
 =====================  ==============================  =================================
 
-The demo, the tests and the benchmarks use this server. It imports nothing of the rest of
-batchcap, which it judges. Every id exists and is the same in every run; keywords in an id
-decide how it behaves (`id_keywords`), options decide the rest (`options`).
+The demo, the tests and the benchmarks use this server. It checks how batchcap behaves, and so
+imports nothing of the rest of batchcap. Every id exists and is the same in every run; keywords
+in an id decide how it behaves (`id_keywords`), options decide the rest (`options`).
 
 The path of a request: `server`, a host's `route`, `rate_limits`, `faults`, the route's
-handler, `http_delivery`; it is recorded in the `request_log`. The path of a webhook:
+handler, `response_writer`; it is recorded in the `request_log`. The path of a webhook:
 `webhooks/scheduler` (when a job or video changes), `webhooks/job_events` (which event),
-`webhooks/delivery` (faults and attempts), `webhooks/payloads` (body and signature).
+`webhooks/sender` (faults and attempts), `webhooks/payloads` (body and signature).
 """
 
 from batchcap.sandbox.heygen.videos import heygen_ids
@@ -28,7 +28,7 @@ from batchcap.sandbox.id_keywords import FILE_KEYWORDS, HEYGEN_KEYWORDS, MUX_KEY
 from batchcap.sandbox.mux.assets import mux_ids
 from batchcap.sandbox.options import DELIVERY_FAULTS, FAULTS, SandboxOptions, parse_faults
 from batchcap.sandbox.request_log import RequestLog
-from batchcap.sandbox.serve import run_sandbox
+from batchcap.sandbox.runner import run_sandbox
 from batchcap.sandbox.server import Sandbox
 
 __all__ = [

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from batchcap.sandbox import http_delivery
+from batchcap.sandbox import response_writer
 from batchcap.sandbox.clock import Clock
 from batchcap.sandbox.control import ControlApi
 from batchcap.sandbox.heygen.cdn_host import CdnHost
@@ -26,9 +26,9 @@ from batchcap.sandbox.options import SandboxOptions
 from batchcap.sandbox.random_draws import integer
 from batchcap.sandbox.request_log import CredentialLeak, RequestLog
 from batchcap.sandbox.state_file import StateFile
-from batchcap.sandbox.webhooks.delivery import WebhookSender
 from batchcap.sandbox.webhooks.job_events import HeyGenVideoEvents, MuxJobEvents
 from batchcap.sandbox.webhooks.payloads import OutgoingEvent
+from batchcap.sandbox.webhooks.sender import WebhookSender
 from batchcap.sandbox.world import Host, World
 
 _SAVE_DELAY = 0.2
@@ -207,7 +207,7 @@ class Sandbox:
             response = self._control.handle(request)
         else:
             response = html_response(404, "404 Not Found")
-        return http_delivery.complete(response, self._world.clock.http_date())
+        return response_writer.complete(response, self._world.clock.http_date())
 
     async def _read(self, http_request: web.BaseRequest) -> Request:
         raw_path = http_request.raw_path
@@ -256,14 +256,14 @@ class Sandbox:
         self, http_request: web.BaseRequest, response: Response, fault: str
     ) -> web.StreamResponse:
         if fault in _DROPPED:
-            return await http_delivery.drop_connection(http_request)
+            return await response_writer.drop_connection(http_request)
         date = self._world.clock.http_date()
         if fault == "cut_body":
-            return await http_delivery.send_truncated(http_request, response, date)
+            return await response_writer.send_truncated(http_request, response, date)
         if fault == "slow_body":
             seconds = self._world.options.slow_body_seconds
-            return await http_delivery.send_slowly(http_request, response, date, seconds)
-        return http_delivery.complete(response, date)
+            return await response_writer.send_slowly(http_request, response, date, seconds)
+        return response_writer.complete(response, date)
 
     def _restore(self) -> float | None:
         """Load the state file, if there is one, and return its time."""

@@ -1,4 +1,6 @@
-"""Runs of hours in seconds: the real engine against providers in memory, on virtual time.
+"""Providers in memory and virtual time, without HTTP; `sandbox` is a real HTTP server instead.
+
+A run of hours takes seconds here.
 
 providers   both providers, as far as time and quota are concerned
 api_client  a `Sender` that passes requests to such a provider

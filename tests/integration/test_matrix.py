@@ -16,7 +16,8 @@ import pytest
 
 from batchcap.domain.models import Row
 from batchcap.reports.results import RESULTS, write_results
-from batchcap.sandbox import DELIVERY_FAULTS, FAULTS, Sandbox, SandboxOptions, captions
+from batchcap.sandbox import DELIVERY_FAULTS, FAULTS, Sandbox, SandboxOptions
+from batchcap.sandbox.caption_text import make_webvtt
 from batchcap.sandbox.heygen.videos import language_of
 from batchcap.sandbox.mux.jobs import Job
 from batchcap.storage.ledger import open_ledger
@@ -87,7 +88,7 @@ def seen_by_files(sandbox: Sandbox, *names: str) -> str:
 
 def served(row: Row) -> bytes:
     language = row.target or language_of(row.source_id)
-    return captions.make_webvtt(row.source_id, language)
+    return make_webvtt(row.source_id, language)
 
 
 def assert_made_once(jobs: list[Job]) -> None:

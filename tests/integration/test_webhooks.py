@@ -25,7 +25,7 @@ from batchcap.domain.events import Warned, WebhookReceived
 from batchcap.domain.models import Row
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.sandbox import Sandbox, SandboxOptions
-from batchcap.sandbox.captions import make_webvtt
+from batchcap.sandbox.caption_text import make_webvtt
 from batchcap.sandbox.heygen.videos import find_end, language_of
 from batchcap.webhooks.inbox import Inbox, inbox_path
 from tests.harness.clock import clock, now

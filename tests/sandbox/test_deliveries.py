@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from batchcap.sandbox.webhooks.delivery import retry_delays
+from batchcap.sandbox.webhooks.sender import retry_delays
 from tests.sandbox.client import SandboxClient, sandbox_client
 from tests.sandbox.receiver import FakeReceiver, fake_receiver, is_signed, sandbox_and_receiver
 

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from batchcap.sandbox import random_draws
-from batchcap.sandbox.captions import LANGUAGES
+from batchcap.sandbox.caption_text import LANGUAGES
 from batchcap.sandbox.heygen.videos import (
     VideoState,
     account_ids,

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import quote
 
 from batchcap.sandbox import random_draws
-from batchcap.sandbox.captions import LANGUAGES
+from batchcap.sandbox.caption_text import LANGUAGES
 from batchcap.sandbox.id_keywords import is_valid_id, keywords
 from batchcap.sandbox.world import World
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchcap.sandbox.caption_files import serve_vtt
+from batchcap.sandbox.caption_responses import serve_vtt
 from batchcap.sandbox.http_types import Request, Response, Route, xml_error
 from batchcap.sandbox.id_keywords import keywords
 from batchcap.sandbox.rate_limits import TokenBucket

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from batchcap.sandbox.caption_files import serve_vtt
+from batchcap.sandbox.caption_responses import serve_vtt
 from batchcap.sandbox.http_types import Request, Response, Route, json_response
 from batchcap.sandbox.mux.assets import Track, parse_playback_id
 from batchcap.sandbox.rate_limits import TokenBucket

@@ -2,6 +2,6 @@
 
 scheduler   runs actions at their sandbox time
 job_events  decides which events there are, and when
-delivery    sends events: faults, attempts, retries
+sender      sends events: faults, attempts, retries
 payloads    builds the body and the signature of an event
 """

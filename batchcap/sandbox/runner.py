@@ -1,4 +1,4 @@
-"""Runs a sandbox until it is cancelled, or until its parent process is gone."""
+"""Runs a `Sandbox` (`server`) until it is cancelled, or until its parent process is gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends responses over HTTP: complete, truncated, slowly, or not at all."""
+"""Writes a response to its connection: complete, truncated, slowly, or not at all."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Serves a caption file; all three file hosts share it."""
+"""The response to a request for a caption file; all three file hosts share it."""
 
 from __future__ import annotations
 
 import gzip
 
-from batchcap.sandbox import captions
+from batchcap.sandbox.caption_text import make_webvtt
 from batchcap.sandbox.http_types import Request, Response, html_response
 from batchcap.sandbox.id_keywords import keywords
 from batchcap.sandbox.world import World
@@ -15,7 +15,7 @@ def serve_vtt(world: World, request: Request, identifier: str, language: str) ->
     present = keywords(identifier)
     if "html" in present:
         return html_response(200, "Sign in")
-    body = captions.make_webvtt(identifier, language, world.options.caption_bytes)
+    body = make_webvtt(identifier, language, world.options.caption_bytes)
     if "badvtt" in present:
         body = b"1\n00:00:00,000 --> 00:00:02,000\nThis is SubRip, not WebVTT.\n"
     if "nofile" in present:

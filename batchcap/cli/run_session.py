@@ -1,4 +1,4 @@
-"""What `run`, `resume` and `verify --repair` have in common: work on a ledger, then report."""
+"""Runs the engine on a ledger, then reports: shared by `run`, `resume` and `verify --repair`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from batchcap.sandbox.child_process import ChildFailedError, send_webhooks
 _PRINTED = {LaneStopped, Warned, Paused}
 
 
-class Session:
+class RunSession:
     """One run of the engine over an open ledger, with its display and its reports."""
 
     def __init__(
