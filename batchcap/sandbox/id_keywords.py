@@ -32,6 +32,9 @@ MUX_KEYWORDS: Mapping[str, str] = {
     "twotracks": "text tracks in en (uploaded) and en-US (generated)",
     "live": "text tracks generated_live and generated_live_final, both in en and ready",
     "has": "has-es: also a ready text track in es; any language tag, may be repeated",
+    "generated": "generated-es: likewise, with a track that Mux generated",
+    "errored": "errored-es: likewise, with a track that is errored",
+    "deleted": "deleted-es: likewise, with a track that is deleted",
     # Its jobs.
     "fails": "every job: errored, retryable true",
     "failsonce": "the first job of a language: errored, retryable true; the next one completes",
@@ -62,12 +65,15 @@ FILE_KEYWORDS: Mapping[str, str] = {
     "badvtt": "the file is text, but not WebVTT",
     "html": "the file host responds 200 with HTML",
     "nofile": "the file is empty",
+    "silent": "the file has a header and a note, but no cue",
+    "oddcues": "a file that players show, with zero-length, negative and hour-less cues, arrows in "
+    "text, microseconds, notes, a style and one line that is no timing",
     "deadlink": "the file host reports every link as expired",
 }
 
 _KEYWORD = re.compile(r"[a-z]+")
-_HAS_TAG = re.compile(
-    r"(?<![A-Za-z0-9])has-([a-z]{2,3}(?:-[A-Z][a-z]{3})?(?:-(?:[A-Z]{2}|419))?)(?![A-Za-z0-9])"
+_TRACK_TAG = re.compile(
+    r"(?<![A-Za-z0-9])(has|generated|errored|deleted)-([a-z]{2,3}(?:-[A-Z][a-z]{3})?(?:-(?:[A-Z]{2}|419))?)(?![A-Za-z0-9])"
 )
 
 
@@ -77,9 +83,9 @@ def keywords(identifier: str) -> frozenset[str]:
     return frozenset(_KEYWORD.findall(re.sub(r"[A-Z]+[a-z]*", " ", identifier)))
 
 
-def language_tags(identifier: str) -> tuple[str, ...]:
-    """Return the language tags that an id contains as `has-TAG`."""
-    return tuple(_HAS_TAG.findall(identifier))
+def track_keywords(identifier: str) -> tuple[tuple[str, str], ...]:
+    """Return the keywords and tags of the text tracks that an id names, as in `has-es`."""
+    return tuple(_TRACK_TAG.findall(identifier))
 
 
 def is_valid_id(identifier: str) -> bool:

@@ -125,6 +125,9 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     # Credentials.
     mux_token_id: str = "sandbox-token-id"  # noqa: S105  # a public default, opens nothing
     mux_token_secret: str = "sandbox-token-secret"  # noqa: S105  # a public default, opens nothing
+    mux_high_token_id: str = "sandbox-high-token-id"  # noqa: S105  # a public default
+    """A second token, of high priority: its requests have buckets of their own."""
+    mux_high_token_secret: str = "sandbox-high-token-secret"  # noqa: S105  # a public default
     mux_signing_key: str = "sandbox-signing-key"
     """The `kid` that tokens for signed playback ids carry."""
     mux_signing_public_key: str | None = None
@@ -139,11 +142,25 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Number of jobs after which every create is refused; None: no limit."""
     create_refusal: Literal["units", "workflow", "terms", "scope"] = "units"
     """Why: the units of the free plan, the plan's workflows, terms, or the token (401)."""
+    units_limit: int | None = None
+    """Units of all jobs together beyond which a create gets 403; a cheaper one may still pass."""
+    mux_error_shape: Literal["messages", "message", "errors"] = "messages"
+    """Where the text of an error is: an array or a text in `error`, or a list beside it."""
     duplicates: Literal["refuse_active", "refuse_any", "allow"] = "refuse_active"
     """Which earlier job for the same caption makes a create fail with 409.
 
     Respectively: one that has not ended; one that has not failed; none.
     """
+    duplicate_lag_seconds: float = 0.0
+    """How long after a create the check for duplicates does not see its job."""
+    upload_conflict: Literal["errored", "no_track"] = "errored"
+    """What becomes of a job if a track came in the way of its own while it ran.
+
+    Both jobs passed the check of tracks. Before mid-September 2026 the later one completed,
+    was billed and had no track.
+    """
+    list_lag_seconds: float = 0.0
+    """How long after its create a job is not on the list (in practice a few seconds)."""
     list_order: Literal["newest", "oldest"] = "newest"
     job_seconds: float = 0.8
     """Median of a job's lognormal duration."""
@@ -198,6 +215,8 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Approximate size of an English caption file."""
     gzip: bool = False
     """Whether file hosts compress for clients that accept it."""
+    content_encoding: str | None = None
+    """Content-Encoding that file hosts send with a body that is not compressed: `UTF-8`, ``."""
     answer_seconds: float = 0.0
     """Loop seconds that every response takes."""
     keepalive_seconds: float = 75.0

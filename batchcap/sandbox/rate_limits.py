@@ -43,6 +43,8 @@ class RateLimits:
         rates = {
             "mux.write": options.mux_write_rate,
             "mux.read": options.mux_read_rate,
+            "mux.write.high": options.mux_write_rate,
+            "mux.read.high": options.mux_read_rate,
             "heygen": options.heygen_rate,
         }
         self._buckets = {

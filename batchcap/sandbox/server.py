@@ -18,7 +18,7 @@ from batchcap.sandbox.control import ControlApi
 from batchcap.sandbox.heygen.cdn_host import CdnHost
 from batchcap.sandbox.heygen.heygen_api import HeyGenApi
 from batchcap.sandbox.http_types import Request, Response, Route, html_response
-from batchcap.sandbox.mux.jobs import JobStore
+from batchcap.sandbox.mux.job_store import JobStore
 from batchcap.sandbox.mux.mux_host import MuxHost
 from batchcap.sandbox.mux.storage_host import StorageHost
 from batchcap.sandbox.mux.stream_host import StreamHost

@@ -9,7 +9,7 @@ from batchcap.sandbox.clock import Clock
 from batchcap.sandbox.faults import FaultInjector
 from batchcap.sandbox.http_types import Request, Response, Route
 from batchcap.sandbox.links import Links
-from batchcap.sandbox.mux.jobs import JobStore
+from batchcap.sandbox.mux.job_store import JobStore
 from batchcap.sandbox.options import SandboxOptions
 from batchcap.sandbox.rate_limits import RateLimits, TokenBucket
 

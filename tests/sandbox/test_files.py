@@ -64,6 +64,24 @@ async def test_modified_link_is_refused() -> None:
             assert code in response.body
 
 
+async def test_silent_file_has_no_cue_and_odd_cues_are_what_players_show() -> None:
+    async with sandbox_client() as client:
+        silent = (await client.fetch(await storage_link(client, "id-silent"))).body.decode()
+        odd = (await client.fetch(await cdn_link(client, "id-oddcues"))).body.decode()
+    assert silent.startswith("WEBVTT\n")
+    assert "-->" not in silent
+    assert "not a timing --> at all" in odd
+    assert "00:00:05.000 --> 00:00:04.000" in odd
+
+
+@pytest.mark.parametrize("encoding", ["UTF-8", "aws-chunked", ""])
+async def test_content_encoding_option_is_sent_with_a_plain_body(encoding: str) -> None:
+    async with sandbox_client(content_encoding=encoding) as client:
+        response = await client.fetch(await storage_link(client), **{"Accept-Encoding": "identity"})
+    assert response.headers["Content-Encoding"] == encoding
+    assert response.body.startswith(b"WEBVTT")
+
+
 @pytest.mark.parametrize("provider", ["mux", "heygen"])
 async def test_file_keyword_replaces_the_caption(provider: str) -> None:
     link = storage_link if provider == "mux" else cdn_link

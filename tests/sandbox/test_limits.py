@@ -44,6 +44,19 @@ async def test_mux_has_a_bucket_for_posts_and_one_for_all_other_methods() -> Non
     assert request_log.worst_second("mux.write") == 4
 
 
+async def test_mux_token_of_high_priority_has_buckets_of_its_own() -> None:
+    async with sandbox_client(mux_write_rate=1.0, mux_read_rate=5.0, burst=1) as client:
+        options = client.sandbox.options
+        assert [(await client.get_job("none")).status for _ in range(2)] == [404, 429]
+        client.environment["MUX_TOKEN_ID"] = options.mux_high_token_id
+        client.environment["MUX_TOKEN_SECRET"] = options.mux_high_token_secret
+        assert [(await client.get_job("none")).status for _ in range(2)] == [404, 429]
+        assert [(await client.create(name)).status for name in "ab"] == [202, 429]
+        client.environment["MUX_TOKEN_SECRET"] = options.mux_token_secret
+        assert (await client.get_job("none")).status == 401
+        assert client.sandbox.request_log.worst_second("mux.read.high") == 2
+
+
 @pytest.mark.parametrize("header_format", ["seconds", "date", "absent"])
 async def test_retry_after_option_changes_the_header_of_mux(header_format: str) -> None:
     options: dict[str, Any] = {

@@ -40,7 +40,8 @@ async def test_request_without_valid_credentials_gets_401() -> None:
 
 async def test_robots_without_accepted_terms_gets_403_and_video_does_not() -> None:
     async with sandbox_client(robots_terms=False) as client:
-        assert_robots_error(await client.create("one"), 403)
+        message = assert_robots_error(await client.create("one"), 403)
+        assert "https://dashboard.mux.com/organizations/" in message
         assert (await client.mux("/video/v1/assets/one")).status == 200
 
 
@@ -121,6 +122,7 @@ TRACKS_BY_KEYWORD: dict[str, list[tuple[str, str]]] = {
     "live": [("en", "generated_live"), ("en", "generated_live_final")],
     "has-es-has-pt-BR": [("en", "generated_vod"), ("es", "uploaded"), ("pt-BR", "uploaded")],
     "has-es-0001": [("en", "generated_vod"), ("es", "uploaded")],
+    "generated-fr": [("en", "generated_vod"), ("fr", "generated_vod")],
 }
 
 
@@ -180,53 +182,6 @@ async def test_job_without_upload_has_no_track_and_a_link_by_option(has_link: bo
     assert "es" not in {track.get("language_code") for track in tracks}
 
 
-async def test_existing_track_in_target_language_gets_422_unless_replaceable() -> None:
-    async with sandbox_client() as client:
-        message = assert_robots_error(await client.create("id-has-es"), 422)
-        assert "exists" in message
-        rule = "replace_generated"
-        assert_robots_error(await client.create("id-has-es", replace_existing_tracks=rule), 422)
-        await client.run_job("id-has-es", replace_existing_tracks="replace_all")
-        tracks = (await client.mux("/video/v1/assets/id-has-es")).data["tracks"]
-        assert [track.get("language_code") for track in tracks].count("es") == 1
-        assert_robots_error(await client.create("one", replace_existing_tracks="replace"), 400)
-        assert_robots_error(await client.create("one", track_name="English"), 422)
-
-
-async def test_uploaded_track_makes_the_next_create_get_422() -> None:
-    async with sandbox_client() as client:
-        await client.run_job("one")
-        assert_robots_error(await client.create("one"), 422)
-        assert (await client.create("one", "ja")).status == 202
-
-
-SIBLINGS = [("pt-BR", "pt-PT"), ("zh-Hans", "zh-Hant"), ("es", "es-419"), ("ES", "es")]
-
-
-@pytest.mark.parametrize(("first", "second"), SIBLINGS)
-async def test_create_for_a_sibling_language_gets_422_unless_it_uploads_nothing(
-    first: str, second: str
-) -> None:
-    async with sandbox_client() as client:
-        await client.run_job("one", first)
-        assert_robots_error(await client.create("one", second), 422)
-        name = f" {first} (AUTO-translated)"
-        assert_robots_error(await client.create("one", "ja", track_name=name), 422)
-        assert (await client.create("one", second, upload_to_mux=False)).status == 202
-
-
-async def test_create_for_the_language_of_a_preparing_track_gets_422() -> None:
-    async with sandbox_client() as client:
-        assert_robots_error(await client.create("id-preparing", "en-GB", track_id="t"), 422)
-
-
-async def test_completed_job_that_replaced_tracks_lists_them() -> None:
-    async with sandbox_client() as client:
-        old = await client.find_track("id-has-pt-BR", "pt-BR")
-        job = await client.run_job("id-has-pt-BR", "pt-PT", replace_existing_tracks="replace_all")
-    assert job["outputs"]["replaced_tracks"] == [{"id": old}]
-
-
 async def test_create_with_other_parameters_is_no_duplicate() -> None:
     async with sandbox_client() as client:
         assert (await client.create("one", never_translate=["Mux"])).status == 202
@@ -251,6 +206,37 @@ async def test_create_beyond_the_limit_is_refused_and_jobs_go_on(reason: str, st
         assert (await client.get_job(job["id"])).data["status"] == "completed"
 
 
+async def test_create_beyond_the_units_limit_is_refused_and_a_cheaper_one_is_not() -> None:
+    async with sandbox_client() as client:
+        units = {}
+        for asset_id in map(str, range(40)):
+            units[(await client.run_job(asset_id))["units_consumed"]] = asset_id
+        used, cheapest = (
+            sum(job.outcome.units for job in client.sandbox.request_log.creates),
+            min(units),
+        )
+        client.sandbox.change(units_limit=used + cheapest)
+        dear = await client.create(units[max(units)], "ja")
+        assert_robots_error(dear, 403)
+        assert dear.json["error"]["type"] == "robots_units_limit_exceeded"
+        assert (await client.create(units[cheapest], "ja")).status == 202
+        assert_robots_error(await client.create(units[cheapest], "fr"), 403)
+
+
+ERROR_SHAPES: dict[str, Any] = {
+    "messages": {"error": {"type": "not_found", "messages": ["The requested job does not exist."]}},
+    "message": {"error": {"type": "not_found", "message": "The requested job does not exist."}},
+    "errors": {"errors": ["The requested job does not exist."]},
+}
+
+
+@pytest.mark.parametrize("shape", ERROR_SHAPES)
+async def test_error_has_the_shape_of_the_option(shape: str) -> None:
+    async with sandbox_client(mux_error_shape=shape) as client:
+        response = await client.get_job("none")
+    assert (response.status, response.json) == (404, ERROR_SHAPES[shape])
+
+
 DUPLICATES = {"refuse_active": (409, 202), "refuse_any": (409, 409), "allow": (202, 202)}
 
 
@@ -262,6 +248,16 @@ async def test_duplicates_option_decides_about_equal_jobs(rule: str) -> None:
         await asyncio.sleep(60)
         ended = await client.create("one", upload_to_mux=False)
     assert (active.status, ended.status) == DUPLICATES[rule]
+
+
+async def test_equal_create_within_duplicate_lag_seconds_makes_and_bills_a_second_job() -> None:
+    async with sandbox_client(duplicate_lag_seconds=2.0) as client:
+        first, second = [await client.create("one", upload_to_mux=False) for _ in range(2)]
+        assert first.status == second.status == 202
+        await asyncio.sleep(60)
+        jobs = [(await client.get_job(one.data["id"])).data for one in (first, second)]
+    assert [job["status"] for job in jobs] == ["completed", "completed"]
+    assert all(job["units_consumed"] for job in jobs)
 
 
 BODIES: list[Any] = [
@@ -341,6 +337,16 @@ async def test_list_filters_by_status_asset_and_workflow() -> None:
         assert (await client.mux("/robots/v0/jobs?status=pending")).data[0]["id"] == stuck
         for query in ("limit=0", "limit=101", "limit=x", "page=0"):
             assert_robots_error(await client.mux(f"/robots/v0/jobs?{query}"), 400)
+
+
+async def test_new_job_is_not_on_the_list_for_list_lag_seconds() -> None:
+    async with sandbox_client(list_lag_seconds=5.0) as client:
+        created = (await client.create("one")).data["id"]
+        assert (await client.get_job(created)).status == 200
+        assert (await client.mux("/robots/v0/jobs?asset_id=one")).data == []
+        await asyncio.sleep(5)
+        (row,) = (await client.mux("/robots/v0/jobs?asset_id=one")).data
+    assert row["id"] == created
 
 
 async def test_cancel_ends_a_job_once() -> None:

@@ -60,6 +60,18 @@ async def test_restart_keeps_jobs_and_clock(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
+async def test_restart_keeps_who_may_upload(tmp_path: Path) -> None:
+    state, length = tmp_path / "state.sqlite", {"job_sigma": 0.0, "job_seconds": 100.0}
+    options = {**length, "job_seconds_max": 100.0}
+    async with sandbox_client(state, **options) as client:
+        created = [(await client.create("one", tag)).data["id"] for tag in ("pt-BR", "pt-PT")]
+    async with sandbox_client(state, **options) as client:
+        await asyncio.sleep(200)
+        statuses = [(await client.get_job(job_id)).data["status"] for job_id in created]
+    assert statuses == ["completed", "errored"]
+
+
+@pytest.mark.anyio
 async def test_deleted_track_stays_deleted_after_a_restart(tmp_path: Path) -> None:
     state = tmp_path / "state.sqlite"
     async with sandbox_client(state) as client:

@@ -9,13 +9,14 @@ from functools import lru_cache
 import msgspec
 
 from batchcap.sandbox import random_draws
-from batchcap.sandbox.id_keywords import is_valid_id, keywords, language_tags
+from batchcap.sandbox.id_keywords import is_valid_id, keywords, track_keywords
+from batchcap.sandbox.options import SandboxOptions
 
 SOURCE_LANGUAGE = "en"
 
 
 class Track(msgspec.Struct, frozen=True):
-    """A text track. `status` is preparing or ready; `source` is Mux's `text_source`."""
+    """A text track. `status` is Mux's, and so is `source`, its `text_source`."""
 
     id: str
     language: str
@@ -106,6 +107,13 @@ def find_asset(identifier: str) -> Asset | None:
     )
 
 
+def find_account_asset(options: SandboxOptions, identifier: str) -> Asset | None:
+    """Return the asset of that id, or None if the environment does not have it."""
+    if options.strict_ids and identifier not in account_ids(options.mux_account, options.mux_ids):
+        return None
+    return find_asset(identifier)
+
+
 def parse_playback_id(playback_id: str) -> tuple[str, str]:
     """Return the asset id and the policy of a playback id, or two empty strings."""
     policy, _, identifier = playback_id.partition("_")
@@ -124,10 +132,20 @@ def _playback_ids(identifier: str) -> tuple[tuple[str, str], ...]:
     return ((f"{policy}_{identifier}", policy),)
 
 
+_OTHER_TRACKS = {
+    "has": ("uploaded", "ready"),
+    "generated": ("generated_vod", "ready"),
+    "errored": ("uploaded", "errored"),
+    "deleted": ("uploaded", "deleted"),
+}
+"""Source and status of a further text track, by the keyword before its language tag."""
+
+
 def _tracks(identifier: str) -> tuple[Track, ...]:
     translations = [
-        _track(identifier, tag, f"{tag} (uploaded)", "uploaded")
-        for tag in language_tags(identifier)
+        _track(identifier, tag, f"{tag} ({source})", source, status)
+        for keyword, tag in track_keywords(identifier)
+        for source, status in [_OTHER_TRACKS[keyword]]
     ]
     return (*_source_tracks(identifier), *translations)
 

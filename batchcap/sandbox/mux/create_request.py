@@ -1,8 +1,4 @@
-"""Validates the body of a create.
-
-Mux docs: an error of Robots is `{"error": {"type", "message"}}`. In practice it has an array
-`messages`, like the errors of the Video API.
-"""
+"""Validates the body of a create."""
 
 from __future__ import annotations
 
@@ -10,11 +6,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from batchcap.sandbox.http_types import Response, json_response
+from batchcap.sandbox.languages import display_name
+from batchcap.sandbox.mux.errors import CreateRefusedError
 from batchcap.sandbox.mux.jobs import CreateRequest
 
 WORKFLOW = "translate-captions"
-DASHBOARD = "https://dashboard.mux.com/organizations/sandbox/environments/sandbox"
 
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 _Tag = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=64)]
@@ -40,41 +36,6 @@ class _Body(msgspec.Struct, frozen=True):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
-
-
-class CreateRefusedError(Exception):
-    """A create that the API refuses, with the response."""
-
-    def __init__(self, status: int, error_type: str, message: str) -> None:
-        super().__init__(message)
-        self.response = robots_error(status, error_type, message)
-
-
-def robots_error(status: int, error_type: str, message: str) -> Response:
-    """Return an error in the format of Robots: in practice with an array of messages."""
-    return json_response(status, {"error": {"type": error_type, "messages": [message]}})
-
-
-CREATE_REFUSALS = {
-    "units": (
-        403,
-        "robots_units_limit_exceeded",
-        "This environment has used the Mux AI units of its free plan for this month. "
-        f"Choose a plan at {DASHBOARD}/settings/billing",
-    ),
-    "workflow": (
-        403,
-        "robots_workflow_not_available",
-        f"translate-captions is not part of your plan. See {DASHBOARD}/settings/billing",
-    ),
-    "terms": (
-        403,
-        "forbidden",
-        f"The Robots terms have not been accepted. Accept them at {DASHBOARD}/settings/robots",
-    ),
-    "scope": (401, "unauthorized", "The access token lacks the robots scope."),
-}
-"""Status, type and message of a refused create, by the option `create_refusal`."""
 
 
 def caption_key(body: bytes) -> str:
@@ -105,7 +66,7 @@ def parse_create(body: bytes) -> CreateRequest:
         track_id=parameters.track_id,
         language=language,
         upload=parameters.upload_to_mux,
-        track_name=parameters.track_name or f"{language} (Auto-translated)",
+        track_name=parameters.track_name or f"{display_name(language)} (Auto-translated)",
         replace=parameters.replace_existing_tracks,
         parameters={
             **msgspec.to_builtins(parameters),

@@ -48,7 +48,7 @@ def draw_outcome(
         hidden_seconds=options.hidden_seconds if is_hidden else 0.0,
         has_link=_has_link(request, options) and not loses_link,
         has_track=request.upload and "nooutput" not in present,
-        units=_units(request),
+        units=units_of(request),
     )
 
 
@@ -75,7 +75,10 @@ def _duration(options: SandboxOptions, key: str, attempt: int) -> float:
     )
 
 
-def _units(request: CreateRequest) -> int:
-    # The price list is not public. One unit a started minute makes bills differ by asset.
+def units_of(request: CreateRequest) -> int:
+    """Return the units that a job consumes.
+
+    The price list is not public. One unit a started minute makes bills differ by asset.
+    """
     asset = find_asset(request.asset_id)
     return 1 if asset is None else max(1, math.ceil(asset.duration / 60))

@@ -8,15 +8,21 @@ from math import ceil
 from urllib.parse import parse_qs
 
 from batchcap.sandbox.http_types import Request, Response, Route, json_response, retired_route
-from batchcap.sandbox.mux.assets import account_ids
-from batchcap.sandbox.mux.create_request import WORKFLOW, caption_key, robots_error
+from batchcap.sandbox.mux.assets import account_ids, find_account_asset
+from batchcap.sandbox.mux.create_request import WORKFLOW, caption_key
+from batchcap.sandbox.mux.errors import CREATE_REFUSALS, mux_error, with_shape
 from batchcap.sandbox.mux.robots_api import RobotsApi
+from batchcap.sandbox.options import SandboxOptions
 from batchcap.sandbox.rate_limits import TokenBucket
 from batchcap.sandbox.world import World
 
 
 class MuxHost:
-    """Mux's API with a single environment, so there is one bucket for writes and one for reads."""
+    """Mux's API with a single environment.
+
+    It has a bucket for writes and one for reads, and both once more for a token of high priority
+    (Mux docs, 2026-06-03).
+    """
 
     forbidden_headers: tuple[str, ...] = ("X-Api-Key", "Cookie")
 
@@ -26,6 +32,12 @@ class MuxHost:
 
     def route(self, request: Request) -> Route:
         """Return the route of a request; carries out delayed creates that are due."""
+        route = self._route(request)
+        if request.headers.get("Authorization") == _credentials(self._world.options)[1]:
+            return route._replace(bucket=f"{route.bucket}.high")
+        return route
+
+    def _route(self, request: Request) -> Route:
         match request.segments[:3]:
             case ("robots", "v0", "jobs"):
                 return self._unless_retired(self._robots_route(request))
@@ -37,11 +49,10 @@ class MuxHost:
         """Return 401 for wrong Basic credentials, 403 if the terms are not accepted."""
         options = self._world.options
         is_robots = request.segments[:1] == ("robots",)
-        credentials = f"{options.mux_token_id}:{options.mux_token_secret}".encode()
-        if request.headers.get("Authorization") != f"Basic {b64encode(credentials).decode()}":
-            return _error(is_robots, 401, "unauthorized", "Unauthorized request.")
+        if request.headers.get("Authorization") not in _credentials(options):
+            return mux_error(401, "unauthorized", "Unauthorized request.")
         if is_robots and not options.robots_terms:
-            return _error(is_robots, 403, "forbidden", "The Robots terms have not been accepted.")
+            return mux_error(*CREATE_REFUSALS["terms"])
         return None
 
     def too_many_requests(self, route: Route, wait: float) -> Response:
@@ -58,7 +69,8 @@ class MuxHost:
         return response._replace(headers=tuple(headers))
 
     def with_headers(self, response: Response, bucket: TokenBucket | None) -> Response:
-        """Add the X-RateLimit headers if there is a limit."""
+        """Add the X-RateLimit headers if there is a limit; give errors the shape of the option."""
+        response = with_shape(response, self._world.options.mux_error_shape)
         if bucket is None:
             return response
         limit = ("X-RateLimit-Limit", f"{bucket.rate:g}")
@@ -67,7 +79,7 @@ class MuxHost:
 
     def server_error(self, route: Route, status: int) -> Response:
         """Return a server error in JSON."""
-        return _error(_is_robots(route), status, "internal_error", "Something went wrong.")
+        return mux_error(status, "internal_error", "Something went wrong.")
 
     def expired_link(self) -> Response:
         """This host serves no links."""
@@ -106,21 +118,20 @@ class MuxHost:
         return self._unknown_route(request)
 
     def _unknown_route(self, request: Request) -> Route:
-        is_robots = request.segments[:1] == ("robots",)
         allowed = _allowed_method(request.segments)
         if request.method == allowed or not allowed:
-            response = _error(is_robots, 404, "not_found", "There is no such route.")
+            response = mux_error(404, "not_found", "There is no such route.")
         else:
-            response = _error(is_robots, 405, "method_not_allowed", f"Use {allowed}.")
+            response = mux_error(405, "method_not_allowed", f"Use {allowed}.")
             response = response._replace(headers=(("Allow", allowed),))
         # Mux docs: POSTs have a bucket of their own, all other methods share one.
         bucket = "mux.write" if request.method == "POST" else "mux.read"
         return Route("mux.other", "/".join(request.segments), bucket, "read", lambda _: response)
 
     def _get_asset(self, request: Request) -> Response:
-        asset = self.robots.find_asset(request.segments[-1])
+        asset = find_account_asset(self._world.options, request.segments[-1])
         if asset is None:
-            return _error(False, 404, "not_found", "The requested asset does not exist.")
+            return mux_error(404, "not_found", "The requested asset does not exist.")
         tracks = self._world.jobs.tracks(asset, request.now)
         return json_response(200, {"data": asset.document(tracks)})
 
@@ -133,14 +144,14 @@ class MuxHost:
         first = _first_on_page(query, limit)
         if not 1 <= limit <= 100 or first < 0:
             message = "limit is 1 to 100, page from 1, and cursor the next_cursor of a page."
-            return _error(False, 400, "invalid_parameters", message)
+            return mux_error(400, "invalid_parameters", message)
         options = self._world.options
         oldest_first = account_ids(options.mux_account, options.mux_ids)
         end = max(0, len(oldest_first) - first)
         on_page = oldest_first[max(0, end - limit) : end][::-1]
         rows = [
             asset.document(self._world.jobs.tracks(asset, request.now))
-            for asset in map(self.robots.find_asset, on_page)
+            for asset in (find_account_asset(options, identifier) for identifier in on_page)
             if asset is not None
         ]
         next_cursor = f"{_CURSOR}{first + limit}" if end > limit else None
@@ -148,12 +159,19 @@ class MuxHost:
 
     def _delete_track(self, request: Request) -> Response:
         asset_id, track_id = request.segments[-3], request.segments[-1]
-        asset = self.robots.find_asset(asset_id)
-        tracks = () if asset is None else self._world.jobs.tracks(asset, request.now)
-        if not any(track.id == track_id for track in tracks):
-            return _error(False, 404, "not_found", "The requested track does not exist.")
-        self._world.jobs.delete_track(track_id)
+        if not self.robots.delete_track(asset_id, track_id, request.now):
+            return mux_error(404, "not_found", "The requested track does not exist.")
         return Response(204)
+
+
+def _credentials(options: SandboxOptions) -> tuple[str, str]:
+    """Return the Authorization headers of the tokens of low and high priority."""
+    pairs = (
+        f"{options.mux_token_id}:{options.mux_token_secret}",
+        f"{options.mux_high_token_id}:{options.mux_high_token_secret}",
+    )
+    low, high = (f"Basic {b64encode(pair.encode()).decode()}" for pair in pairs)
+    return low, high
 
 
 _CURSOR = "after-"
@@ -186,13 +204,3 @@ def _allowed_method(segments: tuple[str, ...]) -> str:
         case ("video", "v1", "assets", *rest) if len(rest) <= 1:
             return "GET"
     return ""
-
-
-def _is_robots(route: Route) -> bool:
-    return route.name in {"mux.create", "mux.cancel", "mux.job", "mux.jobs"}
-
-
-def _error(is_robots: bool, status: int, error_type: str, message: str) -> Response:
-    if is_robots:
-        return robots_error(status, error_type, message)
-    return json_response(status, {"error": {"type": error_type, "messages": [message]}})

@@ -3,47 +3,33 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
 from batchcap.sandbox import random_draws
 from batchcap.sandbox.http_types import Request, Response, json_response
-from batchcap.sandbox.id_keywords import is_valid_id, keywords
-from batchcap.sandbox.mux.assets import Asset, account_ids, find_asset
-from batchcap.sandbox.mux.create_request import (
-    CREATE_REFUSALS,
-    WORKFLOW,
-    CreateRefusedError,
-    parse_create,
-    robots_error,
-)
+from batchcap.sandbox.mux.assets import find_account_asset
+from batchcap.sandbox.mux.create_checks import check_create
+from batchcap.sandbox.mux.create_request import WORKFLOW, parse_create
+from batchcap.sandbox.mux.errors import CreateRefusedError, mux_error
 from batchcap.sandbox.mux.job_outcomes import draw_outcome
-from batchcap.sandbox.mux.jobs import (
-    ACTIVE,
-    TERMINAL,
-    CreateRequest,
-    Job,
-    JobStore,
-    can_be_replaced,
-    conflicts,
-)
+from batchcap.sandbox.mux.job_store import JobStore
+from batchcap.sandbox.mux.jobs import ACTIVE, TERMINAL, Job
 from batchcap.sandbox.world import World
 
-UNPROCESSABLE = "unprocessable_entity"
 _JOBS_PATH = "/robots/v0/jobs"
 
-_REFUSED_DUPLICATES: Mapping[str, tuple[str, ...]] = {
-    "refuse_active": ACTIVE,
-    "refuse_any": (*ACTIVE, "completed"),
-    "allow": (),
+
+_UPLOAD_ERROR: dict[str, object] = {
+    "type": "track_conflict",
+    "message": "A track in the way of the new one was added while the job ran.",
+    "retryable": False,
 }
-"""The statuses of an earlier job that make an equal create a duplicate, by option."""
 
 
 def not_found() -> Response:
     """Return the response for a job that is unknown or was deleted by age."""
-    return robots_error(404, "not_found", "The requested job does not exist.")
+    return mux_error(404, "not_found", "The requested job does not exist.")
 
 
 class RobotsApi:
@@ -108,8 +94,8 @@ class RobotsApi:
             document["passthrough"] = job.request.passthrough
         if status == "completed":
             document["outputs"] = self._outputs(job)
-        if status == "errored" and job.outcome.error:
-            document["errors"] = [job.outcome.error]
+        if status == "errored":
+            document["errors"] = [_UPLOAD_ERROR if job.upload_conflict else job.outcome.error]
         return document
 
     def list_jobs(self, request: Request) -> Response:
@@ -118,11 +104,11 @@ class RobotsApi:
         query = {name: values[-1] for name, values in values_by_name.items()}
         limit, page = query.get("limit", "25"), query.get("page", "1")
         if not (limit.isdecimal() and 1 <= int(limit) <= 100):
-            return robots_error(400, "invalid_parameters", "limit must be between 1 and 100")
+            return mux_error(400, "invalid_parameters", "limit must be between 1 and 100")
         if not (page.isdecimal() and int(page) >= 1):
-            return robots_error(400, "invalid_parameters", "page must be at least 1")
+            return mux_error(400, "invalid_parameters", "page must be at least 1")
         if query.get("status", ACTIVE[0]) not in (*ACTIVE, *TERMINAL):
-            return robots_error(400, "invalid_parameters", "status is unknown")
+            return mux_error(400, "invalid_parameters", "status is unknown")
         jobs = self._matching(query, request.now)
         first = (int(page) - 1) * int(limit)
         if self._world.options.list_order == "newest":
@@ -139,21 +125,26 @@ class RobotsApi:
         if job is None:
             return not_found()
         if job.status(request.now) in TERMINAL:
-            return robots_error(409, "conflict", "The job has already ended.")
+            return mux_error(409, "conflict", "The job has already ended.")
         job.cancelled = request.now
+        self._settle_uploads(job.request.asset_id, request.now)
         self._world.record_change(job.id)
         return json_response(200, {"data": _summary(job, request.now)})
 
-    def find_asset(self, identifier: str) -> Asset | None:
-        """Return the asset of that id, or None if the environment does not have it."""
-        options = self._world.options
-        in_account = account_ids(options.mux_account, options.mux_ids)
-        if options.strict_ids and identifier not in in_account:
-            return None
-        return find_asset(identifier)
+    def delete_track(self, asset_id: str, track_id: str, now: float) -> bool:
+        """Delete a text track; returns whether the asset had it."""
+        asset = find_account_asset(self._world.options, asset_id)
+        tracks = () if asset is None else self._world.jobs.tracks(asset, now)
+        if not any(track.id == track_id for track in tracks):
+            return False
+        self._world.jobs.delete_track(track_id)
+        self._settle_uploads(asset_id, now)
+        return True
 
     def _matching(self, query: dict[str, str], now: float) -> list[Job]:
         jobs = self._world.jobs.unexpired(now, query.get("asset_id"))
+        if lag := self._world.options.list_lag_seconds:
+            jobs = [job for job in jobs if job.created + lag <= now]
         if query.get("workflow", WORKFLOW) != WORKFLOW:
             return []
         status = query.get("status")
@@ -161,10 +152,7 @@ class RobotsApi:
 
     def _create(self, body: bytes, now: float) -> Job:
         create = parse_create(body)
-        self._check_account()
-        asset = self._require_asset(create)
-        self._check_duplicate(create, now)
-        self._check_tracks(create, asset, now)
+        check_create(self._world, create, now)
         attempt = len(self._world.jobs.for_caption(create))
         options = self._world.options
         unique = random_draws.hex_digits(24, options.seed, "job", create.caption_key, attempt)
@@ -176,60 +164,21 @@ class RobotsApi:
             track_delay=options.track_settle_seconds,
         )
         self._world.jobs.add(job)
+        self._settle_uploads(job.request.asset_id, now)
         self._world.record_change(job.id)
         return job
 
-    def _check_account(self) -> None:
-        limit = self._world.options.create_limit
-        if limit is not None and len(self._world.jobs) >= limit:
-            raise CreateRefusedError(*CREATE_REFUSALS[self._world.options.create_refusal])
-
-    def _require_asset(self, create: CreateRequest) -> Asset:
-        asset = self.find_asset(create.asset_id)
-        if asset is None:
-            raise CreateRefusedError(422, UNPROCESSABLE, "The asset does not exist.")
-        if not any(policy in ("public", "signed") for _, policy in asset.playback_ids):
-            message = "The asset has no public or signed playback id."
-            raise CreateRefusedError(422, UNPROCESSABLE, message)
-        return asset
-
-    def _check_duplicate(self, create: CreateRequest, now: float) -> None:
-        rule = self._world.options.duplicates
-        if rule == "allow":
-            return
-        for job in self._world.jobs.equal(create):
-            status = job.status(now)
-            # A job with an undocumented status is running.
-            if status in _REFUSED_DUPLICATES[rule] or status not in (*ACTIVE, *TERMINAL):
-                raise CreateRefusedError(409, "conflict", "An equal job is in progress.")
-
-    def _check_tracks(self, create: CreateRequest, asset: Asset, now: float) -> None:
-        tracks = self._world.jobs.tracks(asset, now)
-        source = next((track for track in tracks if track.id == create.track_id), None)
-        if source is None and not self._accepts_track_id(create.track_id):
-            raise CreateRefusedError(
-                422, UNPROCESSABLE, "The track does not exist or is not ready."
-            )
-        if source is not None and source.status != "ready":
-            raise CreateRefusedError(422, UNPROCESSABLE, "The track is not ready.")
-        for track in tracks if create.upload else ():
-            conflicting = conflicts(track, create.language, create.track_name)
-            if conflicting and not can_be_replaced(track, create.replace):
-                raise CreateRefusedError(
-                    422, UNPROCESSABLE, f"A track in {track.language} exists already."
-                )
-
-    def _accepts_track_id(self, track_id: str) -> bool:
-        # Any other id counts as a track of the asset: it comes from a user's own manifest.
-        bad = keywords(track_id) & {"missing", "preparing"}
-        return is_valid_id(track_id) and not bad and not self._world.options.strict_ids
+    def _settle_uploads(self, asset_id: str, now: float) -> None:
+        conflict = self._world.options.upload_conflict
+        changed = self._world.jobs.settle_uploads(asset_id, now, conflict)
+        self._world.unsaved.update(job.id for job in changed)
 
     def _outputs(self, job: Job) -> dict[str, Any]:
         options = self._world.options
         outputs: dict[str, Any] = (
             {"track_id": job.request.track_id} if options.source_track_in_outputs else {}
         )
-        if job.outcome.has_track:
+        if job.has_track:
             outputs["uploaded_track_id"] = job.uploaded_track_id
             if replaced := self._world.jobs.replaced_tracks(job):
                 outputs["replaced_tracks"] = [{"id": track.id} for track in replaced]

@@ -71,13 +71,15 @@ class MuxJobEvents:
     def _schedule(self, job: Job, since: float) -> None:
         if not self._scheduler.is_active:
             return
-        for time, status in job.status_changes():
+        for time, _ in job.status_changes():
             if time >= since:
-                self._scheduler.run_at(time, partial(self._on_status, job, time, status))
+                self._scheduler.run_at(time, partial(self._on_change_at, job, time))
 
-    def _on_status(self, job: Job, time: float, status: str) -> None:
+    def _on_change_at(self, job: Job, time: float) -> None:
+        # Another job may have changed how this one ends since its changes were scheduled.
         changes = job.status_changes()
-        if (time, status) not in changes:
+        status = dict(changes).get(time)
+        if status is None:
             return  # the job was cancelled before this change
         options = self._world.options
         prefix = "robots.job" if options.webhook_names == "v0" else "robots.v1.job"
