@@ -29,14 +29,14 @@ EXAMPLES = sorted(
 @cache
 def help_of(command: str) -> str:
     """Return the help of a command."""
-    ran = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "batchcap", *command.split(), "--help"],
         capture_output=True,
         text=True,
         check=True,
         env={"COLUMNS": "200", "PATH": "/usr/bin:/bin"},
     )
-    return ran.stdout
+    return result.stdout
 
 
 def test_readme_shows_commands() -> None:

@@ -107,9 +107,9 @@ async def test_exceeded_quota_pauses_all_of_heygen_once_and_loses_no_row(tmp_pat
                 sandbox.change(faults={})
 
             group.start_soon(restore)
-            ran = await run_rows(sandbox, tmp_path, rows, rates={"heygen": 5.0})
+            result = await run_rows(sandbox, tmp_path, rows, rates={"heygen": 5.0})
         throttled = sandbox.request_log.throttled
-    assert set(ran.states().values()) == {"done"}
+    assert set(result.states().values()) == {"done"}
     assert throttled == 1
     assert 3600 <= anyio.current_time() - began < 3700
 

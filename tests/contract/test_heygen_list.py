@@ -22,7 +22,7 @@ from batchcap.sandbox import Sandbox, SandboxOptions, heygen_ids
 from batchcap.transport.api_client import Api
 from batchcap.transport.network import Network
 from batchcap.transport.sender import HttpSender
-from tests.harness.api import bucket, running_buckets
+from tests.harness.api import make_bucket, running_buckets
 from tests.harness.clock import now
 from tests.harness.observers import Recorder
 from tests.harness.provider import running_provider
@@ -59,7 +59,7 @@ async def poll(provider: Provider | V3, ids: Iterable[str]) -> tuple[dict[str, J
 @asynccontextmanager
 async def running_api(url: str) -> AsyncIterator[Api]:
     """Open a transport to a server of the test, without rate limits."""
-    read_bucket = bucket(None)
+    read_bucket = make_bucket(None)
     sender = HttpSender(url, {}, Network())
     parts: Any = {"stop": ShutdownToken(), "observer": Recorder(), "now": now}
     async with (

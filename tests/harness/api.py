@@ -25,7 +25,7 @@ from tests.harness.observers import Recorder
 from tests.harness.servers import Handler, http_server
 
 
-def bucket(
+def make_bucket(
     rate: float | None,
     *,
     name: str = "test",
@@ -112,8 +112,8 @@ class ApiHarness:
             "stop": self.stop,
             "observer": self.observer,
         }
-        self.read: Bucket = bucket(options.get("rate"), name="read", **shared)
-        self.write: Bucket = bucket(options.get("rate"), name="write", **shared)
+        self.read: Bucket = make_bucket(options.get("rate"), name="read", **shared)
+        self.write: Bucket = make_bucket(options.get("rate"), name="write", **shared)
         self.api = Api(
             HttpSender(url, {"Authorization": "Basic secret"}, Network()),
             "mux",

@@ -108,8 +108,8 @@ class PollerHarness:
 async def running_poller(
     provider: FakePollable, notes: InMemoryStore | None = None, window: int = 1000
 ) -> AsyncIterator[PollerHarness]:
-    made = PollerHarness(provider, notes, window)
+    harness = PollerHarness(provider, notes, window)
     async with anyio.create_task_group() as group:
-        group.start_soon(made.poller.run)
-        yield made
+        group.start_soon(harness.poller.run)
+        yield harness
         group.cancel_scope.cancel()

@@ -41,10 +41,10 @@ async def test_manifest_of_10000_assets_is_accepted_by_a_run(tmp_path: Path) -> 
         rows = read_rows(path)
         assert len({row.source_id for row in rows}) == 10_000
         assert len(rows) == 20_000
-        ran = await run_rows(sandbox, tmp_path / "out", rows[:200])
-        assert set(ran.states().values()) == {"done"}
+        result = await run_rows(sandbox, tmp_path / "out", rows[:200])
+        assert set(result.states().values()) == {"done"}
         assert sandbox.request_log.count("mux.asset") == 0, "the manifest names the tracks"
-    meta = ran.results[0]["meta"]
+    meta = result.results[0]["meta"]
     assert meta.keys() == {"title", "duration", "created"}
     assert meta["title"] == f"Video {rows[0].source_id}"
 
@@ -215,15 +215,15 @@ async def test_manifest_of_heygen_says_state_and_caption_and_runs(tmp_path: Path
     ) as sandbox:
         await manifest_of(sandbox, path, provider="heygen")
         rows = read_rows(path)
-        ran = await run_rows(sandbox, tmp_path / "out", rows)
-    shown = {row.source_id: (row.meta["state"], row.meta["has_caption"]) for row in rows}
-    assert len(shown) == 6
-    assert shown["clip-failed"] == ("failed", "no")
-    assert shown["clip-nocaption"] == ("completed", "no")
-    assert shown["clip-es"] == ("completed", "yes")
+        result = await run_rows(sandbox, tmp_path / "out", rows)
+    metadata = {row.source_id: (row.meta["state"], row.meta["has_caption"]) for row in rows}
+    assert len(metadata) == 6
+    assert metadata["clip-failed"] == ("failed", "no")
+    assert metadata["clip-nocaption"] == ("completed", "no")
+    assert metadata["clip-es"] == ("completed", "yes")
     assert next(row.language for row in rows if row.source_id == "clip-es") == "es"
-    assert ran.by_key["heygen:clip-es:es"]["state"] == "done"
-    assert ran.by_key["heygen:clip-es:es"]["meta"]["title"] == "Translation clip-es"
+    assert result.by_key["heygen:clip-es:es"]["state"] == "done"
+    assert result.by_key["heygen:clip-es:es"]["meta"]["title"] == "Translation clip-es"
 
 
 async def test_manifest_list_that_leads_to_itself_fails(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.transport.api_client import Api
 from batchcap.transport.network import Network
 from batchcap.transport.sender import HttpSender
-from tests.harness.api import bucket, post_until_accepted
+from tests.harness.api import make_bucket, post_until_accepted
 from tests.harness.clock import now
 from tests.harness.observers import Recorder
 from tests.harness.rows import heygen_row, mux_row
@@ -48,9 +48,9 @@ async def test_run_with_stepping_wall_clock_ends_as_usual(tmp_path: Path, step: 
             stepped = step
 
         group.start_soon(set_clock)
-        ran = await run_rows(sandbox, tmp_path, rows(), clock=clock, rates=RATES)
+        result = await run_rows(sandbox, tmp_path, rows(), clock=clock, rates=RATES)
         captions = [job.request.asset_id for job in sandbox.request_log.creates]
-    assert set(ran.states().values()) == {"done"}
+    assert set(result.states().values()) == {"done"}
     assert len(captions) == len(set(captions)) == 60
 
 
@@ -66,15 +66,15 @@ async def test_run_without_connection_for_a_minute_loses_no_row(tmp_path: Path) 
             await sandbox.start(port=port or 0)
 
         group.start_soon(go_away)
-        ran = await run_rows(sandbox, tmp_path, rows(), rates=RATES)
-        made = {job.id: job.request.asset_id for job in sandbox.request_log.creates}
-    assert set(ran.states().values()) == {"done"}
-    assert len(made) == len(set(made.values())) == 60
+        result = await run_rows(sandbox, tmp_path, rows(), rates=RATES)
+        asset_of_job = {job.id: job.request.asset_id for job in sandbox.request_log.creates}
+    assert set(result.states().values()) == {"done"}
+    assert len(asset_of_job) == len(set(asset_of_job.values())) == 60
 
 
 async def test_create_whose_host_does_not_resolve_never_left() -> None:
     nobody = Recorder()
-    free = bucket(None, name="mux.write")
+    free = make_bucket(None, name="mux.write")
     api = Api(
         HttpSender("https://nowhere.invalid", {}, Network()),
         "mux",

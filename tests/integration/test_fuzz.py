@@ -65,36 +65,36 @@ ODD = [
 
 def samples() -> dict[str, bytes]:
     """Small manifests of each format, ours among them, cut to what mutates fast."""
-    found = {path.name: b"".join(path.read_bytes().splitlines(True)[:20])
+    manifests = {path.name: b"".join(path.read_bytes().splitlines(True)[:20])
              for path in MANIFESTS.iterdir() if path.suffix in {".csv", ".jsonl"}}  # fmt: skip
-    found["items.json"] = (MANIFESTS / "items.json").read_bytes()
-    found["plain"] = b"asset_id;to_language_code\na;es\nb;de\n"
-    found["wide.csv"] = "asset_id,to_language_code\na,es\n".encode("utf-16")
-    found["quoted.csv"] = b'asset_id,to_language_code,title\n"a","es;de","x, ""y""\nz"\n'
-    return found
+    manifests["items.json"] = (MANIFESTS / "items.json").read_bytes()
+    manifests["plain"] = b"asset_id;to_language_code\na;es\nb;de\n"
+    manifests["wide.csv"] = "asset_id,to_language_code\na,es\n".encode("utf-16")
+    manifests["quoted.csv"] = b'asset_id,to_language_code,title\n"a","es;de","x, ""y""\nz"\n'
+    return manifests
 
 
 def mutated(data: bytes, other: bytes, dice: random.Random) -> bytes:
     """The sample with one to four things wrong."""
-    found = bytearray(data)
+    mutant = bytearray(data)
     for _ in range(dice.randint(1, 4)):
-        at = dice.randrange(len(found) + 1)
-        end = min(len(found), at + dice.randrange(1, 40))
+        at = dice.randrange(len(mutant) + 1)
+        end = min(len(mutant), at + dice.randrange(1, 40))
         match dice.randrange(6):
             case 0:
-                found[at:end] = b""
+                mutant[at:end] = b""
             case 1:
-                found[at:at] = dice.choice(ODD)
+                mutant[at:at] = dice.choice(ODD)
             case 2:
-                found[at:end] = bytes(dice.randrange(256) for _ in range(end - at))
+                mutant[at:end] = bytes(dice.randrange(256) for _ in range(end - at))
             case 3:
-                found[at:at] = found[at:end] * dice.randrange(1, 5)
+                mutant[at:at] = mutant[at:end] * dice.randrange(1, 5)
             case 4:
                 start = dice.randrange(len(other) + 1)
-                found[at:end] = other[start : start + 60]
+                mutant[at:end] = other[start : start + 60]
             case _:
-                found = found[:at]
-    return bytes(found)
+                mutant = mutant[:at]
+    return bytes(mutant)
 
 
 # Manifests
@@ -127,11 +127,11 @@ def assert_sound(row: Row) -> None:
 
 
 def fuzz_manifests(folder: Path, count: int, seed: int) -> None:
-    dice, known = random.Random(seed), samples()
-    names = sorted(known)
+    dice, manifests = random.Random(seed), samples()
+    names = sorted(manifests)
     for number in range(count):
         name = dice.choice(names)
-        data = mutated(known[name], known[dice.choice(names)], dice)
+        data = mutated(manifests[name], manifests[dice.choice(names)], dice)
         try:
             assert_read(folder / name, data, OPTIONS[number % 2])
         except Exception as error:
@@ -319,8 +319,8 @@ def bent(good: Any, dice: random.Random) -> Any:
     if dice.random() < 0.08:
         return dice.choice(WRONG)
     if isinstance(good, dict):
-        kept = [(key, bent(value, dice)) for key, value in good.items() if dice.random() > 0.04]
-        return dict(kept)
+        pairs = [(key, bent(value, dice)) for key, value in good.items() if dice.random() > 0.04]
+        return dict(pairs)
     if isinstance(good, list):
         return [bent(value, dice) for value in good for _ in range(dice.choice((1, 1, 1, 0, 2)))]
     return good
@@ -328,11 +328,11 @@ def bent(good: Any, dice: random.Random) -> Any:
 
 def fuzz_answers(count: int, seed: int) -> None:
     dice = random.Random(seed)
-    known = [orjson.dumps(one) for one in GOOD]
+    documents = [orjson.dumps(document) for document in GOOD]
 
     async def all_of_them() -> None:
         for number in range(count):
-            body = mutated(dice.choice(known), dice.choice(known), dice)
+            body = mutated(dice.choice(documents), dice.choice(documents), dice)
             if number % 4:
                 body = orjson.dumps(bent(dice.choice(GOOD), dice))
             canned = Canned(
@@ -342,8 +342,8 @@ def fuzz_answers(count: int, seed: int) -> None:
             try:
                 await talked(name, canned)
             except Exception as error:
-                told = f"seed {seed}, {name}, {canned.answer.status}, {body!r}"
-                raise AssertionError(told) from error
+                message = f"seed {seed}, {name}, {canned.answer.status}, {body!r}"
+                raise AssertionError(message) from error
 
     on_virtual_time(all_of_them())
 
@@ -356,8 +356,8 @@ def test_response_mutated_is_read_or_refused(seed: int) -> None:
 def misshapen(good: Any) -> st.SearchStrategy[Any]:
     """A good document with some of its values replaced by anything."""
     if isinstance(good, dict):
-        made = {key: st.one_of(misshapen(value), ANY) for key, value in good.items()}
-        return st.fixed_dictionaries({}, optional=made)
+        fields = {key: st.one_of(misshapen(value), ANY) for key, value in good.items()}
+        return st.fixed_dictionaries({}, optional=fields)
     if isinstance(good, list):
         return st.lists(st.one_of(*map(misshapen, good), ANY), max_size=3)
     return st.just(good)

@@ -34,7 +34,7 @@ from batchcap.transport.api_client import Api
 from batchcap.transport.network import Network
 from batchcap.transport.rate_limiter import Priority
 from batchcap.transport.sender import HttpSender
-from tests.harness.api import bucket, post_until_accepted, running_buckets
+from tests.harness.api import make_bucket, post_until_accepted, running_buckets
 from tests.harness.clock import clock, now
 from tests.harness.observers import Recorder
 from tests.harness.rows import VTT, heygen_row, mux_row
@@ -92,15 +92,15 @@ class Attack:
         self.states = RunResult(self.fatal, self.results, self.metrics).states()
 
     def files(self) -> set[str]:
-        found = (path.relative_to(self.out) for path in self.out.rglob("*") if path.is_file())
-        return {path.as_posix() for path in found if path.parts[0] != ".batchcap"}
+        paths = (path.relative_to(self.out) for path in self.out.rglob("*") if path.is_file())
+        return {path.as_posix() for path in paths if path.parts[0] != ".batchcap"}
 
     def told(self) -> str:
         """Everything that a person may be told of it, but for the rows' own keys."""
-        said = [event.message for event in self.heard.of(Warned)]
-        said += [f"{error.message} {error.hint}" for error in self.fatal]
-        said += [one["error"]["message"] for one in self.results if one["error"]]
-        return "\n".join(said)
+        messages = [event.message for event in self.heard.of(Warned)]
+        messages += [f"{error.message} {error.hint}" for error in self.fatal]
+        messages += [result["error"]["message"] for result in self.results if result["error"]]
+        return "\n".join(messages)
 
 
 @contextmanager
@@ -172,8 +172,8 @@ async def test_nonsense_response_fails_its_row_with_a_reason_or_is_retried(
     assert "done" not in attack.states.values()
     assert attack.files() == set()
     assert_nothing_beside(out)
-    for one in attack.results:
-        assert one["state"] == "pending" or one["error"]["message"], one
+    for result in attack.results:
+        assert result["state"] == "pending" or result["error"]["message"], result
     assert attack.told().isprintable() or "\n" in attack.told()
 
 
@@ -201,11 +201,11 @@ async def test_poll_refused_fails_its_rows_and_not_the_run(out: Path, status: in
 
 async def test_list_that_repeats_itself_is_given_up(out: Path) -> None:
     """A peer that does not know `page` gives the first one for ever."""
-    asked = 0
+    requests = 0
 
     async def peer(request: web.Request) -> web.Response:
-        nonlocal asked
-        asked += 1
+        nonlocal requests
+        requests += 1
         if request.method == "POST":
             return web.Response(status=409, text="{}")
         return web.json_response({"data": [{"id": f"job-{n}", "status": "x"} for n in range(100)]})
@@ -214,25 +214,25 @@ async def test_list_that_repeats_itself_is_given_up(out: Path) -> None:
         attack = Attack(out, url, [mux_row("film", track_id="t")])
         await attack.run()
     assert attack.states == {"mux:film:es": "rejected"}
-    assert asked < 500
+    assert requests < 500
 
 
 async def test_list_without_end_is_given_up(out: Path) -> None:
-    asked = 0
+    requests = 0
 
     async def peer(request: web.Request) -> web.Response:
-        nonlocal asked
-        asked += 1
+        nonlocal requests
+        requests += 1
         if request.method == "POST":
             return web.Response(status=500)
-        items = [{"id": f"job-{asked}-{n}", "status": "x"} for n in range(100)]
+        items = [{"id": f"job-{requests}-{n}", "status": "x"} for n in range(100)]
         return web.json_response({"data": items})
 
     async with http_server(peer) as url:
         attack = Attack(out, url, [mux_row("film", track_id="t")])
         await attack.run()
     assert attack.states == {"mux:film:es": "unavailable"}
-    assert asked < 5000
+    assert requests < 5000
 
 
 # A provider that answers too much, or too slowly
@@ -276,19 +276,19 @@ FLOODS = [endless_body, bomb, many_headers, one_long_header, one_long_status]
 
 @asynccontextmanager
 async def asking(url: str, attempts: int = 1) -> AsyncIterator[Api]:
-    one, stop, observer = bucket(None), ShutdownToken(), Recorder()
+    request_bucket, stop, observer = make_bucket(None), ShutdownToken(), Recorder()
     backoff = Backoff(attempts=attempts, jitter=0.0)
     api = Api(
         HttpSender(url, {"Authorization": "Basic secret"}, Network()),
         "mux",
-        read=one,
-        write=one,
+        read=request_bucket,
+        write=request_bucket,
         stop=stop,
         observer=observer,
         now=now,
         backoff=backoff,
     )
-    async with running_buckets(one), api:
+    async with running_buckets(request_bucket), api:
         yield api
 
 
@@ -606,8 +606,10 @@ async def test_job_id_with_path_characters_stays_one_segment(
     assert attack.states in ({"mux:film:es": "done"}, {"mux:film:es": "outcome_unknown"})
     assert attack.files() <= {"mux/film.es.vtt"}
     assert_nothing_beside(out)
-    asked = [path for path in peer.paths if path.startswith("/robots/v0/jobs/translate-captions/")]
-    for path in asked:
+    requests = [
+        path for path in peer.paths if path.startswith("/robots/v0/jobs/translate-captions/")
+    ]
+    for path in requests:
         assert path.count("/") == 5, path
         assert path.rpartition("/")[2] not in {".", "..", ""}
     lines = log_file.read_text().splitlines()
@@ -659,9 +661,9 @@ async def test_provider_message_is_safe_to_print(out: Path, log_file: Path) -> N
         attack = Attack(out, url, rows)
         await attack.run()
     assert set(attack.states.values()) == {"job_failed"}
-    for one in attack.results:
-        assert one["error"]["message"].isprintable()
-        assert "SECRET" not in one["error"]["message"]
+    for result in attack.results:
+        assert result["error"]["message"].isprintable()
+        assert "SECRET" not in result["error"]["message"]
     text = log_file.read_text()
     assert "SECRET" not in text
     assert all(line.isprintable() for line in text.splitlines())
@@ -704,8 +706,8 @@ async def test_retry_after_of_a_year_is_kept_reported_and_can_be_stopped(
         again = Attack(out, url, [])
         await again.run(stop_after=3600.0)
     assert again.metrics.requests.total() == 0
-    told = {event.bucket: event.seconds for event in again.heard.of(Paused)}
-    assert told["mux.read"] == pytest.approx(YEAR - 3600, abs=20)
+    text = {event.bucket: event.seconds for event in again.heard.of(Paused)}
+    assert text["mux.read"] == pytest.approx(YEAR - 3600, abs=20)
 
 
 async def test_file_host_retry_after_of_a_year_is_reported_and_can_be_stopped(out: Path) -> None:
@@ -779,10 +781,10 @@ def assert_untouched(outside: Path) -> None:
 async def test_folder_that_is_a_link_is_not_followed(out: Path, outside: Path, size: int) -> None:
     out.mkdir()
     (out / "mux").symlink_to(outside, target_is_directory=True)
-    ran = await carried(out, size)
-    assert "symbolic link" in ran.fatal[0].message
-    assert "Remove the link" in ran.fatal[0].hint
-    assert ran.states()["mux:film:es"] == "pending"
+    result = await carried(out, size)
+    assert "symbolic link" in result.fatal[0].message
+    assert "Remove the link" in result.fatal[0].hint
+    assert result.states()["mux:film:es"] == "pending"
     assert_untouched(outside)
 
 
@@ -803,8 +805,8 @@ async def test_inner_folder_that_is_a_link_is_not_followed(
         path="a/b/c/d/film.vtt",
     )
     async with Sandbox(SandboxOptions(caption_bytes=size)) as sandbox:
-        ran = await run_rows(sandbox, out, [deep])
-    assert "symbolic link" in ran.fatal[0].message
+        result = await run_rows(sandbox, out, [deep])
+    assert "symbolic link" in result.fatal[0].message
     assert_untouched(outside)
 
 
@@ -820,12 +822,12 @@ async def test_links_named_like_files_are_replaced_and_not_followed(
         CaptionStore(out, None).part(path).symlink_to(outside / "victim")
     (out / "results.jsonl").symlink_to(outside / "victim")
     (out / ".results.jsonl.part").symlink_to(outside / "victim")
-    ran = await carried(out, size)
+    result = await carried(out, size)
     from batchcap.reports.results import write_results
 
     with closing(open_ledger(out)) as ledger:
         write_results(ledger, out)
-    assert set(ran.states().values()) == {"done"}
+    assert set(result.states().values()) == {"done"}
     for path in ("mux/film.es.vtt", "heygen/tr.vtt", "results.jsonl"):
         assert not (out / path).is_symlink()
         assert (out / path).stat().st_size > 100
@@ -837,8 +839,8 @@ async def test_links_named_like_files_are_replaced_and_not_followed(
 async def test_output_folder_may_be_a_link(out: Path, tmp_path: Path, size: int) -> None:
     (tmp_path / "real").mkdir()
     out.symlink_to(tmp_path / "real")
-    ran = await carried(out, size)
-    assert set(ran.states().values()) == {"done"}
+    result = await carried(out, size)
+    assert set(result.states().values()) == {"done"}
     assert (tmp_path / "real/mux/film.es.vtt").is_file()
 
 
@@ -893,12 +895,12 @@ async def test_credential_repeated_by_a_provider_is_not_shown(out: Path, log_fil
         await attack.run()
     assert set(attack.states.values()) == {"rejected"}
     ledger = b"".join(path.read_bytes() for path in (out / ".batchcap").iterdir())
-    told = log_file.read_text() + attack.told() + json.dumps(attack.results)
-    assert "cannot do this with ***" in told
+    text = log_file.read_text() + attack.told() + json.dumps(attack.results)
+    assert "cannot do this with ***" in text
     pair = base64.b64encode(b"token-id-of-the-user:token-secret-of-the-user").decode()
-    theirs = {"mux": ("MUX_TOKEN_ID", "MUX_TOKEN_SECRET"), "heygen": ("HEYGEN_API_KEY",)}
-    for one in attack.results:
-        for name in theirs[one["provider"]]:
-            assert SECRETS[name] not in one["error"]["message"]
-    assert pair not in told
+    credentials = {"mux": ("MUX_TOKEN_ID", "MUX_TOKEN_SECRET"), "heygen": ("HEYGEN_API_KEY",)}
+    for result in attack.results:
+        for name in credentials[result["provider"]]:
+            assert SECRETS[name] not in result["error"]["message"]
+    assert pair not in text
     assert pair.encode() not in ledger

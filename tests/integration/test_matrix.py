@@ -97,29 +97,29 @@ def assert_made_once(jobs: list[Job]) -> None:
         assert earlier.status(later.created) in {"errored", "cancelled"}
 
 
-def assert_sound(sandbox: Sandbox, out: Path, rows: list[Row], ran: RunResult) -> None:
-    assert ran.fatal == []
-    assert ran.states() == {row.key: implied(sandbox, row) for row in rows}
+def assert_sound(sandbox: Sandbox, out: Path, rows: list[Row], result: RunResult) -> None:
+    assert result.fatal == []
+    assert result.states() == {row.key: implied(sandbox, row) for row in rows}
     for row in rows:
         assert_made_once(sandbox.request_log.creates_for(row.source_id, row.target))
-        one, file = ran.by_key[row.key], out / row.path
-        assert file.exists() == (one["state"] == "done"), row.key
-        if one["state"] == "done":
+        row_result, file = result.by_key[row.key], out / row.path
+        assert file.exists() == (row_result["state"] == "done"), row.key
+        if row_result["state"] == "done":
             data = file.read_bytes()
             assert data == served(row)
-            assert one["sha256"] == hashlib.sha256(data).hexdigest()
-            assert one["bytes"] == len(data)
-    assert_known_to_the_ledger(sandbox, ran)
+            assert row_result["sha256"] == hashlib.sha256(data).hexdigest()
+            assert row_result["bytes"] == len(data)
+    assert_known_to_the_ledger(sandbox, result)
     assert sandbox.request_log.leaks == []
     assert not [path for path in out.rglob("*") if path.name.endswith(".part")]
     assert_results_tell_of_every_row(out, rows)
 
 
-def assert_known_to_the_ledger(sandbox: Sandbox, ran: RunResult) -> None:
+def assert_known_to_the_ledger(sandbox: Sandbox, result: RunResult) -> None:
     last = {
         (job.request.asset_id, job.request.language): job.id for job in sandbox.request_log.creates
     }
-    assert set(last.values()) <= {one["job_id"] for one in ran.results}
+    assert set(last.values()) <= {row_result["job_id"] for row_result in result.results}
 
 
 def assert_results_tell_of_every_row(out: Path, rows: list[Row]) -> None:
@@ -161,10 +161,10 @@ async def test_run_with_one_fault_ends_every_row_as_the_server_reports(
     options = SandboxOptions(seed=seed, faults={fault: ALONE}, job_seconds_max=60.0, gzip=seed == 2)
     async with Sandbox(options) as sandbox:
         heard = listening(sandbox) if fault in DELIVERY_FAULTS else {}
-        ran = await run_rows(sandbox, tmp_path, rows, job_timeout=JOB_TIMEOUT, **heard)
+        result = await run_rows(sandbox, tmp_path, rows, job_timeout=JOB_TIMEOUT, **heard)
         assert hits(sandbox, fault) > 0
-        assert_sound(sandbox, tmp_path, rows, ran)
-        assert fault not in DELIVERY_FAULTS or set(ran.states().values()) == {"done"}
+        assert_sound(sandbox, tmp_path, rows, result)
+        assert fault not in DELIVERY_FAULTS or set(result.states().values()) == {"done"}
 
 
 @pytest.mark.parametrize("version", ["v3", "v2"])
@@ -184,9 +184,9 @@ async def test_run_with_all_faults_ends_every_row_as_the_server_reports(
     async with Sandbox(options) as sandbox:
         heard = listening(sandbox) if listens else {}
         changes: dict[str, Any] = {"options": {"heygen_api": version}, "job_timeout": JOB_TIMEOUT}
-        ran = await run_rows(sandbox, tmp_path, rows, **changes, **heard)
+        result = await run_rows(sandbox, tmp_path, rows, **changes, **heard)
         assert len(sandbox.request_log.faults) > (10 if listens else 6)
-        assert_sound(sandbox, tmp_path, rows, ran)
+        assert_sound(sandbox, tmp_path, rows, result)
 
 
 @pytest.mark.parametrize("seed", [21, 22])
@@ -196,6 +196,6 @@ async def test_run_with_retry_jobs_creates_again_only_after_a_job_failed(
     rows = list(with_tracks(ROWS))
     faults = {**dict.fromkeys(FAULTS, TOGETHER), "job_error": 0.4}
     async with Sandbox(SandboxOptions(seed=seed, faults=faults, job_seconds_max=60.0)) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, rows, retry_jobs=3, job_timeout=JOB_TIMEOUT)
+        result = await run_rows(sandbox, tmp_path, rows, retry_jobs=3, job_timeout=JOB_TIMEOUT)
         assert len(sandbox.request_log.creates) > 45
-        assert_sound(sandbox, tmp_path, rows, ran)
+        assert_sound(sandbox, tmp_path, rows, result)

@@ -20,10 +20,10 @@ pytestmark = pytest.mark.anyio
 async def test_sibling_language_refused_by_mux_is_explained_by_its_rule(tmp_path: Path) -> None:
     async with Sandbox(SandboxOptions()) as sandbox:
         await run_rows(sandbox, tmp_path / "a", [mux_row("film", "pt-BR")])
-        ran = await run_rows(sandbox, tmp_path / "b", [mux_row("film", "pt-PT")])
+        result = await run_rows(sandbox, tmp_path / "b", [mux_row("film", "pt-PT")])
         assert len(sandbox.request_log.creates) == 1
-    assert ran.states() == {"mux:film:pt-PT": "language_exists"}
-    message = ran.by_key["mux:film:pt-PT"]["error"]["message"]
+    assert result.states() == {"mux:film:pt-PT": "language_exists"}
+    message = result.by_key["mux:film:pt-PT"]["error"]["message"]
     assert "pt-BR" in message
     assert "upload_to_mux=false" in message
 
@@ -32,22 +32,22 @@ async def test_sibling_language_without_upload_is_made(tmp_path: Path) -> None:
     async with Sandbox(SandboxOptions()) as sandbox:
         await run_rows(sandbox, tmp_path / "a", [mux_row("film", "pt-BR")])
         row = mux_row("film", "pt-PT", upload_to_mux=False)
-        ran = await run_rows(sandbox, tmp_path / "b", [row])
-    assert ran.states() == {"mux:film:pt-PT": "done"}
+        result = await run_rows(sandbox, tmp_path / "b", [row])
+    assert result.states() == {"mux:film:pt-PT": "done"}
 
 
 async def test_track_name_in_use_is_explained(tmp_path: Path) -> None:
     async with Sandbox(SandboxOptions()) as sandbox:
         row = mux_row("film", "es", track_name="english")
-        ran = await run_rows(sandbox, tmp_path, [row])
-    assert ran.states() == {"mux:film:es": "language_exists"}
-    assert "English" in ran.by_key["mux:film:es"]["error"]["message"]
+        result = await run_rows(sandbox, tmp_path, [row])
+    assert result.states() == {"mux:film:es": "language_exists"}
+    assert "English" in result.by_key["mux:film:es"]["error"]["message"]
 
 
 async def test_asset_with_drm_only_is_explained(tmp_path: Path) -> None:
     async with Sandbox(SandboxOptions()) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, [mux_row("id-drm")])
-    message = ran.by_key["mux:id-drm:es"]["error"]["message"]
+        result = await run_rows(sandbox, tmp_path, [mux_row("id-drm")])
+    message = result.by_key["mux:id-drm:es"]["error"]["message"]
     assert "no public or signed playback id (drm)" in message
 
 
@@ -74,6 +74,6 @@ async def test_create_never_replaces_the_track_that_it_translates(
 ) -> None:
     row = mux_row("film", "en-GB", replace_existing_tracks=rule)
     async with Sandbox(SandboxOptions()) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, [row])
+        result = await run_rows(sandbox, tmp_path, [row])
         assert sandbox.request_log.count("mux.create") == 0
-    assert ran.states() == {"mux:film:en-GB": "language_exists"}
+    assert result.states() == {"mux:film:en-GB": "language_exists"}

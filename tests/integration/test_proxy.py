@@ -75,12 +75,12 @@ async def test_api_and_file_host_through_proxy(
         url = world.proxy.url()
         environment = {} if variable == "option" else {variable: url}
         option = url if variable == "option" else ""
-        fatal, found = await run(out, environment, observer, proxy=option, ca_file=ca_file)
+        fatal, results = await run(out, environment, observer, proxy=option, ca_file=ca_file)
     assert not fatal
-    assert found[0]["state"] == "done"
+    assert results[0]["state"] == "done"
     assert (out / "heygen/tr.vtt").read_bytes() == VTT
     assert set(world.proxy.targets) == {f"{API}:443", f"{FILES}:443"}
-    assert_hidden(shown(observer, out, found))
+    assert_hidden(shown(observer, out, results))
     for head in world.proxy.heads:  # nothing for the provider is sent to the proxy
         assert KEY.encode() not in head
         assert b"Authorization" not in head.replace(b"Proxy-Authorization", b"")
@@ -97,13 +97,13 @@ async def test_wrong_password_stops_the_provider(
     async with HeyGenBehindProxy().serving() as world:
         world.authority.cert_pem.write_to_path(str(ca_file))
         environment = {"HTTPS_PROXY": world.proxy.url("alice:wrong%2Fpassword-wrong")}
-        fatal, found = await run(out, environment, observer, ca_file=ca_file)
+        fatal, results = await run(out, environment, observer, ca_file=ca_file)
     reason = f"heygen: cannot connect to {API}: the proxy refuses the user or password (407)"
     assert [error.message for error in fatal] == [reason]
     assert observer.of(Warned)[0].message.startswith(reason)
-    assert found[0]["state"] == "pending"
+    assert results[0]["state"] == "pending"
     assert not world.requests
-    assert b"password-wrong" not in shown(observer, out, found, fatal)
+    assert b"password-wrong" not in shown(observer, out, results, fatal)
 
 
 async def test_unknown_certificate_stops_the_provider(

@@ -27,7 +27,7 @@ REFUSALS = [
 
 
 def codes(results: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
-    return [(one["state"], one["error"] and one["error"]["code"]) for one in results]
+    return [(result["state"], result["error"] and result["error"]["code"]) for result in results]
 
 
 @pytest.mark.parametrize(("refusal", "kind", "page"), REFUSALS)
@@ -36,13 +36,13 @@ async def test_refused_creates_leave_paid_jobs_at_work_and_rows_pending(
 ) -> None:
     options = SandboxOptions(create_limit=5, create_refusal=refusal)
     async with Sandbox(options) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, ROWS, windows={"mux": 6})
+        result = await run_rows(sandbox, tmp_path, ROWS, windows={"mux": 6})
         assert sandbox.request_log.count("mux.create") <= 5 + 6
-    (fatal,) = ran.fatal
+    (fatal,) = result.fatal
     assert kind in fatal.message
     assert "batchcap resume" in fatal.hint
     expected = [("done", None)] * 5 + [("pending", "units_exhausted")] * 7
-    assert sorted(codes(ran.results)) == sorted(expected)
+    assert sorted(codes(result.results)) == sorted(expected)
     if page:
         assert DASHBOARD + page in fatal.message
 
@@ -50,14 +50,14 @@ async def test_refused_creates_leave_paid_jobs_at_work_and_rows_pending(
 async def test_refused_creates_with_jobs_of_an_earlier_run_fetch_them(tmp_path: Path) -> None:
     options = SandboxOptions(job_seconds=900, job_seconds_max=1000)
     async with Sandbox(options) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, ROWS[:5], job_timeout=10.0)
-        assert codes(ran.results) == [("failed", "job_timeout")] * 5
+        result = await run_rows(sandbox, tmp_path, ROWS[:5], job_timeout=10.0)
+        assert codes(result.results) == [("failed", "job_timeout")] * 5
         with closing(open_ledger(tmp_path)) as ledger:
             ledger.requeue_failed(None)
         sandbox.change(create_limit=0)
-        ran = await run_rows(sandbox, tmp_path, ROWS)
+        result = await run_rows(sandbox, tmp_path, ROWS)
         assert len(sandbox.request_log.creates) == 5
-    assert codes(ran.results) == [("done", None)] * 5 + [("pending", "units_exhausted")] * 7
+    assert codes(result.results) == [("done", None)] * 5 + [("pending", "units_exhausted")] * 7
 
 
 async def test_refused_creates_are_tried_again_by_the_next_run(tmp_path: Path) -> None:
@@ -66,10 +66,10 @@ async def test_refused_creates_are_tried_again_by_the_next_run(tmp_path: Path) -
         again = await run_rows(sandbox, tmp_path)
         assert codes(again.results).count(("pending", "units_exhausted")) == 7
         sandbox.change(create_limit=None)
-        ran = await run_rows(sandbox, tmp_path)
-        assert codes(ran.results) == [("done", None)] * 12
+        result = await run_rows(sandbox, tmp_path)
+        assert codes(result.results) == [("done", None)] * 12
         assert len(sandbox.request_log.creates) == 12
-    assert ran.fatal == []
+    assert result.fatal == []
 
 
 async def test_refused_creates_do_not_wait_for_the_quota_of_creates(tmp_path: Path) -> None:
@@ -77,10 +77,10 @@ async def test_refused_creates_do_not_wait_for_the_quota_of_creates(tmp_path: Pa
     limits = SandboxOptions.documented(create_limit=3)
     rates = {"mux.write": 1.0, "mux.read": 5.0, "heygen": 5.0}
     async with Sandbox(limits) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, rows, rates=rates)
+        result = await run_rows(sandbox, tmp_path, rows, rates=rates)
         assert sandbox.request_log.count("mux.create") <= 5
         assert sandbox.request_log.requests[-1].time - sandbox.request_log.requests[0].time < 120
-    assert codes(ran.results).count(("pending", "units_exhausted")) == 397
+    assert codes(result.results).count(("pending", "units_exhausted")) == 397
 
 
 async def test_refused_creates_error_is_forgotten_when_the_next_run_records(

@@ -91,20 +91,20 @@ async def test_repair_every_damage_is_reported_and_repaired_without_a_create(
 
 
 async def test_repair_deleted_job_uses_the_track_only(tmp_path: Path) -> None:
-    kept = mux_row("film", "es", track_id="film-en")
+    downloaded = mux_row("film", "es", track_id="film-en")
     lost = mux_row("film", "ja", track_id="film-en", upload_to_mux=False)
     there = find_asset("old-has-es")
     assert there is not None
     taken = mux_row("old-has-es", "es", track_id=there.tracks[0].id)
     async with Sandbox(SandboxOptions()) as sandbox:
-        await run_rows(sandbox, tmp_path, [kept, lost, taken])
+        await run_rows(sandbox, tmp_path, [downloaded, lost, taken])
         created = sandbox.request_log.count("mux.create")
         await anyio.sleep(PURGED)
-        for row in (kept, lost, taken):
+        for row in (downloaded, lost, taken):
             (tmp_path / row.path).unlink()
         assert len(verify(tmp_path, repair=True)) == 3
         states = await work(sandbox, tmp_path, repairs=True, retry_jobs=3)
-        assert states == {kept.key: "done", lost.key: "not_found", taken.key: "done"}
+        assert states == {downloaded.key: "done", lost.key: "not_found", taken.key: "done"}
         assert sandbox.request_log.count("mux.create") == created
 
 

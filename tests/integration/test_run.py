@@ -79,8 +79,8 @@ async def test_run_every_kind_of_asset_ends_as_expected(tmp_path: Path, with_tra
         for source in (f"id-{word}-1" for word in MUX_ENDS)
     ]
     async with Sandbox(SandboxOptions()) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, rows)
-    ends = {key.split(":")[1][3:-2]: state for key, state in ran.states().items()}
+        result = await run_rows(sandbox, tmp_path, rows)
+    ends = {key.split(":")[1][3:-2]: state for key, state in result.states().items()}
     assert ends == MUX_ENDS
     assert not sandbox.request_log.leaks
 
@@ -89,8 +89,8 @@ async def test_run_every_kind_of_asset_ends_as_expected(tmp_path: Path, with_tra
 async def test_run_every_kind_of_translation_ends_as_expected(tmp_path: Path, version: str) -> None:
     rows = [heygen_row(f"id-{word}-1") for word in HEYGEN_ENDS]
     async with Sandbox(SandboxOptions()) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, rows, options={"heygen_api": version})
-    ends = {key.split(":")[1][3:-2]: state for key, state in ran.states().items()}
+        result = await run_rows(sandbox, tmp_path, rows, options={"heygen_api": version})
+    ends = {key.split(":")[1][3:-2]: state for key, state in result.states().items()}
     assert ends == HEYGEN_ENDS
     assert not sandbox.request_log.leaks
 
@@ -98,10 +98,10 @@ async def test_run_every_kind_of_translation_ends_as_expected(tmp_path: Path, ve
 async def test_run_files_are_those_of_the_server(tmp_path: Path) -> None:
     rows = [mux_row(f"film-{n}", from_language="en") for n in range(20)]
     async with Sandbox(SandboxOptions(gzip=True)) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, rows)
-    for one in ran.results:
-        data = (tmp_path / one["path"]).read_bytes()
-        assert len(data) == one["bytes"]
+        result = await run_rows(sandbox, tmp_path, rows)
+    for row_result in result.results:
+        data = (tmp_path / row_result["path"]).read_bytes()
+        assert len(data) == row_result["bytes"]
         assert data.startswith(b"WEBVTT")
     assert not list(tmp_path.rglob("*.part"))
 
@@ -112,11 +112,11 @@ async def test_run_uses_its_limit_and_exceeds_it_in_no_second(tmp_path: Path) ->
     limits = SandboxOptions.documented(job_seconds=180, job_seconds_max=1800, burst=2)
     rates = {"mux.write": 1.0, "mux.read": 5.0, "heygen": 5.0}
     async with Sandbox(limits) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, [*rows, *videos], rates=rates)
+        result = await run_rows(sandbox, tmp_path, [*rows, *videos], rates=rates)
         request_log = sandbox.request_log
-    assert set(ran.states().values()) == {"done"}
+    assert set(result.states().values()) == {"done"}
     assert request_log.throttled == 0
-    assert ran.metrics.throttled == 0
+    assert result.metrics.throttled == 0
     assert request_log.worst_second("mux.write") == 1
     assert request_log.worst_second("mux.read") <= 5
     assert request_log.worst_second("heygen") <= 5
@@ -128,9 +128,9 @@ async def test_run_uses_its_limit_and_exceeds_it_in_no_second(tmp_path: Path) ->
 async def test_source_track_takes_one_request_for_all_languages(tmp_path: Path) -> None:
     rows = [mux_row("film", tag, from_language="en") for tag in ("es", "ja", "pt-BR", "de", "fr")]
     async with Sandbox(SandboxOptions()) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, rows)
+        result = await run_rows(sandbox, tmp_path, rows)
         assert sandbox.request_log.count("mux.asset") == 1
-    assert set(ran.states().values()) == {"done"}
+    assert set(result.states().values()) == {"done"}
 
 
 @pytest.mark.parametrize(
@@ -142,22 +142,22 @@ async def test_existing_track_is_treated_as_the_user_chose(
 ) -> None:
     params = track_of("film-has-es") if with_track else {"from_language": "en"}
     async with Sandbox(SandboxOptions()) as sandbox:
-        ran = await run_rows(
+        result = await run_rows(
             sandbox, tmp_path, [mux_row("film-has-es", **params)], options={"on_existing": choice}
         )
-        assert list(ran.states().values()) == [state]
+        assert list(result.states().values()) == [state]
         assert sandbox.request_log.creates == []
     assert (tmp_path / "mux/film-has-es.es.vtt").exists() == (state == "done")
 
 
 async def test_auto_falls_back_to_v2_once_and_remembers(tmp_path: Path) -> None:
     async with Sandbox(SandboxOptions(heygen_v3="gone404")) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, [heygen_row("one")])
-        asked = sandbox.request_log.count("heygen.v3.gone")
+        result = await run_rows(sandbox, tmp_path, [heygen_row("one")])
+        requests = sandbox.request_log.count("heygen.v3.gone")
         again = await run_rows(sandbox, tmp_path, [heygen_row("one"), heygen_row("two")])
-        assert asked == 1
+        assert requests == 1
         assert sandbox.request_log.count("heygen.v3.gone") == 1
-    assert set(ran.states().values()) == set(again.states().values()) == {"done"}
+    assert set(result.states().values()) == set(again.states().values()) == {"done"}
 
 
 async def test_v2_polls_in_vain_with_a_tenth_of_the_quota(tmp_path: Path) -> None:
@@ -166,9 +166,9 @@ async def test_v2_polls_in_vain_with_a_tenth_of_the_quota(tmp_path: Path) -> Non
     options = SandboxOptions(heygen_running=1.0, heygen_finish_seconds=3600)
     async with Sandbox(options) as sandbox:
         rates = {"heygen": 5.0}
-        ran = await run_rows(sandbox, tmp_path, rows, rates=rates, options={"heygen_api": "v2"})
+        result = await run_rows(sandbox, tmp_path, rows, rates=rates, options={"heygen_api": "v2"})
         request_log = sandbox.request_log
-    assert set(ran.states().values()) == {"done"}
+    assert set(result.states().values()) == {"done"}
     times = [entry.time for entry in request_log.requests]
     first_look, at_the_end, settled = 2, 1, 1
     vain = len(times) - len(rows) * (first_look + at_the_end + settled)
@@ -178,23 +178,25 @@ async def test_v2_polls_in_vain_with_a_tenth_of_the_quota(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("gone", ["gone404", "gone410"])
 @pytest.mark.parametrize("body", ["json", "html"])
-async def test_retired_route_is_not_a_missing_video(tmp_path: Path, gone: str, body: str) -> None:
-    options = SandboxOptions(heygen_v3=gone, heygen_v2=gone, gone_body=body)  # type: ignore[arg-type]  # literals by parametrize
+async def test_retired_route_is_not_a_missing_video(
+    tmp_path: Path, retired: str, body: str
+) -> None:
+    options = SandboxOptions(heygen_v3=retired, heygen_v2=retired, gone_body=body)  # type: ignore[arg-type]  # literals by parametrize
     async with Sandbox(options) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, [heygen_row("one")])
-    assert [error.provider for error in ran.fatal] == ["heygen"]
-    assert "is no longer available" in ran.fatal[0].message
-    assert list(ran.states().values()) == ["pending"]
+        result = await run_rows(sandbox, tmp_path, [heygen_row("one")])
+    assert [error.provider for error in result.fatal] == ["heygen"]
+    assert "is no longer available" in result.fatal[0].message
+    assert list(result.states().values()) == ["pending"]
 
 
 @pytest.mark.parametrize("gone", ["gone404", "gone410"])
-async def test_robots_gone_stops_mux_with_a_hint(tmp_path: Path, gone: str) -> None:
-    async with Sandbox(SandboxOptions(robots_v0=gone)) as sandbox:  # type: ignore[arg-type]  # as above
-        ran = await run_rows(
+async def test_robots_gone_stops_mux_with_a_hint(tmp_path: Path, retired: str) -> None:
+    async with Sandbox(SandboxOptions(robots_v0=retired)) as sandbox:  # type: ignore[arg-type]  # as above
+        result = await run_rows(
             sandbox, tmp_path, [mux_row("one", from_language="en"), heygen_row("two")]
         )
-    assert "v1" in ran.fatal[0].hint
-    assert ran.states() == {"mux:one:es": "pending", "heygen:two": "done"}
+    assert "v1" in result.fatal[0].hint
+    assert result.states() == {"mux:one:es": "pending", "heygen:two": "done"}
 
 
 @pytest.mark.parametrize("fault", ["lost_create", "late_create", "reset", "server_error"])
@@ -207,45 +209,47 @@ async def test_create_whose_response_is_lost_is_made_once(
     ]
     options = SandboxOptions(faults={fault: 0.3}, duplicates=duplicates, job_seconds_max=60)  # type: ignore[arg-type]  # literals by parametrize
     async with Sandbox(options) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, rows)
+        result = await run_rows(sandbox, tmp_path, rows)
         captions = [
             (job.request.asset_id, job.request.language) for job in sandbox.request_log.creates
         ]
         assert sandbox.request_log.faults[fault] > 5
-    assert set(ran.states().values()) == {"done"}
+    assert set(result.states().values()) == {"done"}
     assert len(captions) == len(set(captions)) == 80
-    assert {one["job_id"] for one in ran.results} == {job.id for job in sandbox.request_log.creates}
+    assert {row_result["job_id"] for row_result in result.results} == {
+        job.id for job in sandbox.request_log.creates
+    }
 
 
 async def test_heygen_list_is_read_if_it_is_cheaper(tmp_path: Path) -> None:
     ids = list(heygen_ids(1000))
     async with Sandbox(SandboxOptions(heygen_account=1000, heygen_running=0)) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, [heygen_row(one) for one in ids])
-    assert set(ran.states().values()) == {"done"}
-    assert ran.metrics.requests["heygen"] <= 50
+        result = await run_rows(sandbox, tmp_path, [heygen_row(source_id) for source_id in ids])
+    assert set(result.states().values()) == {"done"}
+    assert result.metrics.requests["heygen"] <= 50
 
 
 async def test_heygen_list_is_abandoned_if_it_is_not_cheaper(tmp_path: Path) -> None:
     rows = [heygen_row(f"elsewhere-{n}") for n in range(1000)]
     async with Sandbox(SandboxOptions(heygen_account=100_000, heygen_running=0)) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, rows)
-    assert set(ran.states().values()) == {"done"}
-    assert ran.metrics.requests["heygen"] <= 1030
+        result = await run_rows(sandbox, tmp_path, rows)
+    assert set(result.states().values()) == {"done"}
+    assert result.metrics.requests["heygen"] <= 1030
 
 
 async def test_links_expired_while_waiting_are_replaced(tmp_path: Path) -> None:
     rows = [heygen_row(f"video-{n}") for n in range(50)]
     rows += [mux_row(f"film-{n}", track_id=f"film-{n}-en") for n in range(50)]
     async with Sandbox(SandboxOptions(faults={"expired_link": 0.5})) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, rows)
+        result = await run_rows(sandbox, tmp_path, rows)
         assert sandbox.request_log.faults["expired_link"] > 10
-    assert set(ran.states().values()) == {"done"}
+    assert set(result.states().values()) == {"done"}
 
 
 async def test_caption_above_max_size_is_refused(tmp_path: Path) -> None:
     async with Sandbox(SandboxOptions(caption_bytes=50_000, gzip=True)) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, [heygen_row("one")], max_caption=20_000)
-    assert list(ran.states().values()) == ["bad_caption"]
+        result = await run_rows(sandbox, tmp_path, [heygen_row("one")], max_caption=20_000)
+    assert list(result.states().values()) == ["bad_caption"]
     assert not list(tmp_path.rglob("*.part"))
     assert not list(tmp_path.rglob("*.vtt"))
 
@@ -261,9 +265,9 @@ async def test_mux_create_has_every_parameter_and_the_users_passthrough(tmp_path
         replace_existing_tracks="fail",
     )
     async with Sandbox(SandboxOptions()) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, [row])
+        result = await run_rows(sandbox, tmp_path, [row])
         (job,) = sandbox.request_log.creates
-    assert list(ran.states().values()) == ["done"]
+    assert list(result.states().values()) == ["done"]
     sent = json.loads(job.request.passthrough or "")
     assert sent["passthrough"] == "mine"
     assert sent["batchcap"]
@@ -287,11 +291,11 @@ async def test_pause_is_kept_by_the_next_run(tmp_path: Path) -> None:
         with anyio.move_on_after(30):
             await run_rows(sandbox, tmp_path, [heygen_row(f"v-{n}") for n in range(30)])
         assert sandbox.request_log.throttled
-        asked = len(sandbox.request_log.requests)
+        requests = len(sandbox.request_log.requests)
         throttled_at = max(e.time for e in sandbox.request_log.requests if e.status == 429)
         sandbox.change(heygen_rate=None)
         await run_rows(sandbox, tmp_path, [])
-        first = sandbox.request_log.requests[asked]
+        first = sandbox.request_log.requests[requests]
     assert first.time >= throttled_at + 599
     assert loop.time() >= first.time
 
@@ -303,7 +307,9 @@ async def test_outage_is_waited_out_and_the_other_provider_is_not_affected(
     videos = [heygen_row(f"video-{n}") for n in range(120)]
     rates = {"mux.write": 2.0, "mux.read": 5.0, "heygen": 5.0}
     async with Sandbox(SandboxOptions(job_seconds=5)) as sandbox, Sandbox() as healthy:
-        others = {key: one for key, one in healthy.environment().items() if "HEYGEN" in key}
+        healthy_environment = {
+            key: value for key, value in healthy.environment().items() if "HEYGEN" in key
+        }
 
         async def break_down() -> None:
             await anyio.sleep(15)
@@ -313,22 +319,24 @@ async def test_outage_is_waited_out_and_the_other_provider_is_not_affected(
 
         async with anyio.create_task_group() as group:
             group.start_soon(break_down)
-            ran = await run_rows(sandbox, tmp_path, [*films, *videos], others, rates=rates)
+            result = await run_rows(
+                sandbox, tmp_path, [*films, *videos], healthy_environment, rates=rates
+            )
         creates = [entry for entry in sandbox.request_log.requests if entry.bucket == "mux.write"]
-        asked = [entry.time for entry in healthy.request_log.requests if entry.bucket == "heygen"]
+        times = [entry.time for entry in healthy.request_log.requests if entry.bucket == "heygen"]
         captions = {job.request.asset_id for job in sandbox.request_log.creates}
-    assert set(ran.states().values()) == {"done"}
+    assert set(result.states().values()) == {"done"}
     assert len(captions) == len(sandbox.request_log.creates) == 120
     assert len(creates) < 160
-    assert asked[-1] - asked[0] < 60
+    assert times[-1] - times[0] < 60
 
 
 async def test_outage_without_end_makes_rows_unavailable(tmp_path: Path) -> None:
     films = [mux_row(f"film-{n}", from_language="en") for n in range(30)]
     options = SandboxOptions(faults={"server_error": 1.0}, fault_streak=10**9)
     async with Sandbox(options) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, films)
-    assert set(ran.states().values()) == {"unavailable"}
+        result = await run_rows(sandbox, tmp_path, films)
+    assert set(result.states().values()) == {"unavailable"}
 
 
 async def test_outage_from_the_first_request_on_is_waited_out(tmp_path: Path) -> None:
@@ -342,8 +350,8 @@ async def test_outage_from_the_first_request_on_is_waited_out(tmp_path: Path) ->
             sandbox.change(faults={})
 
         group.start_soon(recover)
-        ran = await run_rows(sandbox, tmp_path, rows)
-    assert set(ran.states().values()) == {"done"}
+        result = await run_rows(sandbox, tmp_path, rows)
+    assert set(result.states().values()) == {"done"}
 
 
 OUT_OF_REACH = {
@@ -370,16 +378,16 @@ async def test_provider_that_never_answered_stops_and_the_other_goes_on(
 
     async with Sandbox(SandboxOptions(job_seconds=200)) as sandbox:
         began = clock()
-        ran = await run_rows(
+        result = await run_rows(
             sandbox, tmp_path, [*mux, *heygen], OUT_OF_REACH[provider], observer=observe, rates={}
         )
         other = {"mux": "heygen", "heygen": "mux"}[provider]
-        states = ran.states()
+        states = result.states()
         assert {states[key] for key in states if key.startswith(provider)} == {"pending"}
         assert {states[key] for key in states if key.startswith(other)} == {"done"}
-        assert [error.provider for error in ran.fatal] == [provider]
+        assert [error.provider for error in result.fatal] == [provider]
         reason = f"{provider}: cannot connect to 127.0.0.1:1: Connection refused"
-        assert ran.fatal[0].message == reason
+        assert result.fatal[0].message == reason
         assert stopped == [pytest.approx(60, abs=5)]
         assert [event.message for event in observer.of(Warned)] == [f"{reason}; trying for 60 s"]
         again = await run_rows(sandbox, tmp_path)
@@ -392,11 +400,11 @@ async def test_lost_creates_of_one_asset_take_one_lookup(tmp_path: Path) -> None
     rows = [mux_row("film", tag, from_language="en") for tag in tags]
     options = SandboxOptions(faults={"lost_create": 1.0}, duplicates="allow")
     async with Sandbox(options) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, rows)
+        result = await run_rows(sandbox, tmp_path, rows)
         assert sandbox.request_log.faults["lost_create"] == len(tags)
         assert len(sandbox.request_log.creates) == len(tags)
         listed = [e for e in sandbox.request_log.requests if "asset_id=film" in e.key]
-    assert set(ran.states().values()) == {"done"}
+    assert set(result.states().values()) == {"done"}
     assert len(listed) == 1
 
 
@@ -420,9 +428,9 @@ async def test_intent_older_than_mux_keeps_jobs_is_decided_by_the_track_alone(
         (pending,) = await ledger.pending("mux", 0, 1)
         await ledger.record_intent(pending.row)
     async with Sandbox(SandboxOptions()) as sandbox:
-        ran = await run_rows(sandbox, tmp_path)
+        result = await run_rows(sandbox, tmp_path)
         assert sandbox.request_log.count("mux.create") == 0
-    assert list(ran.states().values()) == [end]
+    assert list(result.states().values()) == [end]
 
 
 async def test_language_tag_in_another_case_is_the_same_task(tmp_path: Path) -> None:

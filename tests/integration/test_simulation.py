@@ -101,21 +101,21 @@ def safe(sandbox: Sandbox, out: Path, ended: dict[str, Any], deaths: list[float]
         assert not inside_a_pause(sandbox, bucket, deaths)
     assert not sandbox.request_log.leaks
     with closing(open_reader(out)) as ledger:
-        for one in ledger.results():
-            before = ended.get(one["key"])
-            assert before in {None, one["state"]}, f"{one['key']} was {before}"
-            if one["state"] != "pending":
-                ended[one["key"]] = one["state"]
-            if one["state"] == "done":
-                data = (out / one["path"]).read_bytes()
-                assert hashlib.sha256(data).hexdigest() == one["sha256"]
+        for result in ledger.results():
+            before = ended.get(result["key"])
+            assert before in {None, result["state"]}, f"{result['key']} was {before}"
+            if result["state"] != "pending":
+                ended[result["key"]] = result["state"]
+            if result["state"] == "done":
+                data = (out / result["path"]).read_bytes()
+                assert hashlib.sha256(data).hexdigest() == result["sha256"]
 
 
 def inside_a_pause(sandbox: Sandbox, bucket: str, deaths: list[float]) -> list[float]:
     """Requests that came while a Retry-After ran that somebody had lived to read."""
     options, until, since = sandbox.options, 0.0, 0.0
     inside = []
-    for entry in (one for one in sandbox.request_log.requests if one.bucket == bucket):
+    for entry in (request for request in sandbox.request_log.requests if request.bucket == bucket):
         if since < entry.time < until - 0.01:
             inside.append(entry.time)
         answered = entry.time + options.answer_seconds + 0.01
@@ -128,13 +128,13 @@ def inside_a_pause(sandbox: Sandbox, bucket: str, deaths: list[float]) -> list[f
 def complete(sandbox: Sandbox, out: Path, rows: list[Row]) -> None:
     """The run came to its end, and the ledger knows all that was paid for."""
     with closing(open_reader(out)) as ledger:
-        found = list(ledger.results())
-    known = {job for (job,) in ledger_sql(out, "SELECT job_id FROM creates")}
-    assert [one["key"] for one in found] == [row.key for row in rows]
-    assert {job.id for job in sandbox.request_log.creates} <= known
-    assert not [one for one in found if one["state"] not in {"done", "failed"}]
+        results = list(ledger.results())
+    recorded_jobs = {job for (job,) in ledger_sql(out, "SELECT job_id FROM creates")}
+    assert [result["key"] for result in results] == [row.key for row in rows]
+    assert {job.id for job in sandbox.request_log.creates} <= recorded_jobs
+    assert not [result for result in results if result["state"] not in {"done", "failed"}]
     files = {str(path.relative_to(out)) for path in out.rglob("*.vtt")}
-    assert files == {one["path"] for one in found if one["state"] == "done"}
+    assert files == {result["path"] for result in results if result["state"] == "done"}
     assert not list(out.rglob("*.part"))
 
 
@@ -155,8 +155,10 @@ async def simulate(out: Path, seed: int) -> None:
         safe(sandbox, out, {}, deaths)
         complete(sandbox, out, fate.rows)
         with closing(open_reader(out)) as ledger:
-            lost = [one for one in ledger.results() if one["state"] != "done"]
-        assert all(one["error"]["code"] in {"job_failed", "job_cancelled"} for one in lost), lost
+            lost = [result for result in ledger.results() if result["state"] != "done"]
+        assert all(result["error"]["code"] in {"job_failed", "job_cancelled"} for result in lost), (
+            lost
+        )
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -29,8 +29,8 @@ async def test_source_track_second_run_with_more_languages_keeps_the_first_choic
     async with Sandbox(SandboxOptions()) as sandbox:
         await run_rows(sandbox, tmp_path, [mux_row("film", "es", **params)])
         rows = [mux_row("film", tag, **params) for tag in ("es", "ja", "de")]
-        ran = await run_rows(sandbox, tmp_path, rows)
-        assert set(ran.states().values()) == {"done"}
+        result = await run_rows(sandbox, tmp_path, rows)
+        assert set(result.states().values()) == {"done"}
         assert len(sources(sandbox)) == 1
 
 
@@ -39,8 +39,8 @@ async def test_source_track_manifest_sorted_by_language_is_found_for_every_row(
 ) -> None:
     rows = [mux_row(f"film-{n}", tag) for tag in ("es", "ja", "de") for n in range(8)]
     async with Sandbox(SandboxOptions()) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, rows, windows={"mux": 4})
-        assert set(ran.states().values()) == {"done"}
+        result = await run_rows(sandbox, tmp_path, rows, windows={"mux": 4})
+        assert set(result.states().values()) == {"done"}
         assert len(sources(sandbox)) == 8
 
 
@@ -51,8 +51,8 @@ async def test_source_track_in_another_folder_is_never_a_translation(
     params = {"track_name": name} if name else {}
     async with Sandbox(SandboxOptions()) as sandbox:
         await run_rows(sandbox, tmp_path / "a", [mux_row("film", "es", **params)])
-        ran = await run_rows(sandbox, tmp_path / "b", [mux_row("film", "ja")])
-        assert ran.states() == {"mux:film:ja": "done"}
+        result = await run_rows(sandbox, tmp_path / "b", [mux_row("film", "ja")])
+        assert result.states() == {"mux:film:ja": "done"}
         assert len(sources(sandbox)) == 1
 
 
@@ -66,17 +66,17 @@ async def test_source_track_language_of_a_translation_is_refused_unless_named(
             mux_row("film", "ca", from_language="es"),
             mux_row("film", "gl", track_id=uploaded),
         ]
-        ran = await run_rows(sandbox, tmp_path / "b", rows)
-    assert ran.states() == {"mux:film:ca": "track_not_found", "mux:film:gl": "done"}
-    assert "es (ready, a translation)" in ran.by_key["mux:film:ca"]["error"]["message"]
+        result = await run_rows(sandbox, tmp_path / "b", rows)
+    assert result.states() == {"mux:film:ca": "track_not_found", "mux:film:gl": "done"}
+    assert "es (ready, a translation)" in result.by_key["mux:film:ca"]["error"]["message"]
 
 
 async def test_source_track_second_uploaded_track_leaves_the_choice_to_the_user(
     tmp_path: Path,
 ) -> None:
     async with Sandbox(SandboxOptions()) as sandbox:
-        ran = await run_rows(sandbox, tmp_path, [mux_row("film-has-fr", "ja")])
-    assert ran.states() == {"mux:film-has-fr:ja": "track_not_found"}
+        result = await run_rows(sandbox, tmp_path, [mux_row("film-has-fr", "ja")])
+    assert result.states() == {"mux:film-has-fr:ja": "track_not_found"}
 
 
 async def test_source_track_that_is_gone_is_chosen_anew() -> None:

@@ -106,25 +106,27 @@ def polls_per_job(sandbox: Sandbox, provider: str = "mux") -> list[int]:
     return list(Counter(request.key for request in requests if request.route == route).values())
 
 
-def delays(sandbox: Sandbox, ran: RunResult) -> list[float]:
+def delays(sandbox: Sandbox, run_result: RunResult) -> list[float]:
     """Return the seconds from each job's end to its row's end, sorted."""
     creates = sandbox.request_log.document(now())["creates"]
     ended = {job["job_id"]: job["ended"] for job in creates}
     # Rounded, because the ledger's times have whole milliseconds.
-    return sorted(round(finished_at(result) - ended[result["job_id"]], 1) for result in ran.results)
+    return sorted(
+        round(finished_at(result) - ended[result["job_id"]], 1) for result in run_result.results
+    )
 
 
 def finished_at(result: Mapping[str, Any]) -> float:
     return datetime.fromisoformat(result["finished_at"]).timestamp()
 
 
-def assert_done(sandbox: Sandbox, out: Path, ran: RunResult) -> None:
+def assert_done(sandbox: Sandbox, out: Path, run_result: RunResult) -> None:
     """Check that every row has its caption, byte by byte, and that none was paid for twice."""
-    assert ran.fatal == []
-    assert set(ran.states().values()) == {"done"}, Counter(ran.states().values())
+    assert run_result.fatal == []
+    assert set(run_result.states().values()) == {"done"}, Counter(run_result.states().values())
     paid = [(job.request.asset_id, job.request.language) for job in sandbox.request_log.creates]
     assert len(paid) == len(set(paid))
-    for result in ran.results:
+    for result in run_result.results:
         language = result["language"] or language_of(result["source_id"])
         caption = make_webvtt(result["source_id"], language, sandbox.options.caption_bytes)
         assert (out / result["path"]).read_bytes() == caption
@@ -157,9 +159,9 @@ async def run_disturbed(
             group.start_soon(disturb, endpoints)
 
         options = {"on_listening": on_listening, **changes}
-        ran = await run_with_webhooks(sandbox, out, rows, **options)
+        result = await run_with_webhooks(sandbox, out, rows, **options)
         group.cancel_scope.cancel()
-    return ran
+    return result
 
 
 async def wait_for_creates(sandbox: Sandbox, count: int = 1) -> list[str]:
@@ -178,12 +180,12 @@ async def test_mux_run_with_webhooks_takes_one_create_and_few_reads_per_caption(
     """With 300 rows, the sweeps before the first event and between events weigh more than in a
     long run, where a caption takes 1.14 requests in all (`benchmarks webhooks`)."""
     async with Sandbox(sandbox_options(**REALISTIC)) as sandbox:
-        ran = await run_with_webhooks(sandbox, tmp_path, films(300))
-        assert_done(sandbox, tmp_path, ran)
-        assert ran.metrics.requests["mux.write"] == 300
+        result = await run_with_webhooks(sandbox, tmp_path, films(300))
+        assert_done(sandbox, tmp_path, result)
+        assert result.metrics.requests["mux.write"] == 300
         assert count_mux_reads(sandbox) <= 0.25 * 300
-        assert ran.metrics.webhooks["mux"] == 900
-        assert delays(sandbox, ran)[-1] < 1
+        assert result.metrics.webhooks["mux"] == 900
+        assert delays(sandbox, result)[-1] < 1
 
 
 @pytest.mark.parametrize("names", ["v0", "v1"])
@@ -193,18 +195,18 @@ async def test_link_in_completed_event_is_downloaded_without_a_poll(
 ) -> None:
     options = sandbox_options(**QUICK, webhook_names=names, webhook_nested=nested)
     async with Sandbox(options) as sandbox:
-        ran = await run_with_webhooks(sandbox, tmp_path, films(20))
-        assert_done(sandbox, tmp_path, ran)
+        run_result = await run_with_webhooks(sandbox, tmp_path, films(20))
+        assert_done(sandbox, tmp_path, run_result)
         assert count_mux_reads(sandbox) == 0
-    assert all(result["error"] is None for result in ran.results)
+    assert all(result["error"] is None for result in run_result.results)
 
 
 async def test_completed_event_without_outputs_causes_one_poll(
     tmp_path: Path,
 ) -> None:
     async with Sandbox(sandbox_options(**QUICK, webhook_outputs=False)) as sandbox:
-        ran = await run_with_webhooks(sandbox, tmp_path, films(20))
-        assert_done(sandbox, tmp_path, ran)
+        result = await run_with_webhooks(sandbox, tmp_path, films(20))
+        assert_done(sandbox, tmp_path, result)
         assert polls_per_job(sandbox) == [1] * 20
         assert count_mux_reads(sandbox) == 20
 
@@ -213,8 +215,8 @@ async def test_completed_event_with_track_only_downloads_the_track(
     tmp_path: Path,
 ) -> None:
     async with Sandbox(sandbox_options(**QUICK, faults={"missing_link": 1.0})) as sandbox:
-        ran = await run_with_webhooks(sandbox, tmp_path, films(10))
-        assert_done(sandbox, tmp_path, ran)
+        result = await run_with_webhooks(sandbox, tmp_path, films(10))
+        assert_done(sandbox, tmp_path, result)
         assert sandbox.request_log.count("stream.track") >= 10
 
 
@@ -224,29 +226,29 @@ async def test_failed_event_settles_the_row_without_a_poll(tmp_path: Path) -> No
         rows = [
             msgspec.structs.replace(row, params={"track_id": f"{row.source_id}-en"}) for row in rows
         ]
-        ran = await run_with_webhooks(sandbox, tmp_path, rows)
+        result = await run_with_webhooks(sandbox, tmp_path, rows)
         assert count_mux_reads(sandbox) == 0
-    assert list(ran.states().values()) == ["job_failed", "job_cancelled"]
-    assert "invalid_input" in ran.results[0]["error"]["message"]
+    assert list(result.states().values()) == ["job_failed", "job_cancelled"]
+    assert "invalid_input" in result.results[0]["error"]["message"]
 
 
 async def test_events_of_a_retried_job_settle_the_row(tmp_path: Path) -> None:
     films = [f"film-failsonce-{n}" for n in range(10)]
     rows = [mux_row(film, track_id=f"{film}-en") for film in films]
     async with Sandbox(sandbox_options(**QUICK)) as sandbox:
-        ran = await run_with_webhooks(sandbox, tmp_path, rows, retry_jobs=1)
+        result = await run_with_webhooks(sandbox, tmp_path, rows, retry_jobs=1)
         assert count_mux_reads(sandbox) == 0
         assert [len(sandbox.request_log.creates_for(film, "es")) for film in films] == [2] * 10
-    assert set(ran.states().values()) == {"done"}
+    assert set(result.states().values()) == {"done"}
 
 
 async def test_heygen_event_causes_one_poll(tmp_path: Path) -> None:
     options = sandbox_options(heygen_running=1.0, heygen_finish_seconds=600.0)
     async with Sandbox(options) as sandbox:
-        ran = await run_with_webhooks(sandbox, tmp_path, clips(100))
-        assert_done(sandbox, tmp_path, ran)
+        result = await run_with_webhooks(sandbox, tmp_path, clips(100))
+        assert_done(sandbox, tmp_path, result)
         assert polls_per_job(sandbox, "heygen") == [1] * 100
-        requests = ran.metrics.requests["heygen"]
+        requests = result.metrics.requests["heygen"]
     async with Sandbox(options) as sandbox:
         polled = await run_rows(sandbox, tmp_path / "polled", clips(100), **PACED)
     assert requests < polled.metrics.requests["heygen"]
@@ -257,11 +259,11 @@ async def test_heygen_preflight_event_causes_the_poll_that_ends_its_row(tmp_path
     options = sandbox_options(heygen_finish_seconds=301.0)
     row = heygen_row("id-preflight")
     async with Sandbox(options) as sandbox:
-        ran = await run_with_webhooks(sandbox, tmp_path, [row])
+        result = await run_with_webhooks(sandbox, tmp_path, [row])
         ended_at = video_end_times(sandbox)["id-preflight"]
-    assert ran.states() == {row.key: "job_failed"}
-    assert ran.results[0]["error"]["message"] == "Failed to download video from url."
-    assert finished_at(ran.results[0]) - ended_at < 1.0
+    assert result.states() == {row.key: "job_failed"}
+    assert result.results[0]["error"]["message"] == "Failed to download video from url."
+    assert finished_at(result.results[0]) - ended_at < 1.0
 
 
 async def test_heygen_event_is_passed_on_once_by_its_id_and_again_by_another(
@@ -281,9 +283,9 @@ async def test_heygen_event_is_passed_on_once_by_its_id_and_again_by_another(
             reads.append(sandbox.request_log.count("heygen.v3.video"))
 
     async with Sandbox(sandbox_options()) as sandbox:
-        ran = await run_disturbed(sandbox, tmp_path, [row], disturb)
+        result = await run_disturbed(sandbox, tmp_path, [row], disturb)
     assert reads == [reads[0], reads[0], reads[0] + 1]
-    assert ran.states() == {row.key: "job_timeout"}
+    assert result.states() == {row.key: "job_timeout"}
 
 
 # What events never do
@@ -300,9 +302,9 @@ async def test_heygen_success_event_alone_settles_no_row(tmp_path: Path) -> None
             assert await send_event(endpoints["heygen"], heygen_event(row.source_id)) == 200
 
     async with Sandbox(sandbox_options(heygen_finish_seconds=300.0)) as sandbox:
-        ran = await run_disturbed(sandbox, tmp_path, rows, disturb)
+        result = await run_disturbed(sandbox, tmp_path, rows, disturb)
     states = ["job_timeout", "job_failed", "done", "captions_not_enabled"]
-    assert list(ran.states().values()) == states
+    assert list(result.states().values()) == states
 
 
 @pytest.mark.parametrize(("longest", "event_at"), [(900.0, 400.0), (6000.0, 4000.0)])
@@ -322,12 +324,12 @@ async def test_translation_with_premature_event_is_polled_as_without_webhooks(
             for video_id in early:
                 assert await send_event(endpoints["heygen"], heygen_event(video_id)) == 200
 
-        ran = await run_disturbed(sandbox, tmp_path, clips(100), disturb)
-        assert_done(sandbox, tmp_path, ran)
+        run_result = await run_disturbed(sandbox, tmp_path, clips(100), disturb)
+        assert_done(sandbox, tmp_path, run_result)
         ends = video_end_times(sandbox)
     waited = [
         finished_at(result) - ends[result["source_id"]]
-        for result in ran.results
+        for result in run_result.results
         if result["source_id"] in early
     ]
     assert len(waited) > 5
@@ -372,11 +374,11 @@ async def test_mux_event_with_bad_signature_is_refused_and_settles_nothing(
                 }[forged]
                 assert await send_event(endpoints["mux"], event, headers) == 401
 
-        ran = await run_disturbed(sandbox, tmp_path, films(3), disturb, observer=recorder)
-        assert_done(sandbox, tmp_path, ran)
-        assert delays(sandbox, ran)[0] >= 0
+        result = await run_disturbed(sandbox, tmp_path, films(3), disturb, observer=recorder)
+        assert_done(sandbox, tmp_path, result)
+        assert delays(sandbox, result)[0] >= 0
     assert hits == 0
-    assert ran.metrics.webhooks_refused["mux"] == 3
+    assert result.metrics.webhooks_refused["mux"] == 3
     (warning,) = [event.message for event in recorder.of(Warned) if "signature" in event.message]
     assert "MUX_WEBHOOK_SECRET" in warning
 
@@ -404,7 +406,7 @@ async def test_unsigned_event_never_contributes_a_link(tmp_path: Path, with_trac
                 assert await send_event(endpoints["mux"], event, {}) == 200
             sandbox.change(mux_webhook_url=endpoints["mux"])
 
-        ran = await run_disturbed(
+        result = await run_disturbed(
             sandbox,
             tmp_path,
             films(3),
@@ -412,8 +414,8 @@ async def test_unsigned_event_never_contributes_a_link(tmp_path: Path, with_trac
             environment=dict.fromkeys(SECRETS, ""),
             listening=msgspec.structs.replace(ANY_PORT, insecure=True),
         )
-        assert_done(sandbox, tmp_path, ran)
-        assert delays(sandbox, ran)[0] >= 0
+        assert_done(sandbox, tmp_path, result)
+        assert delays(sandbox, result)[0] >= 0
         assert min(polls_per_job(sandbox)) >= 2, "one for the forged event, one for the real one"
     assert hits == 0
 
@@ -430,9 +432,9 @@ async def test_processing_events_do_not_extend_the_job_timeout(tmp_path: Path) -
 
     async with Sandbox(sandbox_options(**QUICK)) as sandbox:
         start = clock()
-        ran = await run_disturbed(sandbox, tmp_path, rows, disturb, job_timeout=600.0)
+        result = await run_disturbed(sandbox, tmp_path, rows, disturb, job_timeout=600.0)
         assert clock() - start < 600 + 120
-    assert list(ran.states().values()) == ["job_timeout"]
+    assert list(result.states().values()) == ["job_timeout"]
 
 
 # Lost events
@@ -441,9 +443,9 @@ async def test_processing_events_do_not_extend_the_job_timeout(tmp_path: Path) -
 @pytest.mark.parametrize("lost", [0.1, 0.5])
 async def test_jobs_with_lost_events_are_polled(tmp_path: Path, lost: float) -> None:
     async with Sandbox(sandbox_options(**REALISTIC, faults={"webhook_lost": lost})) as sandbox:
-        ran = await run_with_webhooks(sandbox, tmp_path, films(200))
-        assert_done(sandbox, tmp_path, ran)
-        waited = delays(sandbox, ran)
+        result = await run_with_webhooks(sandbox, tmp_path, films(200))
+        assert_done(sandbox, tmp_path, result)
+        waited = delays(sandbox, result)
     assert sandbox.request_log.faults["webhook_lost"] > 20
     assert waited[int((1 - lost) * 200) - 20] < 1
     assert waited[-1] < CATCH_UP_LIMIT
@@ -454,11 +456,11 @@ async def test_run_with_all_events_lost_equals_polling(tmp_path: Path) -> None:
         polled = await run_rows(sandbox, tmp_path / "polled", films(100), **PACED)
         polled_reads, polled_delays = count_mux_reads(sandbox), delays(sandbox, polled)
     async with Sandbox(sandbox_options(**REALISTIC, faults={"webhook_lost": 1.0})) as sandbox:
-        ran = await run_with_webhooks(sandbox, tmp_path, films(100))
-        assert_done(sandbox, tmp_path, ran)
-        assert ran.metrics.webhooks == {}
+        result = await run_with_webhooks(sandbox, tmp_path, films(100))
+        assert_done(sandbox, tmp_path, result)
+        assert result.metrics.webhooks == {}
         assert abs(count_mux_reads(sandbox) - polled_reads) <= 0.1 * polled_reads
-        assert delays(sandbox, ran)[-1] == pytest.approx(polled_delays[-1], abs=30)
+        assert delays(sandbox, result)[-1] == pytest.approx(polled_delays[-1], abs=30)
 
 
 @pytest.mark.parametrize("after", [150.0, 320.0, 600.0])
@@ -474,10 +476,10 @@ async def test_run_whose_events_stop_is_caught_up_by_polling(tmp_path: Path, aft
             await anyio.sleep(after)
             sandbox.change(mux_webhook_url="")
 
-        ran = await run_disturbed(sandbox, tmp_path, films(300), disturb)
-        assert_done(sandbox, tmp_path, ran)
-        assert ran.metrics.webhooks["mux"] < 900
-        assert delays(sandbox, ran)[-1] < 120
+        result = await run_disturbed(sandbox, tmp_path, films(300), disturb)
+        assert_done(sandbox, tmp_path, result)
+        assert result.metrics.webhooks["mux"] < 900
+        assert delays(sandbox, result)[-1] < 120
 
 
 async def test_stopped_run_resumes_at_another_endpoint(tmp_path: Path) -> None:
@@ -489,8 +491,8 @@ async def test_stopped_run_resumes_at_another_endpoint(tmp_path: Path) -> None:
             stopped = await run_with_webhooks(sandbox, tmp_path, films(300), stop=stop)
             assert "pending" in stopped.states().values()
             await anyio.sleep(60)  # no endpoint listens
-        ran = await run_with_webhooks(sandbox, tmp_path, films(300))
-        assert_done(sandbox, tmp_path, ran)
+        result = await run_with_webhooks(sandbox, tmp_path, films(300))
+        assert_done(sandbox, tmp_path, result)
         assert len(sandbox.request_log.creates) == 300
         assert sandbox.request_log.webhooks["mux", "retried"] > 20
 
@@ -509,11 +511,11 @@ async def test_delivery_fault_causes_no_poll_and_no_lost_caption(
     )
     recorder = Recorder()
     async with Sandbox(options) as sandbox:
-        ran = await run_with_webhooks(sandbox, tmp_path, films(70), observer=recorder)
-        assert_done(sandbox, tmp_path, ran)
+        result = await run_with_webhooks(sandbox, tmp_path, films(70), observer=recorder)
+        assert_done(sandbox, tmp_path, result)
         assert count_mux_reads(sandbox) <= 2  # a sweep may run before a late event arrives
         assert sandbox.request_log.faults[fault] >= 70
-    refused = ran.metrics.webhooks_refused["mux"]
+    refused = result.metrics.webhooks_refused["mux"]
     assert refused >= 2 * 70 if fault == "webhook_bad_signature" else not refused
     warnings = recorder.of(Warned)
     assert len(warnings) <= (2 if refused else 0), "at most one a minute"
@@ -523,8 +525,8 @@ async def test_events_before_the_create_response_are_not_lost(
     tmp_path: Path,
 ) -> None:
     async with Sandbox(sandbox_options(**QUICK, answer_seconds=3.0)) as sandbox:
-        ran = await run_with_webhooks(sandbox, tmp_path, films(20))
-        assert_done(sandbox, tmp_path, ran)
+        result = await run_with_webhooks(sandbox, tmp_path, films(20))
+        assert_done(sandbox, tmp_path, result)
         assert count_mux_reads(sandbox) == 0
 
 
@@ -542,8 +544,8 @@ async def test_completed_event_before_pending_one_settles_the_row(tmp_path: Path
                 event = mux_event(status, mux_job(job_id, status, **outputs), id=status)
                 assert await send_event(endpoints["mux"], event) == 200
 
-        ran = await run_disturbed(sandbox, tmp_path, films(50), disturb)
-        assert_done(sandbox, tmp_path, ran)
+        result = await run_disturbed(sandbox, tmp_path, films(50), disturb)
+        assert_done(sandbox, tmp_path, result)
 
 
 async def test_events_of_done_rows_and_other_runs_change_nothing(
@@ -565,10 +567,10 @@ async def test_events_of_done_rows_and_other_runs_change_nothing(
                 await anyio.sleep(1)
 
         rows = [mux_row(f"other-{n}", track_id=f"other-{n}-en") for n in range(20)]
-        ran = await run_disturbed(sandbox, tmp_path, rows, disturb)
-        assert_done(sandbox, tmp_path, ran)
+        result = await run_disturbed(sandbox, tmp_path, rows, disturb)
+        assert_done(sandbox, tmp_path, result)
         assert count_mux_reads(sandbox) == before
-        assert ran.metrics.webhooks["mux"] == 20 * 3 + 8 * 11
+        assert result.metrics.webhooks["mux"] == 20 * 3 + 8 * 11
 
 
 # Links in events
@@ -576,8 +578,8 @@ async def test_events_of_done_rows_and_other_runs_change_nothing(
 
 async def test_expired_link_in_event_causes_a_poll(tmp_path: Path) -> None:
     async with Sandbox(sandbox_options(**QUICK, faults={"expired_link": 1.0})) as sandbox:
-        ran = await run_with_webhooks(sandbox, tmp_path, films(10))
-        assert_done(sandbox, tmp_path, ran)
+        result = await run_with_webhooks(sandbox, tmp_path, films(10))
+        assert_done(sandbox, tmp_path, result)
         assert min(polls_per_job(sandbox)) >= 1
         assert sandbox.request_log.faults["expired_link"] >= 10
 
@@ -593,10 +595,10 @@ async def test_premature_signed_event_does_not_fail_its_row(tmp_path: Path) -> N
                 assert await send_event(endpoints["mux"], event) == 200
             sandbox.change(mux_webhook_url=endpoints["mux"])
 
-        ran = await run_disturbed(sandbox, tmp_path, films(3), disturb)
-        assert_done(sandbox, tmp_path, ran)
-        assert delays(sandbox, ran)[0] >= 0
-        assert {result["job_id"] for result in ran.results} == set(
+        run_result = await run_disturbed(sandbox, tmp_path, films(3), disturb)
+        assert_done(sandbox, tmp_path, run_result)
+        assert delays(sandbox, run_result)[0] >= 0
+        assert {result["job_id"] for result in run_result.results} == set(
             await wait_for_creates(sandbox, 3)
         )
 
@@ -622,8 +624,8 @@ async def test_link_to_non_public_address_in_signed_event_is_refused(
             event = mux_event(data=mux_job(job_id, outputs={"temporary_vtt_url": link}))
             assert await send_event(endpoints["mux"], event) == 200
 
-        ran = await run_disturbed(sandbox, tmp_path, films(1), disturb)
-    assert list(ran.states().values()) == ["link_dead"]
+        result = await run_disturbed(sandbox, tmp_path, films(1), disturb)
+    assert list(result.states().values()) == ["link_dead"]
     assert not list(tmp_path.rglob("*.vtt"))
 
 
@@ -666,9 +668,9 @@ async def test_two_runs_with_one_inbox_poll_less(tmp_path: Path) -> None:
                 ) -> None:
                     rows = [mux_row(f"{part}-{n}", track_id=f"{part}-{n}-en") for n in range(100)]
                     out = tmp_path / name / part
-                    ran = await run_with_inbox(sandbox, out, rows, state)
-                    assert_done(sandbox, out, ran)
-                    assert len({result["job_id"] for result in ran.results}) == 100
+                    run_result = await run_with_inbox(sandbox, out, rows, state)
+                    assert_done(sandbox, out, run_result)
+                    assert len({result["job_id"] for result in run_result.results}) == 100
 
                 async with anyio.create_task_group() as group:
                     group.start_soon(run_part, "a")
@@ -688,8 +690,8 @@ async def test_run_started_after_the_events_uses_them(tmp_path: Path) -> None:
             assert list(first.states().values()).count("pending") == 30
             await anyio.sleep(200)
         before = count_mux_reads(sandbox)
-        ran = await run_with_inbox(sandbox, tmp_path / "a", [], tmp_path / "state")
-        assert_done(sandbox, tmp_path / "a", ran)
+        result = await run_with_inbox(sandbox, tmp_path / "a", [], tmp_path / "state")
+        assert_done(sandbox, tmp_path / "a", result)
         assert count_mux_reads(sandbox) - before <= 32
 
 
@@ -724,11 +726,11 @@ async def test_run_whose_inbox_breaks_continues_by_polling(
 
             async with anyio.create_task_group() as group:
                 group.start_soon(break_inbox)
-                ran = await run_with_inbox(
+                result = await run_with_inbox(
                     sandbox, tmp_path, films(200), tmp_path / "state", observer=recorder
                 )
-        assert_done(sandbox, tmp_path, ran)
-        assert delays(sandbox, ran)[-1] < CATCH_UP_LIMIT
+        assert_done(sandbox, tmp_path, result)
+        assert delays(sandbox, result)[-1] < CATCH_UP_LIMIT
     warnings = [event for event in recorder.of(Warned) if "inbox" in event.message]
     assert len(warnings) == (harm is not delete_files)
 
@@ -743,11 +745,11 @@ async def test_old_event_of_a_running_job_causes_a_poll_only(
             await run_with_inbox(sandbox, tmp_path / "a", rows, tmp_path / "state")
         ids = {job.id for job in sandbox.request_log.creates}
     async with Sandbox(sandbox_options(**{**QUICK, "job_seconds": 200.0})) as sandbox:
-        ran = await run_with_inbox(sandbox, tmp_path / "b", rows, tmp_path / "state")
+        result = await run_with_inbox(sandbox, tmp_path / "b", rows, tmp_path / "state")
         assert {job.id for job in sandbox.request_log.creates} == ids
-        assert_done(sandbox, tmp_path / "b", ran)
-        assert delays(sandbox, ran)[0] >= 0
-        assert delays(sandbox, ran)[-1] < 65
+        assert_done(sandbox, tmp_path / "b", result)
+        assert delays(sandbox, result)[0] >= 0
+        assert delays(sandbox, result)[-1] < 65
 
 
 # The receiver beside a run
@@ -765,8 +767,8 @@ async def test_receiver_listens_from_before_the_first_create_to_the_last_row(
             await register_webhooks(sandbox)(endpoints)
 
         rows = [*films(5), *clips(5)]
-        ran = await run_with_webhooks(sandbox, tmp_path, rows, on_listening=on_listening)
-        assert_done(sandbox, tmp_path, ran)
+        result = await run_with_webhooks(sandbox, tmp_path, rows, on_listening=on_listening)
+        assert_done(sandbox, tmp_path, result)
     assert set(urls) == {"mux", "heygen"}
     with pytest.raises(aiohttp.ClientConnectionError):
         await send_event(urls["mux"], mux_event())
@@ -792,8 +794,8 @@ async def test_stop_with_open_connections_ends_within_10_seconds(tmp_path: Path)
 
     stopped_at: list[float] = []
     async with Sandbox(sandbox_options(**REALISTIC)) as sandbox:
-        ran = await run_disturbed(sandbox, tmp_path, films(50), disturb, stop=stop)
-    assert "pending" in ran.states().values()
+        result = await run_disturbed(sandbox, tmp_path, films(50), disturb, stop=stop)
+    assert "pending" in result.states().values()
     assert clock() - stopped_at[0] < 10
     for writer in writers:
         writer.close()

@@ -20,8 +20,8 @@ def test_manifest_mux_is_run_as_it_is(shell: Shell, sandbox: Mapping[str, str]) 
     assert written.returncode == 0, written.stderr
     assert written.stderr == "5 assets listed, 5 rows with 10 captions in v.csv\n"
     assert written.stdout == ""
-    ran = shell.run("run", "v.csv", "-q", *UNLIMITED)
-    assert ran.returncode == 0, ran.stderr
+    process = shell.run("run", "v.csv", "-q", *UNLIMITED)
+    assert process.returncode == 0, process.stderr
     assert {result["state"] for result in shell.results()} == {"done"}
     again = shell.run("manifest", "mux", "--to", "es,ja,fr", *QUICK)
     assert again.returncode == 0, again.stderr

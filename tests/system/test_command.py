@@ -21,9 +21,9 @@ MIXED = "asset_id,to_language_code,from_language,video_translate_id,title\n" + "
 
 def test_run_sandbox_saves_every_caption(shell: Shell) -> None:
     name = shell.manifest(MIXED)
-    ran = shell.run("run", name, "--sandbox")
-    assert ran.returncode == 0, ran.stderr
-    last = ran.stdout.splitlines()[-1]
+    process = shell.run("run", name, "--sandbox")
+    assert process.returncode == 0, process.stderr
+    last = process.stdout.splitlines()[-1]
     assert re.fullmatch(r"120 of 120 captions in .*s \(captions/results\.jsonl\)\.", last)
     results = shell.results()
     assert [result["state"] for result in results] == ["done"] * 120
@@ -98,10 +98,10 @@ def test_run_second_signal_quits_at_once(shell: Shell, sandbox: Mapping[str, str
 
 def test_run_wrong_key_stops_only_its_provider(shell: Shell, sandbox: Mapping[str, str]) -> None:
     shell.environment["HEYGEN_API_KEY"] = "not-the-key"
-    ran = shell.run("run", shell.manifest(MIXED), *UNLIMITED)
-    assert ran.returncode == 3
-    assert "HEYGEN_API_KEY" in ran.stderr
-    assert "not-the-key" not in ran.stderr + ran.stdout
+    process = shell.run("run", shell.manifest(MIXED), *UNLIMITED)
+    assert process.returncode == 3
+    assert "HEYGEN_API_KEY" in process.stderr
+    assert "not-the-key" not in process.stderr + process.stdout
     states = {(result["provider"], result["state"]) for result in shell.results()}
     assert states == {("mux", "done"), ("heygen", "pending")}
     shell.environment.update(sandbox)
@@ -112,9 +112,9 @@ def test_run_account_without_access_stops_only_its_provider_and_is_resumed(
     shell: Shell, sandbox: Mapping[str, str]
 ) -> None:
     set_options(sandbox, heygen_forbidden=True)
-    ran = shell.run("run", shell.manifest(MIXED), *UNLIMITED)
-    assert ran.returncode == 3
-    assert "heygen refuses access: 403 forbidden: Account suspended" in ran.stderr
+    process = shell.run("run", shell.manifest(MIXED), *UNLIMITED)
+    assert process.returncode == 3
+    assert "heygen refuses access: 403 forbidden: Account suspended" in process.stderr
     states = {(result["provider"], result["state"]) for result in shell.results()}
     assert states == {("mux", "done"), ("heygen", "pending")}
     set_options(sandbox, heygen_forbidden=False)
@@ -125,10 +125,10 @@ def test_run_missing_key_is_named_before_any_request(
     shell: Shell, sandbox: Mapping[str, str]
 ) -> None:
     del shell.environment["MUX_TOKEN_SECRET"]
-    ran = shell.run("run", shell.manifest(MIXED))
-    assert ran.returncode == 3
-    assert "MUX_TOKEN_SECRET" in ran.stderr
-    assert "Traceback" not in ran.stderr
+    result = shell.run("run", shell.manifest(MIXED))
+    assert result.returncode == 3
+    assert "MUX_TOKEN_SECRET" in result.stderr
+    assert "Traceback" not in result.stderr
     assert request_log(sandbox)["requests"] == {}
 
 
@@ -190,9 +190,9 @@ def test_verify_and_status_of_a_rehearsal_name_the_sandbox(shell: Shell) -> None
 
 
 def test_run_json_prints_only_the_summary_on_stdout(shell: Shell) -> None:
-    ran = shell.run("run", shell.manifest(MIXED), "--sandbox", "--json", "-v")
-    assert ran.returncode == 0
-    (line,) = ran.stdout.splitlines()
+    result = shell.run("run", shell.manifest(MIXED), "--sandbox", "--json", "-v")
+    assert result.returncode == 0
+    (line,) = result.stdout.splitlines()
     summary = json.loads(line)
     assert summary["total"] == summary["done"] == 120
     assert {"failed", "skipped", "invalid", "pending", "elapsed_seconds", "bytes"} <= summary.keys()
@@ -203,10 +203,10 @@ def test_run_json_prints_only_the_summary_on_stdout(shell: Shell) -> None:
 
 def test_resume_retry_failed_puts_failed_rows_back(shell: Shell) -> None:
     name = shell.manifest("video_translate_id\none\nmissing-1\nfailed-1\n")
-    ran = shell.run("run", name, "--sandbox")
-    assert ran.returncode == 1
-    assert "2 failed" in ran.stdout
-    assert "--retry-failed" in ran.stdout
+    process = shell.run("run", name, "--sandbox")
+    assert process.returncode == 1
+    assert "2 failed" in process.stdout
+    assert "--retry-failed" in process.stdout
     codes = [result["error"] and result["error"]["code"] for result in shell.results()]
     assert codes == [None, "not_found", "job_failed"]
     again = shell.run("resume", "--sandbox", "--retry-failed", "--only", "not_found", "--json")
@@ -223,9 +223,9 @@ def test_report_format_is_csv_or_json(shell: Shell) -> None:
 
 
 def test_run_dash_reads_standard_input(shell: Shell) -> None:
-    ran = shell.run("run", "-", "--sandbox", "--json", input="video_translate_id\none\n")
-    assert ran.returncode == 0
-    assert json.loads(ran.stdout)["done"] == 1
+    result = shell.run("run", "-", "--sandbox", "--json", input="video_translate_id\none\n")
+    assert result.returncode == 0
+    assert json.loads(result.stdout)["done"] == 1
 
 
 def test_run_skip_invalid_continues(shell: Shell) -> None:
@@ -234,33 +234,33 @@ def test_run_skip_invalid_continues(shell: Shell) -> None:
     assert refused.returncode == 2
     assert f"{name}:3: to_language_code" in refused.stderr
     assert not list(Path(shell.folder / "captions").glob("mux"))
-    ran = shell.run("run", name, "--sandbox", "--skip-invalid", "--json")
-    assert ran.returncode == 1
-    summary = json.loads(ran.stdout)
+    result = shell.run("run", name, "--sandbox", "--skip-invalid", "--json")
+    assert result.returncode == 1
+    summary = json.loads(result.stdout)
     assert (summary["done"], summary["invalid"]) == (1, 1)
     assert shell.results()[1]["line"] == 3
 
 
 def test_usage_error_exits_2_without_a_traceback(shell: Shell) -> None:
     for arguments in (["run"], ["run", "nothing.csv"], ["resume"], ["status"], ["nonsense"]):
-        ran = shell.run(*arguments)
-        assert ran.returncode == 2, (arguments, ran.stderr)
-        assert ran.stderr.startswith("error: ")
-        assert "Traceback" not in ran.stderr
+        result = shell.run(*arguments)
+        assert result.returncode == 2, (arguments, result.stderr)
+        assert result.stderr.startswith("error: ")
+        assert "Traceback" not in result.stderr
 
 
 def test_help_imports_no_command() -> None:
     program = "import sys; from batchcap.cli import main; main(['--help']); print(*sys.modules)"
-    ran = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    modules = set(ran.stdout.split())
+    modules = set(result.stdout.split())
     assert not modules & {"aiohttp", "batchcap.app.run", "batchcap.cli.run", "batchcap.manifest"}
     for command in COMMANDS:
         assert command in modules
 
 
 def test_run_robots_v1_is_refused(shell: Shell) -> None:
-    ran = shell.run("run", shell.manifest(MIXED), "--mux-robots-api", "v1")
-    assert ran.returncode == 2
-    assert "v1" in ran.stderr
+    result = shell.run("run", shell.manifest(MIXED), "--mux-robots-api", "v1")
+    assert result.returncode == 2
+    assert "v1" in result.stderr

@@ -31,9 +31,9 @@ def loop(request: pytest.FixtureRequest, shell: Shell) -> str:
 def test_run_on_each_loop_saves_every_caption(shell: Shell) -> None:
     rows = "".join(f"asset-{n},es,en,\n,,,tr-{n}\n" for n in range(10))
     name = shell.manifest("asset_id,to_language_code,from_language,video_translate_id\n" + rows)
-    ran = shell.run("run", name, "--json", "--rate", "mux.write=none")
-    assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout)["done"] == 20
+    result = shell.run("run", name, "--json", "--rate", "mux.write=none")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["done"] == 20
     assert len([*shell.folder.rglob("*.vtt")]) == 20
 
 
@@ -52,10 +52,10 @@ def test_run_interrupted_on_each_loop_stops_in_order(shell: Shell, loop: str) ->
 
 def test_run_unknown_loop_is_a_usage_error(shell: Shell, sandbox: Mapping[str, str]) -> None:
     shell.environment["BATCHCAP_LOOP"] = "trio"
-    ran = shell.run("run", shell.manifest(STUCK))
-    assert ran.returncode == 2
-    assert "BATCHCAP_LOOP is 'trio'" in ran.stderr
-    assert "hint: " in ran.stderr
+    result = shell.run("run", shell.manifest(STUCK))
+    assert result.returncode == 2
+    assert "BATCHCAP_LOOP is 'trio'" in result.stderr
+    assert "hint: " in result.stderr
 
 
 def wait_for(path: Path, text: str) -> None:

@@ -17,8 +17,8 @@ def test_run_no_second_exceeds_the_rate_limit(shell: Shell, sandbox: Mapping[str
     lines = [f"film-{n},film-{n}-en,es," for n in range(200)] + [f",,,tr-{n}" for n in range(250)]
     header = "asset_id,track_id,to_language_code,video_translate_id"
     rates = [word for name, n in RATES.items() for word in ("--rate", f"{name}={n}/s")]
-    ran = shell.run("run", shell.manifest("\n".join([header, *lines])), "--json", *rates)
-    assert ran.returncode == 0, ran.stderr
+    result = shell.run("run", shell.manifest("\n".join([header, *lines])), "--json", *rates)
+    assert result.returncode == 0, result.stderr
     worst = request_log(sandbox)["worst_second"]
     for bucket, limit in RATES.items():
         assert worst[bucket] <= limit + 2, worst

@@ -183,10 +183,10 @@ def test_listen_second_is_refused_and_names_the_first(inbox_shell: Shell) -> Non
 def test_listen_port_in_use_exits_3(inbox_shell: Shell) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
-        ran = inbox_shell.run("listen", "--listen", address)
-    assert ran.returncode == 3
-    assert f"cannot listen on {address}" in ran.stderr
-    assert "Traceback" not in ran.stderr
+        result = inbox_shell.run("listen", "--listen", address)
+    assert result.returncode == 3
+    assert f"cannot listen on {address}" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_listen_bad_requests_are_counted_and_not_kept(inbox_shell: Shell) -> None:
@@ -221,10 +221,10 @@ def test_listen_incomplete_body_times_out(inbox_shell: Shell) -> None:
 def test_listen_without_secret_does_not_start(inbox_shell: Shell) -> None:
     for name in SECRETS:
         del inbox_shell.environment[name]
-    ran = inbox_shell.run("listen", "--listen", "127.0.0.1:0")
-    assert ran.returncode == 2
-    assert "MUX_WEBHOOK_SECRET and HEYGEN_WEBHOOK_SECRET" in ran.stderr
-    assert "hint: " in ran.stderr
+    result = inbox_shell.run("listen", "--listen", "127.0.0.1:0")
+    assert result.returncode == 2
+    assert "MUX_WEBHOOK_SECRET and HEYGEN_WEBHOOK_SECRET" in result.stderr
+    assert "hint: " in result.stderr
     assert not (inbox_shell.folder / "state").exists()
 
 

@@ -35,8 +35,8 @@ def test_run_and_report_in_another_locale_keep_every_script(
     content = f"asset_id,to_language_code,name,title\na1,es,{NAME},{TITLE}\n"
     (shell.folder / name).write_text(content, encoding="utf-8")
     shell.environment |= environment
-    ran = shell.run("run", name, "--sandbox", "-v", "--log-file", "\u65e5.log")
-    assert (ran.returncode, "Traceback" in ran.stderr) == (0, False), ran.stderr
+    process = shell.run("run", name, "--sandbox", "-v", "--log-file", "\u65e5.log")
+    assert (process.returncode, "Traceback" in process.stderr) == (0, False), process.stderr
     assert (shell.folder / "captions" / NAME).is_file()
     [result] = shell.results()
     assert (result["path"], result["meta"]) == (NAME, {"title": TITLE})
@@ -57,10 +57,10 @@ def test_run_of_a_wrong_manifest_in_another_locale_prints_its_text(
     content = "asset_id,to_language_code\na1,\u65e5\u672c\u8a9e\u3058\u3083\u306a\u3044\n"
     (shell.folder / "\u00fc.csv").write_text(content, encoding="utf-8")
     shell.environment |= environment
-    ran = shell.run("run", "\u00fc.csv", "--sandbox")
+    result = shell.run("run", "\u00fc.csv", "--sandbox")
     cell = "\u65e5\u672c\u8a9e\u3058\u3083\u306a\u3044"
-    assert ran.returncode == 2
-    assert f"\u00fc.csv:2: to_language_code: '{cell}'" in ran.stderr
+    assert result.returncode == 2
+    assert f"\u00fc.csv:2: to_language_code: '{cell}'" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -75,25 +75,25 @@ def test_option_that_is_not_utf8_is_a_usage_error(
 ) -> None:
     shell.manifest("asset_id\na1\n")
     arguments = [*COMMAND, "run", "m.csv", "--sandbox", flag]
-    ran = subprocess.run(
+    result = subprocess.run(
         [*map(os.fsencode, arguments), b"\xe9"],
         cwd=shell.folder,
         env=shell.environment | environment,
         capture_output=True,
         check=False,
     )
-    assert ran.returncode == 2
-    assert ran.stderr.startswith(f"error: {flag}: ".encode())
-    assert b"not UTF-8" in ran.stderr
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: {flag}: ".encode())
+    assert b"not UTF-8" in result.stderr
 
 
 def test_run_from_a_closed_standard_input_is_a_usage_error(shell: Shell) -> None:
     arguments = " ".join([sys.executable, "-m", "batchcap", "run", "-", "--sandbox", "<&-"])
-    ran = subprocess.run(
+    result = subprocess.run(
         arguments, cwd=shell.folder, env=shell.environment, shell=True, capture_output=True
     )
-    assert ran.returncode == 2
-    assert b"standard input is closed" in ran.stderr
+    assert result.returncode == 2
+    assert b"standard input is closed" in result.stderr
 
 
 def test_results_of_a_title_with_line_breaks_of_unicode_are_one_line(shell: Shell) -> None:

@@ -53,15 +53,15 @@ def test_run_low_fd_limit_uses_fewer_connections_and_warns(
 ) -> None:
     rows = "".join(f"video-{n}\n" for n in range(300))
     name = shell.manifest("video_translate_id\n" + rows)
-    ran = shell.run(
+    process = shell.run(
         "run",
         name,
         "--no-progress",
         *UNLIMITED,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (90, 90)),
     )
-    assert ran.returncode == 0, ran.stderr
-    assert "only 90 files may be open" in ran.stderr
+    assert process.returncode == 0, process.stderr
+    assert "only 90 files may be open" in process.stderr
     assert {result["state"] for result in shell.results()} == {"done"}
 
 
@@ -72,11 +72,11 @@ def test_resume_damaged_ledger_is_refused_with_a_hint(shell: Shell) -> None:
     ledger.write_bytes(b"this is not a database" * 100)
     for suffix in ("-wal", "-shm"):
         ledger.with_name(ledger.name + suffix).unlink(missing_ok=True)
-    ran = shell.run("resume", "--sandbox")
-    assert ran.returncode == 3
-    assert "cannot be used" in ran.stderr
-    assert "hint: " in ran.stderr
-    assert "Traceback" not in ran.stderr
+    result = shell.run("resume", "--sandbox")
+    assert result.returncode == 3
+    assert "cannot be used" in result.stderr
+    assert "hint: " in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_run_sandbox_start_failure_is_reported(shell: Shell) -> None:
@@ -84,23 +84,23 @@ def test_run_sandbox_start_failure_is_reported(shell: Shell) -> None:
     assert shell.run("run", name, "--sandbox").returncode == 0
     (shell.folder / "captions/.batchcap/sandbox.sqlite").write_bytes(b"no database" * 1000)
     more = shell.manifest("video_translate_id\ntwo\n", "n.csv")
-    ran = shell.run("run", more, "--sandbox")
-    assert ran.returncode == 3
-    assert "the sandbox did not start" in ran.stderr
+    result = shell.run("run", more, "--sandbox")
+    assert result.returncode == 3
+    assert "the sandbox did not start" in result.stderr
 
 
 def test_run_import_without_space_is_reported(shell: Shell) -> None:
     name = shell.manifest("video_translate_id\n" + "".join(f"video-{n}\n" for n in range(20_000)))
     limit = (600 * 1024, 600 * 1024)
-    ran = shell.run(
+    result = shell.run(
         "run",
         name,
         "--sandbox",
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
     )
-    assert ran.returncode == 3, ran.stderr
-    assert "Traceback" not in ran.stderr
-    assert "hint: " in ran.stderr
+    assert result.returncode == 3, result.stderr
+    assert "Traceback" not in result.stderr
+    assert "hint: " in result.stderr
 
 
 def test_run_in_folder_with_files_named_like_modules_works(shell: Shell) -> None:
@@ -108,7 +108,7 @@ def test_run_in_folder_with_files_named_like_modules_works(shell: Shell) -> None
         (shell.folder / f"{module}.py").write_text("raise SystemExit('the wrong one')\n")
     name = shell.manifest("video_translate_id\none\n")
     command = Path(sys.executable).with_name("batchcap")
-    ran = subprocess.run(
+    process = subprocess.run(
         [command, "run", name, "--sandbox"],
         cwd=shell.folder,
         env=shell.environment,
@@ -117,7 +117,7 @@ def test_run_in_folder_with_files_named_like_modules_works(shell: Shell) -> None
         timeout=60,
         check=False,
     )
-    assert ran.returncode == 0, ran.stderr
+    assert process.returncode == 0, process.stderr
     assert [result["state"] for result in shell.results()] == ["done"]
 
 

@@ -27,7 +27,7 @@ def block(language: str) -> str:
 def test_shown_command_ends_with_every_caption(shell: Shell, command: str) -> None:
     (shell.folder / "manifests").symlink_to(MANIFESTS)
     shell.environment["PATH"] = f"{Path(sys.executable).parent}:{shell.environment['PATH']}"
-    ran = subprocess.run(
+    process = subprocess.run(
         command.split("#")[0],
         shell=True,
         cwd=shell.folder,
@@ -37,15 +37,15 @@ def test_shown_command_ends_with_every_caption(shell: Shell, command: str) -> No
         timeout=100,
         check=False,
     )
-    assert ran.returncode == 0, ran.stderr
+    assert process.returncode == 0, process.stderr
     out = "rehearsal" if "rehearsal" in command else "batchcap-demo"
     assert {result["state"] for result in shell.results(out)} == {"done"}
 
 
 def test_shown_problems_are_those_of_the_shown_manifest(shell: Shell) -> None:
-    ran = shell.run("run", shell.manifest(block("csv"), "mine.csv"))
-    assert ran.returncode == 2
-    assert block("text") in ran.stderr
+    result = shell.run("run", shell.manifest(block("csv"), "mine.csv"))
+    assert result.returncode == 2
+    assert block("text") in result.stderr
 
 
 def test_column_table_has_every_column_and_no_other() -> None:

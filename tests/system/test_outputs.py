@@ -80,8 +80,8 @@ def test_run_name_that_the_disk_refuses_fails_its_row_and_is_fetched_later(
     folder = shell.folder / "captions" / paths[0]
     folder.mkdir(parents=True)
     second = shell.manifest(header + "one,es,en\ntwo,es,en\n")
-    ran = shell.run("run", second, *UNLIMITED)
-    assert ran.returncode == 1, ran.stderr
+    process = shell.run("run", second, *UNLIMITED)
+    assert process.returncode == 1, process.stderr
     created = len(request_log(sandbox)["creates"])
     assert created == 3
     results = {result["path"]: result for result in shell.results()}

@@ -21,16 +21,16 @@ SECRETS = (PASSWORD, ENCODED.partition(":")[2], PAIR.decode(), KEY, "SIGNED-LINK
 @pytest.fixture
 def world(shell: Shell) -> Iterator[HeyGenBehindProxy]:
     """HeyGen behind a proxy, in a thread of its own; the shell's environment points at it."""
-    made = HeyGenBehindProxy()
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(made.serving()):
-        made.authority.cert_pem.write_to_path(str(shell.folder / "ca.pem"))
+    provider = HeyGenBehindProxy()
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(provider.serving()):
+        provider.authority.cert_pem.write_to_path(str(shell.folder / "ca.pem"))
         shell.environment |= {
             "HEYGEN_API_BASE": f"https://{API}",
             "HEYGEN_API_KEY": KEY,
-            "HTTPS_PROXY": made.proxy.url(),
+            "HTTPS_PROXY": provider.proxy.url(),
         }
         shell.manifest("video_translate_id\ntr\n")
-        yield made
+        yield provider
 
 
 def assert_hidden(shell: Shell, *texts: str | bytes) -> None:
@@ -50,12 +50,12 @@ def test_run_through_a_proxy_shows_no_secret(
     if not options:
         shell.environment["SSL_CERT_FILE"] = str(shell.folder / "ca.pem")
     process = shell.start("run", "m.csv", "-v", "--log-file", "log", *options)
-    shown = command_line(process.pid)
+    arguments = command_line(process.pid)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert (shell.folder / "captions/heygen/tr.vtt").read_bytes() == VTT
     assert set(world.proxy.targets) == {f"{API}:443", f"{FILES}:443"}
-    assert_hidden(shell, out, err, shown)
+    assert_hidden(shell, out, err, arguments)
 
 
 @pytest.mark.parametrize(
@@ -71,21 +71,21 @@ def test_run_through_a_proxy_shows_no_secret(
 def test_unusable_option_is_refused_before_anything_starts(
     shell: Shell, world: HeyGenBehindProxy, arguments: list[str], message: str
 ) -> None:
-    ran = shell.run("run", "m.csv", *arguments)
-    assert ran.returncode == 2
-    assert message in ran.stderr
-    assert "hint: " in ran.stderr
-    assert "Traceback" not in ran.stderr
+    result = shell.run("run", "m.csv", *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "hint: " in result.stderr
+    assert "Traceback" not in result.stderr
     assert not (shell.folder / "captions/.batchcap/ledger.sqlite").exists()
     assert not world.proxy.heads
-    assert_hidden(shell, ran.stderr, ran.stdout)
+    assert_hidden(shell, result.stderr, result.stdout)
 
 
 def test_sandbox_run_is_never_proxied(shell: Shell) -> None:
     shell.environment |= {"HTTPS_PROXY": "socks5://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}
     shell.manifest("video_translate_id\ntr\n")
-    ran = shell.run("run", "m.csv", "--sandbox")
-    assert ran.returncode == 0, ran.stderr
+    result = shell.run("run", "m.csv", "--sandbox")
+    assert result.returncode == 0, result.stderr
 
 
 REASON = f"heygen: cannot connect to {API}: the proxy refuses the user or password (407)"

@@ -56,8 +56,8 @@ def lock_folder(shell: Shell) -> None:
 
 
 def finished(shell: Shell) -> None:
-    ran = shell.run("run", shell.manifest(MANIFEST), *UNLIMITED)
-    assert ran.returncode == 0, ran.stderr
+    result = shell.run("run", shell.manifest(MANIFEST), *UNLIMITED)
+    assert result.returncode == 0, result.stderr
 
 
 def test_commands_read_a_read_only_folder_as_any_other(
@@ -69,8 +69,8 @@ def test_commands_read_a_read_only_folder_as_any_other(
         path.unlink()  # which reading in a folder that is not read-only leaves there, empty
     lock_folder(shell)
     for arguments, expected in zip(READING, usual, strict=True):
-        ran = reader.run(*arguments)
-        assert (ran.returncode, ran.stdout) == (0, expected), (arguments, ran.stderr)
+        result = reader.run(*arguments)
+        assert (result.returncode, result.stdout) == (0, expected), (arguments, result.stderr)
     assert not list((shell.folder / "captions/.batchcap").glob("ledger.sqlite-*"))
 
 
@@ -80,9 +80,9 @@ def test_status_of_a_read_only_folder_with_an_empty_log_shows_the_run(
     finished(shell)
     (shell.folder / "captions/.batchcap/ledger.sqlite-wal").touch()
     lock_folder(shell)
-    ran = reader.run("status")
-    assert ran.returncode == 0, ran.stderr
-    assert "2 of 2 captions done" in ran.stdout
+    result = reader.run("status")
+    assert result.returncode == 0, result.stderr
+    assert "2 of 2 captions done" in result.stdout
 
 
 def test_status_of_a_read_only_folder_during_a_run_shows_the_run(
@@ -115,21 +115,21 @@ def test_commands_on_a_killed_run_in_a_read_only_folder_explain_themselves(
     (folder / "ledger.sqlite-shm").unlink()
     lock_folder(shell)
     for arguments in READING:
-        ran = reader.run(*arguments)
-        assert ran.returncode == 3, arguments
-        assert "its last run did not end" in ran.stderr
-        assert "hint: Copy the whole folder" in ran.stderr
-        assert "rebuild" not in ran.stderr
+        result = reader.run(*arguments)
+        assert result.returncode == 3, arguments
+        assert "its last run did not end" in result.stderr
+        assert "hint: Copy the whole folder" in result.stderr
+        assert "rebuild" not in result.stderr
 
 
-def refused_by_permission(ran: subprocess.CompletedProcess[str]) -> bool:
+def refused_by_permission(result: subprocess.CompletedProcess[str]) -> bool:
     """Return whether a command names the permission as the reason, and no rebuild."""
     return (
-        ran.returncode == 3
-        and ran.stderr.startswith("error: ")
-        and "ermission" in ran.stderr
-        and "Traceback" not in ran.stderr
-        and "rebuild" not in ran.stderr
+        result.returncode == 3
+        and result.stderr.startswith("error: ")
+        and "ermission" in result.stderr
+        and "Traceback" not in result.stderr
+        and "rebuild" not in result.stderr
     )
 
 
@@ -141,8 +141,8 @@ def test_commands_on_a_folder_that_may_not_be_read_name_the_permission(
     assert shell.run("run", name, "--sandbox").returncode == 0
     (shell.folder / private).chmod(0o000)
     for arguments in (*READING, ["resume", "--sandbox"], ["verify", "--repair", "--sandbox"]):
-        ran = reader.run(*arguments)
-        assert refused_by_permission(ran), (arguments, ran.stderr)
+        result = reader.run(*arguments)
+        assert refused_by_permission(result), (arguments, result.stderr)
 
 
 def test_writing_commands_in_a_read_only_folder_do_not_advise_a_rebuild(
@@ -153,15 +153,15 @@ def test_writing_commands_in_a_read_only_folder_do_not_advise_a_rebuild(
     lock_folder(shell)
     (shell.folder / "captions/.batchcap/ledger.sqlite").chmod(0o444)
     for arguments in (["run", name], ["resume"], ["verify", "--repair"]):
-        ran = reader.run(*arguments, "--sandbox")
-        assert refused_by_permission(ran), (arguments, ran.stderr)
+        result = reader.run(*arguments, "--sandbox")
+        assert refused_by_permission(result), (arguments, result.stderr)
 
 
 def test_status_of_a_damaged_ledger_advises_a_rebuild(shell: Shell) -> None:
     folder = shell.folder / "captions/.batchcap"
     folder.mkdir(parents=True)
     (folder / "ledger.sqlite").write_bytes(b"this is not a database" * 100)
-    ran = shell.run("status")
-    assert ran.returncode == 3
-    assert "batchcap rebuild MANIFEST" in ran.stderr
+    result = shell.run("status")
+    assert result.returncode == 3
+    assert "batchcap rebuild MANIFEST" in result.stderr
     assert not Path(folder / "ledger.sqlite-wal").exists()

@@ -99,8 +99,8 @@ def test_run_other_parameters_for_a_done_row_are_refused_with_a_way_out(
 
 def test_run_standard_input_is_always_read(shell: Shell) -> None:
     for already_there in ("", ", 2 already there"):
-        ran = shell.run("run", "-", "--sandbox", input=ROWS)
-        assert f"captions in the ledger{already_there}\n" in ran.stderr
+        result = shell.run("run", "-", "--sandbox", input=ROWS)
+        assert f"captions in the ledger{already_there}\n" in result.stderr
 
 
 def test_run_skipped_invalid_rows_stay_in_results(shell: Shell) -> None:
@@ -108,7 +108,7 @@ def test_run_skipped_invalid_rows_stay_in_results(shell: Shell) -> None:
     first = shell.run("run", name, "--sandbox", "--skip-invalid", "--json")
     again = shell.run("run", name, "--sandbox", "--skip-invalid", "--json")
     assert "skipped 1 unchanged manifest" in again.stderr
-    assert [json.loads(ran.stdout)["invalid"] for ran in (first, again)] == [1, 1]
+    assert [json.loads(result.stdout)["invalid"] for result in (first, again)] == [1, 1]
     refused = shell.run("run", name, "--sandbox")
     assert refused.returncode == 2
     assert f"{name}:4: " in refused.stderr
@@ -141,9 +141,9 @@ def test_import_killed_leaves_no_rows(
     assert status.returncode == 2
     assert "is being made from its manifest" in status.stderr
     shell.manifest(ROWS)
-    ran = shell.run("run", name, "--sandbox", "--json")
-    assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout)["total"] == 2
+    result = shell.run("run", name, "--sandbox", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["total"] == 2
     assert not draft.exists()
 
 

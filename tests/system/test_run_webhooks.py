@@ -157,23 +157,23 @@ def test_run_listen_invalid_options_start_nothing(
     name = mixed_manifest(shell, 2)
     shell.environment |= {"MUX_TOKEN_ID": "x", "MUX_TOKEN_SECRET": "y", "HEYGEN_API_KEY": "z"}
     shell.environment["HOME"] = str(shell.folder)
-    ran = shell.run("run", name, *options)
-    assert ran.returncode == 2, ran.stderr
-    assert named in ran.stderr
-    assert ran.stderr.startswith("error: ")
-    assert "hint: " in ran.stderr or "--listen" in ran.stderr
-    assert "Traceback" not in ran.stderr
+    result = shell.run("run", name, *options)
+    assert result.returncode == 2, result.stderr
+    assert named in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert "hint: " in result.stderr or "--listen" in result.stderr
+    assert "Traceback" not in result.stderr
     assert [path.name for path in shell.folder.iterdir()] == [name]
 
 
 def test_run_listen_requires_the_secret_of_providers_with_rows(webhook_shell: Shell) -> None:
     del webhook_shell.environment["MUX_WEBHOOK_SECRET"]
-    ran = webhook_shell.run(
+    result = webhook_shell.run(
         "run", webhook_shell.manifest("video_translate_id\none\n"), "--listen", "127.0.0.1:0"
     )
-    assert ran.returncode == 0, ran.stderr
-    assert "webhooks of heygen: http://127.0.0.1:" in ran.stderr
-    assert "webhooks of mux" not in ran.stderr
+    assert result.returncode == 0, result.stderr
+    assert "webhooks of heygen: http://127.0.0.1:" in result.stderr
+    assert "webhooks of mux" not in result.stderr
     refused = webhook_shell.run("run", mux_manifest(webhook_shell, 1), "--listen", "127.0.0.1:0")
     assert refused.returncode == 2
     assert "set MUX_WEBHOOK_SECRET\n" in refused.stderr
@@ -189,21 +189,21 @@ def test_resume_listen_requires_the_secret(webhook_shell: Shell) -> None:
         run.process.send_signal(signal.SIGINT)
         assert run.wait() == 130
     del webhook_shell.environment["MUX_WEBHOOK_SECRET"]
-    ran = webhook_shell.run("resume", "--listen", "127.0.0.1:0")
-    assert ran.returncode == 2, ran.stderr
-    assert "MUX_WEBHOOK_SECRET" in ran.stderr
-    assert "Traceback" not in ran.stderr
+    result = webhook_shell.run("resume", "--listen", "127.0.0.1:0")
+    assert result.returncode == 2, result.stderr
+    assert "MUX_WEBHOOK_SECRET" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_run_listen_port_in_use_can_be_resumed(webhook_shell: Shell) -> None:
     name = mixed_manifest(webhook_shell, 3)
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
-        ran = webhook_shell.run("run", name, "--listen", address)
-        assert ran.returncode == 3, ran.stderr
-        assert f"cannot listen on {address}" in ran.stderr
-        assert "hint: " in ran.stderr
-        assert "Traceback" not in ran.stderr
+        result = webhook_shell.run("run", name, "--listen", address)
+        assert result.returncode == 3, result.stderr
+        assert f"cannot listen on {address}" in result.stderr
+        assert "hint: " in result.stderr
+        assert "Traceback" not in result.stderr
     assert request_log(webhook_shell.environment)["creates"] == []
     again = webhook_shell.run("resume", "--listen", address, "--json", *UNLIMITED)
     assert again.returncode == 0, again.stderr
@@ -216,10 +216,10 @@ def test_run_listen_sandbox_refuses_other_addresses(shell: Shell) -> None:
         address = probe.getsockname()[0]
     if address.startswith(("127.", "0.")):
         pytest.skip("this machine has no other address")
-    ran = shell.run("run", mixed_manifest(shell, 1), "--sandbox", "--listen", f"{address}:0")
-    assert ran.returncode == 3, ran.stderr
-    assert "loopback" in ran.stderr
-    assert "Traceback" not in ran.stderr
+    result = shell.run("run", mixed_manifest(shell, 1), "--sandbox", "--listen", f"{address}:0")
+    assert result.returncode == 3, result.stderr
+    assert "loopback" in result.stderr
+    assert "Traceback" not in result.stderr
     assert shell.run("resume", "--sandbox", "--listen", "127.0.0.1:0").returncode == 0
 
 
@@ -244,18 +244,18 @@ def test_run_listen_receives_events_and_finishes(webhook_shell: Shell) -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1:0", "localhost:0", "0.0.0.0:0"])
 def test_run_listen_sandbox_needs_no_account(shell: Shell, address: str) -> None:
-    ran = shell.run("run", mixed_manifest(shell, 20), "--sandbox", "--listen", address, "--json")
-    assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout)["done"] == 40
-    assert "webhooks of" not in ran.stderr
+    result = shell.run("run", mixed_manifest(shell, 20), "--sandbox", "--listen", address, "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["done"] == 40
+    assert "webhooks of" not in result.stderr
 
 
 def test_run_listen_quiet_prints_nothing(webhook_shell: Shell) -> None:
-    ran = webhook_shell.run(
+    result = webhook_shell.run(
         "run", mixed_manifest(webhook_shell, 2), "--listen", "127.0.0.1:0", "-q", *UNLIMITED
     )
-    assert ran.returncode == 0
-    assert ran.stderr == ""
+    assert result.returncode == 0
+    assert result.stderr == ""
 
 
 def test_run_listen_sandbox_killed_resumes(shell: Shell) -> None:
@@ -267,9 +267,9 @@ def test_run_listen_sandbox_killed_resumes(shell: Shell) -> None:
             wait_until(partial(has_jobs, shell, jobs))
             run.process.kill()
             assert run.wait() == -signal.SIGKILL
-    ran = shell.run(*command, "--json")
-    assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout)["done"] == 120
+    result = shell.run(*command, "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["done"] == 120
     audited = shell.run("audit", "--sandbox")
     assert audited.returncode == 0, audited.stdout
     assert audited.stdout.splitlines()[-1] == "60 captions, none of them paid for twice."
@@ -394,8 +394,8 @@ def test_inbox_resumed_run_uses_earlier_events(webhook_shell: Shell) -> None:
         wait_until(partial(has_ended_jobs, listener, 30))
         assert listener.stop()[0] == 0
     before = request_log(webhook_shell.environment)["requests"].get("mux.read", 0)
-    ran = webhook_shell.run("resume", *rates)
-    assert ran.returncode == 0, ran.stderr
+    result = webhook_shell.run("resume", *rates)
+    assert result.returncode == 0, result.stderr
     assert request_log(webhook_shell.environment)["requests"]["mux.read"] - before <= 33
     assert_paid_once(webhook_shell.environment)
 

@@ -109,10 +109,10 @@ def test_secrets_after_verbose_run_with_faults_are_nowhere(faulty: Shell, privat
     assert any(path.endswith("-wal") for path in files(faulty.folder))
     assert_clean({**places, **files(faulty.folder)}, private_key)
 
-    ran = faulty.run("resume", *verbose, *UNLIMITED)
-    assert ran.returncode == 1, ran.stderr
-    assert "request: mux.read" in ran.stderr
-    output = {"stdout": ran.stdout.encode(), "stderr": ran.stderr.encode()}
+    process = faulty.run("resume", *verbose, *UNLIMITED)
+    assert process.returncode == 1, process.stderr
+    assert "request: mux.read" in process.stderr
+    output = {"stdout": process.stdout.encode(), "stderr": process.stderr.encode()}
     assert_clean({**output, **files(faulty.folder)}, private_key)
     states = {result["source_id"]: result["state"] for result in faulty.results()}
     assert states["film-signed-has-es-1"] == "done"
@@ -127,10 +127,10 @@ def test_secrets_wrong_credential_is_not_printed(faulty: Shell, private_key: str
     wrong = "wrong-secret-wrong-secret"
     faulty.environment |= {"MUX_TOKEN_SECRET": wrong, "HEYGEN_API_KEY": wrong}
     name = faulty.manifest(HEADER + "\n".join(ROWS[:3] + ROWS[-1:]) + "\n")
-    ran = faulty.run("run", name, "-v", "--log-file", "log")
-    assert ran.returncode == 3
+    result = faulty.run("run", name, "-v", "--log-file", "log")
+    assert result.returncode == 3
     pair = base64.b64encode(f"{TOKEN}:{wrong}".encode())
-    for content in (ran.stdout.encode(), ran.stderr.encode(), *files(faulty.folder).values()):
+    for content in (result.stdout.encode(), result.stderr.encode(), *files(faulty.folder).values()):
         assert wrong.encode() not in content
         assert pair not in content
 
@@ -163,12 +163,12 @@ def test_messages_with_hostile_arguments_are_printable(shell: Shell, arguments: 
     shell.manifest("video_translate_id\none\n")
     evil = f"video_translate_id,name,key\n{CONTROL},{CONTROL},{CONTROL}\n../x,../../x,k\n"
     shell.manifest(evil, "evil.csv")
-    ran = shell.run(*arguments)
-    assert ran.returncode == 2, ran.stderr
-    assert ran.stderr.startswith("error: ")
-    assert "Traceback" not in ran.stderr
-    assert printable(ran.stderr), ascii(ran.stderr)
-    assert printable(ran.stdout)
+    result = shell.run(*arguments)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.startswith("error: ")
+    assert "Traceback" not in result.stderr
+    assert printable(result.stderr), ascii(result.stderr)
+    assert printable(result.stdout)
 
 
 @pytest.mark.parametrize("out", [f"out{CONTROL}", b"\xff", "a\nb"], ids=ascii)
@@ -176,12 +176,12 @@ def test_messages_with_hostile_arguments_are_printable(shell: Shell, arguments: 
 def test_run_odd_output_folder_is_printed_safely(shell: Shell, out: str, json_wanted: bool) -> None:
     name = shell.manifest("video_translate_id\none\nmissing-1\n")
     options = ["--sandbox", "-o", out, "--json" if json_wanted else "-v"]
-    ran = shell.run("run", name, *options)
-    assert ran.returncode == 1, ran.stderr
-    assert "Traceback" not in ran.stderr
-    assert printable(ran.stdout), ascii(ran.stdout)
-    assert printable(ran.stderr), ascii(ran.stderr)
-    assert "1 of 2 captions" in ran.stdout or json.loads(ran.stdout)["done"] == 1
+    result = shell.run("run", name, *options)
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    assert printable(result.stdout), ascii(result.stdout)
+    assert printable(result.stderr), ascii(result.stderr)
+    assert "1 of 2 captions" in result.stdout or json.loads(result.stdout)["done"] == 1
 
 
 def test_lock_with_hostile_content_is_printed_safely(shell: Shell) -> None:
@@ -195,7 +195,7 @@ def test_lock_with_hostile_content_is_printed_safely(shell: Shell) -> None:
         file.flush()
         fcntl.flock(file, fcntl.LOCK_EX)
         for arguments in (["run", name, "--sandbox"], ["status"]):
-            ran = shell.run(*arguments)
-            assert "Traceback" not in ran.stderr
-            assert "process 7" in ran.stdout + ran.stderr
-            assert printable(ran.stdout + ran.stderr)
+            result = shell.run(*arguments)
+            assert "Traceback" not in result.stderr
+            assert "process 7" in result.stdout + result.stderr
+            assert printable(result.stdout + result.stderr)

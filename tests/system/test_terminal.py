@@ -59,5 +59,5 @@ def test_run_ctrl_c_on_terminal_stops_and_names_resume(shell: Shell) -> None:
 
 
 def test_run_without_terminal_prints_no_escape_codes(shell: Shell) -> None:
-    ran = shell.run("run", shell.manifest("video_translate_id\none\n"), "--sandbox")
-    assert "\x1b" not in ran.stdout + ran.stderr
+    result = shell.run("run", shell.manifest("video_translate_id\none\n"), "--sandbox")
+    assert "\x1b" not in result.stdout + result.stderr

@@ -65,9 +65,9 @@ async def test_third_provider_manifest_runs_to_its_end(server: AcmeServer, tmp_p
     address = f"127.0.0.1:{free_port()}"
     server.webhook_url = f"http://{address}/webhooks/acme"
     options = ["--json", "--listen", address, "--max-jobs", "acme=2", *LIFTED]
-    ran = await batchcap(tmp_path, server.environment(), "run", "m.csv", *options)
-    assert ran.returncode == 1, ran.stderr.decode()  # one row failed
-    summary = json.loads(ran.stdout)
+    result = await batchcap(tmp_path, server.environment(), "run", "m.csv", *options)
+    assert result.returncode == 1, result.stderr.decode()  # one row failed
+    summary = json.loads(result.stdout)
     assert (summary["done"], summary["failed"], summary["total"]) == (3, 1, 4)
     assert summary["requests"]["acme.write"] == server.requests["POST /jobs"] == 4
     for name in ("intro.es", "intro.ja", "outro.de"):
@@ -92,21 +92,21 @@ async def test_third_provider_receives_columns_and_options_and_sends_events(
 
 async def test_third_provider_missing_secrets_are_named(server: AcmeServer, tmp_path: Path) -> None:
     environment = {"ACME_URL": server.environment()["ACME_URL"]}
-    ran = await batchcap(tmp_path, environment, "run", "m.csv")
-    assert ran.returncode == 3
-    assert b"acme rows need ACME_KEY in the environment" in ran.stderr
+    result = await batchcap(tmp_path, environment, "run", "m.csv")
+    assert result.returncode == 3
+    assert b"acme rows need ACME_KEY in the environment" in result.stderr
     listening = ["--listen", "127.0.0.1:0", "-o", "other"]
-    ran = await batchcap(tmp_path, environment, "run", "m.csv", *listening)
-    assert ran.returncode == 2
-    assert b"set ACME_WEBHOOK_SECRET" in ran.stderr
-    assert b"acme.example, Settings, Webhooks" in ran.stderr
+    result = await batchcap(tmp_path, environment, "run", "m.csv", *listening)
+    assert result.returncode == 2
+    assert b"set ACME_WEBHOOK_SECRET" in result.stderr
+    assert b"acme.example, Settings, Webhooks" in result.stderr
 
 
 async def test_third_provider_limits_and_columns_are_accepted(tmp_path: Path) -> None:
-    ran = await batchcap(tmp_path, {}, "run", "m.csv", "--rate", "nope=1/s")
-    assert ran.returncode == 2
-    assert b"acme.read, acme.write" in ran.stderr
+    result = await batchcap(tmp_path, {}, "run", "m.csv", "--rate", "nope=1/s")
+    assert result.returncode == 2
+    assert b"acme.read, acme.write" in result.stderr
     (tmp_path / "bare.csv").write_text("title\nx\n")
-    ran = await batchcap(tmp_path, {}, "run", "bare.csv")
-    assert ran.returncode == 2
-    assert b"clip_id" in ran.stderr
+    result = await batchcap(tmp_path, {}, "run", "bare.csv")
+    assert result.returncode == 2
+    assert b"clip_id" in result.stderr

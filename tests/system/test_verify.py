@@ -15,17 +15,17 @@ MANIFEST = "asset_id,to_language_code,from_language,video_translate_id\n" + "".j
 
 def run_all(shell: Shell) -> str:
     name = shell.manifest(MANIFEST)
-    ran = shell.run("run", name, "-q", *UNLIMITED)
-    assert ran.returncode == 0, ran.stderr
+    result = shell.run("run", name, "-q", *UNLIMITED)
+    assert result.returncode == 0, result.stderr
     return name
 
 
 def damage(folder: Path) -> None:
     """Truncate, change, delete and replace files by HTML; leave a temporary and an extra file."""
-    cut, changed, gone, html = (folder / f"mux/film-{n}.es.vtt" for n in range(4))
+    cut, changed, deleted, html = (folder / f"mux/film-{n}.es.vtt" for n in range(4))
     cut.write_bytes(cut.read_bytes()[:200])
     changed.write_bytes(changed.read_bytes()[:-2] + b"?\n")
-    gone.unlink()
+    deleted.unlink()
     html.write_text("<html><title>Sign in</title></html>")
     (folder / "mux/.0123456789abcdef.part").write_text("WEBVTT")
     (folder / "mine.txt").write_text("mine")
@@ -84,9 +84,9 @@ def test_rebuild_lost_ledger_sends_no_post(shell: Shell, sandbox: Mapping[str, s
     assert refused.returncode == 3
     assert "batchcap rebuild" in refused.stderr
     before = request_log(sandbox)
-    ran = shell.run("rebuild", name, "--settle", "0", *UNLIMITED)
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.splitlines() == [
+    process = shell.run("rebuild", name, "--settle", "0", *UNLIMITED)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines() == [
         "10 of 12 captions are complete, 8 jobs found, 2 pending. To continue: batchcap resume"
     ]
     assert (folder / ".batchcap/ledger.sqlite.bad-1").exists()
@@ -111,9 +111,9 @@ def test_rebuild_sandbox_ledger_finds_its_jobs(shell: Shell) -> None:
     assert other.returncode in {2, 3}, "the flag is missing"
     assert ledger.read_bytes() == content
     ledger.unlink()
-    ran = shell.run("rebuild", name, "--settle", "0", "--sandbox", "--json")
-    assert ran.returncode == 0, ran.stderr
-    result = json.loads(ran.stdout)
+    process = shell.run("rebuild", name, "--settle", "0", "--sandbox", "--json")
+    assert process.returncode == 0, process.stderr
+    result = json.loads(process.stdout)
     assert (result["jobs"], result["done"], result["kept"]) == (2, 2, None)
     audited = json.loads(shell.run("audit", "--sandbox", "--json").stdout)
     assert audited["states"] == {"completed": 2}

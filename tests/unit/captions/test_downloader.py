@@ -74,9 +74,12 @@ def described(data: bytes, cues: int) -> Caption:
 async def test_fetch_caption_is_saved_byte_for_byte(
     tmp_path: Path, executor: Executor | None, data: bytes, cues: int
 ) -> None:
-    async with http_server(serves(data)) as url, running_downloader(tmp_path, executor) as made:
-        assert await made.fetch(f"{url}/x") == described(data, cues)
-        assert made.files() == {"d/a.vtt": data}
+    async with (
+        http_server(serves(data)) as url,
+        running_downloader(tmp_path, executor) as downloader,
+    ):
+        assert await downloader.fetch(f"{url}/x") == described(data, cues)
+        assert downloader.files() == {"d/a.vtt": data}
 
 
 @pytest.mark.parametrize("length", [256 * 1024 - 1, 256 * 1024, 256 * 1024 + 1])
@@ -86,10 +89,10 @@ async def test_fetch_at_the_memory_limit_saves_every_size_alike(
     data = LARGE[: length - 2].rpartition(b"\n\n")[0]
     data += b"\n\nNOTE " + b"n" * (length - len(data) - 8) + b"\n"
     assert len(data) == length
-    async with http_server(serves(data)) as url, running_downloader(tmp_path) as made:
-        found = await made.fetch(f"{url}/x")
+    async with http_server(serves(data)) as url, running_downloader(tmp_path) as downloader:
+        found = await downloader.fetch(f"{url}/x")
         assert found.bytes == length
-        assert made.files() == {"d/a.vtt": data}
+        assert downloader.files() == {"d/a.vtt": data}
 
 
 @pytest.mark.parametrize("data", [VTT, LARGE], ids=["small", "large"])
@@ -98,9 +101,9 @@ async def test_fetch_compressed_caption_is_saved_decompressed(tmp_path: Path, da
         assert request.headers["Accept-Encoding"] == "gzip"
         return web.Response(body=gzip.compress(data), headers={"Content-Encoding": "gzip"})
 
-    async with http_server(host) as url, running_downloader(tmp_path) as made:
-        assert (await made.fetch(f"{url}/x")).sha256 == hashlib.sha256(data).hexdigest()
-        assert made.files() == {"d/a.vtt": data}
+    async with http_server(host) as url, running_downloader(tmp_path) as downloader:
+        assert (await downloader.fetch(f"{url}/x")).sha256 == hashlib.sha256(data).hexdigest()
+        assert downloader.files() == {"d/a.vtt": data}
 
 
 async def test_downloader_sixty_broken_files_do_not_open_the_circuit(tmp_path: Path) -> None:
@@ -112,12 +115,12 @@ async def test_downloader_sixty_broken_files_do_not_open_the_circuit(tmp_path: P
         encoding = {} if request.path == "/good" else {"Content-Encoding": "gzip"}
         return web.Response(body=body, headers=encoding)
 
-    async with http_server(host) as url, running_downloader(tmp_path) as made:
-        assert (await made.fetch(f"{url}/good")).cues == 1
+    async with http_server(host) as url, running_downloader(tmp_path) as downloader:
+        assert (await downloader.fetch(f"{url}/good")).cues == 1
         for number in range(60):
             with pytest.raises(BadCaption):
-                await made.fetch(f"{url}/{number}")
-        assert (await made.fetch(f"{url}/good")).cues == 1
+                await downloader.fetch(f"{url}/{number}")
+        assert (await downloader.fetch(f"{url}/good")).cues == 1
 
 
 @pytest.mark.parametrize(
@@ -128,19 +131,19 @@ async def test_fetch_above_the_size_limit_raises_bad_caption(
 ) -> None:
     async with (
         http_server(serves(data)) as url,
-        running_downloader(tmp_path, largest=largest) as made,
+        running_downloader(tmp_path, largest=largest) as downloader,
     ):
         with pytest.raises(BadCaption, match=str(largest)):
-            await made.fetch(f"{url}/x")
-        assert made.files() == {}
+            await downloader.fetch(f"{url}/x")
+        assert downloader.files() == {}
 
 
 async def test_fetch_of_exactly_the_size_limit_is_saved(tmp_path: Path) -> None:
     async with (
         http_server(serves(LARGE)) as url,
-        running_downloader(tmp_path, largest=len(LARGE)) as made,
+        running_downloader(tmp_path, largest=len(LARGE)) as downloader,
     ):
-        assert (await made.fetch(f"{url}/x")).bytes == len(LARGE)
+        assert (await downloader.fetch(f"{url}/x")).bytes == len(LARGE)
 
 
 async def test_fetch_compressed_bomb_is_limited_by_its_decompressed_size(tmp_path: Path) -> None:
@@ -150,10 +153,13 @@ async def test_fetch_compressed_bomb_is_limited_by_its_decompressed_size(tmp_pat
     async def host(_request: web.Request) -> web.Response:
         return web.Response(body=bomb, headers={"Content-Encoding": "gzip"})
 
-    async with http_server(host) as url, running_downloader(tmp_path, largest=1_000_000) as made:
+    async with (
+        http_server(host) as url,
+        running_downloader(tmp_path, largest=1_000_000) as downloader,
+    ):
         with pytest.raises(BadCaption):
-            await made.fetch(f"{url}/x")
-        assert made.files() == {}
+            await downloader.fetch(f"{url}/x")
+        assert downloader.files() == {}
 
 
 @pytest.mark.parametrize(
@@ -173,10 +179,13 @@ async def test_fetch_compressed_bomb_is_limited_by_its_decompressed_size(tmp_pat
 async def test_fetch_of_what_is_no_caption_leaves_nothing(
     tmp_path: Path, executor: Executor | None, data: bytes
 ) -> None:
-    async with http_server(serves(data)) as url, running_downloader(tmp_path, executor) as made:
+    async with (
+        http_server(serves(data)) as url,
+        running_downloader(tmp_path, executor) as downloader,
+    ):
         with pytest.raises(BadCaption):
-            await made.fetch(f"{url}/x")
-        assert made.files() == {}
+            await downloader.fetch(f"{url}/x")
+        assert downloader.files() == {}
 
 
 async def test_fetch_of_what_is_no_caption_leaves_the_earlier_file(tmp_path: Path) -> None:
@@ -184,11 +193,11 @@ async def test_fetch_of_what_is_no_caption_leaves_the_earlier_file(tmp_path: Pat
     (tmp_path / "d/a.vtt").write_bytes(VTT)
     async with (
         http_server(serves(LARGE.replace(b".", b","))) as url,
-        running_downloader(tmp_path) as made,
+        running_downloader(tmp_path) as downloader,
     ):
         with pytest.raises(BadCaption):
-            await made.fetch(f"{url}/x")
-        assert made.files() == {"d/a.vtt": VTT}
+            await downloader.fetch(f"{url}/x")
+        assert downloader.files() == {"d/a.vtt": VTT}
 
 
 @pytest.mark.parametrize("sent", [len(VTT) - 5, len(LARGE) - 5, 300_000])
@@ -201,10 +210,10 @@ async def test_fetch_body_always_cut_is_tried_six_times(tmp_path: Path, sent: in
         writer.write(HEAD + b"Content-Length: 1000000\r\n\r\n" + LARGE[:sent])
         await writer.drain()
 
-    async with raw_server(host) as url, running_downloader(tmp_path) as made:
+    async with raw_server(host) as url, running_downloader(tmp_path) as downloader:
         with pytest.raises(Unavailable):
-            await made.fetch(f"{url}/x")
-        assert made.files() == {}
+            await downloader.fetch(f"{url}/x")
+        assert downloader.files() == {}
     gaps = [round(b - a, 1) for a, b in pairwise(times)]
     assert gaps == [0.5, 1.0, 2.0, 4.0, 8.0]
 
@@ -220,9 +229,9 @@ async def test_fetch_body_cut_once_is_saved_whole(tmp_path: Path) -> None:
         writer.write(HEAD + b"Content-Length: %d\r\n\r\n" % len(LARGE) + body)
         await writer.drain()
 
-    async with raw_server(host) as url, running_downloader(tmp_path) as made:
-        await made.fetch(f"{url}/x")
-        assert made.files() == {"d/a.vtt": LARGE}
+    async with raw_server(host) as url, running_downloader(tmp_path) as downloader:
+        await downloader.fetch(f"{url}/x")
+        assert downloader.files() == {"d/a.vtt": LARGE}
     assert count == 2
 
 
@@ -241,10 +250,10 @@ async def test_fetch_silent_host_raises_unavailable_and_no_disk_error(
         await writer.drain()
         await asyncio.sleep(3600)
 
-    async with raw_server(host) as url, running_downloader(tmp_path) as made:
+    async with raw_server(host) as url, running_downloader(tmp_path) as downloader:
         with pytest.raises(Unavailable):
-            await made.fetch(f"{url}/x")
-        assert made.files() == {}
+            await downloader.fetch(f"{url}/x")
+        assert downloader.files() == {}
     assert count == 6
 
 
@@ -259,10 +268,10 @@ async def test_fetch_connection_reset_raises_unavailable_and_no_disk_error(
         await asyncio.sleep(1)
         writer.transport.abort()
 
-    async with raw_server(host) as url, running_downloader(tmp_path) as made:
+    async with raw_server(host) as url, running_downloader(tmp_path) as downloader:
         with pytest.raises(Unavailable):
-            await made.fetch(f"{url}/x")
-        assert made.files() == {}
+            await downloader.fetch(f"{url}/x")
+        assert downloader.files() == {}
 
 
 async def test_fetch_retry_after_is_respected_and_counts_as_no_attempt(tmp_path: Path) -> None:
@@ -274,8 +283,8 @@ async def test_fetch_retry_after_is_respected_and_counts_as_no_attempt(tmp_path:
             return web.Response(status=503, headers={"Retry-After": "100"})
         return web.Response(body=VTT)
 
-    async with http_server(host) as url, running_downloader(tmp_path) as made:
-        await made.fetch(f"{url}/x")
+    async with http_server(host) as url, running_downloader(tmp_path) as downloader:
+        await downloader.fetch(f"{url}/x")
     assert times[-1] - times[0] == pytest.approx(1000, abs=1)
 
 
@@ -287,11 +296,11 @@ async def test_fetch_expired_link_is_not_retried(tmp_path: Path) -> None:
         count += 1
         return web.Response(status=403)
 
-    async with http_server(host) as url, running_downloader(tmp_path) as made:
+    async with http_server(host) as url, running_downloader(tmp_path) as downloader:
         with pytest.raises(LinkExpired):
-            await made.fetch(f"{url}/x")
+            await downloader.fetch(f"{url}/x")
         with pytest.raises(RowError, match="not a public address"):
-            await made.fetch("https://10.0.0.1/x")
+            await downloader.fetch("https://10.0.0.1/x")
     assert count == 1
 
 
@@ -307,28 +316,28 @@ async def test_fetch_file_in_place_of_a_folder_is_fatal_after_one_request(
         count += 1
         return web.Response(body=data)
 
-    async with http_server(host) as url, running_downloader(tmp_path, executor) as made:
+    async with http_server(host) as url, running_downloader(tmp_path, executor) as downloader:
         with pytest.raises(FatalError, match="cannot write"):
-            await made.fetch(f"{url}/x")
-        assert made.files() == {"d": b"a file"}
+            await downloader.fetch(f"{url}/x")
+        assert downloader.files() == {"d": b"a file"}
     assert count == 1
 
 
 @pytest.mark.parametrize("data", [VTT, LARGE], ids=["small", "large"])
 async def test_fetch_onto_a_folder_is_cannot_store(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "d/a.vtt").mkdir(parents=True)
-    async with http_server(serves(data)) as url, running_downloader(tmp_path) as made:
+    async with http_server(serves(data)) as url, running_downloader(tmp_path) as downloader:
         with pytest.raises(RowError, match="cannot write"):
-            await made.fetch(f"{url}/x")
-        assert made.files() == {}
+            await downloader.fetch(f"{url}/x")
+        assert downloader.files() == {}
 
 
 @pytest.mark.parametrize("data", [VTT, LARGE], ids=["small", "large"])
 async def test_fetch_full_disk_is_fatal(tmp_path: Path, data: bytes) -> None:
-    async with http_server(serves(data)) as url, running_downloader(tmp_path) as made:
+    async with http_server(serves(data)) as url, running_downloader(tmp_path) as downloader:
         with file_size_limit(20), pytest.raises(FatalError, match="File too large"):
-            await made.fetch(f"{url}/x")
-        assert made.files() == {}
+            await downloader.fetch(f"{url}/x")
+        assert downloader.files() == {}
 
 
 async def test_fetch_concurrent_files_never_exceed_the_slots(tmp_path: Path) -> None:
@@ -342,11 +351,11 @@ async def test_fetch_concurrent_files_never_exceed_the_slots(tmp_path: Path) -> 
         out -= 1
         return web.Response(body=VTT)
 
-    async with http_server(host) as url, running_downloader(tmp_path) as made:
+    async with http_server(host) as url, running_downloader(tmp_path) as downloader:
         async with anyio.create_task_group() as group:
             for number in range(12):
-                group.start_soon(made.fetch, f"{url}/x", f"{number}.vtt")
-        assert await free(made.slots) == 4
+                group.start_soon(downloader.fetch, f"{url}/x", f"{number}.vtt")
+        assert await free(downloader.slots) == 4
     assert most == 4
 
 
@@ -354,21 +363,21 @@ async def test_fetch_waiting_for_a_retry_holds_no_slot(tmp_path: Path) -> None:
     async def host(_request: web.Request) -> web.Response:
         return web.Response(status=503, headers={"Retry-After": "1000"})
 
-    async with http_server(host) as url, running_downloader(tmp_path) as made:
-        task = asyncio.ensure_future(made.fetch(f"{url}/x"))
+    async with http_server(host) as url, running_downloader(tmp_path) as downloader:
+        task = asyncio.ensure_future(downloader.fetch(f"{url}/x"))
         await asyncio.sleep(10)
-        assert await free(made.slots) == 4
-        made.stop.request()
+        assert await free(downloader.slots) == 4
+        downloader.stop.request()
         with pytest.raises(Stopped):
             await task
 
 
 async def test_nothing_is_fetched_after_a_stop(tmp_path: Path) -> None:
-    async with http_server(serves(VTT)) as url, running_downloader(tmp_path) as made:
-        made.stop.request()
+    async with http_server(serves(VTT)) as url, running_downloader(tmp_path) as downloader:
+        downloader.stop.request()
         with pytest.raises(Stopped):
-            await made.fetch(f"{url}/x")
-        assert made.files() == {}
+            await downloader.fetch(f"{url}/x")
+        assert downloader.files() == {}
 
 
 @pytest.mark.parametrize("sent", [1000, 300_000], ids=["small", "large"])
@@ -381,11 +390,11 @@ async def test_fetch_cancelled_leaves_no_temporary_file(
         await writer.drain()
         await asyncio.sleep(3600)
 
-    async with raw_server(host) as url, running_downloader(tmp_path, executor) as made:
+    async with raw_server(host) as url, running_downloader(tmp_path, executor) as downloader:
         with anyio.move_on_after(5):
-            await made.fetch(f"{url}/x")
-        assert made.files() == {}
-        assert await free(made.slots) == 4
+            await downloader.fetch(f"{url}/x")
+        assert downloader.files() == {}
+        assert await free(downloader.slots) == 4
 
 
 class SlowDisk(ThreadPoolExecutor):
@@ -408,16 +417,19 @@ class SlowDisk(ThreadPoolExecutor):
 async def test_fetch_cancelled_during_a_write_renames_nothing(tmp_path: Path, step: str) -> None:
     """A thread cannot be interrupted: what it writes is waited for, then thrown away."""
     with SlowDisk(1) as disk:
-        async with http_server(serves(LARGE)) as url, running_downloader(tmp_path, disk) as made:
-            await made.fetch(f"{url}/x", "whole.vtt")  # open, writes, close, rename
+        async with (
+            http_server(serves(LARGE)) as url,
+            running_downloader(tmp_path, disk) as downloader,
+        ):
+            await downloader.fetch(f"{url}/x", "whole.vtt")  # open, writes, close, rename
             last = {"open": 1, "first write": 2, "last write": disk.calls - 2}[step] + disk.calls
             with anyio.CancelScope() as scope:
                 disk.on_call = lambda number: scope.cancel() if number == last else None
-                await made.fetch(f"{url}/x", "cancelled.vtt")
+                await downloader.fetch(f"{url}/x", "cancelled.vtt")
             assert scope.cancelled_caught
-            await made.store.drain()
+            await downloader.store.drain()
     assert disk.calls <= last + (2 if step == "open" else 1), "a write, and the close"
-    assert list(made.files()) == ["whole.vtt"]
+    assert list(downloader.files()) == ["whole.vtt"]
 
 
 async def test_fetch_during_an_outage_loses_no_caption(tmp_path: Path) -> None:

@@ -24,16 +24,16 @@ pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def hosts(
+async def open_hosts(
     *, loopback: bool = True, observer: Recorder | None = None
 ) -> AsyncIterator[FileHosts]:
-    made = FileHosts(Network(), loopback=loopback, observer=observer or Recorder(), now=now)
-    async with made:
-        yield made
+    hosts = FileHosts(Network(), loopback=loopback, observer=observer or Recorder(), now=now)
+    async with hosts:
+        yield hosts
 
 
-async def fetch(made: FileHosts, link: str) -> bytes:
-    with await made.open(link) as body:
+async def fetch(hosts: FileHosts, link: str) -> bytes:
+    with await hosts.open(link) as body:
         return b"".join([piece async for piece in chunks(body)])
 
 
@@ -43,8 +43,8 @@ async def file(_request: web.Request) -> web.Response:
 
 async def test_file_host_link_returns_its_bytes_and_is_counted() -> None:
     observer = Recorder()
-    async with http_server(file) as url, hosts(observer=observer) as made:
-        assert await fetch(made, f"{url}/x.vtt") == VTT
+    async with http_server(file) as url, open_hosts(observer=observer) as hosts:
+        assert await fetch(hosts, f"{url}/x.vtt") == VTT
     assert observer.of(RequestSent) == [RequestSent("downloads")]
 
 
@@ -66,8 +66,8 @@ async def seen_on_the_wire(path: str, *, redirected: bool = False) -> bytes:
                 await writer.drain()
                 return
 
-    async with raw_server(host) as url, hosts() as made:
-        assert await fetch(made, url + ("/start" if redirected else path)) == b"x"
+    async with raw_server(host) as url, open_hosts() as hosts:
+        assert await fetch(hosts, url + ("/start" if redirected else path)) == b"x"
     return lines[-1]
 
 
@@ -89,10 +89,10 @@ async def test_file_host_request_after_a_redirect_has_no_credential_and_no_cooki
         answer.set_cookie("session", "secret")
         return answer
 
-    async with http_server(host) as url, hosts() as made:
+    async with http_server(host) as url, open_hosts() as hosts:
         named = url.replace("127.0.0.1", "localhost")
-        await fetch(made, f"{named}/first")
-        await fetch(made, f"{named}/first")
+        await fetch(hosts, f"{named}/first")
+        await fetch(hosts, f"{named}/first")
     assert len(heads) == 4
     for head in heads:
         assert not {"Authorization", "Cookie", "X-Api-Key", "Referer"} & set(head.headers)
@@ -112,16 +112,16 @@ def _to(target: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("redirects", range(6))
 async def test_up_to_five_redirects_are_followed(redirects: int) -> None:
-    async with http_server(hop) as url, hosts() as made:
-        assert await fetch(made, f"{url}/{redirects}") == VTT
+    async with http_server(hop) as url, open_hosts() as hosts:
+        assert await fetch(hosts, f"{url}/{redirects}") == VTT
 
 
 @pytest.mark.parametrize("redirects", [7, 100])
 async def test_more_redirects_are_a_dead_link(redirects: int) -> None:
     observer = Recorder()
-    async with http_server(hop) as url, hosts(observer=observer) as made:
+    async with http_server(hop) as url, open_hosts(observer=observer) as hosts:
         with pytest.raises(RowError) as caught:
-            await fetch(made, f"{url}/{redirects}")
+            await fetch(hosts, f"{url}/{redirects}")
     assert caught.value.code == "link_dead"
     assert len(observer.events) <= 6
 
@@ -164,9 +164,9 @@ LOOPBACK = [
 ]
 
 
-async def refused(made: FileHosts, link: str) -> None:
+async def refused(hosts: FileHosts, link: str) -> None:
     with pytest.raises(RowError) as caught:
-        await fetch(made, link)
+        await fetch(hosts, link)
     assert caught.value.code == "link_dead"
     assert not caught.value.retryable
 
@@ -174,15 +174,15 @@ async def refused(made: FileHosts, link: str) -> None:
 @pytest.mark.parametrize("link", FORBIDDEN)
 @pytest.mark.parametrize("loopback", [False, True])
 async def test_file_host_link_to_a_blocked_address_is_dead(link: str, loopback: bool) -> None:
-    async with hosts(loopback=loopback) as made:
-        await refused(made, link)
+    async with open_hosts(loopback=loopback) as hosts:
+        await refused(hosts, link)
 
 
 @pytest.mark.parametrize("link", LOOPBACK)
 async def test_loopback_and_plain_http_are_only_for_the_sandbox(link: str) -> None:
     observer = Recorder()
-    async with hosts(loopback=False, observer=observer) as made:
-        await refused(made, link)
+    async with open_hosts(loopback=False, observer=observer) as hosts:
+        await refused(hosts, link)
     assert not observer.events
 
 
@@ -194,16 +194,16 @@ async def test_file_host_redirect_to_a_blocked_address_is_not_followed(link: str
     async def host(_request: web.Request) -> web.Response:
         return web.Response(status=302, headers=_to(link))
 
-    async with http_server(host) as url, hosts() as made:
-        await refused(made, f"{url}/x")
+    async with http_server(host) as url, open_hosts() as hosts:
+        await refused(hosts, f"{url}/x")
 
 
 async def test_file_host_redirect_to_a_private_host_is_not_followed() -> None:
     async def host(_request: web.Request) -> web.Response:
         return web.Response(status=302, headers=_to("//10.0.0.1/x"))
 
-    async with http_server(host) as url, hosts() as made:
-        await refused(made, f"{url}/x")
+    async with http_server(host) as url, open_hosts() as hosts:
+        await refused(hosts, f"{url}/x")
 
 
 @pytest.mark.parametrize("name", ["localhost", "2130706433", "0x7f000001", "127.1"])
@@ -217,16 +217,16 @@ async def test_file_host_name_resolving_to_loopback_is_refused_unless_allowed(
         count += 1
         return web.Response()
 
-    async with http_server(host) as url, hosts(loopback=False) as made:
+    async with http_server(host) as url, open_hosts(loopback=False) as hosts:
         port = url.rpartition(":")[2]
-        await refused(made, f"https://{name}:{port}/x")
+        await refused(hosts, f"https://{name}:{port}/x")
     assert count == 0
 
 
 async def test_file_host_name_resolving_to_loopback_is_allowed_in_the_sandbox() -> None:
-    async with http_server(file) as url, hosts() as made:
+    async with http_server(file) as url, open_hosts() as hosts:
         port = url.rpartition(":")[2]
-        assert await fetch(made, f"http://localhost:{port}/x") == VTT
+        assert await fetch(hosts, f"http://localhost:{port}/x") == VTT
 
 
 @pytest.mark.parametrize("target", ["http://h\u00fc.invalid:99999/", "https://[", "\u00fc\ud8ff"])
@@ -238,9 +238,9 @@ async def test_file_host_redirect_to_an_invalid_url_is_a_dead_link(target: str) 
             writer.write(b"HTTP/1.1 302 F\r\nContent-Length: 0\r\n" + location + b"\r\n")
             await writer.drain()
 
-    async with raw_server(host) as url, hosts() as made:
+    async with raw_server(host) as url, open_hosts() as hosts:
         with pytest.raises((RowError, Unavailable)):
-            await fetch(made, f"{url}/x")
+            await fetch(hosts, f"{url}/x")
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 412])
@@ -248,9 +248,9 @@ async def test_file_host_refused_link_has_expired(status: int) -> None:
     async def host(_request: web.Request) -> web.Response:
         return web.Response(status=status, body=b"<Error><Code>ExpiredToken</Code></Error>")
 
-    async with http_server(host) as url, hosts() as made:
+    async with http_server(host) as url, open_hosts() as hosts:
         with pytest.raises(LinkExpired, match=str(status)):
-            await fetch(made, f"{url}/x")
+            await fetch(hosts, f"{url}/x")
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
@@ -258,9 +258,9 @@ async def test_file_host_server_error_raises_unavailable(status: int) -> None:
     async def host(_request: web.Request) -> web.Response:
         return web.Response(status=status, headers={"Retry-After": "17"})
 
-    async with http_server(host) as url, hosts() as made:
+    async with http_server(host) as url, open_hosts() as hosts:
         with pytest.raises(Unavailable) as caught:
-            await fetch(made, f"{url}/x")
+            await fetch(hosts, f"{url}/x")
     assert caught.value.retry_after == 17
 
 
@@ -269,8 +269,8 @@ async def test_any_other_answer_is_a_dead_link(status: int) -> None:
     async def host(_request: web.Request) -> web.Response:
         return web.Response(status=status)
 
-    async with http_server(host) as url, hosts() as made:
-        await refused(made, f"{url}/x")
+    async with http_server(host) as url, open_hosts() as hosts:
+        await refused(hosts, f"{url}/x")
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -291,9 +291,9 @@ async def test_file_host_body_cut_raises_unavailable(sent: bytes) -> None:
         writer.write(sent)
         await writer.drain()
 
-    async with raw_server(host) as url, hosts() as made:
+    async with raw_server(host) as url, open_hosts() as hosts:
         with pytest.raises(Unavailable):
-            await fetch(made, f"{url}/x")
+            await fetch(hosts, f"{url}/x")
 
 
 async def served_encoded(body: bytes) -> bytes:
@@ -303,8 +303,8 @@ async def served_encoded(body: bytes) -> bytes:
         writer.write(head.encode() + body)
         await writer.drain()
 
-    async with raw_server(host) as url, hosts() as made:
-        return await fetch(made, f"{url}/x")
+    async with raw_server(host) as url, open_hosts() as hosts:
+        return await fetch(hosts, f"{url}/x")
 
 
 async def test_file_host_compressed_body_is_decompressed() -> None:
@@ -358,8 +358,8 @@ async def test_file_host_harmless_encoding_decides_by_the_first_bytes(
         writer.write(body[3:])
         await writer.drain()
 
-    async with raw_server(host) as url, hosts() as made:
-        assert await fetch(made, f"{url}/x") == VTT
+    async with raw_server(host) as url, open_hosts() as hosts:
+        assert await fetch(hosts, f"{url}/x") == VTT
 
 
 def raw_deflate(data: bytes) -> bytes:
@@ -384,8 +384,8 @@ async def test_file_host_whole_file_with_a_wrong_label_is_read(encoding: str, bo
         writer.write(f"HTTP/1.1 200 OK\r\n{lines}\r\n".encode() + body)
         await writer.drain()
 
-    async with raw_server(host) as url, hosts() as made:
-        assert await fetch(made, f"{url}/x") == VTT
+    async with raw_server(host) as url, open_hosts() as hosts:
+        assert await fetch(hosts, f"{url}/x") == VTT
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip, zstd"])
@@ -396,9 +396,9 @@ async def test_file_host_unsupported_compression_is_a_bad_caption(encoding: str)
         writer.write(head.encode() + b"\x8b\x02\x80\x03")
         await writer.drain()
 
-    async with raw_server(host) as url, hosts() as made:
+    async with raw_server(host) as url, open_hosts() as hosts:
         with pytest.raises(BadCaption, match="which was not asked for"):
-            await fetch(made, f"{url}/x")
+            await fetch(hosts, f"{url}/x")
 
 
 async def test_file_host_silent_during_the_body_times_out() -> None:
@@ -407,10 +407,10 @@ async def test_file_host_silent_during_the_body_times_out() -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nWEBVTT")
         await asyncio.sleep(10_000)
 
-    async with raw_server(host) as url, hosts() as made:
+    async with raw_server(host) as url, open_hosts() as hosts:
         started = clock()
         with pytest.raises(Unavailable):
-            await fetch(made, f"{url}/x")
+            await fetch(hosts, f"{url}/x")
         assert clock() - started < 60
 
 
@@ -423,18 +423,18 @@ async def test_file_host_silent_before_the_response_times_out() -> None:
             writer.write(b"y")
             await writer.drain()
 
-    async with raw_server(host) as url, hosts() as made:
+    async with raw_server(host) as url, open_hosts() as hosts:
         started = clock()
         with pytest.raises(Unavailable):
-            await fetch(made, f"{url}/x")
+            await fetch(hosts, f"{url}/x")
         assert clock() - started < 180
 
 
 async def test_file_host_error_message_has_no_link() -> None:
-    async with hosts(loopback=False) as made:
+    async with open_hosts(loopback=False) as hosts:
         for link in ("http://files.example/x?sig=secret", "https://10.0.0.1/x?sig=secret", "s:sig"):
             with pytest.raises(RowError) as caught:
-                await fetch(made, link)
+                await fetch(hosts, link)
             assert "sig" not in str(caught.value)
 
 

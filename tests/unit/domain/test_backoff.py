@@ -79,14 +79,14 @@ def test_retry_after_date_without_zone_is_utc() -> None:
         "from batchcap.transport.retry_after import retry_after;"
         "print(retry_after('Sun Nov  6 08:49:37 1994', 784111777.0 - 60))"
     )
-    ran = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "TZ": "America/New_York"},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert float(ran.stdout) == 60.0
+    assert float(result.stdout) == 60.0
 
 
 @pytest.mark.parametrize(

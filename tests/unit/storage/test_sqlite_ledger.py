@@ -343,8 +343,8 @@ class TestImport:
             "ledger = open_ledger(Path(sys.argv[1]), create=True)\n"
             "ledger.import_rows([('m', rows())], skip_invalid=True)\n"
         )
-        ran = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, check=False)
-        assert ran.returncode == -9
+        result = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, check=False)
+        assert result.returncode == -9
         assert count(tmp_path) == 0
         filled(tmp_path, 3)
         assert count(tmp_path) == 3
@@ -391,8 +391,8 @@ class TestNewLedger:
             "with new_ledger(Path(sys.argv[1])) as ledger:\n"
             "    ledger.import_rows([('m', rows())], skip_invalid=True)\n"
         )
-        ran = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, check=False)
-        assert ran.returncode == -9
+        result = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, check=False)
+        assert result.returncode == -9
         assert draft(tmp_path).exists()
         assert not file(tmp_path).exists()
         with new_ledger(tmp_path) as ledger:

@@ -53,25 +53,25 @@ class Peer:
 
 
 @asynccontextmanager
-async def session(
+async def open_session(
     timeouts: Timeouts = TIMEOUTS, network: Network | None = None, **options: Any
 ) -> AsyncIterator[HttpSession]:
-    made = HttpSession({"User-Agent": "test"}, timeouts, network or Network(), **options)
+    session = HttpSession({"User-Agent": "test"}, timeouts, network or Network(), **options)
     try:
-        yield made
+        yield session
     finally:
-        await made.close()
+        await session.close()
 
 
-async def get(made: HttpSession, url: str) -> tuple[int, bytes]:
-    with await made.send("GET", parse_url(url)) as response:
+async def get(session: HttpSession, url: str) -> tuple[int, bytes]:
+    with await session.send("GET", parse_url(url)) as response:
         body = b"".join([piece async for piece in chunks(decompressed(response))])
         return response.status, body
 
 
-async def asked(peer: Peer, times: int = 1) -> list[tuple[int, bytes]]:
-    async with raw_server(peer) as url, session() as made:
-        return [await get(made, url) for _ in range(times)]
+async def responses_of(peer: Peer, times: int = 1) -> list[tuple[int, bytes]]:
+    async with raw_server(peer) as url, open_session() as session:
+        return [await get(session, url) for _ in range(times)]
 
 
 def sized(body: bytes) -> bytes:
@@ -90,7 +90,7 @@ WHOLE = {
 @pytest.mark.parametrize("answer", WHOLE.values(), ids=WHOLE)
 async def test_session_complete_response_is_read_and_its_connection_reused(answer: bytes) -> None:
     peer = Peer(answer, answer, answer)
-    assert await asked(peer, 3) == [(200, b"hello")] * 3
+    assert await responses_of(peer, 3) == [(200, b"hello")] * 3
     assert peer.connections == 1
 
 
@@ -104,17 +104,17 @@ LAST = {
 @pytest.mark.parametrize("answer", LAST.values(), ids=LAST)
 async def test_session_last_response_of_a_connection_closes_it(answer: bytes) -> None:
     peer = Peer(answer, closes=True)
-    assert await asked(peer) == [(200, b"hello")]
+    assert await responses_of(peer) == [(200, b"hello")]
     again = Peer(answer, answer)
     if b"hello" in answer and b"Length" in answer:
-        assert await asked(again, 2) == [(200, b"hello")] * 2
+        assert await responses_of(again, 2) == [(200, b"hello")] * 2
         assert again.connections == 2
 
 
 @pytest.mark.parametrize("status", [204, 304])
 async def test_session_response_without_a_body_may_have_a_content_length(status: int) -> None:
     head = b"HTTP/1.1 %d X\r\nContent-Length: 100\r\n\r\n" % status
-    assert await asked(Peer(head, head), 2) == [(status, b"")] * 2
+    assert await responses_of(Peer(head, head), 2) == [(status, b"")] * 2
 
 
 NO_ANSWER = {
@@ -136,16 +136,16 @@ NO_ANSWER = {
 async def test_session_incomplete_response_is_lost(answer: bytes) -> None:
     peer = Peer(answer, closes=True)
     with pytest.raises(ResponseLost):
-        await asked(peer)
+        await responses_of(peer)
     assert len(peer.requests) == peer.connections == 1, "it was repeated, or never sent"
 
 
 async def test_get_on_a_kept_connection_that_breaks_is_not_repeated() -> None:
     peer = Peer(sized(b"one"), b"", closes=True)
-    async with raw_server(peer) as url, session() as made:
-        assert await get(made, url) == (200, b"one")
+    async with raw_server(peer) as url, open_session() as session:
+        assert await get(session, url) == (200, b"one")
         with pytest.raises(ResponseLost):
-            await get(made, url)
+            await get(session, url)
     assert peer.connections == 1
 
 
@@ -157,15 +157,15 @@ async def test_netrc_and_proxies_of_the_environment_are_not_read(
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     peer = Peer(EMPTY)
-    async with raw_server(peer) as url, session() as made:
-        assert await get(made, url) == (200, b"")
+    async with raw_server(peer) as url, open_session() as session:
+        assert await get(session, url) == (200, b"")
     assert b"Authorization" not in peer.requests[0]
 
 
 async def test_session_bytes_after_a_response_are_not_the_next_response() -> None:
     stowaway = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nforeign"
     peer = Peer(sized(b"one") + stowaway, sized(b"two"))
-    assert await asked(peer, 2) == [(200, b"one"), (200, b"two")]
+    assert await responses_of(peer, 2) == [(200, b"one"), (200, b"two")]
     assert peer.connections == 2
 
 
@@ -174,7 +174,7 @@ async def test_session_partial_unsolicited_response_is_never_used(cut: int) -> N
     stowaway = sized(b"x" * 20)
     peer = Peer(sized(b"one") + stowaway[:cut], stowaway[cut:] + sized(b"two"))
     with pytest.raises(ResponseLost):
-        await asked(peer, 2)
+        await responses_of(peer, 2)
 
 
 async def test_session_concurrent_requests_get_their_own_responses() -> None:
@@ -184,11 +184,11 @@ async def test_session_concurrent_requests_get_their_own_responses() -> None:
         while True:
             writer.write(sized((await read_request(reader)).split(b" ", 2)[1]))
 
-    async with raw_server(echo) as url, session() as made:
+    async with raw_server(echo) as url, open_session() as session:
 
         async def many(number: int) -> None:
             for again in range(20):
-                assert await get(made, f"{url}/{number}/{again}") == (
+                assert await get(session, f"{url}/{number}/{again}") == (
                     200,
                     f"/{number}/{again}".encode(),
                 )
@@ -200,10 +200,10 @@ async def test_session_concurrent_requests_get_their_own_responses() -> None:
 
 async def test_session_request_has_the_required_headers_only() -> None:
     peer = Peer(EMPTY, EMPTY, EMPTY)
-    async with raw_server(peer) as url, session() as made:
-        await get(made, f"{url}/a?b=c#d")
+    async with raw_server(peer) as url, open_session() as session:
+        await get(session, f"{url}/a?b=c#d")
         for body in (b'{"n":1}', None):
-            with await made.send("POST", parse_url(url), body):
+            with await session.send("POST", parse_url(url), body):
                 pass
     named = url.removeprefix("http://").encode()
     common = b"Host: %b\r\nAccept-Encoding: gzip\r\nUser-Agent: test\r\nAccept: */*\r\n" % named
@@ -218,20 +218,20 @@ async def test_session_request_has_the_required_headers_only() -> None:
 
 async def test_session_response_left_unread_closes_the_connection() -> None:
     peer = Peer(sized(b"x" * 3_000_000), sized(b"next"))
-    async with raw_server(peer) as url, session() as made:
-        with await made.send("GET", parse_url(url)) as response:
+    async with raw_server(peer) as url, open_session() as session:
+        with await session.send("GET", parse_url(url)) as response:
             assert response.status == 200
-        assert await get(made, url) == (200, b"next")
+        assert await get(session, url) == (200, b"next")
     assert peer.connections == 2
 
 
 async def test_session_request_cancelled_closes_the_connection() -> None:
     peer = Peer(b"", sized(b"next"))
-    async with raw_server(peer) as url, session() as made:
+    async with raw_server(peer) as url, open_session() as session:
         with anyio.move_on_after(5) as scope:
-            await get(made, url)
+            await get(session, url)
         assert scope.cancelled_caught
-        assert await get(made, url) == (200, b"next")
+        assert await get(session, url) == (200, b"next")
     assert peer.connections == 2
 
 
@@ -247,8 +247,8 @@ async def test_session_slow_reader_pauses_the_server_without_a_timeout() -> None
             written += 100_000
             await writer.drain()
 
-    async with raw_server(flood) as url, session() as made:
-        with await made.send("GET", parse_url(url)) as response:
+    async with raw_server(flood) as url, open_session() as session:
+        with await session.send("GET", parse_url(url)) as response:
             await asyncio.sleep(100)
             assert written < 20_000_000
             size = 0
@@ -281,10 +281,10 @@ SLOW = {
 async def test_session_server_that_stalls_times_out(
     head: bytes, drop: bytes, every: float, seconds: float
 ) -> None:
-    async with raw_server(dripping(head, drop, every)) as url, session() as made:
+    async with raw_server(dripping(head, drop, every)) as url, open_session() as session:
         started = clock()
         with pytest.raises(ResponseLost, match="took too long"):
-            await get(made, url)
+            await get(session, url)
         assert clock() - started == pytest.approx(seconds, abs=0.1)
 
 
@@ -297,9 +297,9 @@ async def test_session_connection_closed_by_the_server_is_not_reused() -> None:
         await read_request(reader)
         writer.write(EMPTY)
 
-    async with raw_server(once) as url, session() as made:
+    async with raw_server(once) as url, open_session() as session:
         for _ in range(5):
-            assert (await get(made, url))[0] == 200
+            assert (await get(session, url))[0] == 200
             await asyncio.sleep(0.01)
     assert count == 5
 
@@ -307,20 +307,20 @@ async def test_session_connection_closed_by_the_server_is_not_reused() -> None:
 async def test_session_connection_refused_means_nothing_was_sent() -> None:
     sent: list[None] = []
     hosts = {"127.0.0.1:1": "refused", "no-such.invalid": "resolve", f"{'a' * 64}.x": "resolve"}
-    async with session() as made:
+    async with open_session() as session:
         for host, reason in hosts.items():
             with pytest.raises(NotSent, match=reason):
                 url = parse_url(f"http://{host}/")
-                await made.send("POST", url, b"{}", on_sent=lambda: sent.append(None))
+                await session.send("POST", url, b"{}", on_sent=lambda: sent.append(None))
     assert not sent
 
 
 async def test_sent_is_called_once_what_was_sent_may_arrive() -> None:
     order: list[str] = []
-    async with raw_server(Peer(b"", closes=True)) as url, session() as made:
+    async with raw_server(Peer(b"", closes=True)) as url, open_session() as session:
         with pytest.raises(ResponseLost):
             url_ = parse_url(url)
-            await made.send("POST", url_, b"{}", on_sent=lambda: order.append("sent"))
+            await session.send("POST", url_, b"{}", on_sent=lambda: order.append("sent"))
     assert order == ["sent"]
 
 
@@ -332,10 +332,10 @@ async def test_session_guard_checks_the_resolved_address() -> None:
         return False
 
     peer = Peer(EMPTY)
-    async with raw_server(peer) as url, session(allowed=guard) as made:
+    async with raw_server(peer) as url, open_session(allowed=guard) as session:
         for host in ("localhost", "127.0.0.1", "2130706433"):
             with pytest.raises(AddressBlocked, match=host):
-                await get(made, url.replace("127.0.0.1", host))
+                await get(session, url.replace("127.0.0.1", host))
     assert "127.0.0.1" in judged
     assert not peer.connections
 
@@ -362,8 +362,8 @@ async def test_silence_counts_again_once_a_slow_reader_goes_on() -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n" + b"x" * 9_000_000)
         await asyncio.sleep(10_000)
 
-    async with raw_server(talk) as url, session() as made:
-        with await made.send("GET", parse_url(url)) as response:
+    async with raw_server(talk) as url, open_session() as session:
+        with await session.send("GET", parse_url(url)) as response:
             await asyncio.sleep(100)
             started = clock()
             with pytest.raises(ResponseLost, match="took too long"):
@@ -374,12 +374,12 @@ async def test_silence_counts_again_once_a_slow_reader_goes_on() -> None:
 
 async def test_session_response_ending_while_paused_leaves_its_connection_usable() -> None:
     peer = Peer(sized(b"x" * 700_000), sized(b"next"))
-    async with raw_server(peer) as url, session() as made:
-        with await made.send("GET", parse_url(url)) as response:
+    async with raw_server(peer) as url, open_session() as session:
+        with await session.send("GET", parse_url(url)) as response:
             await asyncio.sleep(1)
             while await response.read_chunk():
                 pass
-        assert await get(made, url) == (200, b"next")
+        assert await get(session, url) == (200, b"next")
     assert peer.connections == 1
 
 
@@ -395,25 +395,25 @@ async def test_session_unread_bytes_on_an_idle_connection_prevent_its_reuse(
             await read_request(reader)
             writer.write(sized(b"own"))
 
-    async with raw_server(talk) as url, session() as made:
-        assert await get(made, url) == (200, b"own")
+    async with raw_server(talk) as url, open_session() as session:
+        assert await get(session, url) == (200, b"own")
         with socket.socket(fileno=os.dup(ends[0].fileno())) as end:  # no turn of the loop between
             if unasked:
                 end.send(unasked)
             else:
                 end.shutdown(socket.SHUT_WR)
-        assert await get(made, url) == (200, b"own")
+        assert await get(session, url) == (200, b"own")
     assert len(ends) == 2
 
 
 async def test_session_closed_opens_no_connection() -> None:
     peer = Peer(EMPTY)
     async with raw_server(peer) as url:
-        async with session() as made:
-            asked = asyncio.create_task(get(made, url))
+        async with open_session() as session:
+            request = asyncio.create_task(get(session, url))
             await asyncio.sleep(0)
         with pytest.raises(NotSent):
-            await asked
+            await request
     assert not peer.requests
 
 
@@ -423,35 +423,35 @@ async def test_session_lookup_failing_after_its_caller_left_is_silent(
     resolving(monkeypatch)
     said: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
-    async with session() as made:
+    async with open_session() as session:
         with anyio.move_on_after(0.5):
-            await get(made, "http://files.example/")
+            await get(session, "http://files.example/")
         await asyncio.sleep(1)
-    del made
+    del session
     gc.collect()
     assert not said
 
 
 async def test_trailers_are_no_headers_and_have_an_end() -> None:
     trailer = CHUNKED + b"5\r\nhello\r\n0\r\nContent-Encoding: gzip\r\nRetry-After: 9\r\n\r\n"
-    assert await asked(Peer(trailer)) == [(200, b"hello")]
+    assert await responses_of(Peer(trailer)) == [(200, b"hello")]
     endless = CHUNKED + b"5\r\nhello\r\n0\r\n" + b"X-Y: %b\r\n" % (b"z" * 1000) * 999
     with pytest.raises(BodyLost):
-        await asked(Peer(endless))
+        await responses_of(Peer(endless))
 
 
 async def test_session_endless_head_is_rejected_and_early_hints_leave_no_header() -> None:
     for line in (b"z" * 20_000, b"z\r\nX-Z: " * 200):
         with pytest.raises(ResponseLost, match="not HTTP"):
-            await asked(Peer(b"HTTP/1.1 200 OK\r\nX-Y: %b\r\n" % line))
+            await responses_of(Peer(b"HTTP/1.1 200 OK\r\nX-Y: %b\r\n" % line))
     hints = b"HTTP/1.1 103 Early Hints\r\nContent-Encoding: gzip\r\n\r\n"
-    assert await asked(Peer(hints + sized(b"hello"))) == [(200, b"hello")]
+    assert await responses_of(Peer(hints + sized(b"hello"))) == [(200, b"hello")]
 
 
 @pytest.mark.parametrize("status", [200, 304, 404])
 async def test_session_empty_body_is_complete_in_any_encoding(status: int) -> None:
     head = b"HTTP/1.1 %d X\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n" % status
-    assert await asked(Peer(head)) == [(status, b"")]
+    assert await responses_of(Peer(head)) == [(status, b"")]
 
 
 @pytest.mark.parametrize("head", [b"", sized(b"x" * 900_000)[:200_000]], ids=["head", "body"])
@@ -465,17 +465,17 @@ async def test_session_request_cancelled_leaves_no_connection_open(head: bytes) 
             await reader.read()
         ended.append(True)
 
-    async with raw_server(talk) as url, session() as made:
+    async with raw_server(talk) as url, open_session() as session:
         with anyio.move_on_after(5):
-            await get(made, url)
+            await get(session, url)
         await asyncio.sleep(0.1)
         assert ended
 
 
 async def test_of_a_header_that_was_sent_twice_the_first_counts() -> None:
     head = b"HTTP/1.1 429 X\r\nRetry-After: 7\r\nretry-after: 9\r\nContent-Length: 0\r\n\r\n"
-    async with raw_server(Peer(head)) as url, session() as made:
-        with await made.send("GET", parse_url(url)) as response:
+    async with raw_server(Peer(head)) as url, open_session() as session:
+        with await session.send("GET", parse_url(url)) as response:
             assert response.headers["retry-after"] == "7"
 
 
@@ -483,23 +483,23 @@ async def test_session_failed_lookup_is_repeated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     peer = Peer(EMPTY)
-    async with raw_server(peer) as url, session() as made:
+    async with raw_server(peer) as url, open_session() as session:
         with monkeypatch.context() as outage:
             resolving(outage)
             with pytest.raises(NotSent):
-                await get(made, url.replace("127.0.0.1", "files.example"))
+                await get(session, url.replace("127.0.0.1", "files.example"))
         resolving(monkeypatch, ("127.0.0.1", 0))
-        assert await get(made, url.replace("127.0.0.1", "files.example")) == (200, b"")
+        assert await get(session, url.replace("127.0.0.1", "files.example")) == (200, b"")
 
 
 async def test_session_shared_lookup_survives_the_cancellation_of_one_caller(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     peer = Peer(*[EMPTY] * 6)
-    async with raw_server(peer) as url, session() as made:
+    async with raw_server(peer) as url, open_session() as session:
         names = resolving(monkeypatch, ("127.0.0.1", 0))
         named = url.replace("127.0.0.1", "files.example")
-        tasks = [asyncio.create_task(get(made, named)) for _ in range(6)]
+        tasks = [asyncio.create_task(get(session, named)) for _ in range(6)]
         await asyncio.sleep(0.5)
         for task in tasks[:3]:
             task.cancel()
@@ -513,10 +513,13 @@ async def test_session_guard_checks_each_address_and_only_allowed_ones_are_tried
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     peer = Peer(EMPTY)
-    async with raw_server(peer) as url, session(allowed=lambda ip: ip != "127.0.0.1") as made:
+    async with (
+        raw_server(peer) as url,
+        open_session(allowed=lambda ip: ip != "127.0.0.1") as session,
+    ):
         resolving(monkeypatch, ("127.0.0.2", 0), ("127.0.0.1", 0))
         with pytest.raises(NotSent):  # nobody listens at 127.0.0.2
-            await get(made, url.replace("127.0.0.1", "files.example"))
+            await get(session, url.replace("127.0.0.1", "files.example"))
     assert not peer.connections
 
 
@@ -536,10 +539,10 @@ async def test_session_unresponsive_address_costs_a_quarter_of_a_second(
             one.connect_ex(("127.0.0.2", port))
         server = await asyncio.start_server(talk, "127.0.0.1", port)
         try:
-            async with session() as made:
+            async with open_session() as session:
                 resolving(monkeypatch, ("127.0.0.2", 0), ("127.0.0.1", 0))
                 started = clock()
-                assert await get(made, f"http://files.example:{port}/") == (200, b"")
+                assert await get(session, f"http://files.example:{port}/") == (200, b"")
                 assert clock() - started == pytest.approx(1.25, abs=0.1)
         finally:
             server.close()
@@ -550,13 +553,13 @@ async def test_session_unresponsive_address_costs_a_quarter_of_a_second(
 async def test_gzip_members_follow_each_other_and_a_bomb_comes_in_pieces() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
     members = gzip.compress(b"one") + gzip.compress(b"two")
-    assert await asked(Peer(head % len(members) + members)) == [(200, b"onetwo")]
+    assert await responses_of(Peer(head % len(members) + members)) == [(200, b"onetwo")]
     cut = members[:-1]
     with pytest.raises(ResponseLost, match="cut"):
-        await asked(Peer(head % len(cut) + cut))
+        await responses_of(Peer(head % len(cut) + cut))
     bomb = gzip.compress(bytes(50_000_000), 1)
-    async with raw_server(Peer(head % len(bomb) + bomb)) as url, session() as made:
-        with await made.send("GET", parse_url(url)) as response:
+    async with raw_server(Peer(head % len(bomb) + bomb)) as url, open_session() as session:
+        with await session.send("GET", parse_url(url)) as response:
             sizes = [len(piece) async for piece in chunks(decompressed(response))]
     assert sum(sizes) == 50_000_000
     assert max(sizes) <= 256 * 1024
@@ -584,14 +587,14 @@ async def test_session_server_with_the_wrong_certificate_is_sent_nothing(
     (authority if trusted else stranger).cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     peer = Peer(sized(b"hello"), sized(b"again"), closes=True)
-    async with secured(authority, name, peer) as url, session() as made:
+    async with secured(authority, name, peer) as url, open_session() as session:
         if trusted and name == "localhost":
-            assert await get(made, url) == (200, b"hello")
-            assert await get(made, url) == (200, b"again")
+            assert await get(session, url) == (200, b"hello")
+            assert await get(session, url) == (200, b"again")
             assert peer.connections == 1
         else:
             with pytest.raises(NotSent, match="certificate"):
-                await get(made, url)
+                await get(session, url)
             assert not peer.requests
 
 
@@ -604,9 +607,9 @@ async def test_over_tls_a_body_does_not_end_with_the_connection(
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     peer = Peer(LAST["ended by the connection"], closes=True)
-    async with secured(authority, "localhost", peer) as url, session() as made:
+    async with secured(authority, "localhost", peer) as url, open_session() as session:
         with pytest.raises(ResponseLost):
-            await get(made, url)
+            await get(session, url)
 
 
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=5), st.data())
@@ -624,8 +627,8 @@ def test_session_response_in_any_chunks_is_the_same(
                 await asyncio.sleep(0.001)
 
     async def main() -> None:
-        async with raw_server(talk) as url, session() as made:
-            assert [await get(made, url) for _ in bodies] == [(200, body) for body in bodies]
+        async with raw_server(talk) as url, open_session() as session:
+            assert [await get(session, url) for _ in bodies] == [(200, body) for body in bodies]
 
     on_virtual_time(main())
 
