@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Mapping
 
-from batchcap.sandbox.caption_text import make_webvtt
+from batchcap.sandbox.caption_text import make_srt, make_webvtt
 from batchcap.sandbox.http_types import Request, Response, html_response
 from batchcap.sandbox.id_keywords import keywords
 from batchcap.sandbox.world import World
@@ -46,15 +46,26 @@ The last one
 
 def serve_vtt(world: World, request: Request, identifier: str, language: str) -> Response:
     """Return the caption file of an id in a language, or what its keywords ask for instead."""
-    present = keywords(identifier)
-    if "html" in present:
-        return html_response(200, "Sign in")
     body = make_webvtt(identifier, language, world.options.caption_bytes)
-    for keyword in present & _BODIES.keys():
+    for keyword in keywords(identifier) & _BODIES.keys():
         body = _BODIES[keyword]
+    return _serve(world, request, identifier, body, "text/vtt")
+
+
+def serve_srt(world: World, request: Request, identifier: str, language: str) -> Response:
+    """Return the same captions as `serve_vtt` in SubRip."""
+    body = make_srt(identifier, language, world.options.caption_bytes)
+    return _serve(world, request, identifier, body, "application/x-subrip")
+
+
+def _serve(
+    world: World, request: Request, identifier: str, body: bytes, content_type: str
+) -> Response:
+    if "html" in keywords(identifier):
+        return html_response(200, "Sign in")
     if world.options.gzip and "gzip" in request.headers.get("Accept-Encoding", ""):
         compressed = gzip.compress(body, 1, mtime=0)
-        return Response(200, compressed, "text/vtt", (("Content-Encoding", "gzip"),))
+        return Response(200, compressed, content_type, (("Content-Encoding", "gzip"),))
     encoding = world.options.content_encoding
     headers = () if encoding is None else (("Content-Encoding", encoding),)
-    return Response(200, body, "text/vtt", headers)
+    return Response(200, body, content_type, headers)

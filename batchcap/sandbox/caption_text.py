@@ -7,6 +7,7 @@ even a thousand files a second cost almost no CPU.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -16,6 +17,9 @@ _CUE_BYTES = 84
 """The average size of an English cue, including its timing line."""
 
 _VARIANTS = 16
+
+_MILLISECONDS = re.compile(r"(?<=:[0-9]{2})\.([0-9]{3})")
+"""The milliseconds of a WebVTT timestamp; SubRip has a comma before them."""
 
 _LINES: Mapping[str, tuple[str, ...]] = {
     "en": (
@@ -146,6 +150,12 @@ def make_webvtt(identifier: str, language: str, size: int = 4096) -> bytes:
     variant = random_draws.integer(_VARIANTS, "captions", identifier)
     header = f"WEBVTT\n\n1\n{_timing(0)}\n[{language}] {identifier}\n\n"
     return header.encode() + _body(language, max(1, size // _CUE_BYTES), variant)
+
+
+def make_srt(identifier: str, language: str, size: int = 4096) -> bytes:
+    """Return the same captions in SubRip."""
+    text = make_webvtt(identifier, language, size).decode().removeprefix("WEBVTT\n\n")
+    return _MILLISECONDS.sub(r",\1", text).encode()
 
 
 @lru_cache(maxsize=4096)

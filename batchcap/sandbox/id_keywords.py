@@ -57,6 +57,7 @@ HEYGEN_KEYWORDS: Mapping[str, str] = {
     "preflight": "fails heygen_finish_seconds after the first request, with a preflight event",
     "nocaption": "completed; the caption link stays null",
     "emptylink": "completed; the caption link stays an empty string",
+    "srtonly": "completed; there is an SRT file, but no WebVTT file",
     "latelink": "completed; the caption link is null for late_link_seconds after the first request",
     "lateempty": "like latelink, with an empty string instead of null",
 }

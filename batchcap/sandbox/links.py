@@ -51,10 +51,10 @@ class Links:
         )
         return f"{signed}{_STORAGE_SIGNATURE}{self._mac(signed).hex()}"
 
-    def cdn_link(self, video_id: str, expires: float) -> str:
+    def cdn_link(self, video_id: str, expires: float, suffix: str = ".vtt") -> str:
         """Return path and query of a HeyGen caption link, with a new signature at every call."""
         name = quote(video_id, safe="")
-        signed = f"/files2/video_translate/{name}/{name}.vtt?Expires={int(expires)}"
+        signed = f"/files2/video_translate/{name}/{name}{suffix}?Expires={int(expires)}"
         nonce = f"{next(self._nonces):x}".encode()
         signature = b64encode(self._mac(signed, nonce) + nonce).decode()
         return f"{signed}&Signature={signature.translate(_TO_CLOUDFRONT)}&Key-Pair-Id=KSANDBOX"

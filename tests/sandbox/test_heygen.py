@@ -91,6 +91,7 @@ LINKS_BY_KEYWORD = {
     "latelink": (None, "link"),
     "lateempty": ("", "link"),
     "plain": ("link", "link"),
+    "srtonly": (None, None),
 }
 
 
@@ -105,6 +106,16 @@ async def test_keyword_decides_when_the_caption_link_is_present(keyword: str) ->
             links.append("link" if link and "/files2/" in link else link)
             await asyncio.sleep(31)
     assert tuple(links) == LINKS_BY_KEYWORD[keyword]
+
+
+@pytest.mark.parametrize("keyword", ["plain", "srtonly"])
+async def test_srt_link_leads_to_the_captions_in_subrip(keyword: str) -> None:
+    async with sandbox_client(heygen_running=0.0) as client:
+        response = await client.fetch(
+            (await get_detail(client, f"id-{keyword}")).data["srt_caption_url"]
+        )
+    assert (response.status, response.headers["Content-Type"]) == (200, "application/x-subrip")
+    assert response.body.decode().splitlines()[:2] == ["1", "00:00:00,000 --> 00:00:02,300"]
 
 
 async def test_unknown_video_is_not_found_on_every_route() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchcap.sandbox.caption_responses import serve_vtt
+from batchcap.sandbox.caption_responses import serve_srt, serve_vtt
 from batchcap.sandbox.heygen.videos import language_of
 from batchcap.sandbox.http_types import Request, Response, Route, xml_error
 from batchcap.sandbox.id_keywords import keywords
@@ -47,7 +47,8 @@ class CdnHost:
         status = self._world.links.check_cdn_link(request.raw_path, request.now)
         if status != "valid":
             return self.expired_link()
-        video_id = request.segments[-1].removesuffix(".vtt")
+        video_id, suffix = request.segments[-1][:-4], request.segments[-1][-4:]
         if "deadlink" in keywords(video_id):
             return self.expired_link()
-        return serve_vtt(self._world, request, video_id, language_of(video_id))
+        serve = serve_srt if suffix == ".srt" else serve_vtt
+        return serve(self._world, request, video_id, language_of(video_id))

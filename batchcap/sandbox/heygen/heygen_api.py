@@ -266,15 +266,17 @@ class HeyGenApi:
         }
         if state == "failed":
             detail["failure_message"] = failure_message(video_id)
+        if caption_link in ("present", "srt"):
+            detail["srt_caption_url"] = self._caption_url(video_id, now, ".srt")
         if caption_link == "present":
             detail["vtt_caption_url"] = self._caption_url(video_id, now)
         elif caption_link == "empty":
             detail["vtt_caption_url"] = ""
         return detail
 
-    def _caption_url(self, video_id: str, now: float) -> str:
+    def _caption_url(self, video_id: str, now: float, suffix: str = ".vtt") -> str:
         expires = now + self._world.options.link_seconds
-        return self._world.url + self._world.links.cdn_link(video_id, expires)
+        return self._world.url + self._world.links.cdn_link(video_id, expires, suffix)
 
     def _not_found(self, request: Request) -> Response:
         return json_response(404, {"message": "Not Found"})

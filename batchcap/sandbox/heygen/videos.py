@@ -14,7 +14,7 @@ from batchcap.sandbox.id_keywords import is_valid_id, keywords
 from batchcap.sandbox.world import World
 
 VideoState = Literal["pending", "running", "unknown", "completed", "failed"]
-CaptionLink = Literal["present", "null", "empty"]
+CaptionLink = Literal["present", "srt", "null", "empty"]
 
 _FAILS = frozenset({"failed", "preflight"})
 """Keywords of videos that fail."""
@@ -149,6 +149,8 @@ def _caption_link(world: World, video_id: str, now: float) -> CaptionLink:
         return "null"
     if "emptylink" in present:
         return "empty"
+    if "srtonly" in present:
+        return "srt"
     is_late = present & {"latelink", "lateempty"} or world.faults.hits("late_link", video_id)
     if is_late:
         age = now - _first_requested(world, video_id, now)
