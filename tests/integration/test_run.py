@@ -176,7 +176,7 @@ async def test_v2_polls_in_vain_with_a_tenth_of_the_quota(tmp_path: Path) -> Non
     assert vain <= 0.1 * 5 * (times[-1] - times[0]) + first_sweep
 
 
-@pytest.mark.parametrize("gone", ["gone404", "gone410"])
+@pytest.mark.parametrize("retired", ["gone404", "gone410"])
 @pytest.mark.parametrize("body", ["json", "html"])
 async def test_retired_route_is_not_a_missing_video(
     tmp_path: Path, retired: str, body: str
@@ -189,7 +189,7 @@ async def test_retired_route_is_not_a_missing_video(
     assert list(result.states().values()) == ["pending"]
 
 
-@pytest.mark.parametrize("gone", ["gone404", "gone410"])
+@pytest.mark.parametrize("retired", ["gone404", "gone410"])
 async def test_robots_gone_stops_mux_with_a_hint(tmp_path: Path, retired: str) -> None:
     async with Sandbox(SandboxOptions(robots_v0=retired)) as sandbox:  # type: ignore[arg-type]  # as above
         result = await run_rows(
