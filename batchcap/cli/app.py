@@ -36,6 +36,10 @@ COMMANDS = {
     Give it the manifests, --name, --to and --from of the run. It creates no job and keeps
     the old ledger beside the new one. Exit status 3 if a provider could not be asked about
     every caption.""",
+    "forget": """Take rows back that nobody paid for: remove them from the ledger.
+
+    Captions that were paid for stay. Rows with a job that still runs are removed only with
+    --cancel. What stays is counted and named.""",
     "audit": """Compare the ledger with the provider: every paid job, any caption paid for twice.
 
     Only reads. Exit status 1 if a caption was paid for twice, 3 if the provider could not

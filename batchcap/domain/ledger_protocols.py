@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+from batchcap.domain.forgetting import Hold, Selection
 from batchcap.domain.models import (
     Caption,
     CaptionRecord,
     CompletedRow,
     ImportResult,
     InvalidRow,
+    PendingRow,
     RegionalSiblings,
     Row,
     Totals,
@@ -81,6 +83,18 @@ class LedgerReader(Protocol):
         """Yield pairs of rows that are pending or done, at least one of them pending."""
         ...
 
+    def manifests(self) -> list[str]:
+        """Return the names of the manifests that its rows were imported from."""
+        ...
+
+    def count_holds(self, selection: Selection) -> dict[Hold, int]:
+        """Count the selected rows by what holds them in the ledger."""
+        ...
+
+    def held_keys(self, selection: Selection, hold: Hold) -> Iterator[tuple[str, str | None]]:
+        """Yield key and last job id of the selected rows that something holds."""
+        ...
+
     def values(self, prefix: str = "") -> dict[str, str]:
         """Return the values of its `KeyValueStore` whose keys have a prefix."""
         ...
@@ -129,6 +143,21 @@ class Ledger(LedgerReader, Checkpoint, KeyValueStore, Protocol):
         """Make rows that are done pending again, by number, all or none.
 
         It stays recorded that they were done once, with their jobs: nothing is created for them.
+        """
+        ...
+
+    def held_rows(self, selection: Selection, hold: Hold) -> Iterator[PendingRow]:
+        """Yield the selected rows that something holds, in manifest order, in whatever state.
+
+        They may be changed meanwhile; each row is yielded once.
+        """
+        ...
+
+    def forget(self, selection: Selection) -> int:
+        """Remove the selected rows that nothing holds, all or none; return how many.
+
+        Their jobs are remembered: if a later import has the same task, no look-up takes one of
+        them for that row's own. The next import reads every manifest again.
         """
         ...
 

@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from batchcap.domain.account import AccountPage, AccountQuery
 from batchcap.domain.events import Event
+from batchcap.domain.forgetting import RemovedTrack
 from batchcap.domain.models import (
     Caption,
     Failure,
@@ -148,6 +149,31 @@ class JobHistory(Protocol):
 
     async def list_jobs(self, source_id: str) -> list[ProviderJob]:
         """Return every job of a source that the provider still knows, by GETs alone.
+
+        Raises what the methods of `Provider` raise.
+        """
+        ...
+
+
+@runtime_checkable
+class JobControl(Protocol):
+    """The part of a provider that takes jobs and their tracks back."""
+
+    async def cancel_job(self, row: Row, job_id: str) -> Job:
+        """Cancel a job, and return it as it is then.
+
+        One that had ended before is returned as it ended. One that is still running was not
+        cancelled, or not yet.
+
+        Raises:
+            RowError: The provider refuses to cancel it.
+
+        Beside that, raises what the methods of `Provider` raise.
+        """
+        ...
+
+    async def remove_track(self, row: Row, job_id: str) -> RemovedTrack:
+        """Delete the text track that a job added to the row's source, and no other.
 
         Raises what the methods of `Provider` raise.
         """

@@ -18,7 +18,7 @@ from batchcap.engine.row_task import RowTask
 _STARTED_AT_ONCE = 100
 """Workers started before the event loop runs: 2,000 at once would block it for 30 ms."""
 
-_LONGEST_SEND = 120.0
+LONGEST_SEND = 120.0
 """Seconds for which a create may be under way: the transport's timeout."""
 
 
@@ -96,7 +96,7 @@ class Engine:
         """Add the latest time at which an earlier run can have lost a response."""
         if history.intent_at is None:
             return history
-        lost_at = min(history.intent_at + _LONGEST_SEND, self._began)
+        lost_at = min(history.intent_at + LONGEST_SEND, self._began)
         return replace(history, response_lost_at=lost_at)
 
     async def _stop_lane_on_fatal(

@@ -1,8 +1,8 @@
 """Requests to one provider's API: wait for the quota, send, judge the status, retry what is safe.
 
-A GET is retried until there is a response (`Backoff`, 6 attempts). A POST is sent from a slot
-(`Api.send_slot`), once for each slot: it raises `NotAccepted` if it surely did not arrive and
-`Ambiguous` if it may have.
+A GET or DELETE is retried until there is a response (`Backoff`, 6 attempts). A POST is sent
+from a slot (`Api.send_slot`), once for each slot: it raises `NotAccepted` if it surely did not
+arrive and `Ambiguous` if it may have.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Api:
         backoff: Backoff | None = None,
     ) -> None:
         self._sender = sender
-        self._buckets = {"GET": read, "POST": write}
+        self._buckets = {"GET": read, "DELETE": read, "POST": write}
         self._stop, self._observer, self._now = stop, observer, now
         self._backoff = backoff or Backoff()
         self._circuit = CircuitBreaker(sender.host, stop, observer)
@@ -82,17 +82,24 @@ class Api:
         self, path: str, query: Mapping[str, str] | None = None, *, priority: Priority
     ) -> ApiResponse:
         """Send a GET, and retry it until there is a response or the attempts are used up."""
+        return await self._with_retries("GET", path + _query(query), priority)
+
+    async def delete(self, path: str, *, priority: Priority) -> ApiResponse:
+        """Send a DELETE, and retry it as a GET: once more does no harm. 404 may be its success."""
+        return await self._with_retries("DELETE", path, priority)
+
+    async def _with_retries(self, method: str, path: str, priority: Priority) -> ApiResponse:
         failures = 0
         while True:
             try:
-                bucket = await self._acquire("GET", priority)
+                bucket = await self._acquire(method, priority)
                 try:
-                    response = await self._send("GET", path + _query(query), None)
+                    response = await self._send(method, path, None)
                 finally:
                     bucket.release()
-                return self._check_status("GET", response)
+                return self._check_status(method, response)
             except Unavailable as error:
-                failures, delay = self._after_failure("GET", error, failures, priority)
+                failures, delay = self._after_failure(method, error, failures, priority)
                 await self._stop.sleep(delay)
 
     @asynccontextmanager
@@ -113,7 +120,9 @@ class Api:
         finally:
             slot.release()
 
-    async def _post(self, priority: Priority, failures: int, path: str, body: Json) -> ApiResponse:
+    async def _post(
+        self, priority: Priority, failures: int, path: str, body: Json | None
+    ) -> ApiResponse:
         try:
             return self._check_status("POST", await self._send("POST", path, body))
         except Unavailable as error:
@@ -185,9 +194,9 @@ class Api:
         """Raise what a lost response means.
 
         Raises:
-            Ambiguous: It was a create, which may have arrived.
-            Unavailable: It was a GET.
-            FatalError: It was a GET, and the provider never responded.
+            Ambiguous: It was a POST, which may have arrived.
+            Unavailable: It was a GET or DELETE.
+            FatalError: It was a GET or DELETE, and the provider never responded.
         """
         self._circuit.record_failure()
         self._first_contact.is_made |= isinstance(error, BodyLost)
@@ -232,11 +241,13 @@ class Api:
 class SendSlot:
     """Room for one POST: its turn in the bucket and a connection."""
 
-    def __init__(self, bucket: Bucket, post: Callable[[str, Json], Awaitable[ApiResponse]]) -> None:
+    def __init__(
+        self, bucket: Bucket, post: Callable[[str, Json | None], Awaitable[ApiResponse]]
+    ) -> None:
         self._bucket: Bucket | None = bucket
         self._post = post
 
-    async def post(self, path: str, body: Json) -> ApiResponse:
+    async def post(self, path: str, body: Json | None) -> ApiResponse:
         """Send the one POST that there is room for, and give the room back.
 
         Raises:

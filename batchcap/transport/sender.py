@@ -70,8 +70,10 @@ class HttpSender:
         self.host = parse_url(self._base_url).host_port_subcomponent or ""
         self._secrets = tuple(_secrets(headers))
         headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **headers}
+        reads = HttpSession(headers, _READ_TIMEOUTS, network)
         self._sessions = {
-            "GET": HttpSession(headers, _READ_TIMEOUTS, network),
+            "GET": reads,
+            "DELETE": reads,
             "POST": HttpSession(headers, _WRITE_TIMEOUTS, network, reuse=False),
         }
 
@@ -91,7 +93,7 @@ class HttpSender:
 
     async def close(self) -> None:
         """See `Sender.close`."""
-        for session in self._sessions.values():
+        for session in set(self._sessions.values()):
             await session.close()
 
 

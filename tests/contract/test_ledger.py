@@ -21,6 +21,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from batchcap.domain.errors import UsageError
+from batchcap.domain.forgetting import Hold, Selection
 from batchcap.domain.ledger_protocols import Ledger, LedgerReader
 from batchcap.domain.models import (
     Caption,
@@ -1014,3 +1015,150 @@ async def test_recording_without_threads_does_not_move_the_clock(opened: Ledger)
     async with opened.recording(threads=False):
         await opened.record_intent(await first(opened))
     assert clock() - started < 1e-3
+
+
+class TestForgetting:
+    """Rows that are taken back, and what holds the others."""
+
+    ALL = Selection(key="*")
+
+    async def test_forget_removes_rows_that_nobody_paid_for(
+        self, ledger: Ledger, factory: Factory
+    ) -> None:
+        imported(ledger, [*many(4), InvalidRow(line=9, message="no", origin="m.csv:9", key="x")])
+        pending, failed_row, skipped, done = (
+            work.row for work in await ledger.pending("fake", 0, 4)
+        )
+        await ledger.record_outcome(failed_row, failed("rejected"))
+        await ledger.record_outcome(skipped, outcome(RowState.SKIPPED))
+        await ledger.record_outcome(done, outcome())
+        assert ledger.count_holds(self.ALL) == {Hold.DONE: 1, Hold.NONE: 4}
+        assert ledger.forget(self.ALL) == 4
+        assert [result["key"] for result in durable_results(factory)] == [done.key]
+        assert ledger.forget(self.ALL) == 0
+        assert pending.key == "fake:source1:es"
+
+    @pytest.mark.parametrize(
+        ("ended", "units", "hold"),
+        [
+            (None, 0, Hold.RUNNING),
+            (JobState.COMPLETED, 0, Hold.PAID),
+            (JobState.ERRORED, 3, Hold.PAID),
+            (JobState.MISSING, 0, Hold.UNKNOWN),
+            (JobState.ERRORED, 0, Hold.NONE),
+            (JobState.CANCELLED, 0, Hold.NONE),
+        ],
+    )
+    @pytest.mark.parametrize("is_failed", [False, True])
+    async def test_hold_follows_from_the_creates_of_a_row(
+        self,
+        ledger: Ledger,
+        factory: Factory,
+        ended: JobState | None,
+        units: int,
+        hold: Hold,
+        is_failed: bool,
+    ) -> None:
+        imported(ledger, many(1))
+        mine = await first(ledger)
+        await ledger.record_intent(mine)
+        await ledger.record_job(mine, "job-1")
+        if ended is not None:
+            await ledger.record_job_ended(mine, Job(id="job-1", state=ended, units=units))
+        if is_failed:
+            await ledger.record_outcome(mine, failed("job_timeout"))
+        assert ledger.count_holds(self.ALL) == {hold: 1}
+        assert ledger.forget(self.ALL) == (hold is Hold.NONE)
+        assert len(durable_results(factory)) == (hold is not Hold.NONE)
+        assert list(ledger.held_keys(self.ALL, hold)) == (
+            [] if hold is Hold.NONE else [(mine.key, "job-1")]
+        )
+
+    async def test_create_without_a_response_holds_its_row(self, ledger: Ledger) -> None:
+        imported(ledger, many(1))
+        mine = await first(ledger)
+        await ledger.record_intent(mine)
+        assert ledger.count_holds(self.ALL) == {Hold.UNKNOWN: 1}
+        (held,) = ledger.held_rows(self.ALL, Hold.UNKNOWN)
+        assert (held.row, held.history) == (mine, await facts(ledger))
+        assert ledger.forget(self.ALL) == 0
+        await ledger.discard_intent(mine)
+        assert ledger.forget(self.ALL) == 1
+
+    async def test_row_that_was_done_once_is_held(self, ledger: Ledger) -> None:
+        imported(ledger, many(1))
+        mine = await first(ledger)
+        await ledger.record_outcome(mine, outcome())
+        ledger.requeue_damaged([mine.number])
+        assert ledger.count_holds(self.ALL) == {Hold.DONE: 1}
+
+    async def test_selection_needs_every_condition(self, ledger: Ledger, factory: Factory) -> None:
+        one = [row(1), row(2, key="season1/a", language="pt-BR", target="pt-br")]
+        two: Manifest = [
+            row(3, origin="other.csv:2", key="season1/b"),
+            row(4, origin="other.csv:12"),
+        ]
+        label = row(5, provider="labels", language="Ja", target="", origin="m.csv:7")
+        imported(ledger, [*one, label])
+        imported(ledger, two, "other.csv")
+        await ledger.record_outcome(await first(ledger), failed("rejected"))
+        assert ledger.manifests() == ["m.csv", "other.csv"]
+
+        def keys(**conditions: str) -> list[str]:
+            return [key for key, _ in ledger.held_keys(Selection(**conditions), Hold.NONE)]
+
+        assert keys(key="season1/*") == ["season1/a", "season1/b"]
+        assert keys(key="Season1/*") == []
+        assert keys(manifest="other.csv") == ["season1/b", "fake:source4:es"]
+        assert keys(manifest="other") == []
+        assert keys(language="pt-br") == ["season1/a"]
+        assert keys(language="JA") == ["labels:source5:es"]
+        assert keys(state="failed") == ["fake:source1:es"]
+        assert len(keys(state="pending")) == 4
+        assert keys(key="season1/*", manifest="other.csv") == ["season1/b"]
+        assert ledger.forget(Selection(key="season1/*", manifest="other.csv")) == 1
+        assert len(durable_results(factory)) == 4
+
+    async def test_job_of_a_forgotten_row_is_no_job_of_a_later_one(
+        self, ledger: Ledger, factory: Factory
+    ) -> None:
+        imported(ledger, many(2))
+        for work in await ledger.pending("fake", 0, 2):
+            await ledger.record_intent(work.row)
+            job = Job(id=f"job-{work.row.number}", state=JobState.CANCELLED)
+            await ledger.record_job(work.row, f"job-{work.row.number}")
+            await ledger.record_job_ended(work.row, job)
+        assert ledger.forget(self.ALL) == 2
+        imported(ledger, [row(2), row(3)])
+        histories = {
+            work.row.source_id: work.history for work in await ledger.pending("fake", 0, 2)
+        }
+        assert histories == {
+            "source2": RowHistory(previous_job_ids=("job-2",)),
+            "source3": RowHistory(),
+        }
+        assert creates(factory, 2) == []
+
+    async def test_forget_makes_the_next_import_read_every_manifest(self, ledger: Ledger) -> None:
+        imported(ledger, many(2))
+        ledger.set_fingerprint("manifest:m.csv", "1")
+        ledger.set_fingerprint(RESULTS, "2")
+        assert ledger.forget(Selection(key="none")) == 0
+        assert ledger.fingerprint("manifest:m.csv") == "1"
+        assert ledger.forget(Selection(key="fake:source1:es")) == 1
+        assert ledger.fingerprint("manifest:m.csv") is None
+        assert ledger.fingerprint(RESULTS) is None
+        result = imported(ledger, many(2))
+        assert (result.added, result.known) == (1, 1)
+
+    async def test_held_rows_may_change_while_they_are_read(self, ledger: Ledger) -> None:
+        imported(ledger, many(600))
+        works = await ledger.pending("fake", 0, 600)
+        await asyncio.gather(*(ledger.record_intent(work.row) for work in works))
+        seen = []
+        for held in ledger.held_rows(self.ALL, Hold.UNKNOWN):
+            seen.append(held.row.number)
+            if len(seen) % 20 == 0:
+                await ledger.discard_intent(held.row)
+        assert seen == list(range(1, 601))
+        assert ledger.forget(self.ALL) == 30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from collections import Counter
 from pathlib import Path
@@ -11,10 +12,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from schemathesis import Case
 
+from batchcap.domain.models import JobState
+from batchcap.domain.protocols import JobControl
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.sandbox.http_types import Request
 from tests.harness.accounts import manifest_of
 from tests.harness.openapi import Specification, requests_to
+from tests.harness.provider import running_provider, start_job
 from tests.harness.rows import mux_row
 from tests.harness.runs import run_rows
 
@@ -67,3 +71,20 @@ async def test_mux_requests_of_a_manifest_conform_to_the_specification(tmp_path:
         await manifest_of(sandbox, tmp_path / "v.csv", "es")
     operations = Counter(map(MUX.check_request, requests_to("mux", received)))
     assert operations == {"listAssets": 3}
+
+
+@pytest.mark.anyio
+async def test_mux_requests_that_take_jobs_back_conform_to_the_specification() -> None:
+    received: list[Request] = []
+    options = SandboxOptions(job_seconds=5, job_seconds_max=9)
+    async with Sandbox(options) as sandbox, running_provider(sandbox, "mux") as mux:
+        assert isinstance(mux.provider, JobControl)
+        for source_id in ("år~ %2F,+ø-stuck", "film"):
+            row = mux_row(source_id)
+            job = await start_job(mux.provider, row)
+            await asyncio.sleep(60)
+            sandbox.on_request = received.append
+            assert (await mux.provider.cancel_job(row, job.id or "")).state is not JobState.RUNNING
+            await mux.provider.remove_track(row, job.id or "")
+    operations = Counter(map(MUX.check_request, requests_to("mux", received)))
+    assert operations.keys() >= {"cancelJob", "deleteTrack", "getTranslateCaptionsJob"}

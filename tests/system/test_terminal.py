@@ -11,8 +11,12 @@ import time
 from tests.system.conftest import COMMAND, Shell
 
 
-def watch(shell: Shell, *arguments: str, interrupt_after: str = "") -> tuple[int, str]:
+def watch(
+    shell: Shell, *arguments: str, interrupt_after: str = "", on_text: tuple[str, str] = ("", "")
+) -> tuple[int, str]:
     """Run on a terminal of its own; press Ctrl-C when `interrupt_after` appears.
+
+    When the first text of `on_text` appears, the second one is typed.
 
     Returns the exit status and what the terminal showed.
     """
@@ -21,6 +25,7 @@ def watch(shell: Shell, *arguments: str, interrupt_after: str = "") -> tuple[int
         os.chdir(shell.folder)
         os.execve(COMMAND[0], [*COMMAND, *arguments], {**shell.environment, "TERM": "xterm"})
     output = b""
+    awaited, typed = (text.encode() for text in on_text)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if select.select([terminal], [], [], 0.2)[0]:
@@ -31,6 +36,9 @@ def watch(shell: Shell, *arguments: str, interrupt_after: str = "") -> tuple[int
         if interrupt_after and interrupt_after.encode() in output:
             interrupt_after = ""
             os.write(terminal, b"\x03")
+        if awaited and awaited in output:
+            awaited = b""
+            os.write(terminal, typed)
     _, status = os.waitpid(child, 0)
     os.close(terminal)
     return os.waitstatus_to_exitcode(status), output.decode(errors="replace")

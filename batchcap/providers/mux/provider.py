@@ -12,12 +12,14 @@ from urllib.parse import quote
 
 from batchcap.domain.account import AccountPage, AccountQuery
 from batchcap.domain.errors import NotAccepted, RowError
+from batchcap.domain.forgetting import RemovedTrack
 from batchcap.domain.models import Job, JobRequest, JobState, Json, ProviderJob, Row, RowHistory
 from batchcap.domain.protocols import OnJob, SendSlot
 from batchcap.providers.http_errors import rejected
 from batchcap.providers.mux import refusals
 from batchcap.providers.mux.asset_list import AssetList
 from batchcap.providers.mux.assets import Asset, Assets
+from batchcap.providers.mux.job_control import MuxJobControl
 from batchcap.providers.mux.job_history import AssetJobs, has_parameters, is_same_work
 from batchcap.providers.mux.robots_api import (
     ACTIVE,
@@ -58,7 +60,7 @@ _SHARED_SECONDS = 2.0
 
 
 class Mux:
-    """The `Provider` for Mux, with its `protocols.JobHistory` and `protocols.AccountList`."""
+    """The `Provider` for Mux, with its `JobHistory`, `JobControl` and `AccountList`."""
 
     name = NAME
     link_timeout = 180.0  # an uploaded track may be preparing for two minutes
@@ -76,6 +78,7 @@ class Mux:
             self._robots.list_asset_jobs, self._robots.get_details, context.now
         )
         self._source_tracks = SourceTracks(context.memory, self._recent_jobs)
+        self._job_control = MuxJobControl(self._robots, self._parser)
         self._asset_list = AssetList(self._robots.list_assets, self._source_tracks)
         self._signer = PlaybackSigner(context.settings.secrets, context.now)
         self._list_pages = len(ACTIVE)
@@ -227,6 +230,14 @@ class Mux:
     async def list_account(self, cursor: str, query: AccountQuery) -> AccountPage:
         """See `protocols.AccountList`. A page of assets, with what a run would do with each."""
         return await self._asset_list.page(cursor, query)
+
+    async def cancel_job(self, row: Row, job_id: str) -> Job:
+        """See `protocols.JobControl`."""
+        return await self._job_control.cancel_job(row, job_id)
+
+    async def remove_track(self, row: Row, job_id: str) -> RemovedTrack:
+        """See `protocols.JobControl`."""
+        return await self._job_control.remove_track(row, job_id)
 
     async def _recent_jobs(self, asset_id: str) -> list[Json]:
         """Return every job of an asset; rows that start together share the requests."""

@@ -1,4 +1,4 @@
-"""Requests to Mux: jobs of the Robots API, and assets.
+"""Requests to Mux: jobs of the Robots API, assets and their tracks. Creates are not here.
 
 The version of the Robots API is this module's `ROBOTS` and nothing else: v1 changes
 fields, shapes and events, and its contract is not public yet.
@@ -33,7 +33,7 @@ class EndlessListError(Unavailable):
 
 
 class RobotsApi:
-    """GETs of jobs and assets. Every method raises what `check` raises."""
+    """Requests about jobs and assets. Every method raises what `check` raises."""
 
     def __init__(self, api: Api, parser: ResponseParser) -> None:
         self._api, self._parser = api, parser
@@ -105,6 +105,27 @@ class RobotsApi:
         path = f"/video/v1/assets/{quote_path_segment(asset_id)}"
         answer = await self._api.get(path, priority=priority)
         (check_create if priority is Priority.START else check)(answer)
+        return answer
+
+    async def cancel(self, job_id: str, failures: int) -> ApiResponse:
+        """Send one cancel, which failed `failures` times before; return the response.
+
+        Raises:
+            NotAccepted: It surely did not arrive.
+            Ambiguous: The response was lost.
+        """
+        path = f"{JOBS}/{quote_path_segment(job_id)}/cancel"
+        async with self._api.send_slot(Priority.FINISH, failures) as slot:
+            answer = await slot.post(path, None)
+        check(answer)
+        return answer
+
+    async def delete_track(self, asset_id: str, track_id: str) -> ApiResponse:
+        """Send a DELETE for a text track; return the response."""
+        asset, track = quote_path_segment(asset_id), quote_path_segment(track_id)
+        path = f"/video/v1/assets/{asset}/tracks/{track}"
+        answer = await self._api.delete(path, priority=Priority.FINISH)
+        check(answer)
         return answer
 
     async def list_assets(self, cursor: str) -> ApiResponse:

@@ -7,6 +7,8 @@ transactions  many statements to a commit
 read_only     opening to read, also in a read-only folder
 queries       `SqliteLedgerReader`: what status, report, verify and audit read
 results       how a row looks in results.jsonl
+history       what the ledger records of a row that has not ended
+forgetting    rows that are taken back
 writer        `SqliteLedger`: what a run records
 importer      manifest rows into the ledger, all or none
 corrections   new parameters for a row that failed or never started

@@ -9,6 +9,10 @@ RESULTS = "results"
 """The name of results.jsonl. The ledger forgets its fingerprint when a row changes."""
 
 
+MANIFEST_PREFIX = "manifest:"
+"""What the names of manifests begin with here."""
+
+
 def manifest(name: str) -> str:
     """Return the name under which a manifest's fingerprint is kept."""
-    return f"manifest:{name}"
+    return f"{MANIFEST_PREFIX}{name}"

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from batchcap.domain.forgetting import Hold, Selection
 from batchcap.domain.models import (
     CaptionRecord,
     CompletedRow,
@@ -19,7 +20,7 @@ from batchcap.domain.models import (
     Totals,
 )
 from batchcap.domain.text import one_line
-from batchcap.storage.ledger import read_only, schema
+from batchcap.storage.ledger import forgetting, read_only, schema
 from batchcap.storage.ledger.results import COLUMNS, META, result
 
 _PAGE = 512
@@ -185,6 +186,21 @@ class SqliteLedgerReader:
         for origin, source_id, first, params, second, other in self._select(_SIBLINGS, (provider,)):
             both = (orjson.loads(params), orjson.loads(other))
             yield RegionalSiblings(origin, source_id, (first, second), both)
+
+    def manifests(self) -> list[str]:
+        """See `ledger_protocols.LedgerReader`."""
+        with self._faults():
+            return forgetting.manifests(self._connection)
+
+    def count_holds(self, selection: Selection) -> dict[Hold, int]:
+        """See `ledger_protocols.LedgerReader`."""
+        with self._faults():
+            return forgetting.count_holds(self._connection, selection)
+
+    def held_keys(self, selection: Selection, hold: Hold) -> Iterator[tuple[str, str | None]]:
+        """See `ledger_protocols.LedgerReader`."""
+        with self._faults():
+            yield from forgetting.held_keys(self._connection, selection, hold)
 
     def values(self, prefix: str = "") -> dict[str, str]:
         """See `ledger_protocols.LedgerReader`."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from batchcap.domain.errors import FatalError, UsageError
 from batchcap.storage.ledger import transactions
 
-VERSION = 2
-READABLE = {1, VERSION}
+VERSION = 3
+READABLE = {1, 2, VERSION}
 """Versions that can be read; an older one is migrated when it is opened for writing."""
 
 _NO_ACCESS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
@@ -68,6 +68,20 @@ CREATE TABLE seen (
 ) WITHOUT ROWID;
 """
 
+_FORGOTTEN = """
+-- Jobs of rows that were taken back.
+CREATE TABLE forgotten (
+    provider TEXT,
+    source_id TEXT,
+    target TEXT,
+    key TEXT,
+    job_id TEXT NOT NULL,
+    ended TEXT,
+    forgotten_at REAL
+);
+CREATE INDEX forgotten_task ON forgotten (source_id, target, provider);
+"""
+
 DISTINCT = {"task": "source_id, target, provider", "key": "key", "path": "lower(path)"}
 """What must differ between any two valid rows, by the name of the unique index.
 
@@ -86,7 +100,7 @@ INDEXES = {
 """All indexes of the rows, by name: the statements that make them."""
 
 _INDEXES = "".join(f"{sql};" for sql in INDEXES.values())
-_FROM_1 = f"{''.join(f'DROP INDEX {name};' for name in INDEXES)} {_SEEN} {_INDEXES}"
+_FROM_1 = f"{''.join(f'DROP INDEX {name};' for name in INDEXES)} {_SEEN} {_INDEXES} {_FORGOTTEN}"
 
 
 def folder(out: Path) -> Path:
@@ -229,9 +243,11 @@ def _prepared(connection: sqlite3.Connection, *, durable: bool) -> sqlite3.Conne
         connection.execute("PRAGMA synchronous = OFF")
     match connection.execute("PRAGMA user_version").fetchone()[0]:
         case 0:
-            _change(connection, f"{_TABLES} {_SEEN} {_INDEXES}")
+            _change(connection, f"{_TABLES} {_SEEN} {_INDEXES} {_FORGOTTEN}")
         case 1:
             _change(connection, _FROM_1)
+        case 2:
+            _change(connection, _FORGOTTEN)
     check_version(connection, {VERSION})
     return connection
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, closing
 from functools import partial
@@ -14,6 +14,7 @@ from typing import Any
 
 import anyio
 
+from batchcap.domain.forgetting import Hold, Selection
 from batchcap.domain.models import (
     Failure,
     ImportResult,
@@ -23,10 +24,9 @@ from batchcap.domain.models import (
     Outcome,
     PendingRow,
     Row,
-    RowHistory,
 )
 from batchcap.storage.batcher import Batcher
-from batchcap.storage.ledger import file_marks, importer, schema
+from batchcap.storage.ledger import file_marks, forgetting, history, importer, schema
 from batchcap.storage.ledger.queries import SqliteLedgerReader
 from batchcap.storage.ledger.transactions import (
     Statement,
@@ -36,24 +36,12 @@ from batchcap.storage.ledger.transactions import (
     transaction,
 )
 
-# Errored and cancelled jobs are detached from their row. A completed job stays attached,
-# because it was billed. A job unknown to the provider counts as an unanswered create: it is
-# looked up before anything is sent again.
-_PENDING = """
-SELECT r.number, r.key, r.provider, r.source_id, r.language, r.target, r.path,
-       r.params, r.meta, r.origin,
-       c.intent_at, CASE WHEN c.ended IS NOT 'missing' THEN c.job_id END,
-       (SELECT group_concat(job_id, x'0a') FROM creates
-        WHERE row = r.number AND ended IN ('errored', 'cancelled')),
-       r.finished_at IS NOT NULL
-FROM rows r
-LEFT JOIN creates c ON c.row = r.number
-     AND ifnull(c.ended, 'completed') IN ('completed', 'missing')
-     AND c.nth = (SELECT max(nth) FROM creates WHERE row = r.number)
+_PENDING = f"""
+SELECT {history.COLUMNS} FROM {history.TABLES}
 WHERE r.provider = ?1 AND r.state IS NULL AND r.number > ?2
      AND (NOT ?4 OR r.finished_at IS NOT NULL)
 ORDER BY r.number LIMIT ?3
-"""
+"""  # noqa: S608  # constants
 # If an intent without a job is sent again, it is the same create. INSERT from a SELECT costs
 # twice as much: SQLite sets the result aside when it writes to a table that it reads.
 _INTENT = """
@@ -164,6 +152,16 @@ class SqliteLedger(SqliteLedgerReader):
             self._connection.execute(_NO_FINGERPRINT, (file_marks.RESULTS,))
             self._connection.executemany(_REQUEUE_DAMAGED, [(number,) for number in numbers])
 
+    def held_rows(self, selection: Selection, hold: Hold) -> Iterator[PendingRow]:
+        """See `ledger_protocols.Ledger`."""
+        with self._faults():
+            yield from forgetting.held_rows(self._connection, selection, hold)
+
+    def forget(self, selection: Selection) -> int:
+        """See `ledger_protocols.Ledger`."""
+        with self._faults(), transaction(self._connection):
+            return forgetting.forget(self._connection, selection, self._now())
+
     def set_fingerprint(self, file: str, fingerprint: str) -> None:
         """See `ledger_protocols.Ledger`."""
         with self._faults():
@@ -195,7 +193,7 @@ class SqliteLedger(SqliteLedgerReader):
             else:
                 loop = asyncio.get_running_loop()
                 rows = await loop.run_in_executor(self._executor, self._pending, page)
-        return [_pending_row(values) for values in rows]
+        return [history.pending_row(values) for values in rows]
 
     async def record_intent(self, row: Row) -> None:
         """See `protocols.Checkpoint`."""
@@ -290,9 +288,3 @@ def open_ledger(
     """
     connection = schema.connect(out, create=create)
     return SqliteLedger(connection, schema.file(out), out, now=now, repairs=repairs)
-
-
-def _pending_row(values: Sequence[Any]) -> PendingRow:
-    *row, intent, job, previous, completed = values
-    jobs = tuple(previous.split("\n")) if previous else ()
-    return PendingRow(Row.of(row), RowHistory(intent, job, jobs, was_completed=bool(completed)))

@@ -14,6 +14,7 @@ import pytest
 
 from batchcap import manifest
 from batchcap.domain.errors import FatalError, UsageError
+from batchcap.domain.forgetting import Hold, Selection
 from batchcap.domain.models import Failure, Job, JobState, Outcome, Row, RowState
 from batchcap.storage.ledger import (
     SqliteLedger,
@@ -272,6 +273,17 @@ class TestVersions:
             )
         open_ledger(tmp_path / "new", create=True).close()
         assert self.layout(tmp_path) == self.layout(tmp_path / "new")
+
+    def test_open_of_version_2_migrates_it(self, tmp_path: Path) -> None:
+        open_ledger(tmp_path, create=True).close()
+        latest = self.layout(tmp_path)
+        with closing(sqlite3.connect(file(tmp_path))) as old:
+            old.executescript("DROP TABLE forgotten; PRAGMA user_version = 2;")
+        with closing(open_reader(tmp_path)) as reader:
+            assert reader.count_holds(Selection(key="*")) == {}
+            assert list(reader.held_keys(Selection(key="*"), Hold.DONE)) == []
+        open_ledger(tmp_path).close()
+        assert self.layout(tmp_path) == latest
 
     def layout(self, out: Path) -> list[Any]:
         """The version and the indexes."""
