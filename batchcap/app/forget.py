@@ -106,7 +106,10 @@ class Forgetter:
     async def _cancel(self, pending: PendingRow) -> None:
         row, job_id = pending.row, pending.history.job_id
         provider = self._providers[row.provider]
-        if job_id is None or not isinstance(provider, JobControl):
+        if not isinstance(provider, JobControl):
+            self._report(f"not changed: {row.key}: {row.provider} cannot cancel jobs")
+            return
+        if job_id is None:
             return
         job = await provider.cancel_job(row, job_id)
         await self._record_end(pending, job)

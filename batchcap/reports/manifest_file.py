@@ -94,6 +94,7 @@ class ManifestFile:
         self._path, self._identity = path, identity
         self._part = path.with_name(f"{path.name}.part")
         self._state = path.with_name(f"{path.name}.part.json")
+        self._new_state = path.with_name(f"{path.name}.part.json.new")
 
     @contextmanager
     def opened(self) -> Iterator[Json | None]:
@@ -139,9 +140,8 @@ class ManifestFile:
         with self._faults():
             self._sync()
             saved = Saved(self._identity, self._file.tell(), author)
-            new = self._state.with_name(f"{self._state.name}.new")
-            new.write_bytes(msgspec.json.encode(saved))
-            new.replace(self._state)
+            self._new_state.write_bytes(msgspec.json.encode(saved))
+            self._new_state.replace(self._state)
 
     def finish(self) -> None:
         """Give the file its name."""
@@ -149,6 +149,7 @@ class ManifestFile:
             self._sync()
             self._part.replace(self._path)
             self._state.unlink(missing_ok=True)
+            self._new_state.unlink(missing_ok=True)  # a killed process may have left it
             folder = os.open(self._path.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)

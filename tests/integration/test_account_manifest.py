@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from batchcap.domain.account import AccountPage, AccountQuery
+from batchcap.domain.account import AccountItem, AccountPage, AccountQuery
 from batchcap.domain.errors import FatalError, RowError, RowSkipped, Unavailable, UsageError
 from batchcap.domain.models import JobRequest
 from batchcap.domain.protocols import AccountList
@@ -233,6 +234,33 @@ async def test_manifest_list_that_leads_to_itself_fails(tmp_path: Path) -> None:
 
     with pytest.raises(FatalError, match="a page leads to itself"):
         await write_manifest(Endless(), tmp_path / "v.csv", ES_JA)
+
+
+async def test_manifest_memory_does_not_grow_with_the_account(tmp_path: Path) -> None:
+    class Account:
+        def __init__(self, pages: int) -> None:
+            self._pages = pages
+
+        async def list_account(self, cursor: str, query: AccountQuery) -> AccountPage:
+            page = int(cursor or "0")
+            items = [
+                AccountItem(source_id=f"asset-{page}-{n}", title="x" * 100, targets=("es", "ja"))
+                for n in range(100)
+            ]
+            more = page + 1 < self._pages
+            return AccountPage(count=100, items=items, cursor=str(page + 1) if more else "")
+
+    async def peak(pages: int) -> int:
+        tracemalloc.start()
+        try:
+            await write_manifest(Account(pages), tmp_path / "v.csv", ES_JA)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    await peak(3)  # what is only loaded once
+    assert await peak(200) < 1.2 * await peak(10)
+    assert len((tmp_path / "v.csv").read_text().splitlines()) == 1001
 
 
 async def test_manifest_heygen_without_v3_fails(tmp_path: Path) -> None:
