@@ -13,7 +13,7 @@ import anyio
 import msgspec
 
 from batchcap.domain.errors import RowError, Unavailable
-from batchcap.domain.forgetting import Hold, Selection
+from batchcap.domain.forgetting import ForgetScope, Hold
 from batchcap.domain.ledger_protocols import Ledger
 from batchcap.domain.models import Job, JobState, PendingRow
 from batchcap.domain.protocols import JobControl, Provider
@@ -41,13 +41,13 @@ class Forgetter:
         self,
         ledger: Ledger,
         providers: Mapping[str, Provider],
-        selection: Selection,
+        scope: ForgetScope,
         report: Report,
         *,
         settle: float,
         now: Callable[[], float],
     ) -> None:
-        self._ledger, self._providers, self._selection = ledger, providers, selection
+        self._ledger, self._providers, self._scope = ledger, providers, scope
         self._report, self._settle, self._now = report, settle, now
         self._began = now()
         self.result = Withdrawal()
@@ -72,7 +72,7 @@ class Forgetter:
             await self._for_each(hold, self._remove_track)
 
     async def _for_each(self, hold: Hold, work: Callable[[PendingRow], Awaitable[None]]) -> None:
-        rows = self._ledger.held_rows(self._selection, hold)
+        rows = self._ledger.held_rows(self._scope, hold)
         async with anyio.create_task_group() as group:
             for _ in range(WORKERS):
                 group.start_soon(self._worker, rows, work)

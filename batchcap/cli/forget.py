@@ -21,7 +21,7 @@ from batchcap.cli import log
 from batchcap.cli.options import CaOption, Out, ProxyOption, RunOptions, SandboxFlag
 from batchcap.cli.runtime import provider_environment, run_async
 from batchcap.domain.errors import UsageError
-from batchcap.domain.forgetting import Hold, Selection
+from batchcap.domain.forgetting import ForgetScope, Hold
 from batchcap.domain.ledger_protocols import Ledger, LedgerReader
 from batchcap.domain.settings import Settings
 from batchcap.domain.text import printable
@@ -46,7 +46,7 @@ _HINTS = {
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class SelectionOptions:
+class ScopeOptions:
     """Which rows to take back. A row must satisfy all that is given."""
 
     manifest: Annotated[
@@ -59,8 +59,8 @@ class SelectionOptions:
         Parameter(group=_ROWS, help="Rows in this state."),
     ] = None
 
-    def selection(self, ledger: LedgerReader) -> Selection:
-        """Return the selection.
+    def scope(self, ledger: LedgerReader) -> ForgetScope:
+        """Return which rows are meant.
 
         Raises:
             UsageError: Nothing is selected, or the ledger has no row of the manifest.
@@ -75,7 +75,7 @@ class SelectionOptions:
                 f"--manifest: no row was imported from {printable(self.manifest)}",
                 hint=f"There are: {', '.join(map(printable, names[:MAX_LISTED])) or 'none'}",
             )
-        return Selection(
+        return ForgetScope(
             manifest=self.manifest or None,
             key=self.key or None,
             language=self.language or None,
@@ -87,7 +87,7 @@ def forget(  # noqa: PLR0913  # each parameter is an option of the command line
     *,
     out: Out = Path("captions"),
     sandbox: SandboxFlag = False,
-    rows: SelectionOptions = SelectionOptions(),  # frozen
+    rows: ScopeOptions = ScopeOptions(),  # frozen
     cancel: Annotated[
         bool, Parameter(negative="", help="Also cancel jobs that still run, and then take back.")
     ] = False,
@@ -122,18 +122,18 @@ def forget(  # noqa: PLR0913  # each parameter is an option of the command line
     require(out)
     if dry_run:
         with closing(open_reader(out)) as reader:
-            view = _View(reader, rows.selection(reader), json=json)
+            view = _View(reader, rows.scope(reader), json=json)
             return view.show_plan(delete_tracks=delete_tracks)
     with Lock(out), closing(open_ledger(out)) as ledger:
         check_origins(ledger, os.environ, settings, sandbox=sandbox)
-        selection = rows.selection(ledger)
-        view = _View(ledger, selection, json=json)
+        scope = rows.scope(ledger)
+        view = _View(ledger, scope, json=json)
         if delete_tracks and not yes:
             _confirm(view.count_tracks(), out)
         asked = _ask_providers(
-            ledger, selection, settings, view, cancel=cancel, tracks=delete_tracks, sandbox=sandbox
+            ledger, scope, settings, view, cancel=cancel, tracks=delete_tracks, sandbox=sandbox
         )
-        removed = ledger.forget(selection)
+        removed = ledger.forget(scope)
         results.write_results(ledger, out)
         view.show_result(removed, asked)
         return 3 if asked.unavailable else 0
@@ -142,8 +142,8 @@ def forget(  # noqa: PLR0913  # each parameter is an option of the command line
 class _View:
     """What the user sees: each row that something was done to, those that stay, and counts."""
 
-    def __init__(self, ledger: LedgerReader, selection: Selection, *, json: bool) -> None:
-        self._ledger, self._selection, self._json = ledger, selection, json
+    def __init__(self, ledger: LedgerReader, scope: ForgetScope, *, json: bool) -> None:
+        self._ledger, self._scope, self._json = ledger, scope, json
 
     def print(self, line: str) -> None:
         """Print a line about one row."""
@@ -154,12 +154,12 @@ class _View:
         return sum(
             job_id is not None
             for hold in (Hold.DONE, Hold.PAID)
-            for _, job_id in self._ledger.held_keys(self._selection, hold)
+            for _, job_id in self._ledger.held_keys(self._scope, hold)
         )
 
     def show_plan(self, *, delete_tracks: bool) -> int:
         """Show what would happen; returns the exit status."""
-        counts = self._ledger.count_holds(self._selection)
+        counts = self._ledger.count_holds(self._scope)
         free, tracks = counts.pop(Hold.NONE, 0), self.count_tracks() if delete_tracks else 0
         self._show_staying(counts)
         if self._json:
@@ -172,7 +172,7 @@ class _View:
 
     def show_result(self, removed: int, asked: Withdrawal) -> None:
         """Show what was done, and what stays."""
-        counts = self._ledger.count_holds(self._selection)
+        counts = self._ledger.count_holds(self._scope)
         self._show_staying(counts)
         if self._json:
             done = msgspec.to_builtins(asked)
@@ -191,7 +191,7 @@ class _View:
 
     def _show_staying(self, counts: Mapping[Hold, int]) -> None:
         for hold, count in counts.items():
-            keys = self._ledger.held_keys(self._selection, hold)
+            keys = self._ledger.held_keys(self._scope, hold)
             for key, job_id in itertools.islice(keys, MAX_LISTED):
                 self.print(f"stays, {_REASONS[hold]}: {key}{f' (job {job_id})' if job_id else ''}")
             if count > MAX_LISTED:
@@ -235,7 +235,7 @@ def _confirm(count: int, out: Path) -> None:
 
 def _ask_providers(
     ledger: Ledger,
-    selection: Selection,
+    scope: ForgetScope,
     settings: Settings,
     view: _View,
     *,
@@ -246,7 +246,7 @@ def _ask_providers(
     """Cancel jobs and delete tracks, as far as that is asked for."""
     needed = {Hold.UNKNOWN, Hold.RUNNING} if cancel else set()
     needed |= {Hold.DONE, Hold.PAID} if tracks else set()
-    if not needed & ledger.count_holds(selection).keys():
+    if not needed & ledger.count_holds(scope).keys():
         return Withdrawal()
     names = ledger.providers_with_jobs()
 
@@ -259,7 +259,7 @@ def _ask_providers(
                 open_providers(settings, ledger, names, environment, log.logged, sandbox=sandbox)
             )
             forgetter = Forgetter(
-                ledger, providers, selection, view.print, settle=settings.settle, now=time.time
+                ledger, providers, scope, view.print, settle=settings.settle, now=time.time
             )
             if cancel:
                 await forgetter.cancel()

@@ -22,7 +22,7 @@ class Hold(enum.StrEnum):
     """Nobody paid for it. Jobs that failed or were cancelled without units cost nothing."""
 
 
-class Selection(msgspec.Struct, frozen=True, kw_only=True):
+class ForgetScope(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of a ledger that satisfy every condition that is given.
 
     `manifest` is the name by which a manifest was imported, `key` a glob in which case counts,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from batchcap.domain.forgetting import Hold, Selection
+from batchcap.domain.forgetting import ForgetScope, Hold
 from batchcap.domain.models import (
     Caption,
     CaptionRecord,
@@ -87,11 +87,11 @@ class LedgerReader(Protocol):
         """Return the names of the manifests that its rows were imported from."""
         ...
 
-    def count_holds(self, selection: Selection) -> dict[Hold, int]:
+    def count_holds(self, scope: ForgetScope) -> dict[Hold, int]:
         """Count the selected rows by what holds them in the ledger."""
         ...
 
-    def held_keys(self, selection: Selection, hold: Hold) -> Iterator[tuple[str, str | None]]:
+    def held_keys(self, scope: ForgetScope, hold: Hold) -> Iterator[tuple[str, str | None]]:
         """Yield key and last job id of the selected rows that something holds."""
         ...
 
@@ -146,14 +146,14 @@ class Ledger(LedgerReader, Checkpoint, KeyValueStore, Protocol):
         """
         ...
 
-    def held_rows(self, selection: Selection, hold: Hold) -> Iterator[PendingRow]:
+    def held_rows(self, scope: ForgetScope, hold: Hold) -> Iterator[PendingRow]:
         """Yield the selected rows that something holds, in manifest order, in whatever state.
 
         They may be changed meanwhile; each row is yielded once.
         """
         ...
 
-    def forget(self, selection: Selection) -> int:
+    def forget(self, scope: ForgetScope) -> int:
         """Remove the selected rows that nothing holds, all or none; return how many.
 
         Their jobs are remembered: if a later import has the same task, no look-up takes one of

@@ -21,7 +21,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from batchcap.domain.errors import UsageError
-from batchcap.domain.forgetting import Hold, Selection
+from batchcap.domain.forgetting import ForgetScope, Hold
 from batchcap.domain.ledger_protocols import Ledger, LedgerReader
 from batchcap.domain.models import (
     Caption,
@@ -1020,7 +1020,7 @@ async def test_recording_without_threads_does_not_move_the_clock(opened: Ledger)
 class TestForgetting:
     """Rows that are taken back, and what holds the others."""
 
-    ALL = Selection(key="*")
+    ALL = ForgetScope(key="*")
 
     async def test_forget_removes_rows_that_nobody_paid_for(
         self, ledger: Ledger, factory: Factory
@@ -1092,7 +1092,7 @@ class TestForgetting:
         ledger.requeue_damaged([mine.number])
         assert ledger.count_holds(self.ALL) == {Hold.DONE: 1}
 
-    async def test_selection_needs_every_condition(self, ledger: Ledger, factory: Factory) -> None:
+    async def test_scope_needs_every_condition(self, ledger: Ledger, factory: Factory) -> None:
         one = [row(1), row(2, key="season1/a", language="pt-BR", target="pt-br")]
         two: Manifest = [
             row(3, origin="other.csv:2", key="season1/b"),
@@ -1105,7 +1105,7 @@ class TestForgetting:
         assert ledger.manifests() == ["m.csv", "other.csv"]
 
         def keys(**conditions: str) -> list[str]:
-            return [key for key, _ in ledger.held_keys(Selection(**conditions), Hold.NONE)]
+            return [key for key, _ in ledger.held_keys(ForgetScope(**conditions), Hold.NONE)]
 
         assert keys(key="season1/*") == ["season1/a", "season1/b"]
         assert keys(key="Season1/*") == []
@@ -1116,7 +1116,7 @@ class TestForgetting:
         assert keys(state="failed") == ["fake:source1:es"]
         assert len(keys(state="pending")) == 4
         assert keys(key="season1/*", manifest="other.csv") == ["season1/b"]
-        assert ledger.forget(Selection(key="season1/*", manifest="other.csv")) == 1
+        assert ledger.forget(ForgetScope(key="season1/*", manifest="other.csv")) == 1
         assert len(durable_results(factory)) == 4
 
     async def test_job_of_a_forgotten_row_is_no_job_of_a_later_one(
@@ -1143,9 +1143,9 @@ class TestForgetting:
         imported(ledger, many(2))
         ledger.set_fingerprint("manifest:m.csv", "1")
         ledger.set_fingerprint(RESULTS, "2")
-        assert ledger.forget(Selection(key="none")) == 0
+        assert ledger.forget(ForgetScope(key="none")) == 0
         assert ledger.fingerprint("manifest:m.csv") == "1"
-        assert ledger.forget(Selection(key="fake:source1:es")) == 1
+        assert ledger.forget(ForgetScope(key="fake:source1:es")) == 1
         assert ledger.fingerprint("manifest:m.csv") is None
         assert ledger.fingerprint(RESULTS) is None
         result = imported(ledger, many(2))

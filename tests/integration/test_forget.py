@@ -12,7 +12,7 @@ import pytest
 
 from batchcap.app.forget import Forgetter
 from batchcap.domain.errors import FatalError
-from batchcap.domain.forgetting import Hold, Selection
+from batchcap.domain.forgetting import ForgetScope, Hold
 from batchcap.domain.ledger_protocols import Ledger
 from batchcap.domain.models import Job, JobRequest, JobState, Row
 from batchcap.domain.protocols import JobControl
@@ -25,7 +25,7 @@ from tests.harness.runs import run_rows
 
 pytestmark = pytest.mark.anyio
 
-ALL = Selection(key="*")
+ALL = ForgetScope(key="*")
 
 
 class Scene:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from batchcap.domain.forgetting import Hold, Selection
+from batchcap.domain.forgetting import ForgetScope, Hold
 from batchcap.domain.languages import canonical
 from batchcap.domain.models import PendingRow
 from batchcap.storage.ledger import history
@@ -70,33 +70,33 @@ def manifests(connection: sqlite3.Connection) -> list[str]:
     return [origin.removesuffix(":") for (origin,) in connection.execute(_MANIFESTS) if origin]
 
 
-def count_holds(connection: sqlite3.Connection, selection: Selection) -> dict[Hold, int]:
+def count_holds(connection: sqlite3.Connection, scope: ForgetScope) -> dict[Hold, int]:
     """Count the selected rows by what holds them."""
-    counted = connection.execute(_COUNT, _values(connection, selection))
+    counted = connection.execute(_COUNT, _values(connection, scope))
     return {Hold(hold): count for hold, count in counted}
 
 
 def held_keys(
-    connection: sqlite3.Connection, selection: Selection, hold: Hold
+    connection: sqlite3.Connection, scope: ForgetScope, hold: Hold
 ) -> Iterator[tuple[str, str | None]]:
     """Yield key and last job id of the selected rows that something holds."""
-    yield from connection.execute(_HELD_KEYS, _values(connection, selection) | {"hold": hold})
+    yield from connection.execute(_HELD_KEYS, _values(connection, scope) | {"hold": hold})
 
 
 def held_rows(
-    connection: sqlite3.Connection, selection: Selection, hold: Hold
+    connection: sqlite3.Connection, scope: ForgetScope, hold: Hold
 ) -> Iterator[PendingRow]:
     """Yield the selected rows that something holds; they may be changed meanwhile."""
-    values, after = _values(connection, selection) | {"hold": hold.value}, 0
+    values, after = _values(connection, scope) | {"hold": hold.value}, 0
     while page := connection.execute(_HELD, values | {"after": after}).fetchall():
         for row in page:
             yield history.pending_row(row)
         after = page[-1][0]
 
 
-def forget(connection: sqlite3.Connection, selection: Selection, now: float) -> int:
+def forget(connection: sqlite3.Connection, scope: ForgetScope, now: float) -> int:
     """Remove the selected rows that nothing holds, in the caller's transaction."""
-    connection.execute(_CHOOSE, _values(connection, selection))
+    connection.execute(_CHOOSE, _values(connection, scope))
     try:
         count: int = connection.execute("SELECT count(*) FROM chosen").fetchone()[0]
         if count:
@@ -109,13 +109,13 @@ def forget(connection: sqlite3.Connection, selection: Selection, now: float) -> 
         connection.execute("DROP TABLE chosen")
 
 
-def _values(connection: sqlite3.Connection, selection: Selection) -> dict[str, Any]:
+def _values(connection: sqlite3.Connection, scope: ForgetScope) -> dict[str, Any]:
     connection.create_function("matches_glob", 2, fnmatchcase, deterministic=True)
-    language, manifest = selection.language, selection.manifest
+    language, manifest = scope.language, scope.manifest
     return {
         "manifest": None if manifest is None else f"{manifest}:",
-        "key": selection.key,
+        "key": scope.key,
         "language": None if language is None else canonical(language),
         "label": None if language is None else language.lower(),
-        "state": selection.state,
+        "state": scope.state,
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from batchcap.domain.forgetting import Hold, Selection
+from batchcap.domain.forgetting import ForgetScope, Hold
 from batchcap.domain.models import (
     CaptionRecord,
     CompletedRow,
@@ -192,15 +192,15 @@ class SqliteLedgerReader:
         with self._faults():
             return forgetting.manifests(self._connection)
 
-    def count_holds(self, selection: Selection) -> dict[Hold, int]:
+    def count_holds(self, scope: ForgetScope) -> dict[Hold, int]:
         """See `ledger_protocols.LedgerReader`."""
         with self._faults():
-            return forgetting.count_holds(self._connection, selection)
+            return forgetting.count_holds(self._connection, scope)
 
-    def held_keys(self, selection: Selection, hold: Hold) -> Iterator[tuple[str, str | None]]:
+    def held_keys(self, scope: ForgetScope, hold: Hold) -> Iterator[tuple[str, str | None]]:
         """See `ledger_protocols.LedgerReader`."""
         with self._faults():
-            yield from forgetting.held_keys(self._connection, selection, hold)
+            yield from forgetting.held_keys(self._connection, scope, hold)
 
     def values(self, prefix: str = "") -> dict[str, str]:
         """See `ledger_protocols.LedgerReader`."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 
-from batchcap.domain.forgetting import Hold, Selection
+from batchcap.domain.forgetting import ForgetScope, Hold
 from batchcap.domain.models import (
     Failure,
     ImportResult,
@@ -152,15 +152,15 @@ class SqliteLedger(SqliteLedgerReader):
             self._connection.execute(_NO_FINGERPRINT, (file_marks.RESULTS,))
             self._connection.executemany(_REQUEUE_DAMAGED, [(number,) for number in numbers])
 
-    def held_rows(self, selection: Selection, hold: Hold) -> Iterator[PendingRow]:
+    def held_rows(self, scope: ForgetScope, hold: Hold) -> Iterator[PendingRow]:
         """See `ledger_protocols.Ledger`."""
         with self._faults():
-            yield from forgetting.held_rows(self._connection, selection, hold)
+            yield from forgetting.held_rows(self._connection, scope, hold)
 
-    def forget(self, selection: Selection) -> int:
+    def forget(self, scope: ForgetScope) -> int:
         """See `ledger_protocols.Ledger`."""
         with self._faults(), transaction(self._connection):
-            return forgetting.forget(self._connection, selection, self._now())
+            return forgetting.forget(self._connection, scope, self._now())
 
     def set_fingerprint(self, file: str, fingerprint: str) -> None:
         """See `ledger_protocols.Ledger`."""

@@ -14,7 +14,7 @@ import pytest
 
 from batchcap import manifest
 from batchcap.domain.errors import FatalError, UsageError
-from batchcap.domain.forgetting import Hold, Selection
+from batchcap.domain.forgetting import ForgetScope, Hold
 from batchcap.domain.models import Failure, Job, JobState, Outcome, Row, RowState
 from batchcap.storage.ledger import (
     SqliteLedger,
@@ -280,8 +280,8 @@ class TestVersions:
         with closing(sqlite3.connect(file(tmp_path))) as old:
             old.executescript("DROP TABLE forgotten; PRAGMA user_version = 2;")
         with closing(open_reader(tmp_path)) as reader:
-            assert reader.count_holds(Selection(key="*")) == {}
-            assert list(reader.held_keys(Selection(key="*"), Hold.DONE)) == []
+            assert reader.count_holds(ForgetScope(key="*")) == {}
+            assert list(reader.held_keys(ForgetScope(key="*"), Hold.DONE)) == []
         open_ledger(tmp_path).close()
         assert self.layout(tmp_path) == latest
 
