@@ -1,7 +1,7 @@
 """The sandbox's own routes, for tests and people in another process.
 
 ======  =====================  ====================================================
-GET     /sandbox/request-log   `RequestLog.document`, and when running videos ended
+GET     /sandbox/request-log   `RequestLog.document`, ends of running videos, HeyGen creates
 GET     /sandbox/options       the current options
 POST    /sandbox/options       JSON of the fields to change; returns all options
 POST    /sandbox/clock         {"advance": seconds}: put the clock forward
@@ -41,8 +41,8 @@ class ControlApi:
     def _handle(self, request: Request) -> Response:
         match (request.method, *request.segments):
             case ("GET", "request-log"):
-                videos = {"videos_ended": ended_videos(self._world, request.now)}
-                return json_response(200, self._request_log.document(request.now) | videos)
+                log = self._request_log.document(request.now)
+                return json_response(200, log | self._heygen_document(request.now))
             case ("POST", "options"):
                 fields = msgspec.json.decode(request.body, type=dict[str, Any])
                 self._world.change_options(self._world.options.with_changes(**fields))
@@ -54,6 +54,15 @@ class ControlApi:
                 self._world.advance(seconds)
                 return json_response(200, {"now": self._world.clock.now()})
         return json_response(404, {"error": "there is no such route"})
+
+    def _heygen_document(self, now: float) -> dict[str, Any]:
+        """Return when running videos ended, and what was created at which price."""
+        created = [msgspec.to_builtins(item) for item in self._world.translations]
+        return {
+            "videos_ended": ended_videos(self._world, now),
+            "translations": created,
+            "dollars": round(sum(item["dollars"] for item in created), 4),
+        }
 
     def _options(self) -> Response:
         return json_response(200, msgspec.to_builtins(self._world.options))

@@ -19,6 +19,7 @@ _DOWNLOAD_FAULTS = (
 FAULTS_BY_GROUP: Mapping[str, tuple[str, ...]] = {
     "read": _API_FAULTS,
     "create": ("lost_create", "late_create", *_API_FAULTS),
+    "write": ("lost_create", *_API_FAULTS),
     "stream": _DOWNLOAD_FAULTS,
     "file": ("expired_link", *_DOWNLOAD_FAULTS),
 }

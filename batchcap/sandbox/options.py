@@ -197,6 +197,10 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     0: they are like those of the rate limit.
     """
+    heygen_concurrency: int = 10
+    """Translations that run at once (HeyGen docs: 10); a further create gets 429, a batch waits."""
+    heygen_write_seconds: float = 0.0
+    """Loop seconds that the response to a create takes (HeyGen's client: up to 31)."""
     heygen_running: float = 0.1
     """Share of videos that are still running at their first request."""
     heygen_finish_seconds: float = 3.0

@@ -198,8 +198,11 @@ class Sandbox:
         status = 0 if fault in _DROPPED else response.status
         self.request_log.record_response(arrival, request, route, status, fault)
         self._save_soon()
-        if self._world.options.answer_seconds:
-            await asyncio.sleep(self._world.options.answer_seconds)
+        seconds = self._world.options.answer_seconds
+        if route.fault_group == "write":
+            seconds += self._world.options.heygen_write_seconds
+        if seconds:
+            await asyncio.sleep(seconds)
         return await self._deliver(http_request, response, fault)
 
     def _serve_control(self, request: Request, host_name: str) -> web.StreamResponse:
@@ -275,6 +278,7 @@ class Sandbox:
         for job in self._state.jobs():
             self._world.jobs.add(job)
         self._world.jobs.deleted_tracks = self._state.deleted_tracks()
+        self._world.translations = self._state.translations()
         self._world.first_requested.update(self._state.first_requested())
         self._mux.robots.delayed_creates[:] = self._state.delayed_creates()
         return self._state.clock()
@@ -308,5 +312,6 @@ class Sandbox:
             first_requested,
             delayed_creates,
             world.jobs.deleted_tracks,
+            world.translations,
             world.clock.now(),
         )

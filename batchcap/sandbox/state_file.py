@@ -1,4 +1,4 @@
-"""Keeps what survives a restart in SQLite: jobs, deleted tracks, first requests, the clock."""
+"""Keeps what survives a restart in SQLite: jobs, tracks, translations, first requests, clock."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from batchcap.sandbox.heygen.translations import TranslationStore
 from batchcap.sandbox.mux.jobs import Job
 
 _SCHEMA = """
@@ -59,12 +60,18 @@ class StateFile:
         body = self._variable("deleted_tracks")
         return set() if body is None else msgspec.json.decode(body, type=set[str])
 
+    def translations(self) -> TranslationStore:
+        """Return the HeyGen translations that were created."""
+        body = self._variable("translations") or b"{}"
+        return msgspec.json.decode(body, type=TranslationStore)
+
     def save(
         self,
         jobs: list[Job],
         first_requested: list[tuple[str, float]],
         delayed_creates: list[tuple[float, int, bytes]],
         deleted_tracks: set[str],
+        translations: TranslationStore,
         clock: float,
     ) -> None:
         """Write the jobs and first requests that changed, and the rest as a whole."""
@@ -75,6 +82,7 @@ class StateFile:
             ("clock", msgspec.json.encode(clock)),
             ("delayed_creates", msgspec.json.encode(creates)),
             ("deleted_tracks", msgspec.json.encode(deleted_tracks)),
+            ("translations", msgspec.json.encode(translations)),
         ]
         with self._connection as connection:
             connection.executemany(_UPSERT_JOB, [(job.id, _encode(job)) for job in jobs])

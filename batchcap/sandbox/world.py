@@ -7,6 +7,7 @@ from typing import Protocol
 
 from batchcap.sandbox.clock import Clock
 from batchcap.sandbox.faults import FaultInjector
+from batchcap.sandbox.heygen.translations import TranslationStore
 from batchcap.sandbox.http_types import Request, Response, Route
 from batchcap.sandbox.links import Links
 from batchcap.sandbox.mux.job_store import JobStore
@@ -36,6 +37,7 @@ class World:
         self.url = ""
         self.clock: Clock
         self.jobs = JobStore(options.job_lifetime)
+        self.translations = TranslationStore()
         self.first_requested: dict[str, float] = {}
         self.faults = FaultInjector(options.seed, options.faults, options.fault_streak)
         self.rate_limits = RateLimits(options)

@@ -67,10 +67,13 @@ class SandboxClient:
         url = self.environment["MUX_BASE_URL"] + path
         return await self.fetch(url, method, body, Authorization=authorization)
 
-    async def heygen(self, path: str, method: str = "GET") -> Response:
+    async def heygen(
+        self, path: str, method: str = "GET", body: Any = None, **headers: str
+    ) -> Response:
         """Send a request to HeyGen with a valid key."""
         url = self.environment["HEYGEN_API_BASE"] + path
-        return await self.fetch(url, method, **{"X-Api-Key": self.environment["HEYGEN_API_KEY"]})
+        key = {"X-Api-Key": self.environment["HEYGEN_API_KEY"]}
+        return await self.fetch(url, method, body, **key, **headers)
 
     async def stream(self, path: str) -> Response:
         """Send a request to the stream host."""

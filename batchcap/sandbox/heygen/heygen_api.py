@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from batchcap.sandbox import random_draws
-from batchcap.sandbox.caption_text import LANGUAGES
+from batchcap.sandbox.heygen.create_api import CreateApi
+from batchcap.sandbox.heygen.errors import invalid_parameter, is_number, page
 from batchcap.sandbox.heygen.videos import (
     VideoState,
     account_ids,
@@ -25,6 +26,7 @@ from batchcap.sandbox.heygen.videos import (
 )
 from batchcap.sandbox.http_types import Request, Response, Route, json_response, retired_route
 from batchcap.sandbox.id_keywords import keywords
+from batchcap.sandbox.languages import tags_by_name
 from batchcap.sandbox.rate_limits import TokenBucket
 from batchcap.sandbox.world import World
 
@@ -46,18 +48,20 @@ _MAX_BULK_IDS = 100
 
 
 class HeyGenApi:
-    """HeyGen's API. batchcap must never create a translation: every POST gets 405."""
+    """HeyGen's API. The request log counts creates as `heygen.create`: batchcap must send none."""
 
     forbidden_headers: tuple[str, ...] = ("Authorization", "Cookie")
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._creates = CreateApi(world)
 
     def route(self, request: Request) -> Route:
         """Return the route of a request."""
+        if request.method == "POST" and request.segments[:2] == ("v3", "video-translations"):
+            return self._unless_retired("v3", self._create_route(request))
         if request.method != "GET":
-            name = "heygen.post" if request.method == "POST" else "heygen.other"
-            return _route(name, "/".join(request.segments), self._method_not_allowed)
+            return _route("heygen.other", "/".join(request.segments), self._method_not_allowed)
         match request.segments:
             case ("v3", "video-translations", *rest):
                 return self._unless_retired("v3", self._v3_route(request, rest))
@@ -109,6 +113,15 @@ class HeyGenApi:
         response = retired_route(status, options.gone_body)
         return _route(f"heygen.{version}.gone", route.key, lambda _: response)
 
+    def _create_route(self, request: Request) -> Route:
+        key = request.headers.get("Idempotency-Key") or random_draws.hex_digits(16, request.body)
+        match request.segments[2:]:
+            case ():
+                return Route("heygen.create", key, "heygen", "write", self._creates.create)
+            case ("batches",):
+                return Route("heygen.create", key, "heygen", "write", self._creates.create_batch)
+        return _route("heygen.other", "/".join(request.segments), self._method_not_allowed)
+
     def _v3_route(self, request: Request, rest: list[str]) -> Route:
         match rest:
             case []:
@@ -117,6 +130,9 @@ class HeyGenApi:
                 return _route("heygen.v3.statuses", request.query, self._v3_statuses)
             case ("languages",):
                 return _route("heygen.v3.languages", "", self._v3_languages)
+            case ("batches", *batch_id):
+                handle = self._v3_batch if len(batch_id) == 1 else self._method_not_allowed
+                return _route("heygen.v3.batch", "/".join(batch_id), handle)
             case (video_id,):
                 return _route("heygen.v3.video", video_id, self._v3_video)
         return _route("heygen.other", "/".join(request.segments), self._not_found)
@@ -140,44 +156,52 @@ class HeyGenApi:
     def _v3_list(self, request: Request) -> Response:
         query = parse_qs(request.query, keep_blank_values=True)
         limit, token = ",".join(query.get("limit", ["10"])), query.get("token", ["0"])[-1]
-        if not (_is_number(limit) and 1 <= int(limit) <= 100):
-            return _invalid_parameter("limit", "limit must be between 1 and 100")
-        if not _is_number(token):
-            return _invalid_parameter("token", "token is not valid")
+        if not (is_number(limit) and 1 <= int(limit) <= 100):
+            return invalid_parameter("limit", "limit must be between 1 and 100")
+        if not is_number(token):
+            return invalid_parameter("token", "token is not valid")
         options = self._world.options
-        newest_first = account_ids(options.heygen_account, options.heygen_ids)[::-1]
+        in_account = account_ids(options.heygen_account, options.heygen_ids)
+        newest_first = (*in_account, *self._world.translations.by_id)[::-1]
         first, end = int(token), int(token) + int(limit)
         rows = [
             self._v3_detail(video_id, request.now)
             for video_id in newest_first[first:end]
             if video_exists(self._world, video_id)
         ]
-        return json_response(200, _page(rows, end, len(newest_first)))
+        return json_response(200, page(rows, end, len(newest_first)))
 
     def _v3_statuses(self, request: Request) -> Response:
         query = parse_qs(request.query)
         joined = ",".join(query.get("video_translation_ids", []))
         ids = list(dict.fromkeys(video_id for video_id in joined.split(",") if video_id))
+        for batch_id in ",".join(query.get("batch_ids", [])).split(","):
+            ids += [item.id for item in self._world.translations.batch(batch_id)]
         if not ids and "batch_ids" not in query:
-            return _invalid_parameter(
+            return invalid_parameter(
                 "video_translation_ids", "video_translation_ids or batch_ids is needed"
             )
         if len(ids) > _MAX_BULK_IDS:
-            return _invalid_parameter(
+            return invalid_parameter(
                 "video_translation_ids", f"at most {_MAX_BULK_IDS} ids are allowed"
             )
         token = query.get("token", ["0"])[-1]
-        if not _is_number(token):
-            return _invalid_parameter("token", "token is not valid")
+        if not is_number(token):
+            return invalid_parameter("token", "token is not valid")
         # Not in the order of the request: no document promises it.
         seed = self._world.options.seed
         ids.sort(key=lambda video_id: random_draws.uniform(seed, "order", video_id))
         end = int(token) + self._world.options.statuses_page
         rows = [self._v3_bulk_status(video_id, request.now) for video_id in ids[int(token) : end]]
-        return json_response(200, _page(rows, end, len(ids)))
+        return json_response(200, page(rows, end, len(ids)))
 
     def _v3_languages(self, request: Request) -> Response:
-        return json_response(200, {"data": {"languages": list(LANGUAGES)}})
+        return json_response(200, {"data": {"languages": list(tags_by_name())}})
+
+    def _v3_batch(self, request: Request) -> Response:
+        return self._creates.get_batch(
+            request, lambda video_id: self._v3_bulk_status(video_id, request.now)
+        )
 
     def _v2_caption(self, request: Request) -> Response:
         query = parse_qs(request.query, keep_blank_values=True)
@@ -221,7 +245,7 @@ class HeyGenApi:
         return json_response(200, {"error": None, "data": data})
 
     def _v2_languages(self, request: Request) -> Response:
-        return json_response(200, {"error": None, "data": {"languages": list(LANGUAGES)}})
+        return json_response(200, {"error": None, "data": {"languages": list(tags_by_name())}})
 
     def _access_error(self, request: Request, video_id: str) -> Response | None:
         if not video_exists(self._world, video_id):
@@ -234,6 +258,7 @@ class HeyGenApi:
     def _v3_bulk_status(self, video_id: str, now: float) -> dict[str, Any]:
         status: str = "not_found"
         error: dict[str, str] | None = None
+        created = self._world.translations.by_id.get(video_id)
         if video_exists(self._world, video_id):
             state = video_status(self._world, video_id, now).state
             status = V3_BULK_STATUS[state]
@@ -243,8 +268,8 @@ class HeyGenApi:
             "video_id": video_id,
             "status": status,
             "error": error,
-            "batch_id": None,
-            "item_index": None,
+            "batch_id": created.batch_id if created else None,
+            "item_index": created.item_index if created else None,
         }
 
     def _v3_detail(self, video_id: str, now: float) -> dict[str, Any]:
@@ -264,6 +289,15 @@ class HeyGenApi:
             "srt_caption_url": None,
             "vtt_caption_url": None,
         }
+        created = self._world.translations.by_id.get(video_id)
+        if created is not None:
+            detail |= {
+                "title": created.title,
+                "output_language": created.language,
+                "duration": created.seconds,
+                "created_at": int(created.created),
+                "callback_id": created.callback_id,
+            }
         if state == "failed":
             detail["failure_message"] = failure_message(video_id)
         if caption_link in ("present", "srt"):
@@ -283,7 +317,10 @@ class HeyGenApi:
 
     def _method_not_allowed(self, request: Request) -> Response:
         error = {"code": "method_not_allowed", "message": "Method not allowed"}
-        return json_response(405, {"error": error}, (("Allow", "GET"),))
+        allowed = "POST" if request.segments[-1] == "batches" else "GET"
+        if request.segments == ("v3", "video-translations"):
+            allowed = "GET, POST"
+        return json_response(405, {"error": error}, (("Allow", allowed),))
 
     def _error(
         self, request: Request, status: int, code: str, message: str, v2_code: int
@@ -300,17 +337,3 @@ class HeyGenApi:
 
 def _route(name: str, key: str, handle: Callable[[Request], Response]) -> Route:
     return Route(name, key, "heygen", "read", handle)
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < 10
-
-
-def _invalid_parameter(parameter: str, message: str) -> Response:
-    error = {"code": "invalid_parameter", "message": message, "param": parameter}
-    return json_response(400, {"error": error})
-
-
-def _page(rows: list[dict[str, Any]], end: int, total: int) -> dict[str, Any]:
-    has_more = end < total
-    return {"data": rows, "has_more": has_more, "next_token": str(end) if has_more else None}

@@ -22,7 +22,7 @@ _FAILS = frozenset({"failed", "preflight"})
 _STARTS_RUNNING = frozenset({"slow", "oddstate", "preflight"})
 """Keywords of videos that have not ended at their first request."""
 
-_LANGUAGE_SUFFIX = re.compile(r"-([a-z]{2,3})(?:[_-][A-Za-z_-]*)?$")
+_LANGUAGE_SUFFIX = re.compile(r"-([a-z]{2,3})(?:[_-](?:[A-Za-z_-]*|419))?$")
 
 
 class VideoStatus(NamedTuple):
@@ -65,6 +65,8 @@ def video_exists(world: World, video_id: str) -> bool:
     options = world.options
     if not is_valid_id(video_id) or "missing" in keywords(video_id):
         return False
+    if video_id in world.translations.by_id:
+        return True
     if not options.strict_ids:
         return True
     return video_id in account_ids(options.heygen_account, options.heygen_ids)
@@ -75,13 +77,16 @@ def video_status(world: World, video_id: str, now: float) -> VideoStatus:
 
     If the status changes with time, the time counts from the first request for the video.
     """
-    present = keywords(video_id)
+    present, created = keywords(video_id), world.translations.by_id.get(video_id)
+    if created is not None and (created.ends is None or now < created.ends):
+        has_started = created.starts is not None and now >= created.starts
+        return VideoStatus("running" if has_started else "pending")
     if present & _FAILS and not present & _STARTS_RUNNING:
         return VideoStatus("failed")
     if "stuck" in present:
         return VideoStatus("running")
     delay = _delay(world, video_id)
-    if delay is not None:
+    if delay is not None and created is None:
         first = _first_requested(world, video_id, now)
         if now < first + delay.seconds:
             return VideoStatus(delay.state_at(now - first))
@@ -93,12 +98,16 @@ def video_status(world: World, video_id: str, now: float) -> VideoStatus:
 def find_end(world: World, video_id: str) -> VideoEnd | None:
     """Return when and how a video ends, or None if it had ended before its first request."""
     first, present = world.first_requested.get(video_id), keywords(video_id)
+    state: Literal["completed", "failed"] = "failed" if present & _FAILS else "completed"
+    created = world.translations.by_id.get(video_id)
+    if created is not None:
+        return None if created.ends is None else VideoEnd(created.ends, state)
     if first is None or "stuck" in present:
         return None
     delay = _delay(world, video_id)
     if delay is None:
         return None
-    return VideoEnd(first + delay.seconds, "failed" if present & _FAILS else "completed")
+    return VideoEnd(first + delay.seconds, state)
 
 
 def ended_videos(world: World, now: float) -> dict[str, float]:
@@ -145,7 +154,8 @@ def _delay(world: World, video_id: str) -> _Delay | None:
 
 def _caption_link(world: World, video_id: str, now: float) -> CaptionLink:
     present = keywords(video_id)
-    if "nocaption" in present:
+    created = world.translations.by_id.get(video_id)
+    if "nocaption" in present or (created is not None and not created.enable_caption):
         return "null"
     if "emptylink" in present:
         return "empty"

@@ -117,7 +117,7 @@ class HeyGenVideoEvents:
     def on_options(self) -> None:
         """Start when a URL was set, stop when it was removed."""
         if self._scheduler.set_active(bool(self._world.options.heygen_webhook_url)):
-            for video_id in self._world.first_requested:
+            for video_id in {**self._world.first_requested, **self._world.translations.by_id}:
                 self.on_change(video_id)
         self._scheduler.run_due()
 
@@ -137,7 +137,10 @@ class HeyGenVideoEvents:
             name = "preflight.download_failed" if is_preflight else "fail"
             result = {"message": failure_message(video_id)}
         event_type = f"video_translate.{name}"
-        data = translation_data(video_id, output_language=language_of(video_id), **result)
+        created = self._world.translations.by_id.get(video_id)
+        language = language_of(video_id) if created is None else created.language
+        data = translation_data(video_id, output_language=language, **result)
+        data["callback_id"] = created.callback_id if created else None
         identifier = event_id(self._world.options.seed, event_type, video_id)
         body = heygen_event(identifier, event_type, end.time, data)
         self._emit(OutgoingEvent("heygen", identifier, end.time, body, 0, end.time))
