@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,30 @@ class InterruptedAccount:
         return await self._account.list_account(cursor, query)
 
 
+@contextmanager
+def opened_manifest(path: Path, query: AccountQuery) -> Iterator[tuple[ManifestFile, Walk]]:
+    """Open a manifest; yields it with the walk that it continues, or a new one."""
+    output = ManifestFile(path, str(query))
+    with output.opened() as saved:
+        yield output, Walk() if saved is None else msgspec.convert(saved, Walk)
+
+
+def account_manifest(
+    path: Path,
+    query: AccountQuery,
+    provider: str = "mux",
+    known: LedgerReader | None = None,
+    warnings: list[str] | None = None,
+) -> AccountManifest:
+    """Return what writes a manifest; the extension is the format."""
+    spec = PROVIDERS[provider]
+    assert spec.account is not None
+    names = spec.account.names
+    encoder = Encoder(path.suffix[1:], names, frozenset(names) - spec.columns.names())
+    heard: list[str] = [] if warnings is None else warnings
+    return AccountManifest(spec, query, encoder, known, lambda _: None, heard.append)
+
+
 async def write_manifest(
     account: AccountList,
     path: Path,
@@ -46,16 +71,9 @@ async def write_manifest(
     known: LedgerReader | None = None,
     warnings: list[str] | None = None,
 ) -> Walk:
-    """Write or continue a manifest; the extension is the format."""
-    spec = PROVIDERS[provider]
-    assert spec.account is not None
-    names = spec.account.names
-    encoder = Encoder(path.suffix[1:], names, frozenset(names) - spec.columns.names())
-    heard: list[str] = [] if warnings is None else warnings
-    manifest = AccountManifest(spec, query, encoder, known, lambda _: None, heard.append)
-    output = ManifestFile(path, str(query))
-    with output.opened() as saved:
-        walk = Walk() if saved is None else msgspec.convert(saved, Walk)
+    """Write or continue a manifest."""
+    manifest = account_manifest(path, query, provider, known, warnings)
+    with opened_manifest(path, query) as (output, walk):
         await manifest.write(account, output, walk)
     return walk
 

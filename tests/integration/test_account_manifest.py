@@ -7,8 +7,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
+from batchcap.app.providers import open_providers
 from batchcap.domain.account import AccountItem, AccountPage, AccountQuery
 from batchcap.domain.errors import FatalError, RowError, RowSkipped, Unavailable, UsageError
 from batchcap.domain.models import JobRequest
@@ -17,10 +19,18 @@ from batchcap.providers import PROVIDERS
 from batchcap.reports.manifest_file import Encoder, ManifestFile
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.storage.ledger import open_reader
-from tests.harness.accounts import InterruptedAccount, account_of, manifest_of, write_manifest
+from tests.harness.accounts import (
+    InterruptedAccount,
+    account_manifest,
+    account_of,
+    manifest_of,
+    opened_manifest,
+    write_manifest,
+)
+from tests.harness.clock import clock, now
 from tests.harness.provider import running_provider
 from tests.harness.rows import mux_row, read_rows
-from tests.harness.runs import run_rows
+from tests.harness.runs import run_rows, unlimited_settings
 
 pytestmark = pytest.mark.anyio
 
@@ -170,6 +180,35 @@ async def test_manifest_under_faults_is_complete(tmp_path: Path, provider: str) 
         walk = await manifest_of(sandbox, tmp_path / "v.csv", *targets, provider=provider)
     assert walk.listed == walk.rows == 1000
     assert len({row.source_id for row in read_rows(tmp_path / "v.csv")}) == 1000
+
+
+async def test_manifest_continued_keeps_to_the_pause_that_the_provider_asked_for(
+    tmp_path: Path,
+) -> None:
+    options = SandboxOptions(
+        mux_account=200, faults={"throttle": 1.0}, fault_streak=1, retry_after_seconds=100
+    )
+    path, began = tmp_path / "videos.csv", clock()
+    async with Sandbox(options) as sandbox:
+        with anyio.move_on_after(150):  # the first page came after 100 s, the second after 200 s
+            await manifest_within_limits(sandbox, path)
+        assert not path.exists()
+        assert sandbox.request_log.count("mux.assets") == 3
+        await manifest_within_limits(sandbox, path)
+        assert 200 <= clock() - began < 210
+    assert len(read_rows(path)) == 400
+
+
+async def manifest_within_limits(sandbox: Sandbox, path: Path) -> None:
+    """Write or continue a manifest, with what the walk keeps for the provider's quota."""
+    settings, environment = unlimited_settings(path.parent), sandbox.environment()
+    with opened_manifest(path, ES_JA) as (output, walk):
+        async with open_providers(
+            settings, walk, ["mux"], environment, lambda _: None, sandbox=True, now=now
+        ) as providers:
+            account = providers["mux"]
+            assert isinstance(account, AccountList)
+            await account_manifest(path, ES_JA).write(account, output, walk)
 
 
 async def test_manifest_filters_by_title_passthrough_and_date(tmp_path: Path) -> None:
