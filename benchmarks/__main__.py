@@ -48,7 +48,7 @@ def parse(argv: list[str]) -> tuple[ModuleType, argparse.Namespace]:
 
     The other commands import more of batchcap, which would add to this process's memory.
     """
-    name, *words = argv
+    name, *arguments = argv
     module = import_module(f"benchmarks.{name}")
     parser = argparse.ArgumentParser(
         prog=f"python -m benchmarks {name}",
@@ -59,7 +59,7 @@ def parse(argv: list[str]) -> tuple[ModuleType, argparse.Namespace]:
     if name in TABLES:
         add_update_readme(parser)
     module.add_options(parser)
-    return module, parser.parse_args(words)
+    return module, parser.parse_args(arguments)
 
 
 def _run(argv: list[str]) -> int:

@@ -44,7 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def measure(options: argparse.Namespace) -> Report:
     """Measure both providers."""
-    chosen = available(one for one in COMPETITORS if one.name in options.competitors)
+    chosen = available(item for item in COMPETITORS if item.name in options.competitors)
     parts, records, failed = [], {}, False
     with workspace(options.disk) as space, running_server(options.caption_bytes) as server:
         parts.append(machine.describe(space.folder))
@@ -55,7 +55,7 @@ def measure(options: argparse.Namespace) -> Report:
             parts += [_title(workload, options.rounds), as_table(results)]
             parts += [bars.markdown(held)] if held else []
             records[provider] = [result.as_json() for result in results]
-            failed |= any(bar.missed for bar in held) or any(one.failure for one in results)
+            failed |= any(bar.missed for bar in held) or any(item.failure for item in results)
     return Report("cpu", "\n\n".join(parts), records, failed)
 
 

@@ -148,17 +148,17 @@ class Bench:
             time.sleep(_CHECK_INTERVAL)
         return command
 
-    def _run(self, words: Sequence[str]) -> Sample:
-        return self._start(words).wait()
+    def _run(self, arguments: Sequence[str]) -> Sample:
+        return self._start(arguments).wait()
 
-    def _start(self, words: Sequence[str]) -> RunningCommand:
+    def _start(self, arguments: Sequence[str]) -> RunningCommand:
         environment = {**self.server.environment, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "batchcap", *words]
+        command = [sys.executable, "-m", "batchcap", *arguments]
         return RunningCommand(command, environment, self.folder / "log", ROOT)
 
     def _run_words(self, manifest: str, out: str) -> list[str]:
-        words = ["run", str(self.folder / manifest), "-o", str(self.folder / out), "--json"]
-        return [*words, "--rate", "mux.write=none", "--rate", "mux.read=none"]
+        arguments = ["run", str(self.folder / manifest), "-o", str(self.folder / out), "--json"]
+        return [*arguments, "--rate", "mux.write=none", "--rate", "mux.read=none"]
 
     def _received(self) -> int:
         return sum(self.server.counts().requests.values())

@@ -52,7 +52,7 @@ def measure(options: argparse.Namespace) -> Report:
                 held = judge(results[0], results[1], options.threshold)
                 parts += [f"**{provider}**", as_table(results), bars.markdown(held)]
                 records[provider] = [result.as_json() for result in results]
-                failed |= any(bar.missed for bar in held) or any(one.failure for one in results)
+                failed |= any(bar.missed for bar in held) or any(item.failure for item in results)
     return Report("regress", "\n\n".join(parts), records, failed)
 
 
@@ -60,8 +60,12 @@ def judge(before: Result, after: Result, threshold: float) -> list[Bar]:
     """The second revision's figures by the first's; none if one did not do its work."""
     if before.failure or after.failure:
         return []
-    cpu = growth([one.cpu for one in before.samples], [one.cpu for one in after.samples])
-    peak = growth([one.peak for one in before.samples], [one.peak for one in after.samples])
+    cpu = growth(
+        [sample.cpu for sample in before.samples], [sample.cpu for sample in after.samples]
+    )
+    peak = growth(
+        [sample.peak for sample in before.samples], [sample.peak for sample in after.samples]
+    )
     requests = after.api_requests() / (before.api_requests() or 1.0)
     return [
         Bar("CPU an item", cpu, threshold),

@@ -49,7 +49,9 @@ class Result:
 
     def api_requests(self) -> float:
         """API requests an item; files are not counted."""
-        api = [sum(one.requests.values()) - one.requests.get("file", 0) for one in self.served]
+        api = [
+            sum(served.requests.values()) - served.requests.get("file", 0) for served in self.served
+        ]
         return median(api) / self.items
 
     def server_load(self) -> float:

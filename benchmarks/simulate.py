@@ -66,7 +66,7 @@ def as_table(results: Mapping[str, Result]) -> str:
     """A row for each run."""
     head = ["", "makespan s", "× bound", "requests a caption", "429"]
     head += ["worst second, write/read", "wait p50 s", "p99 s"]
-    return table.markdown(head, [[name, *_cells(one)] for name, one in results.items()])
+    return table.markdown(head, [[name, *_cells(result)] for name, result in results.items()])
 
 
 def _runs(rows: int, only: bool) -> Iterable[tuple[str, Callable[[], Result]]]:

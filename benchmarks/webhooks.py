@@ -90,7 +90,9 @@ def measure(options: argparse.Namespace) -> Report:
     held = judge(outcomes)
     title = f"**{options.rows:,} Mux captions at the documented limits, on virtual time**"
     text = "\n\n".join([about, title, as_table(outcomes), bars.markdown(held)])
-    record = {name: [one.requests, one.events, one.late] for name, one in outcomes.items()}
+    record = {
+        name: [outcome.requests, outcome.events, outcome.late] for name, outcome in outcomes.items()
+    }
     return Report("webhooks", text, record, any(bar.missed for bar in held))
 
 

@@ -26,7 +26,9 @@ def draw() -> str:
         lines += [f"  subgraph level{level}[ ]", *(f"    {room}" for room in rooms), "  end"]
     for room in sorted(imported, key=lambda room: (-RANK[room], room)):
         implied = {far for near in imported[room] for far in reachable(imported, near)}
-        lines += [f"  {room} --> {other}" for other in sorted(imported[room] - implied)]
+        lines += [
+            f"  {room} --> {imported_room}" for imported_room in sorted(imported[room] - implied)
+        ]
     return "\n".join([*lines, "```", ""])
 
 
@@ -42,7 +44,9 @@ def imported_rooms() -> dict[str, set[str]]:
 
 def reachable(imported: dict[str, set[str]], room: str) -> set[str]:
     """Return what a room imports, and what is imported there, and so on."""
-    return imported[room].union(*(reachable(imported, other) for other in imported[room]))
+    return imported[room].union(
+        *(reachable(imported, imported_room) for imported_room in imported[room])
+    )
 
 
 if __name__ == "__main__":

@@ -38,9 +38,9 @@ def test_cpu_competitors_do_the_same_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = ["batchcap", "baseline", "gather"]
-    words = ["cpu", "--provider", "heygen", "--items", "60", "--rounds", "1"]
-    words += ["--caption-bytes", str(SIZE), "--competitors", *names]
-    main([*words, "--disk", str(tmp_path), "--out", str(tmp_path / "results")])
+    arguments = ["cpu", "--provider", "heygen", "--items", "60", "--rounds", "1"]
+    arguments += ["--caption-bytes", str(SIZE), "--competitors", *names]
+    main([*arguments, "--disk", str(tmp_path), "--out", str(tmp_path / "results")])
     printed = capsys.readouterr().out
     assert all(f"\n| {name} " in printed for name in names)
     assert "| CPU an item, × gather " in printed
@@ -58,9 +58,9 @@ def test_cpu_competitors_do_the_same_work(
 def test_network_competitors_do_their_work_over_tls_with_latency(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], provider: str
 ) -> None:
-    words = ["network", "--provider", provider, "--items", "3", "--rounds", "1"]
-    words += ["--round-trip", "0.02", "--caption-bytes", str(SIZE), "--disk", str(tmp_path)]
-    assert main([*words, "--out", str(tmp_path)]) == 0
+    arguments = ["network", "--provider", provider, "--items", "3", "--rounds", "1"]
+    arguments += ["--round-trip", "0.02", "--caption-bytes", str(SIZE), "--disk", str(tmp_path)]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     results = json.loads((tmp_path / "network.json").read_text())[provider]
     for result in results:
@@ -73,8 +73,8 @@ def test_network_competitors_do_their_work_over_tls_with_latency(
 def test_million_measures_every_figure_against_its_bar(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["million", "--rows", "300", "--rounds", "1", "--seconds", "0.1"]
-    main([*words, "--disk", str(tmp_path), "--out", str(tmp_path / "results")])
+    arguments = ["million", "--rows", "300", "--rounds", "1", "--seconds", "0.1"]
+    main([*arguments, "--disk", str(tmp_path), "--out", str(tmp_path / "results")])
     printed = capsys.readouterr().out
     figures = json.loads((tmp_path / "results/million.json").read_text())
     assert all(f"\n| {figure['what']} " in printed for figure in figures)
@@ -102,7 +102,7 @@ def test_virtual_time_command_prints_table_and_bars(
     assert "| measured |" in printed
 
 
-def test_batchcap_gets_mux_captions_from_this_server(tmp_path: Path) -> None:
+def test_server_serves_mux_captions_to_batchcap(tmp_path: Path) -> None:
     results = _run(
         tmp_path, Workload("mux", 3, SIZE), [competitors.BATCHCAP_ASYNCIO, competitors.BASELINE]
     )
@@ -120,7 +120,7 @@ def test_batchcap_gets_mux_captions_from_this_server(tmp_path: Path) -> None:
         ("echo no luck >&2; exit 7", "ended with 7:\nno luck"),
     ],
 )
-def test_competitor_that_does_not_do_its_work_leaves_the_comparison(
+def test_competitor_that_fails_is_excluded_from_the_comparison(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], script: str, failure: str
 ) -> None:
     lazy = _shell("lazy", lambda work: f"set -- {work.out}; {script}")
@@ -253,7 +253,7 @@ def test_regress_reports_only_what_noise_does_not_explain() -> None:
     assert missed(chatty, 1.10) == [False, False, True]
 
 
-def test_marginal_cpu_leaves_start_up_out() -> None:
+def test_marginal_cpu_excludes_start_up() -> None:
     result = _result([1.4, 1.2, 1.3], api=10)
     result.starts = [Sample(1.0, 0.4, 1)] * 3
     assert result.marginal_cpu() == pytest.approx([1.0 / 9, 0.8 / 9, 0.9 / 9])
@@ -263,7 +263,9 @@ def test_marginal_cpu_leaves_start_up_out() -> None:
     ("value", "at_best", "verdict"),
     [(0.7, None, "goal"), (0.9, None, "kept"), (1.1, 0.9, "within noise"), (1.2, 1.1, "missed")],
 )
-def test_bar_verdict(value: float, at_best: float | None, verdict: str) -> None:
+def test_bar_verdict_follows_value_limit_and_noise(
+    value: float, at_best: float | None, verdict: str
+) -> None:
     bar = Bar("CPU", value, 1.0, goal=0.8, at_best=at_best)
     assert (bar.verdict, bar.missed) == (verdict, verdict == "missed")
 
@@ -301,12 +303,12 @@ def test_regress_unknown_revision_is_an_error(
 ) -> None:
     with pytest.raises(LookupError, match="no-such-revision"):
         unpack("no-such-revision", tmp_path / "tree")
-    words = ["regress", "no-such-revision", ".", "--disk", str(tmp_path)]
-    assert main([*words, "--out", str(tmp_path)]) == 2
+    arguments = ["regress", "no-such-revision", ".", "--disk", str(tmp_path)]
+    assert main([*arguments, "--out", str(tmp_path)]) == 2
     assert "no-such-revision" in capsys.readouterr().err
 
 
-def test_competitor_whose_program_is_missing_is_left_out(
+def test_competitor_whose_program_is_missing_is_excluded(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     odd = _shell("odd", _write_expected_files, ("sh", "no-such-program-here"))
@@ -316,11 +318,12 @@ def test_competitor_whose_program_is_missing_is_left_out(
 
 
 @pytest.mark.parametrize(
-    "words", [["nonsense"], ["--out", "results", "cpu"], ["regress", ".", ".", "--update-readme"]]
+    "arguments",
+    [["nonsense"], ["--out", "results", "cpu"], ["regress", ".", ".", "--update-readme"]],
 )
-def test_command_line_that_means_nothing_is_refused(words: list[str]) -> None:
+def test_invalid_command_line_is_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(words)
+        main(arguments)
 
 
 def test_machine_is_described_with_date_and_python(tmp_path: Path) -> None:
@@ -374,7 +377,7 @@ def _write_expected_files(work: Assignment) -> str:
 
 def _result(cpu_seconds: Sequence[float], *, api: int = 0, name: str = "one") -> Result:
     result = Result(_shell(name, _write_expected_files), items=10)
-    result.samples = [Sample(wall=1.0, cpu=one, peak=50_000_000) for one in cpu_seconds]
+    result.samples = [Sample(wall=1.0, cpu=seconds, peak=50_000_000) for seconds in cpu_seconds]
     result.served = [Counts({"file": 10, "job": api}, 0.1) for _ in cpu_seconds]
     return result
 

@@ -49,11 +49,11 @@ def _imported(tree: ast.AST, path: Path) -> Iterator[str]:
     package = ["batchcap", *path.relative_to(ROOT).parent.parts]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (one.name for one in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
-            yield from (f"{module}.{one.name}" for one in node.names)
+            yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
 def files() -> list[Path]:
@@ -65,7 +65,7 @@ def rooms_imported(path: Path) -> set[str]:
     return {name[1] for name in parts if name[0] == "batchcap" and len(name) > 1} & RANK.keys()
 
 
-def test_every_room_has_its_place() -> None:
+def test_every_room_has_a_level() -> None:
     assert {room_of(path) for path in files()} == RANK.keys()
 
 
@@ -77,7 +77,7 @@ def test_imports_go_downward(path: Path) -> None:
     assert not not_below, f"{path} imports from its own level or from above: {not_below}"
 
 
-def test_there_are_no_cycles() -> None:
+def test_imports_have_no_cycles() -> None:
     graph = {
         path.relative_to(ROOT).with_suffix("").as_posix().removesuffix("/__init__"): {
             target
@@ -102,7 +102,7 @@ def _module(name: str) -> str | None:
 
 
 @pytest.mark.parametrize("room", FORBIDDEN)
-def test_the_engine_knows_no_io(room: str) -> None:
+def test_engine_imports_no_io_library(room: str) -> None:
     modules = (ROOT / room).glob("*.py")
     top = {name.split(".")[0] for module in modules for name in imports(module)}
     assert not top & FORBIDDEN[room]
@@ -127,7 +127,7 @@ def test_only_sender_and_file_host_send_requests() -> None:
     assert users == {"transport/sender.py", "captions/file_host.py"}
 
 
-def test_the_sandbox_does_not_know_the_engine_that_it_judges() -> None:
+def test_sandbox_imports_nothing_of_the_rest() -> None:
     for path in files():
         if room_of(path) == "sandbox":
             assert rooms_imported(path) <= {"sandbox"}, path
@@ -153,12 +153,12 @@ KNOW_PROVIDERS = {"providers", "sandbox", "simulation", "cli"}
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_the_rooms_of_providers_name_a_provider(path: Path) -> None:
+def test_provider_names_occur_only_in_the_rooms_of_providers(path: Path) -> None:
     if room_of(path) not in KNOW_PROVIDERS:
-        found = {
+        offenders = {
             word for word in _words(ast.parse(path.read_text())) if PROVIDER_NAMES.search(word)
         }
-        assert not found, f"{path} names a provider"
+        assert not offenders, f"{path} names a provider"
 
 
 def _words(tree: ast.Module) -> Iterator[str]:

@@ -78,7 +78,7 @@ class JobDurations:
 def _loaded(text: str | None) -> dict[str, Counter[int]]:
     """What an earlier run counted; nothing if it cannot be read."""
     try:
-        kept = msgspec.json.decode(text or "{}", type=dict[str, dict[_Bucket, _Count]])
+        stored = msgspec.json.decode(text or "{}", type=dict[str, dict[_Bucket, _Count]])
     except msgspec.MsgspecError:
         return {}
-    return {name: Counter(counts) for name, counts in kept.items()}
+    return {name: Counter(counts) for name, counts in stored.items()}

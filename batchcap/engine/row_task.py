@@ -112,6 +112,12 @@ class RowTask:
 
         The order ensures that no caption is paid for twice: the intent is durable before the
         create leaves, and the job is durable before the row waits for it.
+
+        Raises:
+            NotAccepted: The provider did not accept the create, which may be sent again.
+            Ambiguous: The create may have arrived; the next call looks it up.
+            RowError, RowSkipped, Unavailable: The row ends without a caption.
+            CreatesRefused, FatalError, Stopped: See `run`.
         """
         job = await self._earlier_job(history)
         if job is None:

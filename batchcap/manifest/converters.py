@@ -29,14 +29,22 @@ _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180e\u2800\u3164\uffa0")
 
 
 def text(value: Any) -> str:
-    """Accept any string, as it is."""
+    """Accept any string, as it is.
+
+    Raises:
+        InvalidValue: The value is no string.
+    """
     if isinstance(value, str):
         return value
     raise InvalidValue(f"expected a string, got {describe(value)}")
 
 
 def label(value: Any) -> str:
-    """Accept one line: at most `MAX_ID` characters, no control characters."""
+    """Accept one line: at most `MAX_ID` characters, no control characters.
+
+    Raises:
+        InvalidValue: The value is anything else, or blank.
+    """
     line = _bounded(text(value))
     if not line.isprintable() and _CONTROL.search(line):
         raise InvalidValue(f"{quote(line)} holds a control character")
@@ -52,7 +60,11 @@ def _bounded(value: str) -> str:
 
 
 def key(value: Any) -> str:
-    """Accept the user's own id: a label without white space around it."""
+    """Accept the user's own id: a label without white space around it.
+
+    Raises:
+        InvalidValue: The value is anything else.
+    """
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise InvalidValue(f"ids are strings: put {describe(value)} in quotes")
     line = label(value)
@@ -62,7 +74,12 @@ def key(value: Any) -> str:
 
 
 def identifier(value: Any) -> str:
-    """Accept a provider's id: a key that no spreadsheet or text editor has changed."""
+    """Accept a provider's id: a key that no spreadsheet or text editor has changed.
+
+    Raises:
+        InvalidValue: The value is no id, or was changed: rounded, in quotation marks, or with
+            invisible characters in it.
+    """
     if isinstance(value, str) and 0 < len(value) <= MAX_ID and value.isascii() and value.isalnum():
         return value
     name = key(value)
@@ -90,7 +107,11 @@ def _is_invisible(character: str) -> bool:
 
 
 def flag(value: Any) -> bool:
-    """Accept true or false, also as yes, no, 1 or 0."""
+    """Accept true or false, also as yes, no, 1 or 0.
+
+    Raises:
+        InvalidValue: The value is anything else.
+    """
     if isinstance(value, bool):
         return value
     if not isinstance(value, str):
@@ -101,7 +122,11 @@ def flag(value: Any) -> bool:
 
 
 def terms(value: Any) -> list[str]:
-    """Accept terms that stay untranslated: a JSON list of strings, or `a;b`."""
+    """Accept terms that stay untranslated: a JSON list of strings, or `a;b`.
+
+    Raises:
+        InvalidValue: The value is anything else.
+    """
     items = _listed(value) if isinstance(value, str) else value
     if not isinstance(items, list):
         raise InvalidValue(f"expected a list of strings, got {describe(value)}")
@@ -126,6 +151,10 @@ def _term(value: Any) -> str:
 
 
 def vtt(value: Any) -> None:
-    """Accept the only caption type that there is; the API needs no value."""
+    """Accept the only caption type that there is; the API needs no value.
+
+    Raises:
+        InvalidValue: The value is another type.
+    """
     if value != "vtt":
         raise InvalidValue(f"expected vtt, got {describe(value)}")

@@ -124,19 +124,31 @@ class ManifestFile:
                     self._part.unlink(missing_ok=True)
 
     def restart(self) -> None:
-        """Discard what was written."""
+        """Discard what was written.
+
+        Raises:
+            FatalError: The disk refuses.
+        """
         with self._faults():
             self._state.unlink(missing_ok=True)
             self._file.truncate(0)
             self._file.seek(0)
 
     def write(self, data: bytes) -> None:
-        """Add data."""
+        """Add data.
+
+        Raises:
+            FatalError: The disk refuses.
+        """
         with self._faults():
             self._file.write(data)
 
     def save(self, author: Json) -> None:
-        """Make what was written so far count, together with the author's state."""
+        """Make what was written so far count, together with the author's state.
+
+        Raises:
+            FatalError: The disk refuses.
+        """
         with self._faults():
             self._sync()
             saved = Saved(self._identity, self._file.tell(), author)
@@ -144,7 +156,11 @@ class ManifestFile:
             self._new_state.replace(self._state)
 
     def finish(self) -> None:
-        """Give the file its name."""
+        """Give the file its name.
+
+        Raises:
+            FatalError: The disk refuses.
+        """
         with self._faults():
             self._sync()
             self._part.replace(self._path)

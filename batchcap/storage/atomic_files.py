@@ -59,7 +59,11 @@ class OutputDir:
             os.unlink(_part(path), dir_fd=folder)
 
     def read(self, path: str, since: float) -> bytes | None:
-        """Return a file that was placed after `since` (unix seconds), or None."""
+        """Return a file that was placed after `since` (unix seconds), or None.
+
+        Raises:
+            OSError: The file exists, and cannot be opened or read.
+        """
         inner, name = _split(path)
         try:
             with self._folder(inner, make=False) as folder:
@@ -200,7 +204,11 @@ class TempFile:
         self.error: OSError | None = None
 
     def write(self, folder: int) -> None:
-        """Hand the data to the system."""
+        """Hand the data to the system.
+
+        Raises:
+            OSError: The disk refuses the file; no descriptor stays open.
+        """
         self.part = _part(self.path)
         if self.data is None:
             self.handle = os.open(self.part, os.O_RDWR | os.O_NOFOLLOW, dir_fd=folder)
@@ -220,7 +228,11 @@ class TempFile:
                 os.posix_fadvise(self.handle, 0, 0, _ADVICE)
 
     def sync(self, _folder: int) -> None:
-        """Wait until the data is on disk."""
+        """Wait until the data is on disk.
+
+        Raises:
+            OSError: It may not be on disk.
+        """
         try:
             os.fsync(self.handle)
         finally:

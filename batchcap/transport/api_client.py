@@ -81,11 +81,20 @@ class Api:
     async def get(
         self, path: str, query: Mapping[str, str] | None = None, *, priority: Priority
     ) -> ApiResponse:
-        """Send a GET, and retry it until there is a response or the attempts are used up."""
+        """Send a GET, and retry it until there is a response or the attempts are used up.
+
+        Raises:
+            Unavailable: All attempts failed.
+            FatalError: The provider has never responded in this run.
+            Stopped: The run is stopped while the request waits.
+        """
         return await self._with_retries("GET", path + _query(query), priority)
 
     async def delete(self, path: str, *, priority: Priority) -> ApiResponse:
-        """Send a DELETE, and retry it as a GET: once more does no harm. 404 may be its success."""
+        """Send a DELETE, and retry it as `get` does: a repeated DELETE is harmless.
+
+        A 404 may therefore mean success. Raises what `get` raises.
+        """
         return await self._with_retries("DELETE", path, priority)
 
     async def _with_retries(self, method: str, path: str, priority: Priority) -> ApiResponse:

@@ -39,7 +39,9 @@ ReadChunk = Callable[[], Awaitable[bytes]]
 def decompressed(response: Response) -> ReadChunk:
     """Return the body of a response without its compression.
 
-    Reading raises `BodyUnreadable` if the body is compressed in a way that was not asked for.
+    Raises:
+        BodyUnreadable: On reading, if the body is compressed in a way that was not asked for, or
+            the compressed data is broken.
     """
     values = ",".join(response.headers.getall("content-encoding", []))
     names = {name.strip().lower() for name in values.split(",")}

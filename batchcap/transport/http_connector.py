@@ -46,9 +46,9 @@ class Connector(aiohttp.TCPConnector):
                 connection = await super().connect(req, traces, timeout)
                 if self._is_clean(connection):
                     return connection
-                kept = connection.protocol in self._polls
+                is_kept = connection.protocol in self._polls
                 connection.close()
-                if not kept:
+                if not is_kept:
                     raise NotSent("the server sent something before it was asked")
         except TimeoutError:
             raise NotSent(f"not connected within {timeout.connect:.0f} s") from None

@@ -56,10 +56,10 @@ class ApiResponse(msgspec.Struct, frozen=True):
 
         From x-request-id, else from a header of the provider's own, like x-mux-request-id.
         """
-        found = self.headers.get("x-request-id") or next(
-            (value for name, value in self.headers.items() if name.endswith("-request-id")), None
+        value = self.headers.get("x-request-id") or next(
+            (text for name, text in self.headers.items() if name.endswith("-request-id")), None
         )
-        return sanitize(found) if found else None
+        return sanitize(value) if value else None
 
     def json(self) -> Any:
         """Return the parsed body, or None if it is not JSON."""

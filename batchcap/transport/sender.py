@@ -116,8 +116,8 @@ def _secrets(headers: Mapping[str, str]) -> Iterator[bytes]:
     """The secrets in the authenticating headers, in each form that they have."""
     for value in headers.values():
         scheme, _, word = value.rpartition(" ")
-        words = [word.encode()]
+        secrets = [word.encode()]
         if scheme == "Basic":
             with contextlib.suppress(ValueError):
-                words += base64.b64decode(word).split(b":", 1)
-        yield from (secret for secret in words if len(secret) >= _MIN_SECRET)
+                secrets += base64.b64decode(word).split(b":", 1)
+        yield from (secret for secret in secrets if len(secret) >= _MIN_SECRET)

@@ -52,9 +52,9 @@ class Attempt:
             makespan=self.last - started,
             lower_bound=self.scenario.lower_bound(),
             done=len(self.waits),
-            requests={name: one.count + one.refused for name, one in arrived.items()},
-            worst_second={name: one.worst_second for name, one in arrived.items()},
-            throttled=sum(one.refused for one in arrived.values()),
+            requests={name: counter.count + counter.refused for name, counter in arrived.items()},
+            worst_second={name: counter.worst_second for name, counter in arrived.items()},
+            throttled=sum(counter.refused for counter in arrived.values()),
             waits=sorted(self.waits),
         )
 

@@ -118,7 +118,7 @@ async def test_exceeded_quota_pauses_all_of_heygen_once_and_loses_no_row(tmp_pat
 @pytest.mark.parametrize(
     "body", [{"error": {"code": "forbidden", "message": "no"}}, None, "<html>"]
 )
-async def test_403_is_the_row_s_unless_other_requests_get_it_too(
+async def test_heygen_403_fails_only_its_row_unless_the_account_is_refused(
     version: str, body: object
 ) -> None:
     row_error = await get_job(403, body, version)
@@ -129,7 +129,9 @@ async def test_403_is_the_row_s_unless_other_requests_get_it_too(
     assert "403" in account_error.message
 
 
-async def test_access_denied_to_one_translation_takes_no_second_request(tmp_path: Path) -> None:
+async def test_heygen_access_denied_to_one_translation_causes_no_second_request(
+    tmp_path: Path,
+) -> None:
     async with Sandbox(SandboxOptions(heygen_running=0.0)) as sandbox:
         async with running_provider(sandbox, "heygen", options={"heygen_api": "v3"}) as here:
             with pytest.raises(RowError, match="resource_access_denied"):

@@ -89,7 +89,7 @@ async def test_statuses_on_several_pages_are_all_reported() -> None:
         assert (requests, status_requests(sandbox)) == (4, 4)
 
 
-async def test_statuses_whose_pages_never_end_are_left_after_a_page_per_translation() -> None:
+async def test_statuses_with_endless_pages_are_abandoned_after_a_page_per_translation() -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
         state = {"video_id": "one", "status": "processing"}
         return web.json_response({"data": [state], "has_more": True, "next_token": "again"})
@@ -247,7 +247,7 @@ async def test_refused_list_is_replaced_by_the_statuses(status: int) -> None:
     assert paths.count("/v3/video-translations/statuses") == 6
 
 
-async def test_list_that_never_ends_is_given_up() -> None:
+async def test_list_without_end_is_abandoned_for_the_statuses() -> None:
     pages = 0
 
     async def answer(request: web.Request) -> web.Response:

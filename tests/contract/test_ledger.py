@@ -98,13 +98,13 @@ async def ledger(request: pytest.FixtureRequest, opened: Ledger) -> AsyncIterato
         yield opened
 
 
-def row(number: int = 1, **changes: Any) -> Row:
+def make_row(number: int = 1, **changes: Any) -> Row:
     """A row that a job is made for."""
     return rows.row(number, **{"target": "es", **changes})
 
 
 def many(count: int, start: int = 1) -> Manifest:
-    return [row(number) for number in range(start, start + count)]
+    return [make_row(number) for number in range(start, start + count)]
 
 
 def imported(ledger: Ledger, given: Manifest, name: str = "m.csv") -> ImportResult:
@@ -115,7 +115,7 @@ def creates(factory: Factory, number: int = 1) -> list[tuple[str | None, str | N
     """The durable creates of a row: job id, how the job ended, units."""
     with closing(factory.read()) as reader:
         (caption,) = reader.captions_of("fake", f"source{number}")
-        return [(one.job_id, one.ended, one.units) for one in caption.creates]
+        return [(create.job_id, create.ended, create.units) for create in caption.creates]
 
 
 def durable_results(factory: Factory) -> list[dict[str, Any]]:
@@ -137,11 +137,11 @@ def failed(code: str, job: Job | None = None) -> Outcome:
     return outcome(RowState.FAILED, failure=Failure(code, "why", retryable=True), job=job)
 
 
-async def first(ledger: Ledger) -> Row:
+async def first_row(ledger: Ledger) -> Row:
     return (await ledger.pending("fake", 0, 1))[0].row
 
 
-async def facts(ledger: Ledger) -> RowHistory:
+async def first_history(ledger: Ledger) -> RowHistory:
     return (await ledger.pending("fake", 0, 1))[0].history
 
 
@@ -149,7 +149,7 @@ class TestLedger:
     """The engine's socket."""
 
     async def test_pending_returns_rows_as_they_were_imported(self, ledger: Ledger) -> None:
-        given = row(
+        given = make_row(
             1,
             params={"to_language_code": "es", "never_translate": ["a", "ü"], "upload": True},
             meta={"note": "\u65e5\u672c", "n": 1.5, "none": None},
@@ -161,17 +161,17 @@ class TestLedger:
 
     async def test_pending_returns_rows_in_order_page_by_page(self, ledger: Ledger) -> None:
         imported(ledger, many(25))
-        found: list[str] = []
+        source_ids: list[str] = []
         after = 0
         while page := await ledger.pending("fake", after, 10):
             assert len(page) <= 10
-            found += [work.row.source_id for work in page]
+            source_ids += [work.row.source_id for work in page]
             after = page[-1].row.number
-        assert found == [f"source{number}" for number in range(1, 26)]
+        assert source_ids == [f"source{number}" for number in range(1, 26)]
 
     async def test_pending_leaves_out_other_providers_and_ended_rows(self, ledger: Ledger) -> None:
-        imported(ledger, [row(1), row(2, provider="other"), row(3)])
-        await ledger.record_outcome(await first(ledger), outcome())
+        imported(ledger, [make_row(1), make_row(2, provider="other"), make_row(3)])
+        await ledger.record_outcome(await first_row(ledger), outcome())
         assert [work.row.source_id for work in await ledger.pending("fake", 0, 9)] == ["source3"]
         assert ledger.providers_with_pending() == ["fake", "other"]
 
@@ -179,41 +179,41 @@ class TestLedger:
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
-        await ledger.record_intent(await first(ledger))
+        await ledger.record_intent(await first_row(ledger))
         assert creates(factory) == [(None, None, 0)]
-        found = await facts(ledger)
-        assert found.job_id is None
-        assert found.intent_at == pytest.approx(now(), abs=0.1)
+        history = await first_history(ledger)
+        assert history.job_id is None
+        assert history.intent_at == pytest.approx(now(), abs=0.1)
 
     async def test_record_intent_again_moves_the_time_of_the_same_create(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
-        await ledger.record_intent(mine)
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
         await asyncio.sleep(100)
-        await ledger.record_intent(mine)
+        await ledger.record_intent(row)
         assert creates(factory) == [(None, None, 0)]
-        assert (await facts(ledger)).intent_at == pytest.approx(now(), abs=0.1)
+        assert (await first_history(ledger)).intent_at == pytest.approx(now(), abs=0.1)
 
     async def test_record_job_is_durable_once_awaited(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
-        await ledger.record_intent(mine)
-        await ledger.record_job(mine, "job-1")
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
+        await ledger.record_job(row, "job-1")
         assert creates(factory) == [("job-1", None, 0)]
-        assert (await facts(ledger)).job_id == "job-1"
+        assert (await first_history(ledger)).job_id == "job-1"
 
     async def test_record_outcome_is_durable_once_awaited(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
-        await ledger.record_outcome(await first(ledger), outcome())
-        (kept,) = durable_results(factory)
-        assert (kept["state"], kept["finished_at"]) == ("done", "2026-09-21T14:13:21.000Z")
-        caption = Caption(kept["bytes"], kept["sha256"], kept["cues"])
+        await ledger.record_outcome(await first_row(ledger), outcome())
+        (result,) = durable_results(factory)
+        assert (result["state"], result["finished_at"]) == ("done", "2026-09-21T14:13:21.000Z")
+        caption = Caption(result["bytes"], result["sha256"], result["cues"])
         assert caption == CAPTION
 
     async def test_records_of_many_rows_at_once_are_all_durable(
@@ -222,89 +222,89 @@ class TestLedger:
         imported(ledger, many(300))
         works = await ledger.pending("fake", 0, 300)
 
-        async def live(mine: Row) -> None:
-            await ledger.record_intent(mine)
-            await ledger.record_job(mine, f"job-{mine.number}")
-            await ledger.record_outcome(mine, outcome())
+        async def live(row: Row) -> None:
+            await ledger.record_intent(row)
+            await ledger.record_job(row, f"job-{row.number}")
+            await ledger.record_outcome(row, outcome())
 
         await asyncio.gather(*(live(work.row) for work in works))
-        assert {one["state"] for one in durable_results(factory)} == {"done"}
+        assert {result["state"] for result in durable_results(factory)} == {"done"}
         for number in (1, 17, 300):
             assert creates(factory, number) == [(f"job-{number}", None, 0)]
 
     async def test_discard_intent_leaves_nothing(self, ledger: Ledger, factory: Factory) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
-        await ledger.record_intent(mine)
-        await ledger.discard_intent(mine)
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
+        await ledger.discard_intent(row)
         assert creates(factory) == []
-        assert await facts(ledger) == RowHistory()
+        assert await first_history(ledger) == RowHistory()
 
     async def test_discard_intent_keeps_a_job_that_was_accepted(self, ledger: Ledger) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
-        await ledger.record_intent(mine)
-        await ledger.record_job(mine, "paid")
-        await ledger.discard_intent(mine)
-        assert (await facts(ledger)).job_id == "paid"
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
+        await ledger.record_job(row, "paid")
+        await ledger.discard_intent(row)
+        assert (await first_history(ledger)).job_id == "paid"
 
-    async def test_discard_intent_of_a_cancelled_caller_is_done(
+    async def test_discard_intent_completes_although_its_caller_is_cancelled(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
-        await ledger.record_intent(mine)
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
         with anyio.CancelScope() as scope:
             scope.cancel()
-            await ledger.discard_intent(mine)
+            await ledger.discard_intent(row)
         assert creates(factory) == []
 
-    async def test_discard_intent_follows_a_cancelled_record_intent(
+    async def test_discard_intent_runs_after_a_cancelled_record_intent(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(2))
-        one, two = (work.row for work in await ledger.pending("fake", 0, 2))
-        await ledger.record_intent(two)
-        leaving = asyncio.ensure_future(ledger.record_intent(one))
+        first, second = (work.row for work in await ledger.pending("fake", 0, 2))
+        await ledger.record_intent(second)
+        leaving = asyncio.ensure_future(ledger.record_intent(first))
         await asyncio.sleep(0)
         leaving.cancel()
-        await asyncio.gather(ledger.discard_intent(two), ledger.discard_intent(one))
+        await asyncio.gather(ledger.discard_intent(second), ledger.discard_intent(first))
         assert creates(factory) == []
 
-    async def test_record_intent_after_two_jobs_is_one_third_create(
+    async def test_record_intent_twice_after_two_jobs_adds_one_create(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
+        row = await first_row(ledger)
         for job in ("job-1", "job-2"):
-            await ledger.record_intent(mine)
-            await ledger.record_job(mine, job)
-            await ledger.record_job_ended(mine, Job(id=job, state=JobState.ERRORED))
-        await asyncio.gather(ledger.record_intent(mine), ledger.record_intent(mine))
-        found = [job_id for job_id, _, _ in creates(factory)]
-        assert found == ["job-1", "job-2", None]
+            await ledger.record_intent(row)
+            await ledger.record_job(row, job)
+            await ledger.record_job_ended(row, Job(id=job, state=JobState.ERRORED))
+        await asyncio.gather(ledger.record_intent(row), ledger.record_intent(row))
+        job_ids = [job_id for job_id, _, _ in creates(factory)]
+        assert job_ids == ["job-1", "job-2", None]
 
     async def test_records_of_every_kind_share_a_commit(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(4))
-        one, two, three, four = (work.row for work in await ledger.pending("fake", 0, 4))
-        for mine in (two, three, four):
-            await ledger.record_intent(mine)
-        await ledger.record_job(three, "job-3")
+        first, second, third, fourth = (work.row for work in await ledger.pending("fake", 0, 4))
+        for row in (second, third, fourth):
+            await ledger.record_intent(row)
+        await ledger.record_job(third, "job-3")
         done = Job(id="job-3", state=JobState.COMPLETED, units=3)
         ledger.set("k", "v")
         await asyncio.gather(
-            ledger.record_outcome(three, outcome(job=done)),
-            ledger.record_job(two, "job-2"),
-            ledger.discard_intent(four),
-            ledger.record_intent(one),
+            ledger.record_outcome(third, outcome(job=done)),
+            ledger.record_job(second, "job-2"),
+            ledger.discard_intent(fourth),
+            ledger.record_intent(first),
         )
         assert creates(factory, 1) == [(None, None, 0)]
         assert creates(factory, 2) == [("job-2", None, 0)]
         assert creates(factory, 3) == [("job-3", "completed", 3)]
         assert creates(factory, 4) == []
-        states = [one["state"] for one in durable_results(factory)]
+        states = [first["state"] for first in durable_results(factory)]
         assert states == ["pending", "pending", "done", "pending"]
         with closing(factory.read()) as reader:
             assert reader.values() == {"k": "v"}
@@ -313,16 +313,16 @@ class TestLedger:
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
-        await ledger.record_intent(mine)
-        await ledger.record_job(mine, "job-1")
-        await ledger.record_job_ended(mine, Job(id="job-1", state=JobState.ERRORED, units=2))
-        assert await facts(ledger) == RowHistory(previous_job_ids=("job-1",))
-        await ledger.record_intent(mine)
-        assert (await facts(ledger)).job_id is None
-        assert (await facts(ledger)).intent_at is not None
-        await ledger.record_job(mine, "job-2")
-        assert (await facts(ledger)).job_id == "job-2"
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
+        await ledger.record_job(row, "job-1")
+        await ledger.record_job_ended(row, Job(id="job-1", state=JobState.ERRORED, units=2))
+        assert await first_history(ledger) == RowHistory(previous_job_ids=("job-1",))
+        await ledger.record_intent(row)
+        assert (await first_history(ledger)).job_id is None
+        assert (await first_history(ledger)).intent_at is not None
+        await ledger.record_job(row, "job-2")
+        assert (await first_history(ledger)).job_id == "job-2"
         expected = [("job-1", "errored", 2), ("job-2", None, 0)]
         assert creates(factory) == expected
 
@@ -330,24 +330,24 @@ class TestLedger:
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
-        await ledger.record_intent(mine)
-        await ledger.record_job(mine, "job-1")
-        await ledger.record_job_ended(mine, Job(id="job-1", state=JobState.ERRORED))
-        await ledger.record_intent(mine)
-        await ledger.discard_intent(mine)
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
+        await ledger.record_job(row, "job-1")
+        await ledger.record_job_ended(row, Job(id="job-1", state=JobState.ERRORED))
+        await ledger.record_intent(row)
+        await ledger.discard_intent(row)
         assert creates(factory) == [("job-1", "errored", 0)]
-        assert await facts(ledger) == RowHistory(previous_job_ids=("job-1",))
+        assert await first_history(ledger) == RowHistory(previous_job_ids=("job-1",))
 
     async def test_record_outcome_keeps_how_the_job_ended_and_its_units(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
-        await ledger.record_intent(mine)
-        await ledger.record_job(mine, "job-1")
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
+        await ledger.record_job(row, "job-1")
         job = Job(id="job-1", state=JobState.COMPLETED, units=3)
-        await ledger.record_outcome(mine, outcome(job=job))
+        await ledger.record_outcome(row, outcome(job=job))
         assert creates(factory) == [("job-1", "completed", 3)]
         assert ledger.totals().units_consumed == 3
 
@@ -355,66 +355,72 @@ class TestLedger:
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(2))
-        await ledger.record_held_back(await first(ledger), Failure("units_exhausted", "no", True))
-        shown = durable_results(factory)
-        assert [one["state"] for one in shown] == ["pending", "pending"]
-        assert shown[0]["error"] == {"code": "units_exhausted", "message": "no", "retryable": True}
+        await ledger.record_held_back(
+            await first_row(ledger), Failure("units_exhausted", "no", True)
+        )
+        results = durable_results(factory)
+        assert [result["state"] for result in results] == ["pending", "pending"]
+        assert results[0]["error"] == {
+            "code": "units_exhausted",
+            "message": "no",
+            "retryable": True,
+        }
         assert len(await ledger.pending("fake", 0, 10)) == 2
 
     async def test_record_outcome_with_a_running_job_keeps_it_open(self, ledger: Ledger) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
-        await ledger.record_intent(mine)
-        await ledger.record_job(mine, "slow")
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
+        await ledger.record_job(row, "slow")
         await ledger.record_outcome(
-            mine, failed("job_timeout", Job(id="slow", state=JobState.RUNNING))
+            row, failed("job_timeout", Job(id="slow", state=JobState.RUNNING))
         )
         assert ledger.requeue_failed(None) == 1
-        assert (await facts(ledger)).job_id == "slow"
+        assert (await first_history(ledger)).job_id == "slow"
 
     @pytest.mark.parametrize("code", ["link_dead", "unavailable", "bad_caption"])
     async def test_requeue_failed_keeps_a_completed_job(self, ledger: Ledger, code: str) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
-        await ledger.record_intent(mine)
-        await ledger.record_job(mine, "paid")
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
+        await ledger.record_job(row, "paid")
         await ledger.record_outcome(
-            mine, failed(code, Job(id="paid", state=JobState.COMPLETED, units=9))
+            row, failed(code, Job(id="paid", state=JobState.COMPLETED, units=9))
         )
         ledger.requeue_failed(None)
-        assert (await facts(ledger)).job_id == "paid"
+        assert (await first_history(ledger)).job_id == "paid"
 
     async def test_requeue_failed_leaves_a_missing_job_to_be_looked_up(
         self, ledger: Ledger
     ) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
-        await ledger.record_intent(mine)
-        await ledger.record_job(mine, "gone")
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
+        await ledger.record_job(row, "gone")
         await ledger.record_outcome(
-            mine, failed("not_found", Job(id="gone", state=JobState.MISSING))
+            row, failed("not_found", Job(id="gone", state=JobState.MISSING))
         )
         ledger.requeue_failed(None)
-        found = await facts(ledger)
-        assert found.intent_at is not None
-        assert (found.job_id, found.previous_job_ids) == (None, ())
+        history = await first_history(ledger)
+        assert history.intent_at is not None
+        assert (history.job_id, history.previous_job_ids) == (None, ())
 
     async def test_requeue_failed_keeps_a_completed_job_that_was_deleted(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
-        await ledger.record_intent(mine)
-        await ledger.record_job(mine, "paid")
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
+        await ledger.record_job(row, "paid")
         done = Job(id="paid", state=JobState.COMPLETED, units=7)
-        await ledger.record_outcome(mine, failed("link_dead", done))
+        await ledger.record_outcome(row, failed("link_dead", done))
         ledger.requeue_failed(None)
         await ledger.record_outcome(
-            mine, failed("not_found", Job(id="paid", state=JobState.MISSING))
+            row, failed("not_found", Job(id="paid", state=JobState.MISSING))
         )
         ledger.requeue_failed(None)
-        found = await facts(ledger)
-        assert (found.job_id, found.was_completed) == ("paid", True)
+        history = await first_history(ledger)
+        assert (history.job_id, history.was_completed) == ("paid", True)
         assert creates(factory) == [("paid", "completed", 7)]
 
     @pytest.mark.parametrize("state", [JobState.ERRORED, JobState.CANCELLED])
@@ -422,22 +428,22 @@ class TestLedger:
         self, ledger: Ledger, state: JobState
     ) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
-        await ledger.record_intent(mine)
-        await ledger.record_job(mine, "bad")
-        await ledger.record_outcome(mine, failed("job_failed", Job(id="bad", state=state)))
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
+        await ledger.record_job(row, "bad")
+        await ledger.record_outcome(row, failed("job_failed", Job(id="bad", state=state)))
         ledger.requeue_failed(None)
-        assert await facts(ledger) == RowHistory(previous_job_ids=("bad",))
+        assert await first_history(ledger) == RowHistory(previous_job_ids=("bad",))
 
     async def test_requeue_failed_keeps_an_unanswered_create(self, ledger: Ledger) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
-        await ledger.record_intent(mine)
-        await ledger.record_outcome(mine, failed("outcome_unknown"))
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
+        await ledger.record_outcome(row, failed("outcome_unknown"))
         ledger.requeue_failed(None)
-        assert (await facts(ledger)).intent_at is not None
+        assert (await first_history(ledger)).intent_at is not None
 
-    async def test_requeue_failed_takes_all_failed_rows_or_those_of_a_code(
+    async def test_requeue_failed_selects_all_failed_rows_or_those_with_a_code(
         self, ledger: Ledger
     ) -> None:
         imported(ledger, many(5))
@@ -461,20 +467,20 @@ class TestLedger:
 
     async def test_requeue_failed_clears_the_failure(self, ledger: Ledger) -> None:
         imported(ledger, many(1))
-        await ledger.record_outcome(await first(ledger), failed("unavailable"))
+        await ledger.record_outcome(await first_row(ledger), failed("unavailable"))
         ledger.requeue_failed(None)
         (result,) = ledger.results()
         assert (result["state"], result["error"], result["finished_at"]) == ("pending", None, None)
 
-    async def test_record_outcome_with_an_invalid_message_spoils_no_later_one(
+    async def test_record_outcome_with_an_invalid_message_does_not_affect_later_ones(
         self, ledger: Ledger
     ) -> None:
         """aiohttp gives header bytes that are no UTF-8 as lone surrogates."""
         imported(ledger, many(2))
-        one, two = (work.row for work in await ledger.pending("fake", 0, 2))
+        first, second = (work.row for work in await ledger.pending("fake", 0, 2))
         odd = outcome(RowState.FAILED, failure=Failure("rejected", "request \udcff"))
-        await asyncio.gather(ledger.record_outcome(one, odd), return_exceptions=True)
-        await ledger.record_outcome(two, outcome())
+        await asyncio.gather(ledger.record_outcome(first, odd), return_exceptions=True)
+        await ledger.record_outcome(second, outcome())
         assert ledger.totals().done == 1
 
 
@@ -498,9 +504,9 @@ class TestMemory:
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
+        row = await first_row(ledger)
         ledger.set("k", "v")
-        await ledger.record_intent(mine)
+        await ledger.record_intent(row)
         with closing(factory.read()) as reader:
             assert reader.values() == {"k": "v"}
 
@@ -518,7 +524,7 @@ def refusal(ledger: Ledger, given: Manifest) -> str:
 def collider(source: int, target: str, key: str, path: str, x: int) -> Row:
     """A row that has something in common with others."""
     task = f"source{source}:{target}"
-    return row(
+    return make_row(
         source,
         target=target,
         language=target,
@@ -538,26 +544,26 @@ class TestIntake:
 
     def test_import_keeps_the_order_of_the_manifest(self, opened: Ledger) -> None:
         imported(opened, many(2500))
-        found = list(opened.results())
-        assert [one["source_id"] for one in found] == [f"source{n}" for n in range(1, 2501)]
+        results = list(opened.results())
+        assert [result["source_id"] for result in results] == [f"source{n}" for n in range(1, 2501)]
 
     async def test_import_numbers_rows_without_gaps(self, opened: Ledger) -> None:
         imported(opened, many(2500))
         imported(opened, many(2510))
-        found = await opened.pending("fake", 0, 9999)
-        assert [work.row.number for work in found] == list(range(1, 2511))
+        pending = await opened.pending("fake", 0, 9999)
+        assert [work.row.number for work in pending] == list(range(1, 2511))
 
     def test_import_of_a_row_twice_adds_one_task(self, opened: Ledger) -> None:
-        assert imported(opened, [row(1), row(1, origin="m.csv:9")]) == ImportResult(
+        assert imported(opened, [make_row(1), make_row(1, origin="m.csv:9")]) == ImportResult(
             added=1, known=1, problems=[]
         )
 
-    def test_import_of_several_manifests_is_one(self, opened: Ledger) -> None:
+    def test_import_of_several_manifests_counts_their_rows_together(self, opened: Ledger) -> None:
         intake = opened.import_rows([("a.csv", many(3)), ("b.csv", many(3, 3))], skip_invalid=False)
         assert (intake.added, intake.known) == (5, 1)
 
     @pytest.mark.parametrize(
-        ("changes", "words"),
+        ("changes", "columns"),
         [
             ({"params": {"to_language_code": "es", "x": 1}}, "other parameters"),
             ({"key": "mine"}, "another key"),
@@ -566,28 +572,28 @@ class TestIntake:
         ],
     )
     def test_import_of_a_task_twice_with_a_difference_is_refused(
-        self, opened: Ledger, changes: dict[str, Any], words: str
+        self, opened: Ledger, changes: dict[str, Any], columns: str
     ) -> None:
-        message = refusal(opened, [row(1), row(1, origin="m.csv:9", **changes)])
-        assert f"m.csv:9: the same task as m.csv:2, with {words}" in message
+        message = refusal(opened, [make_row(1), make_row(1, origin="m.csv:9", **changes)])
+        assert f"m.csv:9: the same task as m.csv:2, with {columns}" in message
 
     def test_import_of_a_task_twice_with_another_meta_is_one_task(self, opened: Ledger) -> None:
-        assert imported(opened, [row(1), row(1, meta={"note": "x"})]).known == 1
+        assert imported(opened, [make_row(1), make_row(1, meta={"note": "x"})]).known == 1
 
     def test_import_of_one_key_for_two_tasks_is_refused(self, opened: Ledger) -> None:
-        message = refusal(opened, [row(1, key="k"), row(2, key="k")])
+        message = refusal(opened, [make_row(1, key="k"), make_row(2, key="k")])
         assert "m.csv:3: key: 'k' is the key of m.csv:2 already" in message
 
     def test_import_of_one_path_for_two_tasks_is_refused(self, opened: Ledger) -> None:
-        message = refusal(opened, [row(1, path="p.vtt"), row(2, path="p.vtt")])
+        message = refusal(opened, [make_row(1, path="p.vtt"), make_row(2, path="p.vtt")])
         assert "m.csv:3: name: 'p.vtt' is the file of m.csv:2 already" in message
 
     def test_import_that_collides_with_an_earlier_one_is_refused(self, opened: Ledger) -> None:
         imported(opened, many(1))
-        assert "is the key of m.csv:2" in refusal(opened, [row(2, key=row(1).key)])
+        assert "is the key of m.csv:2" in refusal(opened, [make_row(2, key=make_row(1).key)])
 
     def test_import_finds_a_collision_deep_in_a_large_manifest(self, opened: Ledger) -> None:
-        given = [*many(3500), row(4000, key=row(17).key, origin="m.csv:3502")]
+        given = [*many(3500), make_row(4000, key=make_row(17).key, origin="m.csv:3502")]
         assert "m.csv:3502: key:" in refusal(opened, given)
 
     def test_import_counts_all_problems_and_lists_the_first_twenty(self, opened: Ledger) -> None:
@@ -603,7 +609,7 @@ class TestIntake:
 
     def test_import_that_fails_midway_leaves_nothing(self, opened: Ledger) -> None:
         def reading() -> Iterator[Row]:
-            yield from (row(number) for number in range(1, 2000))
+            yield from (make_row(number) for number in range(1, 2000))
             raise UsageError("not UTF-8")
 
         with pytest.raises(UsageError, match="not UTF-8"):
@@ -613,17 +619,23 @@ class TestIntake:
 
     def test_import_of_many_rows_collides_with_few_earlier_ones(self, opened: Ledger) -> None:
         imported(opened, many(3))
-        given = [*many(4000), row(5000, key=row(2).key), row(3000, origin="m.csv:5002")]
+        given = [
+            *many(4000),
+            make_row(5000, key=make_row(2).key),
+            make_row(3000, origin="m.csv:5002"),
+        ]
         intake = imported(opened, given)
         assert (intake.added, intake.known, intake.invalid) == (3997, 4, 1)
-        assert intake.problems == [f"m.csv:5001: key: '{row(2).key}' is the key of m.csv:3 already"]
+        assert intake.problems == [
+            f"m.csv:5001: key: '{make_row(2).key}' is the key of m.csv:3 already"
+        ]
         assert opened.totals().pending == 4000
 
     def test_import_lists_problems_in_manifest_order(self, opened: Ledger) -> None:
         given: Manifest = []
         for number in range(1, 60, 2):
             bad = InvalidRow(line=number, message="no", origin=f"m.csv:{number}")
-            given += [bad, row(100, key=f"k{number}", origin=f"m.csv:{number + 1}")]
+            given += [bad, make_row(100, key=f"k{number}", origin=f"m.csv:{number + 1}")]
         message = refusal(opened, given)
         lines = [line.split(":")[1] for line in message.splitlines()[1:-1]]
         assert lines == [str(n) for n in range(1, 22) if n != 2]
@@ -642,7 +654,7 @@ class TestIntake:
             max_size=12,
         )
     )
-    def test_import_collisions_end_alike_in_an_empty_and_a_large_ledger(
+    def test_import_collisions_have_the_same_result_in_an_empty_and_a_large_ledger(
         self,
         tmp_path_factory: pytest.TempPathFactory,
         factory_at: Callable[[Path], Factory],
@@ -654,13 +666,15 @@ class TestIntake:
             with closing(factory_at(tmp_path_factory.mktemp("ledger")).open()) as opened:
                 imported(opened, many(before, 1000), "other.csv")
                 intake = imported(opened, [*given])
-                found = [one for one in opened.results() if not one["key"].startswith("fake")]
-            ends.append((intake, found))
+                results = [
+                    result for result in opened.results() if not result["key"].startswith("fake")
+                ]
+            ends.append((intake, results))
         assert ends[0] == ends[1]
 
     def test_import_with_skip_invalid_keeps_invalid_rows(self, opened: Ledger) -> None:
         bad = InvalidRow(line=3, message="no", origin="m.csv:3", provider="mux", key="k")
-        intake = imported(opened, [row(1), bad, row(2)])
+        intake = imported(opened, [make_row(1), bad, make_row(2)])
         assert (intake.added, intake.invalid, intake.problems) == (2, 1, ["m.csv:3: no"])
         result = list(opened.results())[1]
         assert (result["state"], result["line"], result["key"]) == ("invalid", 3, "k")
@@ -669,25 +683,30 @@ class TestIntake:
 
     def test_import_of_invalid_rows_never_collides(self, opened: Ledger) -> None:
         bad = InvalidRow(
-            line=2, message="no", origin="m.csv:2", key=row(1).key, provider="fake", source_id="s"
+            line=2,
+            message="no",
+            origin="m.csv:2",
+            key=make_row(1).key,
+            provider="fake",
+            source_id="s",
         )
-        assert imported(opened, [bad, bad, row(1)]).added == 1
+        assert imported(opened, [bad, bad, make_row(1)]).added == 1
 
-    def test_import_again_judges_invalid_rows_anew(self, opened: Ledger) -> None:
+    def test_import_again_checks_invalid_rows_again(self, opened: Ledger) -> None:
         bad = InvalidRow(line=3, message="no", origin="m.csv:3")
         other = InvalidRow(line=3, message="no", origin="other.csv:3")
-        imported(opened, [row(1), bad])
+        imported(opened, [make_row(1), bad])
         imported(opened, [other], "other.csv")
         assert opened.totals().invalid == 2
-        assert imported(opened, [row(1), row(2)]).added == 1
+        assert imported(opened, [make_row(1), make_row(2)]).added == 1
         assert opened.totals().invalid == 1
-        assert imported(opened, [row(1), bad]).invalid == 1
+        assert imported(opened, [make_row(1), bad]).invalid == 1
         assert opened.totals().invalid == 2
 
     def test_import_with_skip_invalid_keeps_a_colliding_row_as_invalid(
         self, opened: Ledger
     ) -> None:
-        intake = imported(opened, [row(1), row(2, key=row(1).key)])
+        intake = imported(opened, [make_row(1), make_row(2, key=make_row(1).key)])
         assert (intake.added, intake.invalid) == (1, 1)
         result = list(opened.results())[1]
         assert (result["state"], result["line"]) == ("invalid", 3)
@@ -702,51 +721,55 @@ class TestCorrections:
     async def ended(self, ledger: Ledger, end: Outcome, job_id: str | None = None) -> None:
         """Import a row that ended, with a create if there is a job."""
         imported(ledger, many(1))
-        row = await first(ledger)
+        make_row = await first_row(ledger)
         if end.job is not None or job_id:
-            await ledger.record_intent(row)
-            await ledger.record_job(row, job_id or (end.job.id if end.job else "") or "")
-        await ledger.record_outcome(row, end)
+            await ledger.record_intent(make_row)
+            await ledger.record_job(make_row, job_id or (end.job.id if end.job else "") or "")
+        await ledger.record_outcome(make_row, end)
 
     def reason(self, ledger: Ledger, **changes: Any) -> str:
         """Return why another description is refused."""
-        return refusal(ledger, [row(1, **changes)]).partition("with ")[2]
+        return refusal(ledger, [make_row(1, **changes)]).partition("with ")[2]
 
     async def test_failed_row_takes_new_parameters_and_is_pending(self, ledger: Ledger) -> None:
         await self.ended(ledger, failed("track_not_found"))
-        result = imported(ledger, [row(1, params=OTHER, meta={"a": "b"}, origin="n.csv:7")])
+        result = imported(ledger, [make_row(1, params=OTHER, meta={"a": "b"}, origin="n.csv:7")])
         assert (result.corrected, result.added, result.known, result.invalid) == (1, 0, 0, 0)
         (work,) = await ledger.pending("fake", 0, 9)
         assert (work.row.params, work.row.meta, work.row.origin) == (OTHER, {"a": "b"}, "n.csv:7")
         assert work.history == RowHistory()
-        (shown,) = ledger.results()
-        assert (shown["state"], shown["error"], shown["finished_at"]) == ("pending", None, None)
+        (results,) = ledger.results()
+        assert (results["state"], results["error"], results["finished_at"]) == (
+            "pending",
+            None,
+            None,
+        )
 
     async def test_skipped_row_takes_new_parameters(self, ledger: Ledger) -> None:
         await self.ended(ledger, outcome(RowState.SKIPPED))
-        assert imported(ledger, [row(1, params=OTHER)]).corrected == 1
+        assert imported(ledger, [make_row(1, params=OTHER)]).corrected == 1
 
     async def test_row_that_never_started_takes_new_parameters(self, ledger: Ledger) -> None:
         imported(ledger, many(3))
-        assert imported(ledger, [row(2, params=OTHER)]).corrected == 1
+        assert imported(ledger, [make_row(2, params=OTHER)]).corrected == 1
         works = await ledger.pending("fake", 0, 9)
-        assert [work.row.params for work in works] == [row().params, OTHER, row().params]
+        assert [work.row.params for work in works] == [make_row().params, OTHER, make_row().params]
 
     @pytest.mark.parametrize("state", [JobState.ERRORED, JobState.CANCELLED])
     async def test_row_whose_job_ended_badly_takes_new_parameters(
         self, ledger: Ledger, state: JobState
     ) -> None:
         await self.ended(ledger, failed("job_failed", Job(id="bad", state=state)))
-        assert imported(ledger, [row(1, params=OTHER)]).corrected == 1
-        assert await facts(ledger) == RowHistory(previous_job_ids=("bad",))
+        assert imported(ledger, [make_row(1, params=OTHER)]).corrected == 1
+        assert await first_history(ledger) == RowHistory(previous_job_ids=("bad",))
 
     async def test_failed_row_takes_another_path_and_keeps_a_completed_job(
         self, ledger: Ledger
     ) -> None:
         await self.ended(ledger, failed("bad_caption", Job(id="paid", state=JobState.COMPLETED)))
-        assert imported(ledger, [row(1, path="short.vtt")]).corrected == 1
-        assert (await facts(ledger)).job_id == "paid"
-        assert (await facts(ledger)).was_completed
+        assert imported(ledger, [make_row(1, path="short.vtt")]).corrected == 1
+        assert (await first_history(ledger)).job_id == "paid"
+        assert (await first_history(ledger)).was_completed
 
     async def test_done_row_refuses_new_parameters(self, ledger: Ledger) -> None:
         await self.ended(ledger, outcome())
@@ -773,14 +796,14 @@ class TestCorrections:
         self, ledger: Ledger
     ) -> None:
         imported(ledger, many(1))
-        work = await first(ledger)
+        work = await first_row(ledger)
         await ledger.record_intent(work)
         await ledger.record_outcome(work, failed("outcome_unknown"))
         assert "it is unknown whether a create " in self.reason(ledger, params=OTHER)
 
     async def test_pending_row_with_job_refuses_new_parameters(self, ledger: Ledger) -> None:
         imported(ledger, many(1))
-        work = await first(ledger)
+        work = await first_row(ledger)
         await ledger.record_intent(work)
         await ledger.record_job(work, "now")
         assert "run batchcap resume," in self.reason(ledger, params=OTHER)
@@ -791,24 +814,26 @@ class TestCorrections:
 
     def test_correction_that_collides_with_another_row_is_refused(self, opened: Ledger) -> None:
         imported(opened, many(2))
-        assert "is the key of m.csv:3 already" in refusal(opened, [row(1, key=row(2).key)])
+        assert "is the key of m.csv:3 already" in refusal(
+            opened, [make_row(1, key=make_row(2).key)]
+        )
 
     @pytest.mark.parametrize("original", [{}, {"params": OTHER}], ids=["known", "corrected"])
-    def test_correction_with_two_answers_in_one_import_is_refused(
+    def test_import_with_two_different_corrections_of_a_row_is_refused(
         self, opened: Ledger, original: dict[str, Any]
     ) -> None:
         imported(opened, many(1))
         third = {"to_language_code": "es", "track_id": "u"}
-        given: Manifest = [row(1, **original), row(1, origin="m.csv:9", params=third)]
+        given: Manifest = [make_row(1, **original), make_row(1, origin="m.csv:9", params=third)]
         assert "m.csv:9: the same task as m.csv:2, with other parameters" in refusal(opened, given)
 
     async def test_failed_row_takes_another_id_and_language_by_its_key(
         self, ledger: Ledger
     ) -> None:
-        imported(ledger, [row(1, key="k")])
-        await ledger.record_outcome(await first(ledger), failed("asset_not_found"))
-        assert "is the key of" in refusal(ledger, [row(2, key="k", origin="other.csv:2")])
-        corrected = row(2, key="k", target="ja", language="ja")
+        imported(ledger, [make_row(1, key="k")])
+        await ledger.record_outcome(await first_row(ledger), failed("asset_not_found"))
+        assert "is the key of" in refusal(ledger, [make_row(2, key="k", origin="other.csv:2")])
+        corrected = make_row(2, key="k", target="ja", language="ja")
         assert imported(ledger, [corrected]).corrected == 1
         (work,) = await ledger.pending("fake", 0, 9)
         assert (work.row.source_id, work.row.target) == ("source2", "ja")
@@ -816,13 +841,13 @@ class TestCorrections:
         assert ledger.totals().total == 1
 
     async def test_failed_row_with_a_job_keeps_its_id(self, ledger: Ledger) -> None:
-        imported(ledger, [row(1, key="k")])
-        work = await first(ledger)
+        imported(ledger, [make_row(1, key="k")])
+        work = await first_row(ledger)
         await ledger.record_intent(work)
         await ledger.record_job(work, "bad")
         errored = Job(id="bad", state=JobState.ERRORED)
         await ledger.record_outcome(work, failed("job_failed", errored))
-        assert "is the key of" in refusal(ledger, [row(2, key="k")])
+        assert "is the key of" in refusal(ledger, [make_row(2, key="k")])
 
     async def test_import_without_changes_leaves_a_failed_row_failed(self, ledger: Ledger) -> None:
         await self.ended(ledger, failed("track_not_found"))
@@ -835,7 +860,7 @@ class TestReading:
 
     async def test_totals_count_everything(self, ledger: Ledger) -> None:
         bad = InvalidRow(line=9, message="no", origin="m.csv:9")
-        imported(ledger, [*many(5), row(6, provider="other"), bad])
+        imported(ledger, [*many(5), make_row(6, provider="other"), bad])
         works = await ledger.pending("fake", 0, 9)
         ends = [
             outcome(caption=Caption(100, "a", 1)),
@@ -845,11 +870,11 @@ class TestReading:
         ]
         for work, end in zip(works, ends, strict=False):
             await ledger.record_outcome(work.row, end)
-        found = ledger.totals()
-        counts = (found.total, found.done, found.failed, found.skipped, found.invalid)
+        totals = ledger.totals()
+        counts = (totals.total, totals.done, totals.failed, totals.skipped, totals.invalid)
         assert counts == (7, 2, 1, 1, 1)
-        assert (found.pending, found.bytes, found.errors) == (2, 150, {"not_found": 1})
-        assert found.by_provider == {
+        assert (totals.pending, totals.bytes, totals.errors) == (2, 150, {"not_found": 1})
+        assert totals.by_provider == {
             "fake": {"done": 2, "failed": 1, "pending": 1, "skipped": 1},
             "other": {"pending": 1},
             "unknown": {"invalid": 1},
@@ -867,36 +892,36 @@ class TestRequeueDamaged:
     async def delivered(self, ledger: Ledger) -> Row:
         """Bring a row to its end, with a job that was billed."""
         imported(ledger, many(2))
-        mine = await first(ledger)
-        await ledger.record_intent(mine)
-        await ledger.record_job(mine, "paid")
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
+        await ledger.record_job(row, "paid")
         done = Job(id="paid", state=JobState.COMPLETED, units=3)
-        await ledger.record_outcome(mine, outcome(job=done))
-        return mine
+        await ledger.record_outcome(row, outcome(job=done))
+        return row
 
     async def test_requeue_damaged_keeps_the_job_and_that_the_row_was_done(
         self, ledger: Ledger
     ) -> None:
-        mine = await self.delivered(ledger)
-        ledger.requeue_damaged([mine.number])
-        found = await facts(ledger)
-        assert (found.job_id, found.was_completed) == ("paid", True)
+        row = await self.delivered(ledger)
+        ledger.requeue_damaged([row.number])
+        history = await first_history(ledger)
+        assert (history.job_id, history.was_completed) == ("paid", True)
         assert ledger.totals().units_consumed == 3
 
     async def test_requeue_damaged_of_a_pending_row_changes_nothing(self, ledger: Ledger) -> None:
         imported(ledger, many(1))
-        ledger.requeue_damaged([(await first(ledger)).number])
-        assert await facts(ledger) == RowHistory()
+        ledger.requeue_damaged([(await first_row(ledger)).number])
+        assert await first_history(ledger) == RowHistory()
 
     async def test_ledger_opened_for_repairs_has_no_other_pending_rows(
         self, ledger: Ledger, factory: Factory
     ) -> None:
-        mine = await self.delivered(ledger)
+        row = await self.delivered(ledger)
         with closing(factory.open(repairs=True)) as repairs:
             assert repairs.providers_with_pending() == []
-            ledger.requeue_damaged([mine.number])
+            ledger.requeue_damaged([row.number])
             assert repairs.providers_with_pending() == ["fake"]
-            assert [work.row for work in await repairs.pending("fake", 0, 9)] == [mine]
+            assert [work.row for work in await repairs.pending("fake", 0, 9)] == [row]
             assert repairs.totals().pending == 2
 
 
@@ -906,18 +931,18 @@ class TestReader:
     async def test_completed_rows_come_in_order_with_what_was_fetched(self, ledger: Ledger) -> None:
         imported(ledger, many(1200))
         works = await ledger.pending("fake", 0, 2000)
-        kept = [work.row for work in works if work.row.number % 2]
-        await asyncio.gather(*(ledger.record_outcome(mine, outcome()) for mine in kept))
-        found = [done for page in ledger.completed_rows() for done in page]
-        what = (CAPTION.bytes, CAPTION.sha256, CAPTION.cues)
-        assert found == [CompletedRow(mine.number, mine.key, mine.path, *what) for mine in kept]
+        completed = [work.row for work in works if work.row.number % 2]
+        await asyncio.gather(*(ledger.record_outcome(row, outcome()) for row in completed))
+        read = [done for page in ledger.completed_rows() for done in page]
+        caption = (CAPTION.bytes, CAPTION.sha256, CAPTION.cues)
+        assert read == [CompletedRow(row.number, row.key, row.path, *caption) for row in completed]
 
     def test_has_task_compares_provider_source_and_target(self, opened: Ledger) -> None:
         imported(opened, many(1))
-        assert opened.has_task(row(1, key="another", path="else.vtt"))
-        assert not opened.has_task(row(1, target="ja"))
-        assert not opened.has_task(row(1, provider="other"))
-        assert not opened.has_task(row(2))
+        assert opened.has_task(make_row(1, key="another", path="else.vtt"))
+        assert not opened.has_task(make_row(1, target="ja"))
+        assert not opened.has_task(make_row(1, provider="other"))
+        assert not opened.has_task(make_row(2))
 
     def test_owns_path_is_case_sensitive(self, opened: Ledger) -> None:
         imported(opened, many(1))
@@ -925,26 +950,30 @@ class TestReader:
         assert not opened.owns_path("fake/SOURCE1.es.vtt")
         assert not opened.owns_path("fake/source1.es.vtt\udcff")
 
-    def test_sources_are_those_that_jobs_are_made_for_each_once(self, opened: Ledger) -> None:
+    def test_source_ids_are_those_of_rows_that_need_jobs_without_duplicates(
+        self, opened: Ledger
+    ) -> None:
         rows: Manifest = [
-            row(n, target=tag, key=f"{n}{tag}", path=f"{n}{tag}")
+            make_row(n, target=tag, key=f"{n}{tag}", path=f"{n}{tag}")
             for n in range(1, 700)
             for tag in ("es", "ja")
         ]
         bad = InvalidRow(line=2, message="no", origin="m.csv:2", provider="fake", source_id="bad")
-        imported(opened, [*rows, row(900, target=""), row(901, provider="no", target=""), bad])
+        imported(
+            opened, [*rows, make_row(900, target=""), make_row(901, provider="no", target=""), bad]
+        )
         assert opened.providers_with_jobs() == ["fake"]
         assert sorted(opened.source_ids("fake")) == sorted(f"source{n}" for n in range(1, 700))
         assert list(opened.source_ids("no")) == []
 
     async def test_captions_of_a_source_have_their_creates_in_order(self, ledger: Ledger) -> None:
-        given = row(1, params={"track_id": "t"})
+        given = make_row(1, params={"track_id": "t"})
         imported(ledger, [given])
-        mine = await first(ledger)
+        row = await first_row(ledger)
         for job in ("job-1", "job-2"):
-            await ledger.record_intent(mine)
-            await ledger.record_job(mine, job)
-            await ledger.record_job_ended(mine, Job(id=job, state=JobState.ERRORED, units=1))
+            await ledger.record_intent(row)
+            await ledger.record_job(row, job)
+            await ledger.record_job_ended(row, Job(id=job, state=JobState.ERRORED, units=1))
         (caption,) = ledger.captions_of("fake", "source1")
         assert (caption.key, caption.target, caption.track_id) == (given.key, "es", "t")
         assert caption.creates == (
@@ -975,13 +1004,15 @@ class TestFingerprints:
         assert opened.fingerprint("manifest:m.csv") is None
         assert opened.totals().total == 0
 
-    async def test_the_results_have_none_after_an_outcome(self, ledger: Ledger) -> None:
+    async def test_record_outcome_clears_the_fingerprint_of_the_results(
+        self, ledger: Ledger
+    ) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
+        row = await first_row(ledger)
         ledger.set_fingerprint(RESULTS, "1")
-        await ledger.record_intent(mine)
+        await ledger.record_intent(row)
         assert ledger.fingerprint(RESULTS) == "1"
-        await ledger.record_outcome(mine, outcome())
+        await ledger.record_outcome(row, outcome())
         assert ledger.fingerprint(RESULTS) is None
 
 
@@ -1013,7 +1044,7 @@ async def test_recording_without_threads_does_not_move_the_clock(opened: Ledger)
     imported(opened, many(1))
     started = clock()
     async with opened.recording(threads=False):
-        await opened.record_intent(await first(opened))
+        await opened.record_intent(await first_row(opened))
     assert clock() - started < 1e-3
 
 

@@ -51,8 +51,8 @@ def make_bucket(
 async def running_buckets(*buckets: Bucket) -> AsyncIterator[None]:
     """Let buckets give turns for as long as the block runs."""
     async with anyio.create_task_group() as group:
-        for one in buckets:
-            group.start_soon(one.run)
+        for bucket in buckets:
+            group.start_soon(bucket.run)
         try:
             yield
         finally:
@@ -75,17 +75,17 @@ WITHOUT_JITTER = Backoff(jitter=0.0)
 
 
 class ScriptedServer:
-    """A server that gives its answers in order, the last one for ever, and counts."""
+    """A server that sends its answers in order, repeats the last one, and records the requests."""
 
     def __init__(self, *answers: Callable[[], web.StreamResponse]) -> None:
         self.answers = list(answers)
         self.times: list[float] = []
-        self.seen: list[web.Request] = []
+        self.requests: list[web.Request] = []
         self.bodies: list[bytes] = []
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         self.times.append(clock())
-        self.seen.append(request)
+        self.requests.append(request)
         self.bodies.append(await request.read())
         return self.answers[min(len(self.times), len(self.answers)) - 1]()
 

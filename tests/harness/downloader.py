@@ -40,8 +40,8 @@ class DownloaderHarness:
         return await self.downloader.fetch(link, path)
 
     def files(self) -> dict[str, bytes]:
-        found = (path for path in self.root.rglob("*") if path.is_file())
-        return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in found}
+        paths = (path for path in self.root.rglob("*") if path.is_file())
+        return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in paths}
 
 
 @asynccontextmanager

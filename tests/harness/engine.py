@@ -54,7 +54,7 @@ class FakeProvider:
         self.links: dict[str, list[str | None]] = {}
         self.in_the_air: Callable[[], Awaitable[None]] | None = None
         self.finds: list[tuple[str, float]] = []
-        self.found: dict[str, Job | Exception] = {}
+        self.existing_jobs: dict[str, Job | Exception] = {}
         self.creates: list[str] = []
         self.attempts: list[int] = []
         self.polls: list[list[str]] = []
@@ -70,18 +70,18 @@ class FakeProvider:
         self.jobs[job_id] = (source_id, began, 0)
 
     async def prepare(self, row: Row) -> JobRequest | Job:
-        found = self.prepared.get(row.source_id)
-        if isinstance(found, Exception):
-            raise found
-        return found or JobRequest(row, {"asset": row.source_id})
+        prepared = self.prepared.get(row.source_id)
+        if isinstance(prepared, Exception):
+            raise prepared
+        return prepared or JobRequest(row, {"asset": row.source_id})
 
     async def find_existing_job(self, row: Row, history: RowHistory, since: float) -> Job | None:
         self.finds.append((row.source_id, now()))
         assert now() >= since
-        found = self.found.get(row.source_id)
-        if isinstance(found, Exception):
-            raise found
-        return found
+        job = self.existing_jobs.get(row.source_id)
+        if isinstance(job, Exception):
+            raise job
+        return job
 
     @asynccontextmanager
     async def send_slot(self, failures: int = 0) -> AsyncIterator[FakeProvider]:
@@ -165,7 +165,7 @@ class FakeLedger:
     def __init__(
         self, rows: Sequence[Row] = (), histories: dict[int, RowHistory] | None = None
     ) -> None:
-        self.rows = {one.number: one for one in rows}
+        self.rows = {row.number: row for row in rows}
         self.histories = dict(histories or {})
         self.outcomes: dict[int, Outcome] = {}
         self.wrote: list[tuple[str, int]] = []
@@ -174,12 +174,12 @@ class FakeLedger:
         self.fault: Exception | None = None
 
     async def pending(self, provider: str, after: int, limit: int) -> list[PendingRow]:
-        found = [
-            PendingRow(one, self.histories.get(number, RowHistory()))
-            for number, one in sorted(self.rows.items())
-            if one.provider == provider and number > after and number not in self.outcomes
+        rows = [
+            PendingRow(row, self.histories.get(number, RowHistory()))
+            for number, row in sorted(self.rows.items())
+            if row.provider == provider and number > after and number not in self.outcomes
         ]
-        return found[:limit]
+        return rows[:limit]
 
     async def record_intent(self, row: Row) -> None:
         await self._write("intend", row)
@@ -206,11 +206,11 @@ class FakeLedger:
         await self._write("ended", row)
         self.outcomes[row.number] = outcome
 
-    async def _write(self, what: str, row: Row) -> None:
+    async def _write(self, record: str, row: Row) -> None:
         await asyncio.sleep(0)
         if self.fault is not None:
             raise self.fault
-        self.wrote.append((what, row.number))
+        self.wrote.append((record, row.number))
 
     def state(self, number: int) -> RowState:
         return self.outcomes[number].state if number in self.outcomes else RowState.PENDING
@@ -271,6 +271,6 @@ class EngineHarness:
             stop.request()
 
     def failure(self, number: int = 1) -> Failure:
-        found = self.ledger.outcomes[number].failure
-        assert found is not None
-        return found
+        failure = self.ledger.outcomes[number].failure
+        assert failure is not None
+        return failure

@@ -10,7 +10,7 @@ E = TypeVar("E", bound=Event)
 
 
 class Recorder:
-    """An `Observer` that keeps what it was told."""
+    """An `Observer` that keeps every event."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []

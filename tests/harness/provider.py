@@ -71,15 +71,15 @@ async def running_provider(
     here, spec, stop = ProviderHarness(), PROVIDERS[name], ShutdownToken()
     around = {**sandbox.environment(), **(environment or {})}
     settings = unlimited_settings(Path("captions"), **changes)
-    mine = spec.configure(around, settings, sandbox=True)
+    configured = spec.configure(around, settings, sandbox=True)
     tools: Any = {"stop": stop, "observer": here.observe, "now": now}
     bucket = Bucket(name, None, connections=anyio.Semaphore(64), memory=here.notes, **tools)
-    sender = HttpSender(mine.base_url, spec.headers(mine.secrets), Network())
+    sender = HttpSender(configured.base_url, spec.headers(configured.secrets), Network())
     async with (
         anyio.create_task_group() as group,
         Api(sender, name, read=bucket, write=bucket, **tools) as api,
     ):
         group.start_soon(bucket.run)
-        here.provider = spec.build(ProviderContext(api, mine, here.notes, here.observe, now))
+        here.provider = spec.build(ProviderContext(api, configured, here.notes, here.observe, now))
         yield here
         group.cancel_scope.cancel()

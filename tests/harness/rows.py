@@ -60,6 +60,6 @@ def heygen_row(source_id: str) -> Row:
 
 def read_rows(manifest: Path, **options: Any) -> list[Row]:
     """The rows of a manifest that has no problems."""
-    found = list(read(str(manifest), ManifestOptions(**options), COLUMNS))
-    assert all(isinstance(row, Row) for row in found), found
-    return [row for row in found if isinstance(row, Row)]
+    rows = list(read(str(manifest), ManifestOptions(**options), COLUMNS))
+    assert all(isinstance(row, Row) for row in rows), rows
+    return [row for row in rows if isinstance(row, Row)]

@@ -49,13 +49,13 @@ class RunResult:
         self.fatal = fatal
         self.results = found
         self.metrics = metrics
-        self.by_key = {one["key"]: one for one in found}
+        self.by_key = {result["key"]: result for result in found}
 
     def states(self) -> dict[str, str]:
         """State by key; a failed row's is its error code."""
         return {
-            key: one["error"]["code"] if one["error"] else one["state"]
-            for key, one in self.by_key.items()
+            key: result["error"]["code"] if result["error"] else result["state"]
+            for key, result in self.by_key.items()
         }
 
 

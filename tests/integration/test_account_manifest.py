@@ -157,7 +157,7 @@ async def test_manifest_whose_cursor_is_refused_starts_again(tmp_path: Path) -> 
     assert "400" in warnings[0]
 
 
-async def test_manifest_asked_differently_starts_again(tmp_path: Path) -> None:
+async def test_manifest_with_other_options_starts_again(tmp_path: Path) -> None:
     path = tmp_path / "videos.csv"
     async with Sandbox(SandboxOptions(mux_account=250)) as sandbox:
         async with running_provider(sandbox, "mux") as mux:

@@ -72,7 +72,7 @@ async def test_run_without_connection_for_a_minute_loses_no_row(tmp_path: Path) 
     assert len(asset_of_job) == len(set(asset_of_job.values())) == 60
 
 
-async def test_create_whose_host_does_not_resolve_never_left() -> None:
+async def test_create_to_an_unresolvable_host_was_not_sent() -> None:
     nobody = Recorder()
     free = make_bucket(None, name="mux.write")
     api = Api(

@@ -67,7 +67,7 @@ class Attack:
         self.out, self.rows = out, rows
         self.settings = unlimited_settings(out, **changes)
         self.environment = environment(url)
-        self.metrics, self.heard, self.stop = Metrics(), Recorder(), ShutdownToken()
+        self.metrics, self.recorder, self.stop = Metrics(), Recorder(), ShutdownToken()
         self.fatal: list[FatalError] = []
         self.states: dict[str, str] = {}
         self.results: list[dict[str, Any]] = []
@@ -82,7 +82,7 @@ class Attack:
                     self.settings,
                     ledger,
                     self.environment,
-                    log.observers(self.metrics, self.heard, log.logged),
+                    log.observers(self.metrics, self.recorder, log.logged),
                     stop=self.stop,
                     now=now,
                     threads=False,
@@ -95,9 +95,9 @@ class Attack:
         paths = (path.relative_to(self.out) for path in self.out.rglob("*") if path.is_file())
         return {path.as_posix() for path in paths if path.parts[0] != ".batchcap"}
 
-    def told(self) -> str:
-        """Everything that a person may be told of it, but for the rows' own keys."""
-        messages = [event.message for event in self.heard.of(Warned)]
+    def shown_text(self) -> str:
+        """Return all text that a user may see, except for the keys of the rows."""
+        messages = [event.message for event in self.recorder.of(Warned)]
         messages += [f"{error.message} {error.hint}" for error in self.fatal]
         messages += [result["error"]["message"] for result in self.results if result["error"]]
         return "\n".join(messages)
@@ -174,7 +174,7 @@ async def test_nonsense_response_fails_its_row_with_a_reason_or_is_retried(
     assert_nothing_beside(out)
     for result in attack.results:
         assert result["state"] == "pending" or result["error"]["message"], result
-    assert attack.told().isprintable() or "\n" in attack.told()
+    assert attack.shown_text().isprintable() or "\n" in attack.shown_text()
 
 
 REFUSALS = [400, 403, 405, 418, 422, 451]
@@ -339,7 +339,7 @@ DRIPS = {
 
 @pytest.mark.parametrize("talk", DRIPS.values(), ids=DRIPS)
 @pytest.mark.parametrize(("method", "most"), [("get", 62.0), ("post", 122.0)])
-async def test_api_response_that_drips_ends_at_the_deadline(
+async def test_api_response_that_is_too_slow_ends_at_the_deadline(
     talk: ConnectionHandler, method: str, most: float
 ) -> None:
     async with raw_server(talk) as url, asking(url) as api:
@@ -438,7 +438,7 @@ async def test_link_to_forbidden_address_fails_its_row_at_once(
     assert attack.results[0]["error"]["retryable"] is False
     assert len(host.fetched) == redirected
     assert attack.files() == set()
-    assert "SECRET" not in attack.told()
+    assert "SECRET" not in attack.shown_text()
 
 
 @pytest.mark.parametrize("target", ["/file.vtt", "HERE/again?token=SECRET"])
@@ -526,7 +526,7 @@ async def test_compressed_caption_followed_by_endless_bytes_ends(out: Path) -> N
     assert max(sent) < LIMIT
 
 
-async def test_caption_that_drips_ends_at_the_deadline(out: Path) -> None:
+async def test_caption_that_is_too_slow_ends_at_the_deadline(out: Path) -> None:
     async def file(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -674,7 +674,7 @@ async def test_unknown_job_status_is_safe_to_print(out: Path, log_file: Path) ->
         attack = Attack(out, peer.url, [mux_row("film", track_id="t")], job_timeout=60.0)
         await attack.run()
     assert attack.states == {"mux:film:es": "job_timeout"}
-    assert "SECRET" not in log_file.read_text() + attack.told()
+    assert "SECRET" not in log_file.read_text() + attack.shown_text()
     assert all(line.isprintable() for line in log_file.read_text().splitlines())
 
 
@@ -706,7 +706,7 @@ async def test_retry_after_of_a_year_is_kept_reported_and_can_be_stopped(
         again = Attack(out, url, [])
         await again.run(stop_after=3600.0)
     assert again.metrics.requests.total() == 0
-    text = {event.bucket: event.seconds for event in again.heard.of(Paused)}
+    text = {event.bucket: event.seconds for event in again.recorder.of(Paused)}
     assert text["mux.read"] == pytest.approx(YEAR - 3600, abs=20)
 
 
@@ -767,7 +767,7 @@ SIZES = [2000, 600_000]
 """A caption that is held in memory, and one that is streamed."""
 
 
-async def carried(out: Path, size: int) -> RunResult:
+async def run_two_rows(out: Path, size: int) -> RunResult:
     async with Sandbox(SandboxOptions(caption_bytes=size)) as sandbox:
         return await run_rows(sandbox, out, [mux_row("film", from_language="en"), heygen_row("tr")])
 
@@ -781,7 +781,7 @@ def assert_untouched(outside: Path) -> None:
 async def test_folder_that_is_a_link_is_not_followed(out: Path, outside: Path, size: int) -> None:
     out.mkdir()
     (out / "mux").symlink_to(outside, target_is_directory=True)
-    result = await carried(out, size)
+    result = await run_two_rows(out, size)
     assert "symbolic link" in result.fatal[0].message
     assert "Remove the link" in result.fatal[0].hint
     assert result.states()["mux:film:es"] == "pending"
@@ -822,7 +822,7 @@ async def test_links_named_like_files_are_replaced_and_not_followed(
         CaptionStore(out, None).part(path).symlink_to(outside / "victim")
     (out / "results.jsonl").symlink_to(outside / "victim")
     (out / ".results.jsonl.part").symlink_to(outside / "victim")
-    result = await carried(out, size)
+    result = await run_two_rows(out, size)
     from batchcap.reports.results import write_results
 
     with closing(open_ledger(out)) as ledger:
@@ -839,7 +839,7 @@ async def test_links_named_like_files_are_replaced_and_not_followed(
 async def test_output_folder_may_be_a_link(out: Path, tmp_path: Path, size: int) -> None:
     (tmp_path / "real").mkdir()
     out.symlink_to(tmp_path / "real")
-    result = await carried(out, size)
+    result = await run_two_rows(out, size)
     assert set(result.states().values()) == {"done"}
     assert (tmp_path / "real/mux/film.es.vtt").is_file()
 
@@ -895,7 +895,7 @@ async def test_credential_repeated_by_a_provider_is_not_shown(out: Path, log_fil
         await attack.run()
     assert set(attack.states.values()) == {"rejected"}
     ledger = b"".join(path.read_bytes() for path in (out / ".batchcap").iterdir())
-    text = log_file.read_text() + attack.told() + json.dumps(attack.results)
+    text = log_file.read_text() + attack.shown_text() + json.dumps(attack.results)
     assert "cannot do this with ***" in text
     pair = base64.b64encode(b"token-id-of-the-user:token-secret-of-the-user").decode()
     credentials = {"mux": ("MUX_TOKEN_ID", "MUX_TOKEN_SECRET"), "heygen": ("HEYGEN_API_KEY",)}

@@ -66,7 +66,7 @@ def assert_hidden(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "option"])
-async def test_api_and_file_host_through_proxy(
+async def test_proxy_carries_api_and_file_host_requests(
     tmp_path: Path, ca_file: Path, variable: str
 ) -> None:
     observer, out = Recorder(), tmp_path / "captions"
@@ -160,7 +160,7 @@ async def test_unsupported_proxy_is_refused_before_anything_starts(
         "https://169.254.169.254/latest",
     ],
 )
-async def test_literal_addresses_are_judged_behind_a_proxy(link: str) -> None:
+async def test_literal_addresses_are_checked_behind_a_proxy(link: str) -> None:
     async with HeyGenBehindProxy().serving() as world:
         network = network_settings({"ALL_PROXY": world.proxy.url()})
         async with FileHosts(network, loopback=False, observer=Recorder(), now=now) as hosts:
@@ -177,7 +177,7 @@ async def test_literal_addresses_are_judged_behind_a_proxy(link: str) -> None:
         (ENCODED, "unknown.test", "the proxy answered 502"),
     ],
 )
-async def test_refused_tunnel_is_a_request_that_was_not_sent(
+async def test_refused_proxy_tunnel_means_that_nothing_was_sent(
     credentials: str, target: str, reason: str
 ) -> None:
     sent: list[None] = []
@@ -191,7 +191,7 @@ async def test_refused_tunnel_is_a_request_that_was_not_sent(
     assert not sent
 
 
-async def test_proxy_that_is_away_is_named_without_its_password() -> None:
+async def test_unreachable_proxy_is_named_without_its_password() -> None:
     network = network_settings({"HTTPS_PROXY": f"http://{ENCODED}@127.0.0.1:1"})
     session = HttpSession({}, TIMEOUTS, network)
     with pytest.raises(NotSent, match="cannot connect to the proxy: Connection refused") as caught:

@@ -31,7 +31,7 @@ def codes(results: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
 
 
 @pytest.mark.parametrize(("refusal", "kind", "page"), REFUSALS)
-async def test_refused_creates_leave_paid_jobs_at_work_and_rows_pending(
+async def test_refused_creates_leave_paid_jobs_running_and_rows_pending(
     tmp_path: Path, refusal: Any, kind: str, page: str
 ) -> None:
     options = SandboxOptions(create_limit=5, create_refusal=refusal)

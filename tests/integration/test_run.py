@@ -150,7 +150,7 @@ async def test_existing_track_is_treated_as_the_user_chose(
     assert (tmp_path / "mux/film-has-es.es.vtt").exists() == (state == "done")
 
 
-async def test_auto_falls_back_to_v2_once_and_remembers(tmp_path: Path) -> None:
+async def test_heygen_api_auto_falls_back_to_v2_once_and_remembers(tmp_path: Path) -> None:
     async with Sandbox(SandboxOptions(heygen_v3="gone404")) as sandbox:
         result = await run_rows(sandbox, tmp_path, [heygen_row("one")])
         requests = sandbox.request_log.count("heygen.v3.gone")
@@ -160,7 +160,9 @@ async def test_auto_falls_back_to_v2_once_and_remembers(tmp_path: Path) -> None:
     assert set(result.states().values()) == set(again.states().values()) == {"done"}
 
 
-async def test_v2_polls_in_vain_with_a_tenth_of_the_quota(tmp_path: Path) -> None:
+async def test_heygen_v2_polls_of_running_jobs_use_at_most_a_tenth_of_the_quota(
+    tmp_path: Path,
+) -> None:
     """So that a caption which is there does not wait behind a hundred that are not."""
     rows = [heygen_row(f"video-{n}") for n in range(100)]
     options = SandboxOptions(heygen_running=1.0, heygen_finish_seconds=3600)

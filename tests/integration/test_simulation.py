@@ -162,7 +162,7 @@ async def simulate(out: Path, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_simulated_life_with_kills_and_faults_breaks_no_promise(
+async def test_simulation_with_kills_and_faults_keeps_every_guarantee(
     tmp_path: Path, seed: int
 ) -> None:
     try:

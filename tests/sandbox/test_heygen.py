@@ -52,7 +52,7 @@ STATUS_BY_KEYWORD = {
 
 
 @pytest.mark.parametrize("keyword", STATUS_BY_KEYWORD)
-async def test_each_route_has_its_own_word_for_a_state(keyword: str) -> None:
+async def test_heygen_routes_have_different_names_for_a_state(keyword: str) -> None:
     async with sandbox_client(heygen_running=0.0) as client:
         video_id = f"id-{keyword}"
         statuses = (

@@ -163,7 +163,7 @@ def test_listen_files_hold_no_link_and_no_secret(inbox_shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_listen_signal_stops_in_order(inbox_shell: Shell, number: int) -> None:
+def test_listen_signal_shuts_down_gracefully(inbox_shell: Shell, number: int) -> None:
     with running_listener(inbox_shell) as listener:
         assert listener.post("mux", mux_event()) == 200
         status, stderr = listener.stop(number)

@@ -428,7 +428,7 @@ WAITS_FOR_A_SWEEP = pytest.mark.nightly
         set_newer_version,
     ],
 )
-def test_inbox_damaged_during_a_run_harms_no_run(
+def test_inbox_damaged_during_a_run_does_not_stop_the_run(
     webhook_shell: Shell, damage: Callable[[Path], None]
 ) -> None:
     set_options(webhook_shell.environment, job_seconds=2.0)
@@ -443,7 +443,7 @@ def test_inbox_damaged_during_a_run_harms_no_run(
     assert_paid_once(webhook_shell.environment)
 
 
-def test_inbox_listener_killed_repeatedly_harms_no_run(webhook_shell: Shell) -> None:
+def test_inbox_listener_killed_repeatedly_does_not_stop_the_run(webhook_shell: Shell) -> None:
     set_options(webhook_shell.environment, job_seconds=2.0, webhook_retry=0.3)
     address = f"127.0.0.1:{free_port()}"
     with running_run(webhook_shell, "run", mux_manifest(webhook_shell, 60), *PACED) as run:

@@ -100,7 +100,9 @@ def kill_in_the_middle(shell: Shell, *arguments: str) -> dict[str, bytes]:
     return {**places, "stdout": out.encode(), "stderr": err.encode()}
 
 
-def test_secrets_after_verbose_run_with_faults_are_nowhere(faulty: Shell, private_key: str) -> None:
+def test_secrets_appear_nowhere_after_a_verbose_run_with_faults(
+    faulty: Shell, private_key: str
+) -> None:
     name = faulty.manifest(HEADER + "\n".join(ROWS) + "\n")
     verbose = ["-v", "--log-file", "log", "--settle", "2s"]
     slow = ["--rate=mux.write=30/s", *UNLIMITED[1:]]

@@ -135,7 +135,7 @@ class AcmeServer:
 
     async def _statuses(self, request: web.Request) -> web.Response:
         ids = request.query["ids"].split(",")
-        return _data([self._shown(self._jobs[one]) for one in ids if one in self._jobs])
+        return _data([self._shown(self._jobs[job_id]) for job_id in ids if job_id in self._jobs])
 
     async def _detail(self, request: web.Request) -> web.Response:
         job = self._jobs.get(request.match_info["id"])

@@ -33,14 +33,14 @@ async def test_virtual_loop_starts_at_the_given_time() -> None:
 
 
 async def test_virtual_loop_timers_fire_in_order() -> None:
-    seen: list[int] = []
+    fired: list[int] = []
 
     async def late(number: int) -> None:
         await asyncio.sleep(number)
-        seen.append(number)
+        fired.append(number)
 
     await asyncio.gather(*(late(number) for number in (5, 1, 3, 2, 4)))
-    assert seen == [1, 2, 3, 4, 5]
+    assert fired == [1, 2, 3, 4, 5]
 
 
 async def test_virtual_loop_stands_still_while_a_thread_works() -> None:

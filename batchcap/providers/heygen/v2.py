@@ -59,6 +59,11 @@ class V2:
 
         Requests the caption first, so that a translation that is done takes one request;
         if it was seen running, the state first.
+
+        Raises:
+            FatalError: The account or the credentials are refused.
+            EndpointRetired: v2 is no longer available.
+            RowError: This translation is refused.
         """
         if job_id not in self._running and (link := await self._caption(job_id)):
             return Job(id=job_id, state=JobState.COMPLETED, link=link)

@@ -61,7 +61,13 @@ class V3:
         return requests
 
     async def get_job(self, job_id: str) -> Job:
-        """Return the detail, with a fresh link."""
+        """Return the detail, with a fresh link.
+
+        Raises:
+            FatalError: The account or the credentials are refused.
+            EndpointRetired: v3 is no longer available.
+            RowError: This translation is refused.
+        """
         answer = await self._api.get(
             f"{_ROOT}/{quote_path_segment(job_id)}", priority=Priority.FINISH
         )

@@ -81,6 +81,6 @@ def has_parameters(job: Json, parameters: Json) -> bool:
     )
 
 
-def _trim(kept: OrderedDict[str, Any], most: int) -> None:
-    while len(kept) > most:
-        kept.popitem(last=False)
+def _trim(entries: OrderedDict[str, Any], most: int) -> None:
+    while len(entries) > most:
+        entries.popitem(last=False)

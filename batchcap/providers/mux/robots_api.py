@@ -39,7 +39,12 @@ class RobotsApi:
         self._api, self._parser = api, parser
 
     async def get_job(self, job_id: str, priority: Priority) -> Job:
-        """Return a job, or a missing one."""
+        """Return a job, or a missing one.
+
+        Raises:
+            FatalError: The API is retired.
+            RowError: This job is refused.
+        """
         answer = await self._get(f"{TRANSLATE}/{quote_path_segment(job_id)}", priority=priority)
         if answer.status == 410:
             raise retired(answer)
@@ -93,7 +98,11 @@ class RobotsApi:
         raise EndlessListError(f"the list of jobs has more than {MAX_PAGES} pages")
 
     async def check_endpoint(self) -> None:
-        """Raise if the API is retired. The list has no id that could be missing instead."""
+        """Check that the API is not retired. The list has no id that could be missing instead.
+
+        Raises:
+            FatalError: The API is retired.
+        """
         await self.list_jobs({"status": ACTIVE[0]})
 
     async def get_asset(self, asset_id: str, priority: Priority) -> ApiResponse:

@@ -100,9 +100,11 @@ def replaces(row: Row) -> bool:
     return bool(row.params.get("replace_existing_tracks", "fail") != "fail")
 
 
-def preference(job: Job, ours: Container[str], made: Mapping[str, int]) -> tuple[bool, bool, int]:
+def preference(
+    job: Job, ours: Container[str], created_at: Mapping[str, int]
+) -> tuple[bool, bool, int]:
     """Return a sort key: jobs that give a caption first, then ours, then the youngest."""
-    return job.state not in LIVE, job.id not in ours, -made[job.id or ""]
+    return job.state not in LIVE, job.id not in ours, -created_at[job.id or ""]
 
 
 def is_valid_id(job_id: str | None) -> bool:

@@ -33,9 +33,9 @@ class SourceTracks:
             RowError: No track can be chosen; the message lists those of the asset.
         """
         key = f"mux.source.{asset.id}.{canonical(tag or '')}"
-        kept = asset.track(self._memory.get(key) or "")
-        if kept is not None and kept.ready:
-            return kept.id
+        stored = asset.track(self._memory.get(key) or "")
+        if stored is not None and stored.ready:
+            return stored.id
         chosen = await self.find(asset, tag)
         self._memory.set(key, chosen.id)
         return chosen.id

@@ -35,7 +35,9 @@ class Lock:
     The system releases the lock when the last thread of its process has ended, also after
     kill -9, so a run writes nothing once the next one has begun. No child process inherits it.
 
-    Entering raises `FatalError`, which names the holder, if another run holds the lock.
+    Raises:
+        FatalError: On entering, if another run holds the lock, which the message names, or if
+            the folder cannot be made.
     """
 
     def __init__(self, out: Path) -> None:

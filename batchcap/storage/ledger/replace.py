@@ -98,6 +98,9 @@ def replacement(out: Path, *, now: Callable[[], float] = time.time) -> Iterator[
     """Make a ledger as `new_ledger` does, with the stored values of the old one.
 
     These are origins and pauses of the providers, if they can still be read.
+
+    Raises:
+        FatalError: The disk refuses.
     """
     with new_ledger(out, now=now) as ledger:
         ledger.copy_values(_values(out))

@@ -21,7 +21,11 @@ Statement = tuple[str, tuple[Any, ...]]
 
 
 def open_durable(path: Path) -> sqlite3.Connection:
-    """Open a file. A commit is durable once SQLite's log is in WAL mode."""
+    """Open a file. A commit is durable once SQLite's log is in WAL mode.
+
+    Raises:
+        sqlite3.Error: The file cannot be opened.
+    """
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA busy_timeout = 5000")
     connection.execute("PRAGMA synchronous = FULL")
@@ -30,7 +34,11 @@ def open_durable(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Commit what the block does, or undo all of it if anything is raised."""
+    """Commit what the block does, or undo all of it if anything is raised.
+
+    Raises:
+        sqlite3.Error: Another connection writes for longer than 5 s, or the disk refuses.
+    """
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -42,21 +50,21 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def commit(
-    connection: sqlite3.Connection, known: Statements, statements: Sequence[Statement]
+    connection: sqlite3.Connection, in_order: Statements, statements: Sequence[Statement]
 ) -> list[None]:
-    """Execute all statements or none, in the order of `known`; return one result for each.
+    """Execute all statements or none, in the order of `in_order`; return one result for each.
 
     Raises:
         sqlite3.Error: None of them was executed.
     """
-    values: dict[str, list[tuple[Any, ...]]] = {sql: [] for sql in known}
+    values: dict[str, list[tuple[Any, ...]]] = {sql: [] for sql in in_order}
     for sql, parameters in statements:
         values[sql].append(parameters)
     with transaction(connection):
         for sql, many in values.items():
             if many:
                 connection.executemany(sql, many)
-    for sql, failpoint in known.items():
+    for sql, failpoint in in_order.items():
         if failpoint:
             for _ in values[sql]:
                 reach(failpoint)

@@ -79,14 +79,18 @@ async def test_audit_every_job_is_compared_with_the_provider(
 
 
 @pytest.mark.parametrize("state", [JobState.RUNNING, JobState.COMPLETED])
-@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("is_created_by_batchcap", [True, False])
 async def test_audit_two_billed_jobs_are_paid_twice(
-    ledger: LedgerReader, tmp_path: Path, state: JobState, ours: bool
+    ledger: LedgerReader, tmp_path: Path, state: JobState, is_created_by_batchcap: bool
 ) -> None:
     add_creates(tmp_path, 1, "a")
-    result = await audit_jobs(ledger, job("a"), job("b", state, created_by_batchcap=ours))
+    result = await audit_jobs(
+        ledger, job("a"), job("b", state, created_by_batchcap=is_created_by_batchcap)
+    )
     assert [(charge.key, len(charge.jobs)) for charge in result.paid_twice] == [("mux:film:es", 2)]
-    assert result.paid_twice[0].jobs[1].owner == ("batchcap" if ours else "others")
+    assert result.paid_twice[0].jobs[1].owner == (
+        "batchcap" if is_created_by_batchcap else "others"
+    )
 
 
 @pytest.mark.parametrize(

@@ -90,8 +90,8 @@ async def test_fetch_at_the_memory_limit_saves_every_size_alike(
     data += b"\n\nNOTE " + b"n" * (length - len(data) - 8) + b"\n"
     assert len(data) == length
     async with http_server(serves(data)) as url, running_downloader(tmp_path) as downloader:
-        found = await downloader.fetch(f"{url}/x")
-        assert found.bytes == length
+        caption = await downloader.fetch(f"{url}/x")
+        assert caption.bytes == length
         assert downloader.files() == {"d/a.vtt": data}
 
 
@@ -176,7 +176,7 @@ async def test_fetch_compressed_bomb_is_limited_by_its_decompressed_size(tmp_pat
     ],
     ids=["empty", "no cue", "html", "json", "cut", "large bad", "long line", "large other"],
 )
-async def test_fetch_of_what_is_no_caption_leaves_nothing(
+async def test_fetch_of_an_invalid_caption_leaves_nothing(
     tmp_path: Path, executor: Executor | None, data: bytes
 ) -> None:
     async with (
@@ -188,7 +188,7 @@ async def test_fetch_of_what_is_no_caption_leaves_nothing(
         assert downloader.files() == {}
 
 
-async def test_fetch_of_what_is_no_caption_leaves_the_earlier_file(tmp_path: Path) -> None:
+async def test_fetch_of_an_invalid_caption_leaves_the_earlier_file(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d/a.vtt").write_bytes(VTT)
     async with (
@@ -372,7 +372,7 @@ async def test_fetch_waiting_for_a_retry_holds_no_slot(tmp_path: Path) -> None:
             await task
 
 
-async def test_nothing_is_fetched_after_a_stop(tmp_path: Path) -> None:
+async def test_fetch_after_a_stop_sends_nothing(tmp_path: Path) -> None:
     async with http_server(serves(VTT)) as url, running_downloader(tmp_path) as downloader:
         downloader.stop.request()
         with pytest.raises(Stopped):

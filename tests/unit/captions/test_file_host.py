@@ -111,13 +111,13 @@ def _to(target: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("redirects", range(6))
-async def test_up_to_five_redirects_are_followed(redirects: int) -> None:
+async def test_file_host_follows_up_to_five_redirects(redirects: int) -> None:
     async with http_server(hop) as url, open_hosts() as hosts:
         assert await fetch(hosts, f"{url}/{redirects}") == VTT
 
 
 @pytest.mark.parametrize("redirects", [7, 100])
-async def test_more_redirects_are_a_dead_link(redirects: int) -> None:
+async def test_file_host_with_more_redirects_is_a_dead_link(redirects: int) -> None:
     observer = Recorder()
     async with http_server(hop) as url, open_hosts(observer=observer) as hosts:
         with pytest.raises(RowError) as caught:
@@ -164,7 +164,7 @@ LOOPBACK = [
 ]
 
 
-async def refused(hosts: FileHosts, link: str) -> None:
+async def assert_link_dead(hosts: FileHosts, link: str) -> None:
     with pytest.raises(RowError) as caught:
         await fetch(hosts, link)
     assert caught.value.code == "link_dead"
@@ -175,14 +175,14 @@ async def refused(hosts: FileHosts, link: str) -> None:
 @pytest.mark.parametrize("loopback", [False, True])
 async def test_file_host_link_to_a_blocked_address_is_dead(link: str, loopback: bool) -> None:
     async with open_hosts(loopback=loopback) as hosts:
-        await refused(hosts, link)
+        await assert_link_dead(hosts, link)
 
 
 @pytest.mark.parametrize("link", LOOPBACK)
-async def test_loopback_and_plain_http_are_only_for_the_sandbox(link: str) -> None:
+async def test_file_host_allows_loopback_and_plain_http_only_in_the_sandbox(link: str) -> None:
     observer = Recorder()
     async with open_hosts(loopback=False, observer=observer) as hosts:
-        await refused(hosts, link)
+        await assert_link_dead(hosts, link)
     assert not observer.events
 
 
@@ -195,7 +195,7 @@ async def test_file_host_redirect_to_a_blocked_address_is_not_followed(link: str
         return web.Response(status=302, headers=_to(link))
 
     async with http_server(host) as url, open_hosts() as hosts:
-        await refused(hosts, f"{url}/x")
+        await assert_link_dead(hosts, f"{url}/x")
 
 
 async def test_file_host_redirect_to_a_private_host_is_not_followed() -> None:
@@ -203,7 +203,7 @@ async def test_file_host_redirect_to_a_private_host_is_not_followed() -> None:
         return web.Response(status=302, headers=_to("//10.0.0.1/x"))
 
     async with http_server(host) as url, open_hosts() as hosts:
-        await refused(hosts, f"{url}/x")
+        await assert_link_dead(hosts, f"{url}/x")
 
 
 @pytest.mark.parametrize("name", ["localhost", "2130706433", "0x7f000001", "127.1"])
@@ -219,7 +219,7 @@ async def test_file_host_name_resolving_to_loopback_is_refused_unless_allowed(
 
     async with http_server(host) as url, open_hosts(loopback=False) as hosts:
         port = url.rpartition(":")[2]
-        await refused(hosts, f"https://{name}:{port}/x")
+        await assert_link_dead(hosts, f"https://{name}:{port}/x")
     assert count == 0
 
 
@@ -265,12 +265,12 @@ async def test_file_host_server_error_raises_unavailable(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [204, 206, 304, 405, 451])
-async def test_any_other_answer_is_a_dead_link(status: int) -> None:
+async def test_file_host_with_any_other_status_is_a_dead_link(status: int) -> None:
     async def host(_request: web.Request) -> web.Response:
         return web.Response(status=status)
 
     async with http_server(host) as url, open_hosts() as hosts:
-        await refused(hosts, f"{url}/x")
+        await assert_link_dead(hosts, f"{url}/x")
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -344,7 +344,7 @@ async def test_file_host_broken_compression_is_a_bad_caption() -> None:
     ],
     ids=repr,
 )
-async def test_file_host_harmless_encoding_decides_by_the_first_bytes(
+async def test_file_host_compression_is_detected_by_the_first_bytes_of_the_body(
     headers: list[str], body: bytes
 ) -> None:
     async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -472,7 +472,7 @@ def test_is_public_address_of_each_range_is_as_registered(address: str, public: 
     assert is_public_address(address, loopback=False) is public
 
 
-def test_loopback_is_allowed_for_the_sandbox_and_other_local_addresses_are_not() -> None:
+def test_file_host_in_the_sandbox_allows_loopback_and_no_other_local_address() -> None:
     assert is_public_address("127.0.0.1", loopback=True)
     assert is_public_address("::1", loopback=True)
     assert not is_public_address("10.0.0.1", loopback=True)

@@ -52,8 +52,8 @@ def cues_by_specification(data: bytes) -> int | None:
         return 0
     cues, in_header = 0, text[position : position + 1] != "\n"
     while position < len(text):
-        found, position = collect_block(text, position, in_header=in_header)
-        cues, in_header = cues + found, False
+        cue, position = collect_block(text, position, in_header=in_header)
+        cues, in_header = cues + cue, False
         while text[position : position + 1] == "\n":
             position += 1
     return cues
@@ -254,5 +254,5 @@ def test_check_clean_file_agrees_with_webvtt_py(
         for start, end, text in cues
     ]
     data = "\n".join(["WEBVTT\n", *blocks]).encode()
-    theirs = webvtt.from_buffer(io.BytesIO(data)).captions
-    assert check(data.replace(b"\n", b"\r\n") if windows else data) == len(theirs) == len(cues)
+    expected = webvtt.from_buffer(io.BytesIO(data)).captions
+    assert check(data.replace(b"\n", b"\r\n") if windows else data) == len(expected) == len(cues)

@@ -49,12 +49,12 @@ def drawn(progress: Progress) -> str:
 
 def end(metrics: Metrics, count: int, provider: str, code: str = "") -> None:
     for number in range(count):
-        one = row(number + 1, provider=provider)
+        ended_row = row(number + 1, provider=provider)
         state = RowState.FAILED if code else RowState.DONE
-        metrics(RowStarted(one))
+        metrics(RowStarted(ended_row))
         metrics(
             RowEnded(
-                one,
+                ended_row,
                 Outcome(
                     state=state,
                     started_at=0,

@@ -61,7 +61,7 @@ async def test_raise_if_requested_before_request_returns() -> None:
     assert not stop.requested
 
 
-async def test_request_twice_is_as_good_as_once() -> None:
+async def test_second_request_has_no_effect() -> None:
     stop = ShutdownToken()
     wait = stop.waiter()
     stop.request()
@@ -87,7 +87,7 @@ async def test_sleep_cancelled_leaves_no_timer() -> None:
     stop.request()
 
 
-async def test_sleep_over_leaves_no_waiter() -> None:
+async def test_finished_sleep_leaves_no_waiter() -> None:
     stop = ShutdownToken()
     for _ in range(50):
         await stop.sleep(0.1)

@@ -48,8 +48,8 @@ async def test_engine_row_without_history_is_created_polled_and_fetched() -> Non
     assert outcome.started_at == pytest.approx(started, abs=0.1)
     assert outcome.finished_at == pytest.approx(now(), abs=0.1)
     assert harness.downloader.fetched == [(LINK, "fake/source1.es.vtt")]
-    told = [type(event) for event in harness.observer.events]
-    assert told == [RowStarted, JobCreated, RowEnded]
+    event_types = [type(event) for event in harness.observer.events]
+    assert event_types == [RowStarted, JobCreated, RowEnded]
     assert harness.engine.fatal == []
 
 
@@ -67,7 +67,7 @@ async def test_engine_without_rows_returns_at_once() -> None:
     assert harness.observer.events == []
 
 
-async def test_create_leaves_after_its_intent_is_durable() -> None:
+async def test_create_is_sent_after_its_intent_is_durable() -> None:
     harness = EngineHarness()
 
     async def look() -> None:
@@ -106,7 +106,7 @@ async def test_create_that_finds_the_caption_discards_its_intent() -> None:
     assert not harness.observer.of(JobCreated)
 
 
-async def test_row_not_wanted_is_skipped() -> None:
+async def test_row_that_the_user_does_not_want_is_skipped() -> None:
     harness = EngineHarness()
     harness.provider.prepared["source1"] = SKIPPED
     await harness.run()
@@ -131,7 +131,7 @@ async def test_row_skipped_at_its_create_discards_its_intent() -> None:
         (Unavailable("503"), "unavailable", True),
     ],
 )
-async def test_row_refused_leaves_the_others_alone(
+async def test_refused_row_does_not_affect_other_rows(
     where: str, fault: Exception, code: str, retryable: bool
 ) -> None:
     harness = EngineHarness(rows(3))
@@ -166,7 +166,7 @@ async def test_create_without_response_is_looked_up_and_adopted() -> None:
     harness, started = EngineHarness(), now()
     harness.provider.submits["source1"] = [Ambiguous("no answer")]
     harness.provider.put_job("landed", "source1", clock())
-    harness.provider.found["source1"] = Job(id="landed", state=JobState.RUNNING)
+    harness.provider.existing_jobs["source1"] = Job(id="landed", state=JobState.RUNNING)
     await harness.run()
     assert harness.provider.creates == ["source1"]
     assert harness.provider.finds[0][1] >= started + Policy().settle
@@ -185,7 +185,9 @@ async def test_create_that_surely_did_not_arrive_is_sent_again() -> None:
 
 async def test_create_that_cannot_be_looked_up_stays_unknown_and_is_not_sent() -> None:
     harness = EngineHarness(histories={1: RowHistory(now() - 1)})
-    harness.provider.found["source1"] = RowError("outcome_unknown", "too old", retryable=True)
+    harness.provider.existing_jobs["source1"] = RowError(
+        "outcome_unknown", "too old", retryable=True
+    )
     await harness.run()
     assert harness.provider.creates == []
     assert harness.failure().code == "outcome_unknown"
@@ -197,15 +199,15 @@ async def test_create_whose_responses_are_always_lost_fails_its_row() -> None:
     harness.provider.submits["source1"] = [Ambiguous("no answer")] * 9
     await harness.run()
     assert harness.provider.creates == ["source1"] * 5
-    told = "gave up after 5 create requests without a response: no answer"
-    assert harness.failure() == Failure("unavailable", told, retryable=True)
+    message = "gave up after 5 create requests without a response: no answer"
+    assert harness.failure() == Failure("unavailable", message, retryable=True)
     assert len(harness.provider.finds) == 5
 
 
 async def test_resume_with_intent_without_job_is_looked_up_first() -> None:
     harness = EngineHarness(histories={1: RowHistory(now() - 30)})
     harness.provider.put_job("landed", "source1", clock())
-    harness.provider.found["source1"] = Job(id="landed", state=JobState.RUNNING)
+    harness.provider.existing_jobs["source1"] = Job(id="landed", state=JobState.RUNNING)
     started = now()
     await harness.run()
     assert harness.provider.creates == []
@@ -372,7 +374,7 @@ async def test_job_without_retryable_error_is_not_created_again(end: JobState) -
     assert harness.provider.creates == ["source1"]
 
 
-async def test_job_that_never_ends_times_out_after_a_last_look() -> None:
+async def test_job_that_never_ends_times_out_after_a_last_check() -> None:
     harness, started = EngineHarness(policy=Policy(job_timeout=600.0)), clock()
     harness.provider.takes = 10**9
     await harness.run()
@@ -407,7 +409,7 @@ async def test_resume_with_errored_job_creates_again_if_allowed() -> None:
     assert harness.ledger.ended_jobs == [errored]
 
 
-async def test_job_that_completed_before_the_last_look_is_kept() -> None:
+async def test_job_that_completed_before_the_last_check_is_kept() -> None:
     harness = EngineHarness(
         policy=Policy(job_timeout=600.0), histories={1: RowHistory(now() - 5000, "old")}
     )
@@ -426,7 +428,7 @@ async def test_poll_refused_stops_the_lane_and_leaves_its_rows_pending() -> None
     assert all(harness.ledger.histories[number].job_id for number in range(1, 6))
 
 
-async def test_refused_create_stops_creates_and_leaves_jobs_at_work() -> None:
+async def test_refused_create_stops_creates_and_leaves_jobs_running() -> None:
     harness = EngineHarness(
         rows(20), window=20, histories={n: RowHistory(now(), f"old-{n}") for n in (3, 9)}
     )
@@ -463,7 +465,7 @@ async def test_refused_create_ends_the_waits_of_other_rows_for_the_quota() -> No
     assert set(harness.ledger.held_back) == set(range(1, 11))
 
 
-async def test_refused_create_in_one_lane_leaves_the_other_at_work() -> None:
+async def test_refused_create_in_one_lane_does_not_stop_the_other() -> None:
     harness = two_lanes()
     harness.providers["mux"].submits["source1"] = [CreatesRefused("no units", provider="mux")]
     await harness.run()
@@ -477,7 +479,7 @@ def two_lanes() -> EngineHarness:
     )
 
 
-async def test_fatal_error_of_one_lane_leaves_the_other_at_work() -> None:
+async def test_fatal_error_of_one_lane_does_not_stop_the_other() -> None:
     harness = two_lanes()
     fault = FatalError("no credit", provider="mux")
     harness.providers["mux"].submits["source2"] = [fault]
@@ -520,7 +522,7 @@ async def test_ledger_that_fails_stops_all_lanes() -> None:
 async def test_lane_works_on_no_more_rows_than_its_window() -> None:
     harness = EngineHarness(rows(40), window=7)
     at_work = most = 0
-    seen = harness.observer
+    observer = harness.observer
 
     def count(event: object) -> None:
         nonlocal at_work, most
@@ -531,7 +533,7 @@ async def test_lane_works_on_no_more_rows_than_its_window() -> None:
     await harness.run()
     assert most == 7
     assert len(harness.ledger.outcomes) == 40
-    assert seen.of(RowStarted) == []
+    assert observer.of(RowStarted) == []
 
 
 async def test_lane_starts_rows_in_manifest_order() -> None:
@@ -567,11 +569,11 @@ async def test_stop_leaves_rows_pending_with_their_jobs() -> None:
     assert clock() - stopped < 1
     assert harness.ledger.outcomes == {}
     assert sorted(harness.ledger.histories) == list(range(1, 11))
-    assert all(one.job_id for one in harness.ledger.histories.values())
+    assert all(history.job_id for history in harness.ledger.histories.values())
     assert not harness.observer.of(RowEnded)
 
 
-async def test_stop_before_the_create_left_discards_its_intent() -> None:
+async def test_stop_before_the_create_was_sent_discards_its_intent() -> None:
     harness = EngineHarness(rows(3))
 
     async def queued() -> None:

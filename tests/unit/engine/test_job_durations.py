@@ -14,18 +14,18 @@ from batchcap.engine.job_durations import JobDurations
 from batchcap.simulation.in_memory import InMemoryStore
 
 
-def made(notes: InMemoryStore | None = None) -> JobDurations:
+def make_durations(notes: InMemoryStore | None = None) -> JobDurations:
     return JobDurations("mux", notes or InMemoryStore())
 
 
-def test_job_durations_without_jobs_knows_nothing() -> None:
-    assert made().quantile(0.5) is None
-    assert made().quantile(0.95, "es") is None
+def test_job_durations_without_jobs_have_no_quantile() -> None:
+    assert make_durations().quantile(0.5) is None
+    assert make_durations().quantile(0.95, "es") is None
 
 
 @pytest.mark.parametrize("share", [0.5, 0.95])
-def test_job_durations_quantile_is_right_to_some_percent(share: float) -> None:
-    chance, durations = random.Random(7), made()
+def test_job_durations_quantile_is_accurate_to_a_few_percent(share: float) -> None:
+    chance, durations = random.Random(7), make_durations()
     taken = sorted(chance.lognormvariate(math.log(180), 0.75) for _ in range(1500))
     for seconds in taken:
         durations.add("es", seconds)
@@ -33,8 +33,8 @@ def test_job_durations_quantile_is_right_to_some_percent(share: float) -> None:
     assert durations.quantile(share, "es") == pytest.approx(expected, rel=0.1)
 
 
-def test_job_durations_of_a_class_are_its_own_and_all_jobs_stand_for_an_unknown_one() -> None:
-    durations = made()
+def test_job_durations_of_an_unknown_class_are_those_of_all_jobs() -> None:
+    durations = make_durations()
     for _ in range(10):
         durations.add("es", 10.0)
         durations.add("ja", 1000.0)
@@ -45,7 +45,7 @@ def test_job_durations_of_a_class_are_its_own_and_all_jobs_stand_for_an_unknown_
 
 
 def test_job_durations_follow_a_provider_that_changes() -> None:
-    durations = made()
+    durations = make_durations()
     for _ in range(2000):
         durations.add("", 10.0)
     for _ in range(3000):
@@ -55,26 +55,26 @@ def test_job_durations_follow_a_provider_that_changes() -> None:
 
 def test_job_durations_are_kept_from_run_to_run() -> None:
     notes = InMemoryStore()
-    first = made(notes)
+    first = make_durations(notes)
     for _ in range(7):
         first.add("es", 300.0)
     assert notes.values == {}
     first.save()
     assert list(notes.values) == ["durations.mux"]
-    assert made(notes).quantile(0.5, "es") == pytest.approx(300, rel=0.1)
+    assert make_durations(notes).quantile(0.5, "es") == pytest.approx(300, rel=0.1)
 
 
-def test_job_durations_are_saved_every_so_often() -> None:
+def test_job_durations_are_saved_periodically() -> None:
     notes = InMemoryStore()
-    durations = made(notes)
+    durations = make_durations(notes)
     for _ in range(60):
         durations.add("es", 300.0)
-    assert made(notes).quantile(0.5) is not None
+    assert make_durations(notes).quantile(0.5) is not None
 
 
 def test_job_durations_of_ten_thousand_classes_stay_small() -> None:
     notes = InMemoryStore()
-    durations = made(notes)
+    durations = make_durations(notes)
     for number in range(10_000):
         durations.add(f"x-{number}", 60.0)
     durations.save()
@@ -96,20 +96,20 @@ KEPT = [
 ]
 
 
-@pytest.mark.parametrize("kept", KEPT)
-def test_job_durations_that_cannot_be_read_are_forgotten(kept: str) -> None:
+@pytest.mark.parametrize("stored", KEPT)
+def test_job_durations_that_cannot_be_read_are_forgotten(stored: str) -> None:
     notes = InMemoryStore()
-    notes.values["durations.mux"] = kept
-    durations = made(notes)
+    notes.values["durations.mux"] = stored
+    durations = make_durations(notes)
     assert durations.quantile(0.5, "es") is None
     durations.add("es", 5.0)
     assert durations.quantile(0.5, "es") == pytest.approx(5, rel=0.1)
 
 
 @given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=50))
-def test_job_durations_of_odd_length_do_no_harm(taken: list[float]) -> None:
+def test_job_durations_of_any_length_give_bounded_quantiles(taken: list[float]) -> None:
     notes = InMemoryStore()
-    durations = made(notes)
+    durations = make_durations(notes)
     for seconds in taken:
         durations.add("es", seconds)
     low, high = durations.quantile(0.5), durations.quantile(0.95)
@@ -117,4 +117,4 @@ def test_job_durations_of_odd_length_do_no_harm(taken: list[float]) -> None:
     assert high is not None
     assert 0.4 < low <= high < 1.1e7
     durations.save()
-    assert made(notes).quantile(0.5) == low
+    assert make_durations(notes).quantile(0.5) == low

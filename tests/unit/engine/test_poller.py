@@ -27,13 +27,13 @@ def gaps(times: Sequence[float]) -> list[float]:
     return [later - earlier for earlier, later in pairwise(times)]
 
 
-Told = Callable[[int], bool]
+IsReported = Callable[[int], bool]
 
 
-async def flow(
-    harness: PollerHarness, count: int, *, seed: int = 1, told: Told = lambda _: False
+async def run_jobs(
+    harness: PollerHarness, count: int, *, seed: int = 1, is_reported: IsReported = lambda _: False
 ) -> None:
-    """A job each second, of a minute or so; events report the ends of some, by number."""
+    """Run `count` jobs of about a minute, one begun each second; events report some ends."""
     chance, provider = random.Random(seed), harness.provider
     loop = asyncio.get_running_loop()
     async with anyio.create_task_group() as group:
@@ -41,7 +41,7 @@ async def flow(
             job_id, lasts = f"f{seed}-{number}", chance.lognormvariate(math.log(60), 0.5)
             provider.ends[job_id] = clock() + lasts
             group.start_soon(harness.follow, job_id)
-            if told(number):
+            if is_reported(number):
                 loop.call_later(lasts + 0.5, harness.hear, job_id)
             await asyncio.sleep(1)
 
@@ -59,7 +59,7 @@ async def test_poller_wakes_a_row_within_seconds_of_its_jobs_end(rate: float | N
     assert 0 <= harness.late("a") <= MIN_SWEEP_INTERVAL + 0.1
 
 
-async def test_poller_asks_about_all_jobs_in_one_sweep() -> None:
+async def test_poller_polls_all_jobs_in_one_sweep() -> None:
     provider, started = FakePollable(rate=5.0), clock()
     async with running_poller(provider) as harness, anyio.create_task_group() as group:
         for number in range(300):
@@ -73,7 +73,7 @@ async def test_poller_sweeps_every_40_s_while_creates_queue() -> None:
     provider = FakePollable(rate=5.0)
     provider.backlog_seconds = 100.0
     async with running_poller(provider) as harness:
-        await flow(harness, 300)
+        await run_jobs(harness, 300)
     assert min(gaps([at for at, _ in provider.asked])) >= SWEEP_INTERVAL
     assert max(harness.late(job_id) for job_id in provider.ends) <= SWEEP_INTERVAL + 1
 
@@ -82,7 +82,7 @@ async def test_poller_with_a_short_queue_of_creates_sweeps_every_2_s() -> None:
     provider = FakePollable(rate=5.0)
     provider.backlog_seconds = SWEEP_INTERVAL - 1
     async with running_poller(provider) as harness:
-        await flow(harness, 20)
+        await run_jobs(harness, 20)
     assert max(harness.late(job_id) for job_id in provider.ends) <= MIN_SWEEP_INTERVAL + 0.1
 
 
@@ -96,32 +96,34 @@ async def test_poller_notices_that_the_queue_of_creates_has_emptied() -> None:
     assert harness.done["a"][0] - emptied <= MIN_SWEEP_INTERVAL + 0.1
 
 
-async def test_poller_of_many_jobs_sweeps_more_rarely() -> None:
+async def test_poller_with_many_jobs_sweeps_less_often() -> None:
     provider = FakePollable(rate=5.0)
     async with running_poller(provider) as harness:
-        await flow(harness, 400)
+        await run_jobs(harness, 400)
     times = [at for at, _ in provider.asked]
     assert gaps(times)[0] == pytest.approx(MIN_SWEEP_INTERVAL, abs=0.1)
     assert max(gaps(times)) == pytest.approx(20, abs=2.1)
 
 
-async def test_poller_of_a_full_window_sweeps_every_2_s_however_many_jobs_there_were() -> None:
+async def test_poller_with_a_full_window_sweeps_every_2_s_however_many_jobs_there_were() -> None:
     provider = FakePollable(rate=5.0)
     async with running_poller(provider, window=60) as harness:
-        await flow(harness, 400)
+        await run_jobs(harness, 400)
     assert max(gaps([at for at, _ in provider.asked])[40:190]) <= MIN_SWEEP_INTERVAL + 0.1
 
 
 async def test_poller_without_a_quota_sweeps_every_2_s_however_many_jobs_there_were() -> None:
     provider = FakePollable()
     async with running_poller(provider) as harness:
-        await flow(harness, 400)
+        await run_jobs(harness, 400)
     assert max(gaps([at for at, _ in provider.asked])) <= MIN_SWEEP_INTERVAL + 0.1
 
 
 @pytest.mark.parametrize("requests", [1, 3, 40])
 @pytest.mark.parametrize("jobs", [1, 50])
-async def test_poller_in_vain_takes_at_most_a_tenth_of_the_quota(requests: int, jobs: int) -> None:
+async def test_poller_sweeps_that_settle_no_job_use_at_most_a_tenth_of_the_quota(
+    requests: int, jobs: int
+) -> None:
     provider, started = FakePollable(rate=5.0), clock()
     provider.requests = requests
     async with running_poller(provider) as harness, anyio.create_task_group() as group:
@@ -132,7 +134,7 @@ async def test_poller_in_vain_takes_at_most_a_tenth_of_the_quota(requests: int, 
     assert all(gap >= requests / (5.0 * 0.1) for gap in gaps([at for at, _ in provider.asked])[:-1])
 
 
-async def test_poller_requests_that_settle_a_job_each_do_not_count_as_in_vain() -> None:
+async def test_poller_sweeps_that_settle_jobs_may_use_more_than_a_tenth_of_the_quota() -> None:
     provider = FakePollable(rate=0.5)
     provider.requests = 20
     async with running_poller(provider) as harness, anyio.create_task_group() as group:
@@ -145,7 +147,7 @@ async def test_poller_requests_that_settle_a_job_each_do_not_count_as_in_vain() 
     assert clock() - again < 1
 
 
-async def test_poller_first_job_waits_a_moment_for_company() -> None:
+async def test_poller_first_job_waits_briefly_so_that_others_share_its_sweep() -> None:
     provider = FakePollable()
     async with running_poller(provider) as harness, anyio.create_task_group() as group:
         for number in range(10):
@@ -193,14 +195,14 @@ async def test_poller_with_many_short_jobs_follows_a_straggler() -> None:
     provider.ends["old"] = started + 1500
     async with running_poller(provider) as harness, anyio.create_task_group() as group:
         group.start_soon(harness.follow, "old")
-        await flow(harness, 1400)
+        await run_jobs(harness, 1400)
     assert max(gaps([started, *provider.times("old")])) <= SWEEP_INTERVAL + 1
 
 
 # What a sweep finds.
 
 
-async def test_poller_takes_news_of_jobs_that_it_did_not_ask_about() -> None:
+async def test_poller_accepts_states_of_jobs_that_it_did_not_request() -> None:
     provider = FakePollable()
     provider.takes = 5.0
     provider.gossip = [
@@ -218,7 +220,7 @@ async def test_poller_takes_news_of_jobs_that_it_did_not_ask_about() -> None:
 
 
 @pytest.mark.parametrize("state", [JobState.ERRORED, JobState.CANCELLED])
-async def test_poller_wakes_a_row_by_any_end(state: JobState) -> None:
+async def test_poller_wakes_a_row_however_its_job_ended(state: JobState) -> None:
     provider = FakePollable()
     provider.gossip = [Job(id="a", state=state)]
     async with running_poller(provider) as harness:
@@ -241,7 +243,7 @@ async def test_poller_job_that_still_runs_when_looked_up_is_followed_further() -
     assert clock() - started >= 20
 
 
-async def test_poller_believes_that_a_young_job_is_unknown_for_a_delay() -> None:
+async def test_poller_young_job_is_missing_only_after_the_grace_period() -> None:
     provider, started = FakePollable(), clock()
     provider.end, provider.ends["a"] = JobState.MISSING, 0.0
     async with running_poller(provider) as harness:
@@ -252,7 +254,7 @@ async def test_poller_believes_that_a_young_job_is_unknown_for_a_delay() -> None
         assert clock() - again < 1
 
 
-async def test_poller_asks_again_about_a_job_that_no_answer_mentions() -> None:
+async def test_poller_polls_again_a_job_that_no_response_mentions() -> None:
     provider, started = FakePollable(), clock()
     provider.silent.add("a")
     async with running_poller(provider) as harness:
@@ -264,7 +266,7 @@ async def test_poller_asks_again_about_a_job_that_no_answer_mentions() -> None:
     assert len(provider.times("a")) > 3
 
 
-async def test_poller_refused_sweep_lets_every_row_look_and_is_reported_once() -> None:
+async def test_poller_refused_sweep_makes_rows_poll_alone_and_is_reported_once() -> None:
     provider = FakePollable()
     provider.refuses = True
     async with running_poller(provider) as harness:
@@ -300,7 +302,7 @@ async def timed_out(
 
 @pytest.mark.parametrize("backlog", [0.0, 1000.0])
 @pytest.mark.parametrize("age", [0.0, None, 50.0])
-async def test_poller_job_over_its_time_fails_after_one_look_beyond_the_deadline(
+async def test_poller_job_past_its_deadline_fails_after_one_last_check(
     age: float | None, backlog: float
 ) -> None:
     provider, started = FakePollable(rate=5.0), clock()
@@ -318,7 +320,7 @@ async def test_poller_job_that_ended_just_before_its_deadline_is_in_time() -> No
         assert (await harness.follow("a", 100.0)).state is JobState.COMPLETED
 
 
-async def test_poller_job_that_no_answer_mentions_ends_by_its_deadline() -> None:
+async def test_poller_job_that_no_response_mentions_ends_by_its_deadline() -> None:
     """A poll may leave a job out; the row must not wait for ever."""
     provider, started = FakePollable(), clock()
     provider.silent.add("a")
@@ -360,7 +362,7 @@ async def test_poller_outage_before_a_job_gives_it_no_time() -> None:
     assert clock() - started < 110
 
 
-async def test_poller_slows_down_while_the_provider_is_away() -> None:
+async def test_poller_slows_down_while_the_provider_is_unreachable() -> None:
     provider, started = FakePollable(), clock()
     provider.down_until = started + 3600
     provider.ends = {f"j{number}": started for number in range(50)}
@@ -397,7 +399,7 @@ async def test_poller_stop_ends_every_wait() -> None:
         await runs
 
 
-async def test_poller_does_not_ask_about_a_job_whose_wait_was_cancelled() -> None:
+async def test_poller_does_not_poll_a_job_whose_wait_was_cancelled() -> None:
     provider = FakePollable()
     async with running_poller(provider) as harness:
         with anyio.move_on_after(10):
@@ -407,7 +409,7 @@ async def test_poller_does_not_ask_about_a_job_whose_wait_was_cancelled() -> Non
     assert len(provider.asked) <= asked + 1
 
 
-async def test_poller_run_ends_by_a_fatal_answer() -> None:
+async def test_poller_run_ends_with_a_fatal_error() -> None:
     provider = FakePollable()
     provider.fatal = True
     harness = PollerHarness(provider)
@@ -434,7 +436,7 @@ async def test_poller_records_how_long_jobs_took_and_keeps_it() -> None:
         assert harness.poller.durations.quantile(0.5, "es") == pytest.approx(300, rel=0.1)
 
 
-async def test_poller_believes_a_provider_that_reports_a_duration() -> None:
+async def test_poller_uses_the_duration_that_the_provider_reports() -> None:
     provider = FakePollable()
     provider.gossip = [Job(id="a", state=JobState.COMPLETED, duration=1000.0)]
     async with running_poller(provider) as harness:
@@ -517,7 +519,7 @@ async def test_poller_sweeps_every_40_s_while_events_report_the_ends() -> None:
     for share in (0.0, 1.0):
         provider = FakePollable(rate=5.0)
         async with running_poller(provider, window=50) as harness:
-            await flow(harness, 300, told=lambda _, share=share: share > 0)  # type: ignore[misc]  # a default binds the loop's value
+            await run_jobs(harness, 300, is_reported=lambda _, share=share: share > 0)  # type: ignore[misc]  # a default binds the loop's value
         sweeps.append(len(provider.asked))
     polling, webhooks = sweeps
     assert polling > 4 * webhooks
@@ -529,14 +531,14 @@ async def test_poller_finds_what_lost_events_would_have_reported_within_a_sweep(
 ) -> None:
     provider, chance = FakePollable(rate=5.0), random.Random(3)
     async with running_poller(provider) as harness:
-        await flow(harness, 400, told=lambda _: chance.random() >= lost)
+        await run_jobs(harness, 400, is_reported=lambda _: chance.random() >= lost)
     assert max(harness.late(job_id) for job_id in provider.ends) <= SWEEP_INTERVAL + 1
 
 
-async def test_poller_sweeps_as_ever_once_events_stop() -> None:
+async def test_poller_sweeps_as_without_webhooks_once_events_stop() -> None:
     provider, started = FakePollable(rate=5.0), clock()
     async with running_poller(provider, window=50) as harness:
-        await flow(harness, 400, told=lambda number: number < 100)
+        await run_jobs(harness, 400, is_reported=lambda number: number < 100)
     late = [
         harness.late(job_id) for job_id, end in provider.ends.items() if 320 < end - started < 390
     ]
@@ -553,7 +555,7 @@ async def test_poller_job_that_runs_despite_an_event_of_its_end_is_followed_furt
     assert [job_id for _, job_id in provider.looks] == ["a"]
 
 
-async def test_poller_news_that_a_job_runs_does_not_save_it_from_its_deadline() -> None:
+async def test_poller_event_that_a_job_runs_does_not_extend_its_deadline() -> None:
     provider, started = FakePollable(rate=5.0), clock()
     async with running_poller(provider) as harness:
         task = asyncio.ensure_future(timed_out(harness, 100.0))
@@ -564,7 +566,7 @@ async def test_poller_news_that_a_job_runs_does_not_save_it_from_its_deadline() 
     assert clock() - started <= 110
 
 
-async def test_poller_doubled_events_wake_a_row_once_and_a_later_row_for_the_same_job() -> None:
+async def test_poller_duplicate_events_wake_a_row_once_and_a_later_row_for_the_same_job() -> None:
     provider = FakePollable()
     provider.silent = {"a"}
     async with running_poller(provider) as harness, anyio.create_task_group() as group:
@@ -578,7 +580,7 @@ async def test_poller_doubled_events_wake_a_row_once_and_a_later_row_for_the_sam
     assert provider.looks == []
 
 
-HEARD = st.lists(
+EVENTS = st.lists(
     st.tuples(
         st.floats(0.0, 90.0),
         st.sampled_from(["a", "b", "c", "unknown", None]),
@@ -588,35 +590,35 @@ HEARD = st.lists(
 )
 
 
-@given(HEARD)
-def test_poller_takes_events_in_any_order(heard: list[tuple[float, str | None, JobState]]) -> None:
-    async def lives() -> None:
+@given(EVENTS)
+def test_poller_takes_events_in_any_order(events: list[tuple[float, str | None, JobState]]) -> None:
+    async def follow_jobs() -> None:
         provider = FakePollable(rate=5.0)
         provider.ends = dict.fromkeys("abc", clock() + 60)
         async with running_poller(provider) as harness, anyio.create_task_group() as group:
-            for after, job_id, state in heard:
+            for after, job_id, state in events:
                 asyncio.get_running_loop().call_later(after, harness.hear, job_id, state)
             for job_id in "abc":
                 group.start_soon(harness.follow, job_id, 300.0)
             await asyncio.sleep(100)
-        told = {job_id for _, job_id, state in heard if state is not JobState.RUNNING}
+        reported = {job_id for _, job_id, state in events if state is not JobState.RUNNING}
         for job_id in "abc":
             at, job = harness.done[job_id]
             assert job.id == job_id
             assert job.state is not JobState.RUNNING
-            assert job_id in told or at >= provider.ends[job_id]
+            assert job_id in reported or at >= provider.ends[job_id]
         assert clock() - provider.ends["a"] < SWEEP_INTERVAL + 10
 
-    on_virtual_time(lives())
+    on_virtual_time(follow_jobs())
 
 
-async def test_poller_events_about_strangers_change_no_sweep() -> None:
+async def test_poller_events_about_unknown_jobs_change_no_sweep() -> None:
     asked: list[list[tuple[float, list[str]]]] = []
     for strangers in (False, True):
         provider = FakePollable(rate=5.0)
         started = clock()
         async with running_poller(provider) as harness, anyio.create_task_group() as group:
-            group.start_soon(flow, harness, 100)
+            group.start_soon(run_jobs, harness, 100)
             for number in range(300 if strangers else 0):
                 harness.hear(f"stranger-{number % 7}", list(JobState)[number % 6])
                 await asyncio.sleep(0.5)

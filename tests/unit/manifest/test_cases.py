@@ -186,7 +186,7 @@ class TestKin:
         ]
 
     @pytest.mark.parametrize(
-        ("magic", "what"),
+        ("magic", "file_type"),
         [
             (b"PK\x03\x04" + bytes(26) + b"[Content_Types].xml", "an Excel workbook"),
             (b"PK\x03\x04" + bytes(26) + b"mimetypeapplication", "a document of LibreOffice"),
@@ -199,9 +199,9 @@ class TestKin:
         ],
     )
     @pytest.mark.parametrize("source", ["m.csv", "m.json", "m.xlsx", "m"])
-    def test_file_that_is_no_text_is_named(self, magic: bytes, what: str, source: str) -> None:
+    def test_file_that_is_no_text_is_named(self, magic: bytes, file_type: str, source: str) -> None:
         [problem] = of_text(magic + b"\x00\xff" * 100, source)
-        assert problem.startswith(f"1: the file is {what}")
+        assert problem.startswith(f"1: the file is {file_type}")
 
     @pytest.mark.parametrize("name", ["Mux", "MUX", " mux "])
     def test_provider_in_any_case_is_known(self, name: str) -> None:

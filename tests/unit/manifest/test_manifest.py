@@ -113,13 +113,13 @@ class TestColumns:
             "m.csv:3: asset_id: missing",
         ]
 
-    def test_two_heygen_ids_must_agree(self) -> None:
+    def test_two_heygen_ids_that_differ_are_a_problem(self) -> None:
         content = "provider,video_translate_id,video_translation_id\nheygen,v1,v1\nheygen,v1,v2\n"
         assert problems(content) == [
             "m.csv:3: video_translate_id: differs from video_translation_id"
         ]
 
-    def test_missing_language_without_to(self) -> None:
+    def test_missing_language_without_to_is_a_problem(self) -> None:
         assert problems("asset_id,to_language_code\na1,\n") == [
             "m.csv:2: to_language_code: missing, and there is no --to"
         ]
@@ -134,12 +134,12 @@ class TestColumns:
         assert [row.language for row in rows] == ["es", "ja", "pt-BR"]
         assert [row.path for row in rows][2] == "mux/a1.pt-BR.vtt"
 
-    def test_language_list_of_json(self) -> None:
+    def test_language_list_in_json_makes_a_row_each(self) -> None:
         rows = valid_rows(item(to_language_code=["es", "ja"]), "m.jsonl")
         assert [row.key for row in rows] == ["mux:a1:es", "mux:a1:ja"]
 
     @pytest.mark.parametrize("tag", ["es", "ES", "zh-Hans-CN", "es-419", "sr-Latn", "cmn"])
-    def test_language_tags_stand_as_given(self, tag: str) -> None:
+    def test_language_tags_are_kept_as_given(self, tag: str) -> None:
         assert valid_rows(f"asset_id,to_language_code\na1,{tag}\n")[0].language == tag
 
     @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ class TestColumns:
             ("0", False),
         ],
     )
-    def test_flags_in_csv(self, cell: str, flag: bool) -> None:
+    def test_flag_in_csv_is_true_or_false(self, cell: str, flag: bool) -> None:
         [row] = valid_rows(f"asset_id,to_language_code,upload_to_mux\na1,es,{cell}\n")
         assert row.params == {"upload_to_mux": flag}
 
@@ -258,7 +258,9 @@ class TestColumns:
             ({"provider": 7}, "provider: the number 7 is unknown, it is mux or heygen"),
         ],
     )
-    def test_wrong_type(self, columns: dict[str, Any], message: str) -> None:
+    def test_value_of_a_wrong_type_is_a_problem(
+        self, columns: dict[str, Any], message: str
+    ) -> None:
         assert problems("\n" + item(**columns), "m.jsonl") == [f"m.jsonl:2: {message}"]
 
     def test_record_with_several_problems_reports_all(self) -> None:
@@ -279,7 +281,7 @@ class TestColumns:
             (None, "heygen:v2", "heygen/v2.vtt"),
         ]
 
-    def test_heygen_label_with_control_characters(self) -> None:
+    def test_heygen_label_with_control_characters_is_a_problem(self) -> None:
         assert problems("video_translate_id,language\nv1,a\x07b\n") == [
             "m.csv:2: language: 'a\\x07b' holds a control character"
         ]
@@ -330,7 +332,9 @@ class TestColumns:
             ("a1 ", "'a1 ' has white space around it"),
         ],
     )
-    def test_ids_are_sane(self, cell: str, message: str) -> None:
+    def test_id_with_invalid_characters_or_length_is_a_problem(
+        self, cell: str, message: str
+    ) -> None:
         assert problems(f"asset_id,to_language_code\n{cell},es\n") == [
             f"m.csv:2: asset_id: {message}"
         ]
@@ -362,7 +366,7 @@ class TestPaths:
         [row] = valid_rows(item(n=1, yes=True), "m.jsonl", name="{n}/{yes}.vtt")
         assert row.path == "1/true.vtt"
 
-    def test_template_field_that_is_no_text(self) -> None:
+    def test_template_field_with_a_list_is_a_problem(self) -> None:
         assert problems(item(n=[1]), "m.jsonl", name="{n}.vtt") == [
             "m.jsonl:1: asset_id: 'n' is a list, which is no part of a path"
         ]
@@ -378,7 +382,7 @@ class TestPaths:
             "asset_id,to_language_code,title\na1,es,T\na2,es,\n", name="{title}.vtt"
         ) == ["m.csv:3: asset_id: the row has no column 'title' to fill in"]
 
-    def test_percent_and_doubled_braces_are_themselves(self) -> None:
+    def test_template_with_percent_or_doubled_braces_keeps_them_literally(self) -> None:
         [row] = valid_rows("asset_id,to_language_code\na1,es\n", name="100%s{{x}}{source_id}.vtt")
         assert row.path == "100%s{x}a1.vtt"
 
@@ -393,7 +397,7 @@ class TestPaths:
         with pytest.raises(UsageError, match=r"^--name: "):
             read("m.csv", ManifestOptions(name=name), COLUMNS)
 
-    def test_name_of_a_row(self) -> None:
+    def test_name_column_is_the_path_of_its_row(self) -> None:
         rows = valid_rows(
             "asset_id,to_language_code,name\na1,es,x/y z.vtt\na2,es;ja,{language}/y.vtt\n"
         )
@@ -407,7 +411,7 @@ class TestPaths:
             "m.csv:2: name: several languages need {language} in the path"
         ]
 
-    def test_broken_name_of_a_row(self) -> None:
+    def test_name_column_that_is_no_template_is_a_problem(self) -> None:
         [problem] = problems("asset_id,to_language_code,name\na1,es,a{b.vtt\n")
         assert problem.startswith("m.csv:2: name: 'a{b.vtt': ")
 
@@ -470,7 +474,7 @@ class TestPaths:
             max_size=4,
         )
     )
-    def test_safe_paths_stay_below(self, parts: list[str]) -> None:
+    def test_safe_path_stays_below_the_output_folder(self, parts: list[str]) -> None:
         path = "/".join(parts)
         try:
             paths.safe(path)
@@ -487,7 +491,7 @@ class TestPaths:
 
 @pytest.mark.usefixtures("folder")
 class TestCsv:
-    def test_bom_and_crlf_and_blank_lines(self) -> None:
+    def test_bom_crlf_and_blank_lines_are_accepted(self) -> None:
         rows = valid_rows(b"\xef\xbb\xbfasset_id,to_language_code\r\n\r\na1,es\r\n,\r\na2,ja\r\n")
         assert [(row.source_id, row.origin) for row in rows] == [
             ("a1", "m.csv:3"),
@@ -499,11 +503,11 @@ class TestCsv:
         assert (row.source_id, row.language, row.meta) == ("a1", "es", {"Title": "T"})
 
     @pytest.mark.parametrize("delimiter", [";", "\t"])
-    def test_other_delimiters(self, delimiter: str) -> None:
+    def test_delimiter_is_detected(self, delimiter: str) -> None:
         content = 'asset_id,to_language_code\na1,"es;ja"\n'.replace(",", delimiter)
         assert [row.language for row in valid_rows(content)] == ["es", "ja"]
 
-    def test_tsv(self) -> None:
+    def test_tsv_file_is_read(self) -> None:
         assert valid_rows("asset_id\tto_language_code\na1\tes;ja\n", "m.tsv")[1].language == "ja"
 
     def test_comma_wins_over_semicolon(self) -> None:
@@ -518,39 +522,39 @@ class TestCsv:
         assert isinstance(bad, InvalidRow)
         assert bad.line == 5
 
-    def test_other_line_ends_are_text(self) -> None:
+    def test_other_line_separators_are_part_of_the_cell(self) -> None:
         [row] = valid_rows("asset_id,to_language_code,note\na1,es,a\u2028b\x0bc\x85d\n")
         assert row.meta["note"] == "a\u2028b\x0bc\x85d"
 
-    def test_missing_header(self) -> None:
+    def test_missing_header_is_a_problem(self) -> None:
         assert problems("a1,es\na2,es\n") == [
             "m.csv:1: no header: 'a1,es' names none of "
             "asset_id, video_translate_id, video_translation_id"
         ]
 
-    def test_header_that_repeats_a_column(self) -> None:
+    def test_header_that_repeats_a_column_is_a_problem(self) -> None:
         assert problems("asset_id,title,Asset_id,title\na1,,,\n") == [
             "m.csv:1: 'asset_id', 'title': the header names this column twice"
         ]
 
     @pytest.mark.parametrize("content", ["", "\n\n  \r\n", b"\xef\xbb\xbf"])
     @pytest.mark.parametrize("source", ["m.csv", "m.json", "m.jsonl", "m"])
-    def test_empty_file(self, content: str, source: str) -> None:
+    def test_empty_file_is_a_problem(self, content: str, source: str) -> None:
         assert problems(content, source) == [f"{source}:1: the file is empty"]
 
     @pytest.mark.parametrize("content", ["asset_id", "asset_id\n", "asset_id,b\n\n,\n"])
-    def test_header_alone(self, content: str) -> None:
+    def test_header_without_rows_is_a_problem(self, content: str) -> None:
         assert problems(content, to=("es",)) == ["m.csv:1: a header and no rows"]
 
-    def test_more_cells_than_the_header_has(self) -> None:
+    def test_row_with_more_cells_than_the_header_is_a_problem(self) -> None:
         assert problems("asset_id,to_language_code\na1,es\na2,es,x\na3,es\n") == [
             "m.csv:3: 3 cells, but the header has 2 columns"
         ]
 
-    def test_fewer_cells_are_absent_ones(self) -> None:
+    def test_row_with_fewer_cells_than_the_header_is_accepted(self) -> None:
         assert valid_rows("asset_id,to_language_code,title\na1,es\n")[0].meta == {}
 
-    def test_column_without_a_name(self) -> None:
+    def test_column_without_a_name_is_a_problem_only_with_a_value(self) -> None:
         content = "asset_id,to_language_code,\na1,es,\na2,es,x\n"
         assert problems(content) == ["m.csv:3: 'x': the header has no name for this column"]
 
@@ -567,11 +571,11 @@ class TestCsv:
         rows = valid_rows(content, encoding="cp1252")
         assert rows[0].meta == {"t": "Mu\xf1oz"}
 
-    def test_not_utf8_inside_a_quoted_newline(self) -> None:
+    def test_invalid_utf8_in_a_quoted_newline_is_reported_with_its_line(self) -> None:
         [problem] = problems(b'asset_id,to_language_code,t\na1,es,"x\ny\xff\nz"\na2,es,\n')
         assert problem.startswith("m.csv:3: not UTF-8 (byte 0xff)")
 
-    def test_utf16(self) -> None:
+    def test_utf16_is_read_with_its_encoding_only(self) -> None:
         content = "asset_id,to_language_code\na1,es\n".encode("utf-16")
         [problem] = problems(content)
         assert problem == (
@@ -582,17 +586,17 @@ class TestCsv:
         little = "\ufeffasset_id,to_language_code\na1,es\n".encode("utf-16-le")
         assert valid_rows(little, encoding="utf-16-le")[0].source_id == "a1"
 
-    def test_utf16_cut_in_the_middle_of_a_character(self) -> None:
+    def test_utf16_cut_in_a_character_is_reported_with_its_line(self) -> None:
         content = "asset_id,to_language_code\na1,es\n".encode("utf-16")[:-1]
         [problem] = problems(content, encoding="utf-16")
         assert problem.startswith("m.csv:2: not UTF-16 (byte 0x0a)")
 
-    def test_nul_byte(self) -> None:
+    def test_nul_byte_is_reported_with_its_line(self) -> None:
         assert problems("asset_id,to_language_code\na1,es\na\0,es\na3,es\n") == [
             "m.csv:3: a NUL byte (in UTF-16 text? then --encoding utf-16 reads it)"
         ]
 
-    def test_field_of_a_megabyte(self) -> None:
+    def test_field_of_a_megabyte_is_a_problem(self) -> None:
         content = f"asset_id,to_language_code,t\na1,es,{'x' * 1_000_000}\na2,es,\na3,xxxx,\n"
         assert problems(content)[0] == (
             f"m.csv:2: a field of more than {MAX_FIELD:,} characters, "
@@ -600,25 +604,25 @@ class TestCsv:
         )
         assert problems(content)[1].startswith("m.csv:4: to_language_code")
 
-    def test_line_without_end(self) -> None:
+    def test_line_without_end_is_a_problem(self) -> None:
         content = f"asset_id,to_language_code,t\na1,es,{'x' * 3 * MAX_LINE}\na2,xxxx,\n"
         first, second = problems(content)
         assert first == f"m.csv:2: a line of more than {MAX_LINE:,} characters"
         assert second.startswith("m.csv:3: to_language_code")
 
-    def test_quote_that_is_never_closed(self) -> None:
+    def test_quote_that_is_never_closed_is_reported_with_its_line(self) -> None:
         assert problems('asset_id,to_language_code\na1,es\na2,"es\na3,es\n') == [
             "m.csv:3: a quote that is never closed"
         ]
 
-    def test_stray_quote(self) -> None:
+    def test_stray_quote_is_a_problem(self) -> None:
         [problem] = problems('asset_id,to_language_code\n"a"1,es\na2,es\n')
         assert problem.startswith("m.csv:2: broken CSV: ")
 
 
 @pytest.mark.usefixtures("folder")
 class TestJson:
-    def test_array_with_lines(self) -> None:
+    def test_array_items_have_their_lines(self) -> None:
         content = '[\n  {"asset_id": "a1",\n   "to_language_code": "es"},\n\n {"asset_id": "a2"}]'
         rows = valid_rows(content, "m.json", to=("ja",))
         assert [(row.key, row.origin) for row in rows] == [
@@ -626,10 +630,10 @@ class TestJson:
             ("mux:a2:ja", "m.json:5"),
         ]
 
-    def test_same_items_have_their_own_lines(self) -> None:
+    def test_equal_items_have_their_own_lines(self) -> None:
         content = '[\n{"asset_id": "a"},\n{"asset_id": "a"},\n1,\n1]'
-        found = read_all(content, "m.json", to=("es",))
-        assert [row.origin for row in found] == [f"m.json:{line}" for line in (2, 3, 4, 5)]
+        rows = read_all(content, "m.json", to=("es",))
+        assert [row.origin for row in rows] == [f"m.json:{line}" for line in (2, 3, 4, 5)]
 
     def test_items_on_one_line_are_numbered(self) -> None:
         assert problems('[{"asset_id": "a"}, {"asset_id": 1}, 7]', "m.json", to=("es",)) == [
@@ -645,7 +649,7 @@ class TestJson:
         rows = valid_rows(orjson.dumps(content), "m.json")
         assert [(row.language, row.meta["title"]) for row in rows] == [("es", "D"), ("es", "T")]
 
-    def test_defaults_behind_the_items(self) -> None:
+    def test_defaults_after_the_items_apply(self) -> None:
         content = '{\n"items": [\n{"asset_id": "a"}],\n"defaults": {"to_language_code": "es"}}'
         assert [(row.language, row.origin) for row in valid_rows(content, "m.json")] == [
             ("es", "m.json:3")
@@ -662,15 +666,15 @@ class TestJson:
             ('{"defaults": [], "items": [1]}', "defaults: expected an object, got a list"),
         ],
     )
-    def test_document_that_is_no_manifest(self, content: str, message: str) -> None:
+    def test_document_that_is_no_manifest_is_a_problem(self, content: str, message: str) -> None:
         assert problems(content, "m.json") == [f"m.json:1: {message}"]
 
     @pytest.mark.parametrize("content", ["7", '"x"', "null", "true"])
-    def test_document_that_is_a_value(self, content: str) -> None:
+    def test_document_without_list_or_object_is_a_problem(self, content: str) -> None:
         [problem] = problems(content, "m.json")
         assert problem.startswith("m.json:1: expected a list, or an object with items")
 
-    def test_broken_json(self) -> None:
+    def test_broken_json_is_reported_with_line_and_column(self) -> None:
         [problem] = problems('[\n{"asset_id": "a1"},\n{"asset_id" "a2"}\n]', "m.json")
         assert problem.startswith("m.json:3: broken JSON: ")
         assert problem.endswith("(column 13)")
@@ -682,7 +686,7 @@ class TestJson:
 
     @pytest.mark.parametrize("opening", ["[", '{"a":'])
     @pytest.mark.parametrize("closed", [True, False])
-    def test_nested_a_hundred_thousand_deep(self, opening: str, closed: bool) -> None:
+    def test_json_nested_100_000_levels_deep_is_a_problem(self, opening: str, closed: bool) -> None:
         deep = opening * 100_000 + "1" + ("]" if opening == "[" else "}") * 100_000 * closed
         content = '[{"asset_id": "a1"},\n{"asset_id": "a2", "x": ' + deep + "}]"
         [problem] = problems(content, "m.json", to=("es",))
@@ -691,18 +695,18 @@ class TestJson:
         lines = problems(item() + '{"asset_id": "a1", "x": ' + deep + "}\n" + item(), "m.jsonl")
         assert [line.split(": ")[0:2] for line in lines] == [["m.jsonl:2", "broken JSON"]]
 
-    def test_nul_byte_and_not_utf8(self) -> None:
+    def test_nul_byte_and_invalid_utf8_are_reported_with_their_lines(self) -> None:
         assert problems('[\n{"asset_id": "a\0"}]', "m.json")[0].startswith("m.json:2: a NUL byte")
         [problem] = problems(b'[\n\n{"asset_id": "a\xff"}]', "m.json")
         assert problem.startswith("m.json:3: not UTF-8 (byte 0xff)")
 
-    def test_lone_surrogate(self) -> None:
+    def test_lone_surrogate_is_a_problem(self) -> None:
         [problem] = problems('[\n{"asset_id": "a\\ud800"}]', "m.json")
         assert problem.startswith("m.json:2: broken JSON: ")
         [problem] = problems(item() + '{"asset_id": "a\\ud800"}\n', "m.jsonl")
         assert problem.startswith("m.jsonl:2: broken JSON: ")
 
-    def test_other_encoding(self) -> None:
+    def test_json_in_another_encoding_is_read(self) -> None:
         content = '[{"asset_id": "a1", "t": "\xf1"}]'.encode("utf-16")
         assert valid_rows(content, "m.json", encoding="utf-16", to=("es",))[0].meta == {"t": "\xf1"}
 
@@ -730,19 +734,19 @@ class TestJsonLines:
         )
         assert problems(content, "m.ndjson")[1] == "m.ndjson:3: expected an object, got a list"
 
-    def test_not_utf8_and_nul(self) -> None:
+    def test_invalid_utf8_and_nul_byte_end_no_reading(self) -> None:
         content = item().encode() + b'{"asset_id": "\xe9"}\n{"asset_id": "\0"}\n'
         first, second = problems(content, "m.jsonl")
         assert first.startswith("m.jsonl:2: not UTF-8 (byte 0xe9)")
         assert second.startswith("m.jsonl:3: a NUL byte")
 
-    def test_field_of_a_megabyte(self) -> None:
+    def test_field_of_a_megabyte_is_a_problem(self) -> None:
         content = item() + item(t="x" * 1_000_000) + item(t=["y"] * 200_000)
         assert problems(content, "m.jsonl") == [
             f"m.jsonl:{line}: 't': more than {MAX_FIELD:,} characters" for line in (2, 3)
         ]
 
-    def test_line_without_end(self) -> None:
+    def test_line_without_end_is_a_problem(self) -> None:
         content = item() + item(t="x" * 3 * MAX_LINE) + item(asset_id=1)
         first, second = problems(content, "m.jsonl")
         assert first == f"m.jsonl:2: a line of more than {MAX_LINE:,} characters"
@@ -799,10 +803,12 @@ def without_place(row: Row | InvalidRow) -> Row | InvalidRow:
     return msgspec.structs.replace(row, origin="")
 
 
-def written(table: list[dict[str, str]], source: str) -> str:
+def as_file(table: list[dict[str, str]], source: str) -> str:
     """The records as CSV or JSONL."""
     if source.endswith("jsonl"):
-        return "".join(json.dumps({name: one[name] for name in table[0]}) + "\n" for one in table)
+        return "".join(
+            json.dumps({name: record[name] for name in table[0]}) + "\n" for record in table
+        )
     text = io.StringIO()
     writer = csv.DictWriter(text, table[0], lineterminator="\n")
     writer.writeheader()
@@ -825,7 +831,7 @@ class TestTables:
         # Without a column of languages, a table is one problem, and lines of JSON one each.
         assume("to_language_code" in table[0] or options["to"])
         first, second = (
-            [without_place(row) for row in read_all(written(table, source), source, **options)]
+            [without_place(row) for row in read_all(as_file(table, source), source, **options)]
             for source in ("m.csv", "m.jsonl")
         )
         assert first == second
@@ -835,19 +841,19 @@ class TestTables:
         lines[2000] = "short,xxxx"
         lines[2500] = '"unclosed'
         content = "asset_id,to_language_code\n" + "\n".join(lines)
-        found = read_all(content)
-        assert [row.line for row in found if isinstance(row, InvalidRow)] == [2002, 2502]
-        assert [row.origin for row in found if isinstance(row, Row)] == [
+        rows = read_all(content)
+        assert [row.line for row in rows if isinstance(row, InvalidRow)] == [2002, 2502]
+        assert [row.origin for row in rows if isinstance(row, Row)] == [
             f"m.csv:{n + 2}" for n in range(2500) if n != 2000
         ]
 
-    def test_records_go_on_behind_a_quoted_newline_at_the_end_of_a_table(self) -> None:
+    def test_records_after_a_quoted_newline_at_the_end_of_a_batch_are_read(self) -> None:
         lines = [f"{n:032x},es,t" for n in range(1200)]
         for at in (510, 511, 512, 1022):
             lines[at] = f'{at:032x},es,"a\nb"'
-        found = valid_rows("asset_id,to_language_code,title\n" + "\n".join(lines))
-        assert [row.source_id for row in found] == [f"{n:032x}" for n in range(1200)]
-        assert found[-1].origin == "m.csv:1205"
+        rows = valid_rows("asset_id,to_language_code,title\n" + "\n".join(lines))
+        assert [row.source_id for row in rows] == [f"{n:032x}" for n in range(1200)]
+        assert rows[-1].origin == "m.csv:1205"
 
 
 # The same again
@@ -912,7 +918,7 @@ class TestSources:
         assert problems("[]", "m.CSV")[0].startswith("m.CSV:1: no header")
 
     @pytest.mark.parametrize("source", ["nowhere.csv", ".", "sub/nowhere.csv", "x" * 300])
-    def test_file_that_cannot_be_read(self, source: str) -> None:
+    def test_file_that_cannot_be_read_is_a_usage_error(self, source: str) -> None:
         with pytest.raises(UsageError, match=r": (No such file|Is a directory|File name too long)"):
             list(read(source, ManifestOptions(), COLUMNS))
 
@@ -957,9 +963,9 @@ class TestSources:
 
     @given(data=st.binary(max_size=200), suffix=st.sampled_from(["csv", "json", "jsonl", "x"]))
     def test_file_of_any_bytes_gives_rows_or_problems(self, data: bytes, suffix: str) -> None:
-        found = read_all(data, f"fuzz.{suffix}")
-        assert all(isinstance(row, Row | InvalidRow) for row in found)
-        assert found
+        rows = read_all(data, f"fuzz.{suffix}")
+        assert all(isinstance(row, Row | InvalidRow) for row in rows)
+        assert rows
 
     @given(
         st.recursive(
@@ -984,11 +990,11 @@ class TestSources:
     [("demo.csv", 2100), ("mux.csv", 5), ("heygen.csv", 3), ("items.json", 6), ("rows.jsonl", 4)],
 )
 def test_samples_read_without_a_problem(file: str, rows: int) -> None:
-    found = list(read(str(SAMPLES / file), ManifestOptions(), COLUMNS))
-    assert [row for row in found if isinstance(row, InvalidRow)] == []
-    assert len(found) == rows
-    assert len({row.path for row in found if isinstance(row, Row)}) == rows
-    assert len({row.key for row in found}) == rows
+    records = list(read(str(SAMPLES / file), ManifestOptions(), COLUMNS))
+    assert [row for row in records if isinstance(row, InvalidRow)] == []
+    assert len(records) == rows
+    assert len({row.path for row in records if isinstance(row, Row)}) == rows
+    assert len({row.key for row in records}) == rows
 
 
 @given(st.text())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from batchcap.providers.mux.assets import parse_asset
 
 
-def test_track_without_a_name_is_in_the_way_of_its_language_only() -> None:
+def test_track_without_a_name_blocks_only_its_language() -> None:
     track = {"id": "t", "type": "text", "language_code": "en", "name": "", "status": "ready"}
     asset = parse_asset("a", {"tracks": [track]})
     assert asset.tracks_in_the_way("es", None) == []

@@ -37,7 +37,7 @@ def ledger(tmp_path: Path) -> Iterator[LedgerReader]:
         yield ledger
 
 
-def test_csv_no_cell_is_a_formula(ledger: LedgerReader) -> None:
+def test_csv_cell_is_never_a_formula(ledger: LedgerReader) -> None:
     records = list(csv.reader(io.StringIO("".join(as_csv(ledger)), newline="")))
     assert len(records) == len(EVIL) + 1
     for record in records:

@@ -162,8 +162,8 @@ async def test_results_after_importing_known_rows_are_left_alone(
     await fill(ledger)
     write_results(ledger, tmp_path)
     inode = (tmp_path / "results.jsonl").stat().st_ino
-    known = row(1, provider="mux", meta={"title": "ü", "n": 1})
-    assert ledger.import_rows([("n.csv", [known])], skip_invalid=False).known == 1
+    known_row = row(1, provider="mux", meta={"title": "ü", "n": 1})
+    assert ledger.import_rows([("n.csv", [known_row])], skip_invalid=False).known == 1
     write_results(ledger, tmp_path)
     assert (tmp_path / "results.jsonl").stat().st_ino == inode
 

@@ -95,20 +95,20 @@ async def test_batcher_work_runs_in_its_executor(executor: Executor | None) -> N
     assert inline is (executor is None)
 
 
-async def test_batcher_item_that_fails_fails_alone(executor: Executor | None) -> None:
+async def test_batcher_item_that_fails_does_not_affect_others(executor: Executor | None) -> None:
     batcher = Batcher(Doubler(), executor)
-    found = await asyncio.gather(*map(batcher.submit, (1, 101, 3)), return_exceptions=True)
-    assert found[0] == 2
-    assert isinstance(found[1], ValueError)
-    assert found[2] == 6
+    results = await asyncio.gather(*map(batcher.submit, (1, 101, 3)), return_exceptions=True)
+    assert results[0] == 2
+    assert isinstance(results[1], ValueError)
+    assert results[2] == 6
 
 
-async def test_batcher_batch_that_fails_fails_all_its_items_only(
+async def test_batcher_batch_that_fails_fails_only_its_items(
     executor: Executor | None,
 ) -> None:
     batcher = Batcher(Doubler(), executor)
-    found = await asyncio.gather(*map(batcher.submit, (1, 0, 3)), return_exceptions=True)
-    assert [type(one) for one in found] == [OSError] * 3
+    results = await asyncio.gather(*map(batcher.submit, (1, 0, 3)), return_exceptions=True)
+    assert [type(result) for result in results] == [OSError] * 3
     assert await batcher.submit(4) == 8
 
 
@@ -147,7 +147,7 @@ async def test_batcher_drain_without_items_returns(executor: Executor | None) ->
     await batcher.drain()
 
 
-async def test_batcher_item_of_a_cancelled_caller_is_done(
+async def test_batcher_item_of_a_cancelled_caller_is_completed(
     executor: Executor | None,
 ) -> None:
     work = Doubler()
@@ -175,11 +175,11 @@ async def test_batcher_item_of_a_cancelled_caller_may_fail(
 
 
 async def test_batcher_drain_waits_for_items_that_came_meanwhile() -> None:
-    seen: list[int] = []
+    done: list[int] = []
     more: list[Callable[[], None]] = []
 
     def work(items: Sequence[int]) -> Sequence[None]:
-        seen.extend(items)
+        done.extend(items)
         if more:
             more.pop()()
         return [None] * len(items)
@@ -188,4 +188,4 @@ async def test_batcher_drain_waits_for_items_that_came_meanwhile() -> None:
     more.append(lambda: batcher.submit_nowait(2))
     batcher.submit_nowait(1)
     await batcher.drain()
-    assert seen == [1, 2]
+    assert done == [1, 2]

@@ -48,8 +48,8 @@ def open_files(*, more: int) -> Iterator[None]:
 
 
 def files(root: Path) -> dict[str, bytes]:
-    found = (path for path in root.rglob("*") if path.is_file())
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
+    paths = (path for path in root.rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
 
 
 async def test_store_place_creates_the_folders(store: CaptionStore) -> None:
@@ -110,7 +110,7 @@ async def test_store_part_differs_if_long_names_begin_alike(store: CaptionStore)
     assert files(store.root) == {name: name.encode() for name in names}
 
 
-async def test_store_place_name_too_long_leaves_the_other_files_alone(store: CaptionStore) -> None:
+async def test_store_place_name_too_long_does_not_affect_other_files(store: CaptionStore) -> None:
     names = ["a.vtt", "x" * 300 + ".vtt", "y" * 300 + "/b.vtt", "c.vtt"]
     placed = (store.place(name, b"data") for name in names)
     first, *refused, last = await asyncio.gather(*placed, return_exceptions=True)
@@ -194,23 +194,23 @@ async def test_store_place_on_a_full_disk_is_fatal_and_leaves_nothing(tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_store_place_that_fails_leaves_the_rest_of_the_batch_alone(
+async def test_store_place_that_fails_does_not_affect_the_rest_of_the_batch(
     store: CaptionStore,
 ) -> None:
     await store.place("a", b"a file")
     wanted = [store.place(path, b"data") for path in ("b.vtt", "a/x.vtt", "c/d.vtt")]
-    found = await asyncio.gather(*wanted, return_exceptions=True)
-    assert [type(one) for one in found] == [type(None), FatalError, type(None)]
+    results = await asyncio.gather(*wanted, return_exceptions=True)
+    assert [type(result) for result in results] == [type(None), FatalError, type(None)]
     assert files(store.root) == {"a": b"a file", "b.vtt": b"data", "c/d.vtt": b"data"}
 
 
-async def test_store_place_that_fails_leaves_files_in_its_folder_alone(
+async def test_store_place_that_fails_does_not_affect_files_in_its_folder(
     store: CaptionStore,
 ) -> None:
     (store.root / "d/b.vtt").mkdir(parents=True)
     wanted = [store.place(f"d/{name}.vtt", b"data") for name in "abc"]
-    found = await asyncio.gather(*wanted, return_exceptions=True)
-    assert [type(one) for one in found] == [type(None), RowError, type(None)]
+    results = await asyncio.gather(*wanted, return_exceptions=True)
+    assert [type(result) for result in results] == [type(None), RowError, type(None)]
     assert files(store.root) == {"d/a.vtt": b"data", "d/c.vtt": b"data"}
 
 

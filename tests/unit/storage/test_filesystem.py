@@ -27,7 +27,7 @@ MOUNTS = [
         ("/mnt/with space/captions", "cifs"),
     ],
 )
-def test_file_system_is_that_of_the_innermost_mount(path: str, kind: str) -> None:
+def test_file_system_of_a_path_is_that_of_the_innermost_mount(path: str, kind: str) -> None:
     assert file_system(Path(path), MOUNTS) == kind
 
 

@@ -39,9 +39,9 @@ class TestLock:
 
     def test_lock_held_names_its_holder(self, tmp_path: Path) -> None:
         with Lock(tmp_path):
-            mine = Lock.holder(tmp_path)
-            assert mine is not None
-            with pytest.raises(FatalError, match=f"held by process {mine.pid} on ") as caught:
+            holder = Lock.holder(tmp_path)
+            assert holder is not None
+            with pytest.raises(FatalError, match=f"held by process {holder.pid} on ") as caught:
                 Lock(tmp_path).__enter__()
             assert "batchcap status" in caught.value.hint
         assert Lock.holder(tmp_path) is None
@@ -69,10 +69,10 @@ class TestLock:
     def test_lock_of_another_process_is_refused(
         self, tmp_path: Path, holder: subprocess.Popen[str]
     ) -> None:
-        found = Lock.holder(tmp_path)
-        assert found is not None
-        assert found.pid == holder.pid
-        with pytest.raises(FatalError, match=f"held by process {holder.pid} on {found.host}"):
+        current = Lock.holder(tmp_path)
+        assert current is not None
+        assert current.pid == holder.pid
+        with pytest.raises(FatalError, match=f"held by process {holder.pid} on {current.host}"):
             Lock(tmp_path).__enter__()
 
     def test_lock_of_a_killed_process_is_free(

@@ -38,7 +38,7 @@ PAIRS = [
 
 @pytest.mark.parametrize("is_later_import", [False, True])
 @pytest.mark.parametrize(("name", "other"), [*PAIRS, *(pair[::-1] for pair in PAIRS)])
-def test_import_of_names_that_are_one_file_elsewhere_is_refused(
+def test_import_of_paths_that_collide_on_other_systems_is_refused(
     name: str, other: str, is_later_import: bool, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -55,7 +55,7 @@ def test_import_of_names_that_are_one_file_elsewhere_is_refused(
     )
 
 
-def test_import_of_names_that_differ_everywhere_is_accepted(tmp_path: Path) -> None:
+def test_import_of_paths_that_differ_on_every_system_is_accepted(tmp_path: Path) -> None:
     names = [
         "caf\u00e9.vtt",
         "cafe.vtt",

@@ -90,10 +90,10 @@ class TestFile:
 
     def test_outcome_writes_no_unique_index(self, connection: sqlite3.Connection) -> None:
         steps = connection.execute(f"EXPLAIN {_OUTCOME}", (None,) * 11).fetchall()
-        written = [root for _, what, _, root, *_ in steps if what == "OpenWrite"]
+        written = [root for _, operation, _, root, *_ in steps if operation == "OpenWrite"]
         names = "SELECT name FROM sqlite_master WHERE rootpage = ?"
-        found = [connection.execute(names, (root,)).fetchone()[0] for root in written]
-        assert sorted(found) == ["pending", "rows"]
+        names_written = [connection.execute(names, (root,)).fetchone()[0] for root in written]
+        assert sorted(names_written) == ["pending", "rows"]
 
     def test_queries_about_one_row_scan_no_table(self, ledger: SqliteLedger) -> None:
         asked: list[str] = []
@@ -331,9 +331,11 @@ class TestImport:
             with closing(open_ledger(out, create=True)) as ledger:
                 for name in names:
                     path = str(tmp_path / name)
-                    found = manifest.read(path, manifest.ManifestOptions(), COLUMNS)
+                    records = manifest.read(path, manifest.ManifestOptions(), COLUMNS)
                     try:
-                        reports += [ledger.import_rows([(name, found)], skip_invalid=skip_invalid)]
+                        reports += [
+                            ledger.import_rows([(name, records)], skip_invalid=skip_invalid)
+                        ]
                     except UsageError as error:
                         reports += [error.message]
                 rows = ledger._connection.execute("SELECT * FROM rows ORDER BY number")
@@ -365,7 +367,7 @@ class TestImport:
 class TestNewLedger:
     """The first ledger of a folder: whole, or not there."""
 
-    def test_new_ledger_is_not_seen_before_its_end(self, tmp_path: Path) -> None:
+    def test_new_ledger_is_visible_only_once_it_is_complete(self, tmp_path: Path) -> None:
         with new_ledger(tmp_path) as ledger:
             ledger.import_rows([("m.csv", many(3))], skip_invalid=False)
             require(tmp_path)

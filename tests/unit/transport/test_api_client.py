@@ -35,9 +35,9 @@ async def test_get_request_has_query_and_credentials() -> None:
         answer = await harness.get("/a%2Fb%41", q="x y&z=ü")
     assert answer.status == 200
     assert answer.json() == {"data": 1}
-    assert server.seen[0].raw_path == "/a%2Fb%41?q=x+y%26z%3D%C3%BC"
-    assert server.seen[0].headers["Authorization"] == "Basic secret"
-    assert server.seen[0].headers["User-Agent"].startswith("batchcap/")
+    assert server.requests[0].raw_path == "/a%2Fb%41?q=x+y%26z%3D%C3%BC"
+    assert server.requests[0].headers["Authorization"] == "Basic secret"
+    assert server.requests[0].headers["User-Agent"].startswith("batchcap/")
     assert [event.bucket for event in harness.observer.of(RequestSent)] == ["read"]
 
 
@@ -46,7 +46,7 @@ async def test_post_request_has_its_body_as_json() -> None:
     async with running_api_and_server(server) as harness:
         assert (await harness.post("/jobs", {"a": "ü"})).data() == {"id": "j"}
     assert orjson.loads(server.bodies[0]) == {"a": "ü"}
-    assert server.seen[0].headers["Content-Type"] == "application/json"
+    assert server.requests[0].headers["Content-Type"] == "application/json"
     assert [event.bucket for event in harness.observer.of(RequestSent)] == ["write"]
 
 
@@ -56,7 +56,7 @@ async def test_get_response_below_500_is_returned(method: str, status: int) -> N
     server = ScriptedServer(response_with(status))
     async with running_api_and_server(server) as harness:
         assert (await getattr(harness, method)()).status == status
-    assert len(server.seen) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 599])
@@ -73,7 +73,7 @@ async def test_get_failing_at_first_returns_the_later_response() -> None:
     server = ScriptedServer(*[response_with(503)] * 5, response_with(200))
     async with running_api_and_server(server) as harness:
         assert (await harness.get()).ok
-    assert len(server.seen) == 6
+    assert len(server.requests) == 6
 
 
 async def test_get_with_lost_response_is_repeated() -> None:
@@ -134,7 +134,7 @@ async def test_get_retry_after_counts_as_no_attempt_and_pauses_the_bucket() -> N
         assert harness.read.paused_for == pytest.approx(99, abs=0.1)
         assert harness.write.paused_for == 0
         await harness.api.get("/other", priority=Priority.FINISH)
-    assert len(server.seen) == 32
+    assert len(server.requests) == 32
     assert clock() - started >= 1500
     assert server.times[1] - started >= 100
 
@@ -162,7 +162,7 @@ async def test_429s_without_retry_after_use_up_the_attempts_and_are_all_counted(
     async with running_api_and_server(server) as harness:
         with pytest.raises(Unavailable):
             await harness.get()
-    assert len(server.seen) == 6
+    assert len(server.requests) == 6
     assert len(harness.observer.of(Throttled)) == 6
 
 
@@ -171,7 +171,7 @@ async def test_get_retry_after_of_zero_still_waits() -> None:
     async with running_api_and_server(server) as harness:
         with pytest.raises(Unavailable):
             await harness.get()
-    assert len(server.seen) == 6
+    assert len(server.requests) == 6
     assert server.times[-1] - server.times[0] > 10
 
 
@@ -226,7 +226,7 @@ async def test_send_slot_that_is_left_without_a_post_gives_its_connection_back()
             async with harness.api.send_slot():
                 raise ZeroDivisionError
         assert harness.connections.value == 8
-    assert not server.seen
+    assert not server.requests
     assert not harness.observer.of(RequestSent)
 
 
@@ -237,7 +237,7 @@ async def test_post_server_error_is_ambiguous_and_never_retried(status: int) -> 
         with pytest.raises(Ambiguous):
             await harness.post()
     await asyncio.sleep(3600)
-    assert len(server.seen) == 1
+    assert len(server.requests) == 1
 
 
 async def test_post_failure_with_retry_after_pauses_the_next_posts() -> None:
@@ -367,9 +367,9 @@ async def test_connection_that_hangs_is_reported_within_ten_seconds() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         port = full.getsockname()[1]
         waiting = [socket.socket() for _ in range(4)]
-        for one in waiting:
-            one.setblocking(False)
-            one.connect_ex(("127.0.0.1", port))
+        for task in waiting:
+            task.setblocking(False)
+            task.connect_ex(("127.0.0.1", port))
         async with (
             running_api(f"http://127.0.0.1:{port}") as harness,
             anyio.create_task_group() as group,
@@ -379,11 +379,11 @@ async def test_connection_that_hangs_is_reported_within_ten_seconds() -> None:
             (warned,) = harness.observer.of(Warned)
             assert "not connected within 8 s" in warned.message
             group.cancel_scope.cancel()
-        for one in waiting:
-            one.close()
+        for task in waiting:
+            task.close()
 
 
-async def test_any_response_in_the_first_minute_makes_it_an_outage() -> None:
+async def test_failure_after_any_response_in_the_first_minute_is_an_outage() -> None:
     async with http_server(ScriptedServer(response_with(503))) as url:
         port = int(url.rpartition(":")[2])
     async with running_api(url) as harness, anyio.create_task_group() as group:
@@ -421,7 +421,7 @@ async def test_api_redirect_is_not_followed_and_sends_no_credential(
         server = ScriptedServer(response_with(status, Location=f"{other}/stolen"))
         async with running_api_and_server(server) as harness:
             assert (await getattr(harness, method)()).status == status
-    assert not elsewhere.seen
+    assert not elsewhere.requests
 
 
 async def test_cookies_are_neither_kept_nor_sent() -> None:
@@ -433,7 +433,7 @@ async def test_cookies_are_neither_kept_nor_sent() -> None:
         await harness.get()
         await harness.get()
         await harness.post()
-    assert not any("Cookie" in request.headers for request in server.seen)
+    assert not any("Cookie" in request.headers for request in server.requests)
 
 
 async def test_api_response_above_the_size_limit_is_no_response() -> None:
@@ -539,7 +539,7 @@ async def test_request_stopped_before_it_was_sent_raises_stopped() -> None:
         harness.stop.request()
         with pytest.raises(Stopped):
             await harness.post()
-    assert not server.seen
+    assert not server.requests
 
 
 async def test_request_stopped_while_waiting_for_a_retry_raises_stopped() -> None:
@@ -553,7 +553,7 @@ async def test_request_stopped_while_waiting_for_a_retry_raises_stopped() -> Non
         group.start_soon(ask)
         await asyncio.sleep(2.0)
         harness.stop.request()
-    assert len(server.seen) == 3
+    assert len(server.requests) == 3
 
 
 async def test_request_stopped_after_it_was_sent_returns_its_response() -> None:

@@ -81,8 +81,11 @@ async def test_circuit_closed_again_lets_all_requests_pass() -> None:
     harness.circuit.record_success()
     await asyncio.gather(*tasks)
     assert clock() - started < 1.1
-    told = [event.message for event in harness.observer.of(Warned)]
-    assert told == ["mux is not responding; waiting for it to recover", "mux is responding again"]
+    warnings = [event.message for event in harness.observer.of(Warned)]
+    assert warnings == [
+        "mux is not responding; waiting for it to recover",
+        "mux is responding again",
+    ]
 
 
 async def test_circuit_open_without_extended_wait_waits_ten_minutes_only() -> None:

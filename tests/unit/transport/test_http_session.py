@@ -140,7 +140,7 @@ async def test_session_incomplete_response_is_lost(answer: bytes) -> None:
     assert len(peer.requests) == peer.connections == 1, "it was repeated, or never sent"
 
 
-async def test_get_on_a_kept_connection_that_breaks_is_not_repeated() -> None:
+async def test_session_get_on_a_kept_connection_that_breaks_is_not_repeated() -> None:
     peer = Peer(sized(b"one"), b"", closes=True)
     async with raw_server(peer) as url, open_session() as session:
         assert await get(session, url) == (200, b"one")
@@ -149,7 +149,7 @@ async def test_get_on_a_kept_connection_that_breaks_is_not_repeated() -> None:
     assert peer.connections == 1
 
 
-async def test_netrc_and_proxies_of_the_environment_are_not_read(
+async def test_session_netrc_and_proxies_of_the_environment_are_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login user password secret\n")
@@ -315,7 +315,7 @@ async def test_session_connection_refused_means_nothing_was_sent() -> None:
     assert not sent
 
 
-async def test_sent_is_called_once_what_was_sent_may_arrive() -> None:
+async def test_session_on_sent_is_called_once_the_request_may_have_arrived() -> None:
     order: list[str] = []
     async with raw_server(Peer(b"", closes=True)) as url, open_session() as session:
         with pytest.raises(ResponseLost):
@@ -356,7 +356,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> l
     return names
 
 
-async def test_silence_counts_again_once_a_slow_reader_goes_on() -> None:
+async def test_session_read_timeout_counts_again_once_a_slow_reader_continues() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n" + b"x" * 9_000_000)
@@ -421,18 +421,18 @@ async def test_session_lookup_failing_after_its_caller_left_is_silent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     resolving(monkeypatch)
-    said: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    results: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: results.append(context))
     async with open_session() as session:
         with anyio.move_on_after(0.5):
             await get(session, "http://files.example/")
         await asyncio.sleep(1)
     del session
     gc.collect()
-    assert not said
+    assert not results
 
 
-async def test_trailers_are_no_headers_and_have_an_end() -> None:
+async def test_session_trailers_are_no_headers_and_have_a_size_limit() -> None:
     trailer = CHUNKED + b"5\r\nhello\r\n0\r\nContent-Encoding: gzip\r\nRetry-After: 9\r\n\r\n"
     assert await responses_of(Peer(trailer)) == [(200, b"hello")]
     endless = CHUNKED + b"5\r\nhello\r\n0\r\n" + b"X-Y: %b\r\n" % (b"z" * 1000) * 999
@@ -472,7 +472,7 @@ async def test_session_request_cancelled_leaves_no_connection_open(head: bytes) 
         assert ended
 
 
-async def test_of_a_header_that_was_sent_twice_the_first_counts() -> None:
+async def test_session_header_sent_twice_has_its_first_value() -> None:
     head = b"HTTP/1.1 429 X\r\nRetry-After: 7\r\nretry-after: 9\r\nContent-Length: 0\r\n\r\n"
     async with raw_server(Peer(head)) as url, open_session() as session:
         with await session.send("GET", parse_url(url)) as response:
@@ -503,9 +503,9 @@ async def test_session_shared_lookup_survives_the_cancellation_of_one_caller(
         await asyncio.sleep(0.5)
         for task in tasks[:3]:
             task.cancel()
-        said = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [type(one) for one in said[:3]] == [asyncio.CancelledError] * 3
-        assert said[3:] == [(200, b"")] * 3
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(result) for result in results[:3]] == [asyncio.CancelledError] * 3
+        assert results[3:] == [(200, b"")] * 3
         assert names == ["files.example"]
 
 
@@ -534,9 +534,9 @@ async def test_session_unresponsive_address_costs_a_quarter_of_a_second(
     with socket.create_server(("127.0.0.2", 0), backlog=0) as dead:
         port = dead.getsockname()[1]
         fills = [socket.socket() for _ in range(4)]
-        for one in fills:
-            one.setblocking(False)
-            one.connect_ex(("127.0.0.2", port))
+        for filler in fills:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.2", port))
         server = await asyncio.start_server(talk, "127.0.0.1", port)
         try:
             async with open_session() as session:
@@ -546,11 +546,11 @@ async def test_session_unresponsive_address_costs_a_quarter_of_a_second(
                 assert clock() - started == pytest.approx(1.25, abs=0.1)
         finally:
             server.close()
-            for one in fills:
-                one.close()
+            for filler in fills:
+                filler.close()
 
 
-async def test_gzip_members_follow_each_other_and_a_bomb_comes_in_pieces() -> None:
+async def test_session_gzip_members_are_joined_and_a_bomb_is_read_in_chunks() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
     members = gzip.compress(b"one") + gzip.compress(b"two")
     assert await responses_of(Peer(head % len(members) + members)) == [(200, b"onetwo")]
@@ -599,10 +599,10 @@ async def test_session_server_with_the_wrong_certificate_is_sent_nothing(
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_over_tls_a_body_does_not_end_with_the_connection(
+async def test_session_tls_body_without_length_cut_by_the_connection_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cut looks the same there."""
+    """Over TLS the end of such a body cannot be distinguished from a cut."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
@@ -617,7 +617,9 @@ def test_session_response_in_any_chunks_is_the_same(
     bodies: list[bytes], data: st.DataObject
 ) -> None:
     answers = [sized(body) if len(body) % 2 else _chunked(body) for body in bodies]
-    cuts = [sorted(data.draw(st.sets(st.integers(1, len(one)), max_size=6))) for one in answers]
+    cuts = [
+        sorted(data.draw(st.sets(st.integers(1, len(encoded)), max_size=6))) for encoded in answers
+    ]
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for answer, places in zip(answers, cuts, strict=True):
@@ -635,4 +637,6 @@ def test_session_response_in_any_chunks_is_the_same(
 
 def _chunked(body: bytes) -> bytes:
     chunks = [body[at : at + 7] for at in range(0, len(body), 7)]
-    return CHUNKED + b"".join(b"%x\r\n%b\r\n" % (len(one), one) for one in chunks) + b"0\r\n\r\n"
+    return (
+        CHUNKED + b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    )

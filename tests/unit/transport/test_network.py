@@ -37,11 +37,11 @@ def test_proxy_variable_in_either_case_is_used(name: str, value: str) -> None:
         {"NO_PROXY": "*"},
     ],
 )
-def test_https_without_proxy_for_it_is_direct(environment: dict[str, str]) -> None:
+def test_https_without_its_proxy_variable_is_direct(environment: dict[str, str]) -> None:
     assert proxy_url(environment) == "direct"
 
 
-def test_lower_case_comes_first_and_scheme_before_all() -> None:
+def test_proxy_variable_in_lower_case_and_of_the_scheme_takes_precedence() -> None:
     other = {"ALL_PROXY": "http://a.test", "HTTPS_PROXY": "http://b.test"}
     assert proxy_url({**other, "https_proxy": PROXY}) == PROXY
     assert proxy_url(other) == "http://b.test:80"
@@ -80,7 +80,9 @@ def test_option_replaces_the_variables_and_keeps_no_proxy() -> None:
         ("", False),
     ],
 )
-def test_no_proxy(name: str, value: str, is_direct: bool) -> None:
+def test_no_proxy_variable_matches_host_domain_and_port(
+    name: str, value: str, is_direct: bool
+) -> None:
     assert proxy_url({"HTTPS_PROXY": PROXY, name: value}) == ("direct" if is_direct else PROXY)
 
 
@@ -170,16 +172,16 @@ def test_file_without_certificates_is_refused(
         ("8.8.8.8", "8.8.8.8"),
     ],
 )
-def test_literal_address_in_any_notation(host: str, address: str) -> None:
+def test_literal_address_in_any_notation_is_recognised(host: str, address: str) -> None:
     assert str(literal_address(host)) == address
 
 
 @pytest.mark.parametrize("host", ["localhost", "a.example", "", "1.example", "ü"])
-def test_name_is_no_literal_address(host: str) -> None:
+def test_host_name_is_no_literal_address(host: str) -> None:
     assert literal_address(host) is None
 
 
-def test_is_loopback() -> None:
+def test_is_loopback_of_names_and_addresses() -> None:
     assert is_loopback("localhost.")
     assert is_loopback("127.1")
     assert not is_loopback("a.localhost")

@@ -492,7 +492,7 @@ async def test_bucket_stores_wall_time_for_the_next_run() -> None:
     assert float(memory.values["pause.test"]) == pytest.approx(now() + 60, abs=0.01)
 
 
-def test_the_worst_window_is_counted_half_open() -> None:
+def test_worst_window_is_half_open() -> None:
     assert worst([0.0, 0.5, 1.0, 1.5], 1.0) == 2
     assert worst([0.0, 0.5, 0.999], 1.0) == 3
     assert all(a <= b for a, b in pairwise([worst([0.0] * n, 1.0) for n in (1, 2, 3)]))

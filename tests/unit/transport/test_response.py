@@ -20,7 +20,7 @@ def answer(body: object, status: int = 400, **headers: str) -> ApiResponse:
     return ApiResponse(status, CIMultiDict(named), raw)
 
 
-def told(body: object, status: int = 400) -> tuple[str, str]:
+def error_parts(body: object, status: int = 400) -> tuple[str, str]:
     problem = answer(body, status).error()
     return problem.kind, problem.message
 
@@ -53,30 +53,33 @@ def told(body: object, status: int = 400) -> tuple[str, str]:
     ],
 )
 def test_response_problem_in_every_shape_is_found(body: object, expected: tuple[str, str]) -> None:
-    assert told(body) == expected
+    assert error_parts(body) == expected
 
 
 @pytest.mark.parametrize("messages", [[None], [{"why": "no"}, {}], ["", ""]])
-def test_messages_without_words_leave_the_other_sources_their_turn(messages: list[Any]) -> None:
-    assert told({"error": {"messages": messages, "message": "the real one"}})[1] == "the real one"
-    assert told({"error": {"messages": messages}})[1] == "Bad Request"
+def test_response_messages_without_text_are_passed_over(messages: list[Any]) -> None:
+    assert (
+        error_parts({"error": {"messages": messages, "message": "the real one"}})[1]
+        == "the real one"
+    )
+    assert error_parts({"error": {"messages": messages}})[1] == "Bad Request"
 
 
 def test_response_html_page_is_described_by_its_title() -> None:
     page = b"<html><head><TITLE lang='en'>\n 502 Bad\tGateway </TITLE></head>"
-    assert told(page, 502) == ("", "502 Bad Gateway")
+    assert error_parts(page, 502) == ("", "502 Bad Gateway")
 
 
 def test_response_html_page_without_title_is_described_by_its_status() -> None:
-    assert told(b"<html><body>oops</body></html>", 503) == ("", "Service Unavailable")
+    assert error_parts(b"<html><body>oops</body></html>", 503) == ("", "Service Unavailable")
 
 
 def test_response_status_without_a_phrase_is_described_by_its_number() -> None:
-    assert told(b"", 599) == ("", "")
+    assert error_parts(b"", 599) == ("", "")
     assert str(answer(b"", 599).error()) == "599"
 
 
-def test_json_of_a_hundred_thousand_levels_is_no_json() -> None:
+def test_response_json_nested_100_000_levels_deep_is_none() -> None:
     deep = answer(b"[" * 100_000 + b"]" * 100_000)
     assert deep.json() is None
     assert deep.data() == {}
@@ -87,7 +90,7 @@ def test_json_of_a_hundred_thousand_levels_is_no_json() -> None:
 
 
 def test_response_message_is_a_short_line_without_control_characters() -> None:
-    message = told({"error": "one\r\ntwo\x1b[31m\x00three\u202e " + "x" * 10_000})[1]
+    message = error_parts({"error": "one\r\ntwo\x1b[31m\x00three\u202e " + "x" * 10_000})[1]
     assert message.isprintable()
     assert "\n" not in message
     assert message.startswith("one two [31m three")
@@ -99,12 +102,12 @@ def test_response_message_is_a_short_line_without_control_characters() -> None:
     ["https://cdn.example/x.vtt?Signature=abc", "http://h/p", "HTTPS://cdn.example/?Sig=abc"],
 )
 def test_response_message_has_no_link(link: str) -> None:
-    message = told({"error": f"cannot read {link} now"})[1]
+    message = error_parts({"error": f"cannot read {link} now"})[1]
     assert message == "cannot read <link> now"
 
 
 def test_response_html_title_has_no_link() -> None:
-    assert told(b"<title>see https://h/x?sig=1</title>")[1] == "see <link>"
+    assert error_parts(b"<title>see https://h/x?sig=1</title>")[1] == "see <link>"
 
 
 @pytest.mark.parametrize("name", ["type", "code"])
@@ -134,11 +137,11 @@ def test_response_problem_texts_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize(("status", "ok"), [(199, 0), (200, 1), (204, 1), (299, 1), (300, 0)])
-def test_only_the_two_hundreds_are_ok(status: int, ok: int) -> None:
+def test_response_is_ok_only_with_a_2xx_status(status: int, ok: int) -> None:
     assert answer(b"", status).ok is bool(ok)
 
 
-def test_data_and_items_come_from_the_envelope_or_are_empty() -> None:
+def test_response_data_and_items_come_from_the_envelope_or_are_empty() -> None:
     assert answer({"data": {"id": 1}}).data() == {"id": 1}
     assert answer({"data": [{"id": 1}, 5, None]}).items() == [{"id": 1}, {}, {}]
     others: list[object] = [{"data": None}, {}, [], b"x", {"data": "words"}]
@@ -149,11 +152,11 @@ def test_data_and_items_come_from_the_envelope_or_are_empty() -> None:
     assert answer({"data": {"id": 1}}).items() == []
 
 
-def test_small_readers_take_anything() -> None:
+def test_value_readers_with_a_wrong_type_return_an_empty_value() -> None:
     odd: list[object] = ["a", 7, True, None, 1.5, [], {}]
-    assert [as_text(one) for one in odd] == ["a", "7", *[""] * 5]
+    assert [as_text(value) for value in odd] == ["a", "7", *[""] * 5]
     numbers: list[object] = [3, 2.9, -1, "3", None, 1e15, float("nan")]
-    assert [as_count(one) for one in numbers] == [3, 2, *[0] * 5]
+    assert [as_count(value) for value in numbers] == [3, 2, *[0] * 5]
     assert as_object({"a": 1}) == {"a": 1}
     assert as_object([("a", 1)]) == {}
 
@@ -172,39 +175,39 @@ JSON = st.recursive(
 )
 
 
-def all_read(found: ApiResponse) -> None:
-    problem = found.error()
+def all_read(response: ApiResponse) -> None:
+    problem = response.error()
     assert len(problem.message) <= 300
     assert problem.message.isprintable()
-    assert str(problem).startswith(str(found.status))
-    assert isinstance(found.data(), dict)
-    assert all(isinstance(item, dict) for item in found.items())
-    assert isinstance(found.ok, bool)
-    found.json()
+    assert str(problem).startswith(str(response.status))
+    assert isinstance(response.data(), dict)
+    assert all(isinstance(item, dict) for item in response.items())
+    assert isinstance(response.ok, bool)
+    response.json()
 
 
 @given(body=st.binary(max_size=300), status=st.integers(0, 999))
 @example(body=b"<title>\xff\xfe</title>", status=502)
 @example(body=b'"\\ud800"', status=400)
-def test_any_bytes_with_any_status_can_be_read(body: bytes, status: int) -> None:
+def test_response_with_any_bytes_and_status_can_be_read(body: bytes, status: int) -> None:
     all_read(ApiResponse(status, {}, body))
 
 
 @given(body=JSON, status=st.sampled_from([200, 400, 404, 422, 429, 500, 599, 999]))
-def test_any_json_with_any_status_can_be_read(body: object, status: int) -> None:
+def test_response_with_any_json_and_status_can_be_read(body: object, status: int) -> None:
     all_read(ApiResponse(status, {}, orjson.dumps(body)))
 
 
 @given(st.text(max_size=500))
-def test_clean_words_stay_clean(words: str) -> None:
-    once = sanitize(words)
+def test_sanitize_of_sanitized_text_changes_nothing(text: str) -> None:
+    once = sanitize(text)
     assert sanitize(once) == once
     assert "http://" not in once
 
 
 def test_response_status_has_the_phrase_that_python_knows() -> None:
     for status in http.HTTPStatus:
-        assert told(b"", status)[1] == status.phrase
+        assert error_parts(b"", status)[1] == status.phrase
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ URLS = {
 
 
 @pytest.mark.parametrize(("url", "parts"), URLS.items(), ids=URLS)
-def test_url_parts(url: str, parts: tuple[str, str, int, str]) -> None:
+def test_parse_url_returns_the_parts(url: str, parts: tuple[str, str, int, str]) -> None:
     parsed = parse_url(url)
     assert (parsed.scheme, parsed.raw_host, parsed.port, parsed.raw_path_qs) == parts
 
@@ -38,6 +38,6 @@ NOT_URLS += ["https://a:b/", "https://a:99999/", "https://a\r\nb/", "https://a b
 
 
 @pytest.mark.parametrize("url", NOT_URLS)
-def test_invalid_url_raises(url: str) -> None:
+def test_parse_url_of_invalid_text_raises(url: str) -> None:
     with pytest.raises(InvalidUrl):
         parse_url(url)
