@@ -1091,48 +1091,48 @@ class TestForgetting:
         is_failed: bool,
     ) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
-        await ledger.record_intent(mine)
-        await ledger.record_job(mine, "job-1")
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
+        await ledger.record_job(row, "job-1")
         if ended is not None:
-            await ledger.record_job_ended(mine, Job(id="job-1", state=ended, units=units))
+            await ledger.record_job_ended(row, Job(id="job-1", state=ended, units=units))
         if is_failed:
-            await ledger.record_outcome(mine, failed("job_timeout"))
+            await ledger.record_outcome(row, failed("job_timeout"))
         assert ledger.count_holds(self.ALL) == {hold: 1}
         assert ledger.forget(self.ALL) == (hold is Hold.NONE)
         assert len(durable_results(factory)) == (hold is not Hold.NONE)
         assert list(ledger.held_keys(self.ALL, hold)) == (
-            [] if hold is Hold.NONE else [(mine.key, "job-1")]
+            [] if hold is Hold.NONE else [(row.key, "job-1")]
         )
 
     async def test_create_without_a_response_holds_its_row(self, ledger: Ledger) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
-        await ledger.record_intent(mine)
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
         assert ledger.count_holds(self.ALL) == {Hold.UNKNOWN: 1}
         (held,) = ledger.held_rows(self.ALL, Hold.UNKNOWN)
-        assert (held.row, held.history) == (mine, await facts(ledger))
+        assert (held.row, held.history) == (row, await first_history(ledger))
         assert ledger.forget(self.ALL) == 0
-        await ledger.discard_intent(mine)
+        await ledger.discard_intent(row)
         assert ledger.forget(self.ALL) == 1
 
     async def test_row_that_was_done_once_is_held(self, ledger: Ledger) -> None:
         imported(ledger, many(1))
-        mine = await first(ledger)
-        await ledger.record_outcome(mine, outcome())
-        ledger.requeue_damaged([mine.number])
+        row = await first_row(ledger)
+        await ledger.record_outcome(row, outcome())
+        ledger.requeue_damaged([row.number])
         assert ledger.count_holds(self.ALL) == {Hold.DONE: 1}
 
     async def test_scope_needs_every_condition(self, ledger: Ledger, factory: Factory) -> None:
-        one = [row(1), row(2, key="season1/a", language="pt-BR", target="pt-br")]
-        two: Manifest = [
-            row(3, origin="other.csv:2", key="season1/b"),
-            row(4, origin="other.csv:12"),
+        first_rows = [make_row(1), make_row(2, key="season1/a", language="pt-BR", target="pt-br")]
+        second_rows: Manifest = [
+            make_row(3, origin="other.csv:2", key="season1/b"),
+            make_row(4, origin="other.csv:12"),
         ]
-        label = row(5, provider="labels", language="Ja", target="", origin="m.csv:7")
-        imported(ledger, [*one, label])
-        imported(ledger, two, "other.csv")
-        await ledger.record_outcome(await first(ledger), failed("rejected"))
+        label = make_row(5, provider="labels", language="Ja", target="", origin="m.csv:7")
+        imported(ledger, [*first_rows, label])
+        imported(ledger, second_rows, "other.csv")
+        await ledger.record_outcome(await first_row(ledger), failed("rejected"))
         assert ledger.manifests() == ["m.csv", "other.csv"]
 
         def keys(**conditions: str) -> list[str]:
@@ -1160,7 +1160,7 @@ class TestForgetting:
             await ledger.record_job(work.row, f"job-{work.row.number}")
             await ledger.record_job_ended(work.row, job)
         assert ledger.forget(self.ALL) == 2
-        imported(ledger, [row(2), row(3)])
+        imported(ledger, [make_row(2), make_row(3)])
         histories = {
             work.row.source_id: work.history for work in await ledger.pending("fake", 0, 2)
         }
