@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchcap.cli.parsing import parse_duration, parse_max_jobs, parse_rate, parse_size
+from batchcap.cli.parsing import (
+    parse_duration,
+    parse_languages,
+    parse_max_jobs,
+    parse_moment,
+    parse_rate,
+    parse_size,
+)
 from batchcap.domain.errors import UsageError
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import documented_rates
@@ -131,3 +139,29 @@ def test_parsers_any_text_raises_at_most_a_usage_error(text: str) -> None:
     ):
         with contextlib.suppress(UsageError):
             parse(text)
+
+
+def test_parse_moment_without_offset_is_local_time() -> None:
+    local = datetime(2026, 10, 1, 18, 0).astimezone()  # what is tested
+    assert parse_moment("--x", "2026-10-01T18:00") == local.timestamp()
+    assert parse_moment("--x", "2026-10-01T18:00Z") == 1790877600.0
+    assert parse_moment("--x", "2026-10-01T20:00+02:00") == 1790877600.0
+    assert parse_moment("--x", "2026-10-01") == local.timestamp() - 18 * 3600
+    assert parse_moment("--x", "") is None
+
+
+@pytest.mark.parametrize("wrong", ["soon", "2026-13-01", "1.10.2026", "2026-10-01T25:00"])
+def test_parse_moment_invalid_is_refused(wrong: str) -> None:
+    with pytest.raises(UsageError, match="--x: invalid date"):
+        parse_moment("--x", wrong)
+
+
+@pytest.mark.parametrize("text", ["es,ja;pt-BR", "es ja, pt-BR", ",es,,ja,pt-BR,es"])
+def test_parse_languages_are_separated_in_any_way(text: str) -> None:
+    assert parse_languages("--to", text) == ("es", "ja", "pt-BR")
+    assert parse_languages("--to", "") == ()
+
+
+def test_parse_languages_wrong_tag_is_refused() -> None:
+    with pytest.raises(UsageError, match="--to: 'Spanish' is not a language tag"):
+        parse_languages("--to", "Spanish")
