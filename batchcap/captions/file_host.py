@@ -9,14 +9,13 @@ them.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Self
 
 from yarl import URL
 
-from batchcap.domain.addresses import IPAddress, literal_address
+from batchcap.domain.addresses import is_public_address, literal_address
 from batchcap.domain.errors import BadCaption, LinkExpired, RowError, Unavailable
 from batchcap.domain.events import Paused, RequestSent, Throttled
 from batchcap.domain.protocols import Observer
@@ -33,12 +32,6 @@ if TYPE_CHECKING:
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-BLOCKED_NETWORKS = tuple(
-    map(ipaddress.ip_network, ("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10"))
-)
-"""Not public, though `ipaddress` does not say so: old forms of IPv4 in IPv6, and site-local."""
-
 _REFUSED = frozenset({400, 401, 403, 404, 410, 412})
 """Statuses of an expired link: GCS 400 ExpiredToken, CloudFront and others 403 or 404;
 stream.mux.com 404 or 412 while a new track is not ready."""
@@ -174,27 +167,6 @@ def _is_allowed_host(host: str, loopback: bool) -> bool:
     """Return whether a link may lead to a host. Names are checked when they are resolved."""
     address = literal_address(host)
     return address is None or is_public_address(str(address), loopback)
-
-
-def is_public_address(address: str, loopback: bool) -> bool:
-    """Return whether an address is public; with `loopback`, whether it is public or loopback."""
-    ip = embedded_ipv4(ipaddress.ip_address(address.partition("%")[0]))
-    if ip.is_loopback:
-        return loopback
-    return (
-        ip.is_global
-        and not ip.is_multicast
-        and not any(ip in network for network in BLOCKED_NETWORKS)
-    )
-
-
-def embedded_ipv4(ip: IPAddress) -> IPAddress:
-    """Return the IPv4 address inside an IPv6 address (mapped, 6to4 or NAT64), else the address."""
-    if isinstance(ip, ipaddress.IPv4Address):
-        return ip
-    if ip in _NAT64:
-        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-    return ip.ipv4_mapped or ip.sixtofour or ip
 
 
 def _joined(link: str, target: str) -> str:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from batchcap.captions.file_host import FileHosts, is_public_address
+from batchcap.captions.file_host import FileHosts
 from batchcap.domain.errors import BadCaption, LinkExpired, RowError, Unavailable
 from batchcap.domain.events import RequestSent
 from batchcap.transport.network import Network
@@ -436,44 +436,3 @@ async def test_file_host_error_message_has_no_link() -> None:
             with pytest.raises(RowError) as caught:
                 await fetch(hosts, link)
             assert "sig" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        ("8.8.8.8", True),
-        ("2606:4700::1111", True),
-        ("10.0.0.1", False),
-        ("127.0.0.1", False),
-        ("169.254.1.1", False),
-        ("192.168.0.1", False),
-        ("100.64.1.1", False),
-        ("0.0.0.0", False),
-        ("224.0.0.1", False),
-        ("239.1.1.1", False),
-        ("::1", False),
-        ("::", False),
-        ("fe80::1%eth0", False),
-        ("fc00::1", False),
-        ("ff02::1", False),
-        ("::ffff:10.0.0.1", False),
-        ("::ffff:8.8.8.8", True),
-        ("64:ff9b::10.0.0.1", False),
-        ("64:ff9b::127.0.0.1", False),
-        ("2002:7f00:1::", False),
-        ("2002:a00:1::", False),
-        ("::10.0.0.1", False),
-        ("::ffff:0:10.0.0.1", False),
-        ("64:ff9b:1::a00:1", False),
-        ("fec0::1", False),
-    ],
-)
-def test_is_public_address_of_each_range_is_as_registered(address: str, public: bool) -> None:
-    assert is_public_address(address, loopback=False) is public
-
-
-def test_file_host_in_the_sandbox_allows_loopback_and_no_other_local_address() -> None:
-    assert is_public_address("127.0.0.1", loopback=True)
-    assert is_public_address("::1", loopback=True)
-    assert not is_public_address("10.0.0.1", loopback=True)
-    assert not is_public_address("169.254.169.254", loopback=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import trustme
 
-from batchcap.domain.addresses import is_loopback, literal_address
 from batchcap.domain.errors import UsageError
 from batchcap.transport.network import Network, Proxy, network_settings
 
@@ -159,29 +158,3 @@ def test_file_without_certificates_is_refused(
     with pytest.raises(UsageError, match=source) as caught:
         network_settings(environment, ca_file=None if environment else path)
     assert "PEM" in caught.value.hint
-
-
-@pytest.mark.parametrize(
-    ("host", "address"),
-    [
-        ("10.1", "10.0.0.1"),
-        ("0x7f000001", "127.0.0.1"),
-        ("2130706433", "127.0.0.1"),
-        ("10.0.0.1.", "10.0.0.1"),
-        ("fe80::1%eth0", "fe80::1"),
-        ("8.8.8.8", "8.8.8.8"),
-    ],
-)
-def test_literal_address_in_any_notation_is_recognised(host: str, address: str) -> None:
-    assert str(literal_address(host)) == address
-
-
-@pytest.mark.parametrize("host", ["localhost", "a.example", "", "1.example", "ü"])
-def test_host_name_is_no_literal_address(host: str) -> None:
-    assert literal_address(host) is None
-
-
-def test_is_loopback_of_names_and_addresses() -> None:
-    assert is_loopback("localhost.")
-    assert is_loopback("127.1")
-    assert not is_loopback("a.localhost")
