@@ -92,7 +92,7 @@ async def test_proxy_carries_api_and_file_host_requests(
 async def test_wrong_password_stops_the_provider(
     tmp_path: Path, ca_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchcap.transport.first_contact._LIMIT", 1.0)
+    monkeypatch.setattr("batchcap.transport.first_contact._LIMIT", 0.2)
     observer, out = Recorder(), tmp_path / "captions"
     async with HeyGenBehindProxy().serving() as world:
         world.authority.cert_pem.write_to_path(str(ca_file))
@@ -109,7 +109,7 @@ async def test_wrong_password_stops_the_provider(
 async def test_unknown_certificate_stops_the_provider(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchcap.transport.first_contact._LIMIT", 1.0)
+    monkeypatch.setattr("batchcap.transport.first_contact._LIMIT", 0.2)
     async with HeyGenBehindProxy().serving() as world:
         fatal, _ = await run(tmp_path, {"HTTPS_PROXY": world.proxy.url()}, Recorder())
     assert "the certificate is not trusted" in fatal[0].message
@@ -119,7 +119,7 @@ async def test_unknown_certificate_stops_the_provider(
 async def test_no_proxy_is_reached_directly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchcap.transport.first_contact._LIMIT", 1.0)
+    monkeypatch.setattr("batchcap.transport.first_contact._LIMIT", 0.2)
     async with HeyGenBehindProxy().serving() as world:
         environment = {"HTTPS_PROXY": world.proxy.url(), "no_proxy": "heygen.test"}
         fatal, _ = await run(tmp_path, environment, Recorder())

@@ -14,9 +14,15 @@ from pathlib import Path
 from batchcap.cli.app import COMMANDS
 from tests.system.conftest import UNLIMITED, Shell, request_log, set_options
 
-MIXED = "asset_id,to_language_code,from_language,video_translate_id,title\n" + "".join(
-    f"asset-{n},es;pt-BR,en,,Film {n}\n,,,tr-{n},Clip {n}\n" for n in range(40)
-)
+
+def mixed_manifest(count: int) -> str:
+    """Return a manifest with two Mux captions and a HeyGen one for each of `count` titles."""
+    return "asset_id,to_language_code,from_language,video_translate_id,title\n" + "".join(
+        f"asset-{n},es;pt-BR,en,,Film {n}\n,,,tr-{n},Clip {n}\n" for n in range(count)
+    )
+
+
+MIXED, SMALL = mixed_manifest(40), mixed_manifest(4)
 
 
 def test_run_sandbox_saves_every_caption(shell: Shell) -> None:
@@ -35,12 +41,12 @@ def test_run_sandbox_saves_every_caption(shell: Shell) -> None:
 
 
 def test_run_finished_sends_no_request(shell: Shell, sandbox: Mapping[str, str]) -> None:
-    name = shell.manifest(MIXED)
+    name = shell.manifest(SMALL)
     assert shell.run("run", name, "-q", *UNLIMITED).returncode == 0
     before = request_log(sandbox)
     again = shell.run("run", name, "--json")
     assert again.returncode == 0
-    assert json.loads(again.stdout)["done"] == 120
+    assert json.loads(again.stdout)["done"] == 12
     assert request_log(sandbox)["requests"] == before["requests"]
 
 
@@ -98,7 +104,7 @@ def test_run_second_signal_quits_at_once(shell: Shell, sandbox: Mapping[str, str
 
 def test_run_wrong_key_stops_only_its_provider(shell: Shell, sandbox: Mapping[str, str]) -> None:
     shell.environment["HEYGEN_API_KEY"] = "not-the-key"
-    process = shell.run("run", shell.manifest(MIXED), *UNLIMITED)
+    process = shell.run("run", shell.manifest(SMALL), *UNLIMITED)
     assert process.returncode == 3
     assert "HEYGEN_API_KEY" in process.stderr
     assert "not-the-key" not in process.stderr + process.stdout
@@ -112,7 +118,7 @@ def test_run_account_without_access_stops_only_its_provider_and_is_resumed(
     shell: Shell, sandbox: Mapping[str, str]
 ) -> None:
     set_options(sandbox, heygen_forbidden=True)
-    process = shell.run("run", shell.manifest(MIXED), *UNLIMITED)
+    process = shell.run("run", shell.manifest(SMALL), *UNLIMITED)
     assert process.returncode == 3
     assert "heygen refuses access: 403 forbidden: Account suspended" in process.stderr
     states = {(result["provider"], result["state"]) for result in shell.results()}
@@ -125,7 +131,7 @@ def test_run_missing_key_is_named_before_any_request(
     shell: Shell, sandbox: Mapping[str, str]
 ) -> None:
     del shell.environment["MUX_TOKEN_SECRET"]
-    result = shell.run("run", shell.manifest(MIXED))
+    result = shell.run("run", shell.manifest(SMALL))
     assert result.returncode == 3
     assert "MUX_TOKEN_SECRET" in result.stderr
     assert "Traceback" not in result.stderr
@@ -190,15 +196,15 @@ def test_verify_and_status_of_a_rehearsal_name_the_sandbox(shell: Shell) -> None
 
 
 def test_run_json_prints_only_the_summary_on_stdout(shell: Shell) -> None:
-    result = shell.run("run", shell.manifest(MIXED), "--sandbox", "--json", "-v")
+    result = shell.run("run", shell.manifest(SMALL), "--sandbox", "--json", "-v")
     assert result.returncode == 0
     (line,) = result.stdout.splitlines()
     summary = json.loads(line)
-    assert summary["total"] == summary["done"] == 120
+    assert summary["total"] == summary["done"] == 12
     assert {"failed", "skipped", "invalid", "pending", "elapsed_seconds", "bytes"} <= summary.keys()
     assert set(summary["requests"]) == {"mux.write", "mux.read", "heygen", "downloads"}
-    assert summary["requests"]["mux.write"] == 80
-    assert summary["units_consumed"] >= 80
+    assert summary["requests"]["mux.write"] == 8
+    assert summary["units_consumed"] >= 8
 
 
 def test_resume_retry_failed_puts_failed_rows_back(shell: Shell) -> None:
@@ -261,6 +267,6 @@ def test_help_imports_no_command() -> None:
 
 
 def test_run_robots_v1_is_refused(shell: Shell) -> None:
-    result = shell.run("run", shell.manifest(MIXED), "--mux-robots-api", "v1")
+    result = shell.run("run", shell.manifest(SMALL), "--mux-robots-api", "v1")
     assert result.returncode == 2
     assert "v1" in result.stderr

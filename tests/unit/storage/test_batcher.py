@@ -21,11 +21,11 @@ class Doubler:
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.threads: set[int] = set()
-        self.gate: threading.Event | None = None
+        self.before_first: Callable[[], None] | None = None
 
     def __call__(self, items: Sequence[int]) -> Sequence[int | Exception]:
-        if self.gate is not None:
-            self.gate.wait(10)
+        if self.before_first is not None and not self.batches:
+            self.before_first()
         self.batches.append(list(items))
         self.threads.add(threading.get_ident())
         if 0 in items:
@@ -75,16 +75,23 @@ async def test_batcher_with_a_full_batch_does_not_wait(count: int, waits: bool) 
 
 
 async def test_batcher_items_during_a_batch_share_the_next() -> None:
-    work = Doubler()
-    work.gate = threading.Event()
+    work, loop = Doubler(), asyncio.get_running_loop()
+    others: list[asyncio.Future[int]] = []
+    are_submitted = threading.Event()
+
+    def submit_others() -> None:
+        others.extend(asyncio.ensure_future(batcher.submit(number)) for number in (2, 3, 4))
+        loop.call_soon(are_submitted.set)  # after the first step of each of them
+
+    def wait_for_others() -> None:
+        loop.call_soon_threadsafe(submit_others)
+        assert are_submitted.wait(10)
+
+    work.before_first = wait_for_others
     with ThreadPoolExecutor(1) as pool:
         batcher = Batcher(work, pool)
-        first = asyncio.ensure_future(batcher.submit(1))
-        await asyncio.sleep(0.01)
-        others = [asyncio.ensure_future(batcher.submit(number)) for number in (2, 3, 4)]
-        await asyncio.sleep(0)
-        work.gate.set()
-        assert await asyncio.gather(first, *others) == [2, 4, 6, 8]
+        assert await batcher.submit(1) == 2
+        assert await asyncio.gather(*others) == [4, 6, 8]
     assert work.batches == [[1], [2, 3, 4]]
 
 

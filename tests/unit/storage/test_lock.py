@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from batchcap.domain.errors import FatalError
-from batchcap.storage.ledger import Lock, folder
+from batchcap.storage.ledger import Lock, folder, lock
 
 HOLD = (
     "import sys; from pathlib import Path; from batchcap.storage.ledger import Lock\n"
@@ -34,9 +36,16 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+@pytest.fixture
+def without_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that is held is refused at once, not after half a second."""
+    monkeypatch.setattr(lock, "_BUSY_WAIT", 0.0)
+
+
 class TestLock:
     """It belongs to one process, and dies with it."""
 
+    @pytest.mark.usefixtures("without_wait")
     def test_lock_held_names_its_holder(self, tmp_path: Path) -> None:
         with Lock(tmp_path):
             holder = Lock.holder(tmp_path)
@@ -51,6 +60,16 @@ class TestLock:
             with Lock(tmp_path):
                 assert Lock.holder(tmp_path) is not None
 
+    def test_lock_held_for_a_moment_is_waited_for(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with ExitStack() as moment:
+            moment.enter_context(Lock(tmp_path))
+            monkeypatch.setattr(time, "sleep", lambda _seconds: moment.close())
+            with Lock(tmp_path):
+                assert Lock.holder(tmp_path) is not None
+
+    @pytest.mark.usefixtures("without_wait")
     def test_lock_refused_stays_with_its_holder(self, tmp_path: Path) -> None:
         with Lock(tmp_path):
             for _ in range(3):
@@ -66,6 +85,7 @@ class TestLock:
         with Lock(tmp_path / "a"), Lock(tmp_path / "b"):
             pass
 
+    @pytest.mark.usefixtures("without_wait")
     def test_lock_of_another_process_is_refused(
         self, tmp_path: Path, holder: subprocess.Popen[str]
     ) -> None:
@@ -90,6 +110,7 @@ class TestLock:
         with Lock(tmp_path):
             assert Lock.holder(tmp_path) is not None
 
+    @pytest.mark.usefixtures("without_wait")
     @pytest.mark.parametrize("content", [b"\xff\xfe", b"[1, 2]", b'{"pid": "x"}', b"null"])
     def test_lock_holder_that_cannot_be_read_is_another_run(
         self, tmp_path: Path, content: bytes
