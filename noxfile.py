@@ -30,8 +30,12 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests; arguments after -- go to pytest."""
-    run_module(session, "pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
+    """Run the tests; arguments after -- go to pytest.
+
+    On four processes, also if there are only two cores: the tests of the installed command
+    wait for its timers half of the time.
+    """
+    run_module(session, "pytest", "-n", "4", "--dist", "worksteal", *session.posargs)
 
 
 @nox.session

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import signal
 
 import hypothesis
@@ -13,6 +15,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As a shell starts what it sends to the background; the commands under test inherit it,
     # and Ctrl-C would be nothing to them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Tests start commands some hundred times, and without bytecode each start compiles batchcap.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# As a run does (`tune_gc`): there is little garbage in cycles, and looking for it takes time.
+gc.freeze()
+gc.set_threshold(50_000, 20, 100)
 
 # No deadline: how long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("default", deadline=None, max_examples=50)

@@ -54,12 +54,16 @@ def manifest(shell: Shell, prefix: str, films: int, videos: int) -> str:
     return shell.manifest("\n".join([header, *lines]) + "\n", f"{prefix}.csv")
 
 
-@pytest.mark.timeout(400)  # some thirty runs, one after the other
+PARTS = 4
+"""Tests among which the failpoints are divided, because they can run side by side."""
+
+
+@pytest.mark.parametrize("first", range(1, PARTS + 1))
 def test_run_killed_at_every_failpoint_loses_and_doubles_nothing(
-    shell: Shell, sandbox: Mapping[str, str]
+    shell: Shell, sandbox: Mapping[str, str], first: int
 ) -> None:
     set_options(sandbox, job_seconds=0.01, job_seconds_max=0.02, heygen_running=0)
-    for number in itertools.count(1):
+    for number in itertools.count(first, PARTS):
         prefix = f"crash{number}x"
         name = manifest(shell, prefix, films=1, videos=1)
         shell.environment["BATCHCAP_CRASH_AT"] = str(number)
