@@ -58,12 +58,12 @@ PARTS = 4
 """Tests among which the failpoints are divided, because they can run side by side."""
 
 
-@pytest.mark.parametrize("first", range(1, PARTS + 1))
+@pytest.mark.parametrize("lowest", range(1, PARTS + 1))
 def test_run_killed_at_every_failpoint_loses_and_doubles_nothing(
-    shell: Shell, sandbox: Mapping[str, str], first: int
+    shell: Shell, sandbox: Mapping[str, str], lowest: int
 ) -> None:
     set_options(sandbox, job_seconds=0.01, job_seconds_max=0.02, heygen_running=0)
-    for number in itertools.count(first, PARTS):
+    for number in itertools.count(lowest, PARTS):
         prefix = f"crash{number}x"
         name = manifest(shell, prefix, films=1, videos=1)
         shell.environment["BATCHCAP_CRASH_AT"] = str(number)

@@ -10,11 +10,11 @@ import pytest
 
 from tests.system.conftest import Shell, peak_memory, request_log
 
-RATES = {"mux.write": 40, "mux.read": 60, "heygen": 50}
+RATES = {"mux.write": 20, "mux.read": 30, "heygen": 25}
 
 
 def test_run_no_second_exceeds_the_rate_limit(shell: Shell, sandbox: Mapping[str, str]) -> None:
-    lines = [f"film-{n},film-{n}-en,es," for n in range(200)] + [f",,,tr-{n}" for n in range(250)]
+    lines = [f"film-{n},film-{n}-en,es," for n in range(100)] + [f",,,tr-{n}" for n in range(125)]
     header = "asset_id,track_id,to_language_code,video_translate_id"
     rates = [word for name, n in RATES.items() for word in ("--rate", f"{name}={n}/s")]
     result = shell.run("run", shell.manifest("\n".join([header, *lines])), "--json", *rates)
