@@ -7,8 +7,6 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from batchcap.domain.errors import UsageError
-from batchcap.manifest.languages import tags
-from batchcap.manifest.messages import InvalidValue
 
 DASH = "<->"
 """Replaces the argument "-" before parsing, because cyclopts would take it for an option."""
@@ -116,6 +114,10 @@ def parse_languages(option: str, text: str) -> tuple[str, ...]:
     Raises:
         UsageError: One is not a language tag.
     """
+    # Imported here, or `batchcap --help` would read manifests' modules too.
+    from batchcap.manifest.languages import tags
+    from batchcap.manifest.messages import InvalidValue
+
     texts = [part for part in re.split(r"[;,\s]+", text) if part]
     try:
         return tags(texts) if texts else ()
