@@ -168,18 +168,18 @@ def read_stats(out: Path, path: str) -> FileStats:
     Raises:
         OSError: There is no regular file, or it cannot be read.
     """
-    check, digest, size, caption_error = webvtt.Check(), hashlib.sha256(), 0, ""
+    validator, digest, size, caption_error = webvtt.Validator(), hashlib.sha256(), 0, ""
     with _open_file(out, path) as file:
         while chunk := file.read(CHUNK_SIZE):
             size += len(chunk)
             digest.update(chunk)
             if not caption_error:
-                caption_error = _error_of(partial(check.feed, chunk))
+                caption_error = _error_of(partial(validator.feed, chunk))
         modified = os.fstat(file.fileno()).st_mtime
     cues = 0
     if not caption_error:
         try:
-            cues = check.finish()
+            cues = validator.finish()
         except BadCaption as error:
             caption_error = error.message
     return FileStats(size, digest.hexdigest(), cues, caption_error, modified)

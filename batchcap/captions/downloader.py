@@ -77,7 +77,7 @@ class CaptionDownloader:
         while True:
             await self._circuit.wait_until_closed(extended_wait=False)
             try:
-                caption = await self._once(link, path)
+                caption = await self._attempt(link, path)
             except Unavailable as error:
                 self._circuit.record_failure()
                 excused = self._circuit.is_outage(extended_wait=False)
@@ -92,7 +92,7 @@ class CaptionDownloader:
                 self._circuit.record_success()
                 return caption
 
-    async def _once(self, link: str, path: str) -> Caption:
+    async def _attempt(self, link: str, path: str) -> Caption:
         result = await self._read(link, path)
         if isinstance(result, Caption):
             return result
@@ -132,7 +132,7 @@ class CaptionDownloader:
         return caption
 
     async def _stream(self, head: bytes, body: ReadChunk, path: str) -> Caption:
-        check, digest, size = webvtt.Check(), hashlib.sha256(), 0
+        validator, digest, size = webvtt.Validator(), hashlib.sha256(), 0
         part, opener = self._store.part(path), self._store.opener(path)
         opened = aiofiles.open(part, "wb", opener=opener, executor=self._store.executor)
         file = await _on_disk(part, opened)
@@ -141,13 +141,13 @@ class CaptionDownloader:
                 size += len(piece)
                 if size > self._largest:
                     raise BadCaption(f"larger than {self._largest} bytes (--max-caption)")
-                check.feed(piece)
+                validator.feed(piece)
                 digest.update(piece)
                 await _on_disk(part, file.write(piece))
                 await anyio.lowlevel.checkpoint_if_cancelled()  # no rename after a cancellation
         finally:
             await _on_disk(part, file.close())
-        return Caption(size, digest.hexdigest(), check.finish())
+        return Caption(size, digest.hexdigest(), validator.finish())
 
 
 def measure_caption(data: bytes) -> Caption:

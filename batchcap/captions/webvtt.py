@@ -37,12 +37,12 @@ def check(data: bytes) -> int:
     Raises:
         BadCaption: It is not WebVTT, or has content but not a single cue.
     """
-    file = Check()
-    file.feed(data)
-    return file.finish()
+    validator = Validator()
+    validator.feed(data)
+    return validator.finish()
 
 
-class Check:
+class Validator:
     """Checks a file that comes in chunks. The verdict does not depend on the chunks.
 
     Holds one chunk and one unfinished line, never the file. After `feed` or `finish`
@@ -51,7 +51,7 @@ class Check:
 
     def __init__(self) -> None:
         self._waiting = b""  # the beginning of a line whose end has not arrived
-        self._opened = False
+        self._has_header = False
         self._cues = 0
         self._block = b""  # the first line of the current block
         self._has_content = False
@@ -63,7 +63,7 @@ class Check:
             BadCaption: The file is not WebVTT, or one of its lines is longer than `MAX_LINE`.
         """
         data = self._waiting + chunk if self._waiting else chunk
-        if not self._opened and len(data) < _OPENING:
+        if not self._has_header and len(data) < _OPENING:
             self._waiting = data
             return
         # A CR at the end may be half of a CRLF: it waits for the next byte.
@@ -85,7 +85,7 @@ class Check:
         """Check the complete lines; the rest, with `held` behind it, waits for the next chunk."""
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        if not self._opened:
+        if not self._has_header:
             data = self._open(data)
         if len(data) > MAX_LINE and len(max(data.split(b"\n"), key=len)) > MAX_LINE:
             raise BadCaption(f"a line is longer than {MAX_LINE:,} bytes")
@@ -100,7 +100,7 @@ class Check:
         data = data.removeprefix(_BOM)
         if not _HEADER.match(data):
             raise BadCaption(_described(data[:_OPENING].removesuffix(b"\n")))
-        self._opened = True
+        self._has_header = True
         return data
 
     def _find_content(self, lines: bytes) -> None:

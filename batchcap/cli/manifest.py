@@ -65,11 +65,11 @@ class _Command:
         """Walk to the end, from where an earlier command stopped; returns the exit status."""
         log.set_up(verbose=False, log_file=self._options.log_file)
         with ExitStack() as stack:
-            known = None
+            ledger = None
             if self._options.missing_in is not None:
-                known = stack.enter_context(closing(open_reader(self._options.missing_in)))
-                self._check_origin(known)
-            manifest = self._manifest(known)
+                ledger = stack.enter_context(closing(open_reader(self._options.missing_in)))
+                self._check_origin(ledger)
+            manifest = self._manifest(ledger)
             try:
                 walk = run_async(lambda: self._walk(manifest))
             except FatalError as error:  # written for a run
@@ -80,12 +80,12 @@ class _Command:
         self._progress.finished(walk, self._options.out)
         return 0
 
-    def _check_origin(self, known: LedgerReader) -> None:
+    def _check_origin(self, ledger: LedgerReader) -> None:
         """Check that the ledger of --missing-in is about this account's provider."""
-        store = ReadOnlyStore(known, "origin.")
+        store = ReadOnlyStore(ledger, "origin.")
         check_origins(store, os.environ, self._settings, sandbox=self._options.sandbox)
 
-    def _manifest(self, known: LedgerReader | None) -> AccountManifest:
+    def _manifest(self, ledger: LedgerReader | None) -> AccountManifest:
         assert self._spec.account is not None
         names = self._spec.account.names
         texts = frozenset(names) - self._spec.columns.names()
@@ -93,7 +93,7 @@ class _Command:
             self._spec,
             self._query,
             Encoder(self._format, names, texts),
-            known,
+            ledger,
             self._progress.on_page,
             self._progress.on_restart,
         )

@@ -16,7 +16,7 @@ from msgspec import Meta
 from batchcap.domain.protocols import KeyValueStore
 
 _BUCKETS_PER_DOUBLING = 8
-_SHORTEST, _LONGEST = 0.5, 1e7
+_MIN_SECONDS, _MAX_SECONDS = 0.5, 1e7
 """Seconds; a duration beyond these counts as one of them."""
 
 _MAX_SAMPLES = 2000
@@ -43,7 +43,7 @@ class JobDurations:
 
     def add(self, job_class: str, seconds: float) -> None:
         """Count a job that took this long."""
-        seconds = min(max(seconds, _SHORTEST), _LONGEST)
+        seconds = min(max(seconds, _MIN_SECONDS), _MAX_SECONDS)
         bucket = math.floor(math.log2(seconds) * _BUCKETS_PER_DOUBLING)
         for name in {_ALL, job_class}:
             if name in self._counts or len(self._counts) < _MAX_CLASSES:

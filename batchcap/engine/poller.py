@@ -93,7 +93,7 @@ class Poller:
         window: int,
     ) -> None:
         self._provider, self._stop, self._observer = provider, stop, observer
-        self._window, self._followed = window, 0
+        self._window, self._jobs_begun = window, 0
         self.durations = JobDurations(provider.name, store)
         self._open: dict[str, list[_Waiting]] = {}
         self._wake = asyncio.Event()
@@ -116,7 +116,7 @@ class Poller:
             Stopped: The run is stopped.
         """
         began = _clock() - (age or 0.0)
-        self._followed += 1
+        self._jobs_begun += 1
         is_fresh = age is not None and age < MIN_SWEEP_INTERVAL
         deadline = began + timeout - self._unreachable_seconds
         waiting = _Waiting(row, job_id, began, deadline, is_fresh=is_fresh)
@@ -210,7 +210,7 @@ class Poller:
         elif provider.read_rate is None or 2 * len(self._open) >= self._window:
             interval = MIN_SWEEP_INTERVAL
         else:
-            interval = min(max(MIN_SWEEP_INTERVAL, self._followed * _PER_JOB), SWEEP_INTERVAL)
+            interval = min(max(MIN_SWEEP_INTERVAL, self._jobs_begun * _PER_JOB), SWEEP_INTERVAL)
         return max(interval, self._vain_seconds)
 
     async def _sweep(self) -> None:

@@ -123,7 +123,7 @@ def _rows(
     source: str, encoding: str, schema: Schema, builder: RowBuilder
 ) -> Iterator[Row | InvalidRow]:
     try:
-        with _opened(source) as stream:
+        with _open_source(source) as stream:
             for record in _records(source, stream, encoding, schema):
                 yield from builder.rows(*record)
     except OSError as error:
@@ -152,7 +152,7 @@ def _unreadable(source: str, error: OSError) -> UsageError:
     return UsageError(f"{printable(source)}: {error.strerror or error}")
 
 
-def _opened(source: str) -> contextlib.AbstractContextManager[BinaryIO]:
+def _open_source(source: str) -> contextlib.AbstractContextManager[BinaryIO]:
     if source == STDIN:
         if sys.stdin is None:
             raise UsageError("-: standard input is closed")

@@ -147,7 +147,7 @@ def _names(header: list[str], schema: Schema) -> list[str] | str:
 def _with_languages(names: list[str], first: list[str], schema: Schema) -> list[str] | str:
     """Return the columns of a table, or that none of its rows can have a target language."""
     if column := schema.missing_targets(names):
-        return f"{missing_languages(column, names)}; the first line is {_shown(first)}"
+        return f"{missing_languages(column, names)}; the first line is {_quoted(first)}"
     return names
 
 
@@ -155,10 +155,10 @@ def _no_header(row: list[str], schema: Schema) -> str:
     hint = ""
     if len(row) == 1 and not re.search(r"[\s;|]", row[0]):
         hint = f" (a list of ids? then --provider {' or '.join(schema.providers)})"
-    return f"no header: {_shown(row)} names none of {', '.join(schema.ids)}{hint}"
+    return f"no header: {_quoted(row)} names none of {', '.join(schema.ids)}{hint}"
 
 
-def _shown(header: list[str]) -> str:
+def _quoted(header: list[str]) -> str:
     return quote(",".join(header))
 
 

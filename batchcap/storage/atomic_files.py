@@ -102,7 +102,7 @@ class OutputDir:
     @contextlib.contextmanager
     def _folder(self, inner: str, *, make: bool = True) -> Iterator[int]:
         """Open a folder below the root without following a link; yield its descriptor."""
-        handle = _opened_root(self.root, make=make)
+        handle = _open_root(self.root, make=make)
         try:
             for name in filter(None, inner.split("/")):
                 outer, handle = handle, _open_subdir(handle, name, make=make)
@@ -121,7 +121,7 @@ def _part(path: str) -> str:
     return f".{hashlib.sha256(path.encode()).hexdigest()[:16]}.part"
 
 
-def _opened_root(root: Path, *, make: bool) -> int:
+def _open_root(root: Path, *, make: bool) -> int:
     try:
         return os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:

@@ -152,8 +152,8 @@ class Api:
         """
         if not self._first_contact.is_made:
             return failures, self._first_contact.delay()
-        patient = priority is Priority.START
-        excused = priority is not Priority.POLL and self._circuit.is_outage(extended_wait=patient)
+        extended = priority is Priority.START
+        excused = priority is not Priority.POLL and self._circuit.is_outage(extended_wait=extended)
         failures += not (error.retry_after or excused)
         delay = error.retry_after or self._backoff.delay(max(failures, 1))
         throttled = isinstance(error, _Throttled)

@@ -1186,10 +1186,10 @@ class TestForgetting:
         imported(ledger, many(600))
         works = await ledger.pending("fake", 0, 600)
         await asyncio.gather(*(ledger.record_intent(work.row) for work in works))
-        seen = []
+        numbers = []
         for held in ledger.held_rows(self.ALL, Hold.UNKNOWN):
-            seen.append(held.row.number)
-            if len(seen) % 20 == 0:
+            numbers.append(held.row.number)
+            if len(numbers) % 20 == 0:
                 await ledger.discard_intent(held.row)
-        assert seen == list(range(1, 601))
+        assert numbers == list(range(1, 601))
         assert ledger.forget(self.ALL) == 30

@@ -88,8 +88,8 @@ async def manifest_of(
     **query: Any,
 ) -> Walk:
     """Write a manifest of a sandbox's account at lifted limits."""
-    asked = AccountQuery(targets=targets, **query)
+    account_query = AccountQuery(targets=targets, **query)
     async with running_provider(sandbox, provider, environment) as harness:
         return await write_manifest(
-            account_of(harness), path, asked, provider=provider, known=known
+            account_of(harness), path, account_query, provider=provider, known=known
         )

@@ -141,13 +141,13 @@ class FakeDownloader:
     """Fetches in no time; `answers[link]` are faults to raise first, in order."""
 
     def __init__(self) -> None:
-        self.there: dict[str, Caption] = {}
+        self.adoptable: dict[str, Caption] = {}
         self.fetched: list[tuple[str, str]] = []
         self.answers: dict[str, list[Exception]] = {}
         self.always: Exception | None = None
 
     async def adopt(self, path: str, since: float) -> Caption | None:
-        return self.there.get(path)
+        return self.adoptable.get(path)
 
     async def fetch(self, link: str, path: str) -> Caption:
         self.fetched.append((link, path))

@@ -39,9 +39,8 @@ class FakePollable:
         self.takes = 0.0
         self.ends: dict[str, float] = {}
         self.end = JobState.COMPLETED
-        self.silent: set[str] = set()
-        self.gossip: list[Job] = []
-        self.brief = False
+        self.unmentioned: set[str] = set()
+        self.unrequested: list[Job] = []
         self.down_until = 0.0
         self.fatal = self.refuses = False
         self.asked: list[tuple[float, list[str]]] = []
@@ -56,10 +55,10 @@ class FakePollable:
             raise RowError("rejected", "no lists today")
         if clock() < self.down_until:
             raise Unavailable("503")
-        for job in self.gossip:
+        for job in self.unrequested:
             on_job(job)
         for job_id in job_ids:
-            if job_id not in self.silent:
+            if job_id not in self.unmentioned:
                 on_job(self.at_present(job_id))
         return self.requests
 

@@ -69,9 +69,9 @@ async def running_provider(
 ) -> AsyncIterator[ProviderHarness]:
     """A provider of the table on a running sandbox, at lifted limits."""
     here, spec, stop = ProviderHarness(), PROVIDERS[name], ShutdownToken()
-    around = {**sandbox.environment(), **(environment or {})}
+    merged = {**sandbox.environment(), **(environment or {})}
     settings = unlimited_settings(Path("captions"), **changes)
-    configured = spec.configure(around, settings, sandbox=True)
+    configured = spec.configure(merged, settings, sandbox=True)
     tools: Any = {"stop": stop, "observer": here.observe, "now": now}
     bucket = Bucket(name, None, connections=anyio.Semaphore(64), memory=here.notes, **tools)
     sender = HttpSender(configured.base_url, spec.headers(configured.secrets), Network())

@@ -44,12 +44,12 @@ class RunResult:
     """What a run left behind."""
 
     def __init__(
-        self, fatal: list[FatalError], found: list[dict[str, Any]], metrics: Metrics
+        self, fatal: list[FatalError], results: list[dict[str, Any]], metrics: Metrics
     ) -> None:
         self.fatal = fatal
-        self.results = found
+        self.results = results
         self.metrics = metrics
-        self.by_key = {result["key"]: result for result in found}
+        self.by_key = {result["key"]: result for result in results}
 
     def states(self) -> dict[str, str]:
         """State by key; a failed row's is its error code."""

@@ -55,8 +55,8 @@ async def test_run_with_stepping_wall_clock_ends_as_usual(tmp_path: Path, step: 
 
 
 async def test_run_without_connection_for_a_minute_loses_no_row(tmp_path: Path) -> None:
-    there = Sandbox(SandboxOptions(job_seconds=5), tmp_path / "sandbox.sqlite")
-    async with there as sandbox, anyio.create_task_group() as group:
+    stopping = Sandbox(SandboxOptions(job_seconds=5), tmp_path / "sandbox.sqlite")
+    async with stopping as sandbox, anyio.create_task_group() as group:
         port = urlsplit(sandbox.url).port
 
         async def go_away() -> None:

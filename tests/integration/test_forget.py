@@ -89,8 +89,8 @@ async def test_cancel_of_a_job_that_completed_keeps_its_row_for_the_next_run(
             assert here.holds() == {Hold.PAID: 1}
             assert here.ledger.forget(ALL) == 0
             assert here.ledger.totals().units_consumed > 0
-        ran = await run_rows(sandbox, tmp_path)
-        assert ran.states() == {"mux:film:es": "done"}
+        result = await run_rows(sandbox, tmp_path)
+        assert result.states() == {"mux:film:es": "done"}
         assert len(sandbox.request_log.creates) == 1
 
 
@@ -161,8 +161,8 @@ async def test_row_of_a_cancelled_job_that_was_not_recorded_fails_in_a_run(tmp_p
             (job_id,) = await here.start(mux_row("film-stuck"))
             assert isinstance(here.mux.provider, JobControl)
             await here.mux.provider.cancel_job(mux_row("film-stuck"), job_id)
-        ran = await run_rows(sandbox, tmp_path)
-        assert ran.states() == {"mux:film-stuck:es": "job_cancelled"}
+        result = await run_rows(sandbox, tmp_path)
+        assert result.states() == {"mux:film-stuck:es": "job_cancelled"}
 
 
 async def test_unanswered_create_is_looked_up_after_settle_before_its_row_is_free(
@@ -228,8 +228,8 @@ async def test_task_that_was_taken_back_is_created_anew_when_it_is_run_again(
             await here.forgetter.cancel()
             assert here.ledger.forget(ALL) == 1
         sandbox.change(job_seconds=5, job_seconds_max=9, faults={"reset": 1.0}, fault_streak=1)
-        ran = await run_rows(sandbox, tmp_path, [row])
-        assert ran.states() == {row.key: "done"}
+        result = await run_rows(sandbox, tmp_path, [row])
+        assert result.states() == {row.key: "done"}
         assert statuses(sandbox) == ["cancelled", "completed"]
 
 

@@ -60,7 +60,7 @@ def environment(url: str) -> dict[str, str]:
     return {**SECRETS, **dict.fromkeys(names, url)}
 
 
-class Attack:
+class HostileRun:
     """A run against a peer that means no good, and what it left."""
 
     def __init__(self, out: Path, url: str, rows: list[Row], **changes: Any) -> None:
@@ -167,7 +167,7 @@ async def test_nonsense_response_fails_its_row_with_a_reason_or_is_retried(
 
     rows = [mux_row("film", from_language="en"), mux_row("other", track_id="t"), heygen_row("tr")]
     async with http_server(peer) as url:
-        attack = Attack(out, url, rows)
+        attack = HostileRun(out, url, rows)
         await attack.run(stop_after=600.0)
     assert "done" not in attack.states.values()
     assert attack.files() == set()
@@ -193,7 +193,7 @@ async def test_poll_refused_fails_its_rows_and_not_the_run(out: Path, status: in
     rows = [mux_row("x" * n, track_id="t") for n in range(1, 6)]
     rows += [heygen_row(f"tr-{n}") for n in range(5)]
     async with http_server(peer) as url:
-        attack = Attack(out, url, rows)
+        attack = HostileRun(out, url, rows)
         await attack.run()
     state = "pending" if status == 403 else "rejected"  # 403 for everything is about the account
     assert {attack.states[row.key] for row in rows} == {state}
@@ -211,7 +211,7 @@ async def test_list_that_repeats_itself_is_given_up(out: Path) -> None:
         return web.json_response({"data": [{"id": f"job-{n}", "status": "x"} for n in range(100)]})
 
     async with http_server(peer) as url:
-        attack = Attack(out, url, [mux_row("film", track_id="t")])
+        attack = HostileRun(out, url, [mux_row("film", track_id="t")])
         await attack.run()
     assert attack.states == {"mux:film:es": "rejected"}
     assert requests < 500
@@ -229,7 +229,7 @@ async def test_list_without_end_is_given_up(out: Path) -> None:
         return web.json_response({"data": items})
 
     async with http_server(peer) as url:
-        attack = Attack(out, url, [mux_row("film", track_id="t")])
+        attack = HostileRun(out, url, [mux_row("film", track_id="t")])
         await attack.run()
     assert attack.states == {"mux:film:es": "unavailable"}
     assert requests < 5000
@@ -370,7 +370,7 @@ async def test_api_redirect_sends_no_credentials_elsewhere(out: Path, status: in
             return web.Response(status=status, headers={"Location": f"{elsewhere}/x"})
 
         async with http_server(peer) as url:
-            attack = Attack(out, url, [mux_row("film", track_id="t"), heygen_row("tr")])
+            attack = HostileRun(out, url, [mux_row("film", track_id="t"), heygen_row("tr")])
             await attack.run()
     assert strangers == []
     assert set(attack.states.values()) == {"pending"}
@@ -432,7 +432,7 @@ async def test_link_to_forbidden_address_fails_its_row_at_once(
 ) -> None:
     link = "HERE/file.vtt?token=SECRET" if redirected else target
     async with hosting(link, leads_to(target)) as host:
-        attack = Attack(out, host.url, [heygen_row("tr")])
+        attack = HostileRun(out, host.url, [heygen_row("tr")])
         await attack.run()
     assert attack.states == {"heygen:tr": "link_dead"}
     assert attack.results[0]["error"]["retryable"] is False
@@ -444,7 +444,7 @@ async def test_link_to_forbidden_address_fails_its_row_at_once(
 @pytest.mark.parametrize("target", ["/file.vtt", "HERE/again?token=SECRET"])
 async def test_redirect_loop_is_given_up(out: Path, target: str) -> None:
     async with hosting("HERE/file.vtt", leads_to("/file.vtt")) as host:
-        attack = Attack(out, host.url, [heygen_row("tr")])
+        attack = HostileRun(out, host.url, [heygen_row("tr")])
         await attack.run()
     assert attack.states == {"heygen:tr": "link_dead"}
     assert len(host.fetched) == 6
@@ -493,7 +493,7 @@ async def test_caption_without_end_is_cut_off_at_max_size(
 ) -> None:
     file, sent = pours(*fat)
     async with hosting("HERE/file.vtt", file) as host:
-        attack = Attack(out, host.url, [heygen_row("tr")], max_caption=LIMIT)
+        attack = HostileRun(out, host.url, [heygen_row("tr")], max_caption=LIMIT)
         with bounded(16):
             await attack.run()
     assert attack.states == {"heygen:tr": "bad_caption"}
@@ -510,7 +510,7 @@ async def test_compressed_caption_of_several_members_is_read_whole(out: Path) ->
         return web.Response(body=body, headers={"Content-Encoding": "gzip"})
 
     async with hosting("HERE/file.vtt", file) as host:
-        attack = Attack(out, host.url, [heygen_row("tr")])
+        attack = HostileRun(out, host.url, [heygen_row("tr")])
         await attack.run()
     assert (out / "heygen/tr.vtt").read_bytes() == b"WEBVTT\n\n" + CUE * 3
 
@@ -520,7 +520,7 @@ async def test_compressed_caption_followed_by_endless_bytes_ends(out: Path) -> N
     opening = packer.compress(b"WEBVTT\n\n" + CUE) + packer.flush()
     file, sent = pours(opening, b"\xff" * 65536, {"Content-Encoding": "gzip"})
     async with hosting("HERE/file.vtt", file) as host:
-        attack = Attack(out, host.url, [heygen_row("tr")])
+        attack = HostileRun(out, host.url, [heygen_row("tr")])
         await attack.run()
     assert attack.states == {"heygen:tr": "bad_caption"}
     assert max(sent) < LIMIT
@@ -536,7 +536,7 @@ async def test_caption_that_is_too_slow_ends_at_the_deadline(out: Path) -> None:
             await response.write(CUE)
 
     async with hosting("HERE/file.vtt", file) as host:
-        attack = Attack(out, host.url, [heygen_row("tr")])
+        attack = HostileRun(out, host.url, [heygen_row("tr")])
         began = clock()
         await attack.run()
         assert clock() - began < 6 * 1800 + 100
@@ -601,7 +601,7 @@ async def test_job_id_with_path_characters_stays_one_segment(
     out: Path, job_id: str, log_file: Path
 ) -> None:
     async with robots(job_id) as peer:
-        attack = Attack(out, peer.url, [mux_row("film", track_id="t")])
+        attack = HostileRun(out, peer.url, [mux_row("film", track_id="t")])
         await attack.run()
     assert attack.states in ({"mux:film:es": "done"}, {"mux:film:es": "outcome_unknown"})
     assert attack.files() <= {"mux/film.es.vtt"}
@@ -632,7 +632,7 @@ async def test_playback_id_with_path_characters_stays_one_segment(
         return web.Response(body=VTT)
 
     async with http_server(peer) as url:
-        attack = Attack(out, url, [mux_row("film", from_language="en")])
+        attack = HostileRun(out, url, [mux_row("film", from_language="en")])
         await attack.run()
     assert set(attack.states.values()) <= {"done", "link_dead", "unavailable"}
     assert attack.files() <= {"mux/film.es.vtt"}
@@ -658,7 +658,7 @@ async def test_provider_message_is_safe_to_print(out: Path, log_file: Path) -> N
 
     rows = [mux_row("film", track_id="t"), heygen_row("tr")]
     async with http_server(peer) as url:
-        attack = Attack(out, url, rows)
+        attack = HostileRun(out, url, rows)
         await attack.run()
     assert set(attack.states.values()) == {"job_failed"}
     for result in attack.results:
@@ -671,7 +671,7 @@ async def test_provider_message_is_safe_to_print(out: Path, log_file: Path) -> N
 
 async def test_unknown_job_status_is_safe_to_print(out: Path, log_file: Path) -> None:
     async with robots("job", status=WEAPONS) as peer:
-        attack = Attack(out, peer.url, [mux_row("film", track_id="t")], job_timeout=60.0)
+        attack = HostileRun(out, peer.url, [mux_row("film", track_id="t")], job_timeout=60.0)
         await attack.run()
     assert attack.states == {"mux:film:es": "job_timeout"}
     assert "SECRET" not in log_file.read_text() + attack.shown_text()
@@ -695,7 +695,7 @@ async def test_retry_after_of_a_year_is_kept_reported_and_can_be_stopped(
 ) -> None:
     async with http_server(peer) as url:
         rows = [mux_row("film", from_language="en"), heygen_row("tr")]
-        attack = Attack(out, url, rows)
+        attack = HostileRun(out, url, rows)
         began = clock()
         await attack.run(stop_after=3600.0)
         assert clock() - began == pytest.approx(3600, abs=1)
@@ -703,7 +703,7 @@ async def test_retry_after_of_a_year_is_kept_reported_and_can_be_stopped(
             assert attack.metrics.paused_until[name] == pytest.approx(began + YEAR, abs=10)
             assert attack.metrics.requests[name] == 1
         assert set(attack.states.values()) == {"pending"}
-        again = Attack(out, url, [])
+        again = HostileRun(out, url, [])
         await again.run(stop_after=3600.0)
     assert again.metrics.requests.total() == 0
     text = {event.bucket: event.seconds for event in again.recorder.of(Paused)}
@@ -712,7 +712,7 @@ async def test_retry_after_of_a_year_is_kept_reported_and_can_be_stopped(
 
 async def test_file_host_retry_after_of_a_year_is_reported_and_can_be_stopped(out: Path) -> None:
     async with hosting("HERE/file.vtt", busy) as host:
-        attack = Attack(out, host.url, [heygen_row("tr")])
+        attack = HostileRun(out, host.url, [heygen_row("tr")])
         await attack.run(stop_after=3600.0)
     assert attack.states == {"heygen:tr": "pending"}
     assert attack.metrics.paused_until["downloads"] > YEAR - 10
@@ -746,10 +746,10 @@ async def test_header_with_absurd_number_does_not_stop_the_run(
     async with http_server(peer) as url:
         rates = {"mux.read": 5.0, "mux.write": 1.0, "heygen": 5.0}
         rows = [mux_row("film", from_language="en"), heygen_row("tr")]
-        attack = Attack(out, url, rows, rates=rates)
+        attack = HostileRun(out, url, rows, rates=rates)
         await attack.run(stop_after=300.0)
         assert set(attack.states.values()) <= {"pending", "unavailable"}
-        again = Attack(out, url, [], rates=rates)
+        again = HostileRun(out, url, [], rates=rates)
         await again.run(stop_after=300.0)
 
 
@@ -891,7 +891,7 @@ async def test_credential_repeated_by_a_provider_is_not_shown(out: Path, log_fil
         return web.json_response({"error": {"type": "x", "message": message}}, status=422)
 
     async with http_server(peer) as url:
-        attack = Attack(out, url, [mux_row("film", from_language="en"), heygen_row("tr")])
+        attack = HostileRun(out, url, [mux_row("film", from_language="en"), heygen_row("tr")])
         await attack.run()
     assert set(attack.states.values()) == {"rejected"}
     ledger = b"".join(path.read_bytes() for path in (out / ".batchcap").iterdir())

@@ -45,11 +45,11 @@ def ca_file(tmp_path: Path) -> Path:
 async def run(
     out: Path, environment: Mapping[str, str], observer: Recorder, **changes: Any
 ) -> tuple[list[FatalError], list[dict[str, Any]]]:
-    around = {"HEYGEN_API_KEY": KEY, "HEYGEN_API_BASE": f"https://{API}", **environment}
+    variables = {"HEYGEN_API_KEY": KEY, "HEYGEN_API_BASE": f"https://{API}", **environment}
     with closing(open_ledger(out, create=True, now=time.time)) as ledger:
         ledger.import_rows([("test", [heygen_row("tr")])], skip_invalid=False)
         fatal = await run_rows(
-            unlimited_settings(out, **changes), ledger, around, observer, threads=False
+            unlimited_settings(out, **changes), ledger, variables, observer, threads=False
         )
         return fatal, list(ledger.results())
 

@@ -289,10 +289,10 @@ async def test_run_records_durations_of_jobs_in_the_ledger(tmp_path: Path) -> No
         for name in ("first", "second"):
             rows = [mux_row(f"{name}-{number}", track_id="t") for number in range(40)]
             await run_rows(sandbox, tmp_path, rows, rates=limits)
-    ((kept,),) = ledger_sql(tmp_path, "SELECT value FROM memory WHERE key = 'durations.mux'")
+    ((stored,),) = ledger_sql(tmp_path, "SELECT value FROM memory WHERE key = 'durations.mux'")
     notes = InMemoryStore()
-    notes.values["durations.mux"] = kept
+    notes.values["durations.mux"] = stored
     durations = JobDurations("mux", notes)
-    assert sum(json.loads(kept)["es"].values()) == 80
+    assert sum(json.loads(stored)["es"].values()) == 80
     assert 500 <= (durations.quantile(0.5, "es") or 0) <= 700
     assert 600 <= (durations.quantile(0.95, "es") or 0) <= 900

@@ -93,9 +93,9 @@ async def test_repair_every_damage_is_reported_and_repaired_without_a_create(
 async def test_repair_deleted_job_uses_the_track_only(tmp_path: Path) -> None:
     downloaded = mux_row("film", "es", track_id="film-en")
     lost = mux_row("film", "ja", track_id="film-en", upload_to_mux=False)
-    there = find_asset("old-has-es")
-    assert there is not None
-    taken = mux_row("old-has-es", "es", track_id=there.tracks[0].id)
+    sandbox_asset = find_asset("old-has-es")
+    assert sandbox_asset is not None
+    taken = mux_row("old-has-es", "es", track_id=sandbox_asset.tracks[0].id)
     async with Sandbox(SandboxOptions()) as sandbox:
         await run_rows(sandbox, tmp_path, [downloaded, lost, taken])
         created = sandbox.request_log.count("mux.create")

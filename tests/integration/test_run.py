@@ -65,11 +65,11 @@ HEYGEN_ENDS = {
 
 
 def track_of(source: str) -> dict[str, str]:
-    """The asset's first text track as a column; where there is none, by language."""
-    there = find_asset(source)
-    if there is None or not there.tracks:
+    """Return columns that name the asset's first text track, or its language if it has none."""
+    asset = find_asset(source)
+    if asset is None or not asset.tracks:
         return {"from_language": "en"}
-    return {"track_id": there.tracks[0].id}
+    return {"track_id": asset.tracks[0].id}
 
 
 @pytest.mark.parametrize("with_track", [True, False])

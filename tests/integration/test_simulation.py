@@ -31,12 +31,14 @@ from tests.harness.runs import ledger_sql, unlimited_settings
 
 pytestmark = pytest.mark.anyio
 
-SEEDS = [int(one) for one in os.environ.get("BATCHCAP_SEEDS", "").split(",") if one] or range(300)
+SEEDS = [int(seed) for seed in os.environ.get("BATCHCAP_SEEDS", "").split(",") if seed] or range(
+    300
+)
 RATES = {"mux.write": 4.0, "mux.read": 9.0, "heygen": 7.0}
 CHOICE = sorted(FAULTS.keys() - {"job_stuck"})
 
 
-class Fate:
+class SeededRun:
     """What a seed decides."""
 
     def __init__(self, seed: int) -> None:
@@ -139,7 +141,7 @@ def complete(sandbox: Sandbox, out: Path, rows: list[Row]) -> None:
 
 
 async def simulate(out: Path, seed: int) -> None:
-    fate, ended, deaths = Fate(seed), dict[str, Any](), list[float]()
+    fate, ended, deaths = SeededRun(seed), dict[str, Any](), list[float]()
     async with Sandbox(fate.options) as sandbox:
         for seconds in fate.lives:
             await live(sandbox, out, fate.rows, seconds)

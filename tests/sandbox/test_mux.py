@@ -255,7 +255,7 @@ async def test_equal_create_within_duplicate_lag_seconds_makes_and_bills_a_secon
         first, second = [await client.create("one", upload_to_mux=False) for _ in range(2)]
         assert first.status == second.status == 202
         await asyncio.sleep(60)
-        jobs = [(await client.get_job(one.data["id"])).data for one in (first, second)]
+        jobs = [(await client.get_job(response.data["id"])).data for response in (first, second)]
     assert [job["status"] for job in jobs] == ["completed", "completed"]
     assert all(job["units_consumed"] for job in jobs)
 

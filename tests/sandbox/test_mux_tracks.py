@@ -145,7 +145,7 @@ async def test_job_that_ends_first_uploads_even_if_it_was_created_second() -> No
             created = [await client.create(asset_id, tag) for tag in ("pt-BR", "pt-PT")]
             ends = {job.id: job.ends for job in client.sandbox.request_log.creates[-2:]}
             await asyncio.sleep(130)
-            jobs = [(await client.get_job(one.data["id"])).data for one in created]
+            jobs = [(await client.get_job(output.data["id"])).data for output in created]
             (winner,) = (job["id"] for job in jobs if job["status"] == "completed")
             assert winner == min(ends, key=lambda job_id: ends[job_id] or 0.0)
 
@@ -168,7 +168,7 @@ async def test_later_of_two_jobs_that_replace_all_destroys_the_track_of_the_firs
         await asyncio.sleep(60)
         outputs = [(await client.get_job(job_id)).data["outputs"] for job_id in (first, second)]
         tracks = await text_tracks(client, "one")
-    lost, kept = (one["uploaded_track_id"] for one in outputs)
+    lost, present = (output["uploaded_track_id"] for output in outputs)
     assert outputs[1]["replaced_tracks"] == [{"id": lost}]
-    assert kept in tracks
+    assert present in tracks
     assert lost not in tracks

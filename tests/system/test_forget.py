@@ -44,8 +44,8 @@ def keys(shell: Shell) -> list[str]:
 
 def named(text: str, word: str) -> list[str]:
     """Return the keys on the lines that begin with a word."""
-    found = [line for line in text.splitlines() if line.startswith(word)]
-    return sorted(":".join(line.partition(": ")[2].split()[0].split(":")[:3]) for line in found)
+    lines = [line for line in text.splitlines() if line.startswith(word)]
+    return sorted(":".join(line.partition(": ")[2].split()[0].split(":")[:3]) for line in lines)
 
 
 def sandbox_jobs(shell: Shell) -> dict[str, bool]:

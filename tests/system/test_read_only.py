@@ -20,7 +20,7 @@ READING = [["status"], ["verify"], ["report"], ["report", "--format", "csv"], ["
 BOUND = "-dac_override,-dac_read_search"
 
 
-class Reader(Shell):
+class RestrictedShell(Shell):
     """A shell whose commands are bound by permissions, even if root runs the tests."""
 
     def run(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -38,11 +38,11 @@ class Reader(Shell):
 
 
 @pytest.fixture
-def reader(shell: Shell) -> Iterator[Reader]:
+def reader(shell: Shell) -> Iterator[RestrictedShell]:
     """A shell in the same folder and environment; the folder is writable again afterwards."""
     if os.getuid() == 0 and shutil.which("setpriv") is None:
         pytest.skip("root is bound by permissions only with setpriv")
-    reading = Reader(shell.folder)
+    reading = RestrictedShell(shell.folder)
     reading.environment = shell.environment
     yield reading
     for path in (shell.folder / "captions", shell.folder / "captions/.batchcap"):
@@ -61,7 +61,7 @@ def finished(shell: Shell) -> None:
 
 
 def test_commands_read_a_read_only_folder_as_any_other(
-    shell: Shell, sandbox: Mapping[str, str], reader: Reader
+    shell: Shell, sandbox: Mapping[str, str], reader: RestrictedShell
 ) -> None:
     finished(shell)
     usual = [reader.run(*arguments).stdout for arguments in READING]
@@ -75,7 +75,7 @@ def test_commands_read_a_read_only_folder_as_any_other(
 
 
 def test_status_of_a_read_only_folder_with_an_empty_log_shows_the_run(
-    shell: Shell, sandbox: Mapping[str, str], reader: Reader
+    shell: Shell, sandbox: Mapping[str, str], reader: RestrictedShell
 ) -> None:
     finished(shell)
     (shell.folder / "captions/.batchcap/ledger.sqlite-wal").touch()
@@ -86,7 +86,7 @@ def test_status_of_a_read_only_folder_with_an_empty_log_shows_the_run(
 
 
 def test_status_of_a_read_only_folder_during_a_run_shows_the_run(
-    shell: Shell, sandbox: Mapping[str, str], reader: Reader
+    shell: Shell, sandbox: Mapping[str, str], reader: RestrictedShell
 ) -> None:
     set_options(sandbox, job_seconds=60)
     run = shell.start("run", shell.manifest(MANIFEST), "--no-progress", *UNLIMITED)
@@ -104,7 +104,7 @@ def test_status_of_a_read_only_folder_during_a_run_shows_the_run(
 
 
 def test_commands_on_a_killed_run_in_a_read_only_folder_explain_themselves(
-    shell: Shell, reader: Reader
+    shell: Shell, reader: RestrictedShell
 ) -> None:
     """The copy of a killed run: a log without its -shm, which SQLite would have to create."""
     shell.environment["BATCHCAP_CRASH_AT"] = "4"
@@ -135,7 +135,7 @@ def refused_by_permission(result: subprocess.CompletedProcess[str]) -> bool:
 
 @pytest.mark.parametrize("private", ["captions/.batchcap", "captions/.batchcap/ledger.sqlite"])
 def test_commands_on_a_folder_that_may_not_be_read_name_the_permission(
-    shell: Shell, reader: Reader, private: str
+    shell: Shell, reader: RestrictedShell, private: str
 ) -> None:
     name = shell.manifest("video_translate_id\none\n")
     assert shell.run("run", name, "--sandbox").returncode == 0
@@ -146,7 +146,7 @@ def test_commands_on_a_folder_that_may_not_be_read_name_the_permission(
 
 
 def test_writing_commands_in_a_read_only_folder_do_not_advise_a_rebuild(
-    shell: Shell, reader: Reader
+    shell: Shell, reader: RestrictedShell
 ) -> None:
     name = shell.manifest("video_translate_id\none\n")
     assert shell.run("run", name, "--sandbox").returncode == 0

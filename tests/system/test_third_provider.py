@@ -24,7 +24,7 @@ intro,es;ja,Ana,The first
 outro,de,,
 fails,de,,
 """
-LIFTED = ["--rate", "acme.write=none", "--rate", "acme.read=none"]
+UNLIMITED = ["--rate", "acme.write=none", "--rate", "acme.read=none"]
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def free_port() -> int:
 async def test_third_provider_manifest_runs_to_its_end(server: AcmeServer, tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     server.webhook_url = f"http://{address}/webhooks/acme"
-    options = ["--json", "--listen", address, "--max-jobs", "acme=2", *LIFTED]
+    options = ["--json", "--listen", address, "--max-jobs", "acme=2", *UNLIMITED]
     result = await batchcap(tmp_path, server.environment(), "run", "m.csv", *options)
     assert result.returncode == 1, result.stderr.decode()  # one row failed
     summary = json.loads(result.stdout)
@@ -84,7 +84,7 @@ async def test_third_provider_receives_columns_and_options_and_sends_events(
     address = f"127.0.0.1:{free_port()}"
     server.webhook_url = f"http://{address}/webhooks/acme"
     await batchcap(
-        tmp_path, server.environment(), "run", "m.csv", "-q", "--listen", address, *LIFTED
+        tmp_path, server.environment(), "run", "m.csv", "-q", "--listen", address, *UNLIMITED
     )
     assert {"clip": "intro", "to": "ja", "quality": "best", "voice": "Ana"} in server.bodies
     assert server.event_statuses == [200] * 4

@@ -161,12 +161,12 @@ class _List:
         self._token = ""
         self._pages = self._resolved = 0
         self._before: deque[int] = deque(maxlen=PAGES_JUDGED)
-        self._kept: OrderedDict[str, Job] = OrderedDict()
+        self._unclaimed: OrderedDict[str, Job] = OrderedDict()
 
     async def resolve(self, wanted: dict[str, None], on_job: OnJob) -> int:
         """Report the wanted jobs that are on the list and remove them; return the requests made."""
-        for job_id in self._kept.keys() & wanted.keys():
-            self._take(wanted, self._kept.pop(job_id), on_job)
+        for job_id in self._unclaimed.keys() & wanted.keys():
+            self._take(wanted, self._unclaimed.pop(job_id), on_job)
         self._is_started = self._is_started or len(wanted) >= _PAGE
         before = self._pages
         while wanted and self._is_started and not self._is_finished:
@@ -186,9 +186,9 @@ class _List:
             if job.id in wanted:
                 self._take(wanted, job, on_job)
             elif job.link is not None and job.id:
-                self._kept[job.id] = job
-        while len(self._kept) > MAX_KEPT_LINKS:
-            self._kept.popitem(last=False)
+                self._unclaimed[job.id] = job
+        while len(self._unclaimed) > MAX_KEPT_LINKS:
+            self._unclaimed.popitem(last=False)
         self._token = as_text(as_object(answer.json()).get("next_token"))
         is_worth_it = self._resolved - self._before[0] >= MIN_ROWS_PER_PAGE * PAGES_JUDGED
         self._is_finished = not self._token or (

@@ -155,12 +155,12 @@ class Mux:
             for job in same
             if as_text(job.get("id")) not in history.previous_job_ids
         ]
-        ours = {as_text(job.get("id")) for job in same if has_tag(job, tag(row))}
-        adoptable = () if history.was_completed else ours
+        tagged = {as_text(job.get("id")) for job in same if has_tag(job, tag(row))}
+        adoptable = () if history.was_completed else tagged
         usable = [job for job in candidates if job.state in LIVE or job.id in adoptable]
         if usable:
             created_at = {as_text(job.get("id")): as_count(job.get("created_at")) for job in same}
-            return min(usable, key=lambda job: preference(job, ours, created_at))
+            return min(usable, key=lambda job: preference(job, tagged, created_at))
         if history.was_completed:
             return await self._find_track(row, None)
         if self._now() - (history.intent_at or 0.0) > JOB_RETENTION:

@@ -101,10 +101,10 @@ def replaces(row: Row) -> bool:
 
 
 def preference(
-    job: Job, ours: Container[str], created_at: Mapping[str, int]
+    job: Job, tagged: Container[str], created_at: Mapping[str, int]
 ) -> tuple[bool, bool, int]:
-    """Return a sort key: jobs that give a caption first, then ours, then the youngest."""
-    return job.state not in LIVE, job.id not in ours, -created_at[job.id or ""]
+    """Return a sort key: jobs that give a caption first, then tagged, then the youngest."""
+    return job.state not in LIVE, job.id not in tagged, -created_at[job.id or ""]
 
 
 def is_valid_id(job_id: str | None) -> bool:

@@ -41,11 +41,11 @@ class CreateApi:
 
     def create(self, request: Request) -> Response:
         """Create one translation a language: 200, 400, 409, or 429 beyond the concurrency."""
-        return self._once(request, self._create)
+        return self._create_once(request, self._create)
 
     def create_batch(self, request: Request) -> Response:
         """Create up to 100 translations with 202. They start as soon as there is a slot."""
-        return self._once(request, self._create_batch)
+        return self._create_once(request, self._create_batch)
 
     def get_batch(self, request: Request, status_of: Callable[[str], dict[str, Any]]) -> Response:
         """Return a batch with a page of its items; `status_of` is the entry in the statuses."""
@@ -77,7 +77,7 @@ class CreateApi:
         }
         return json_response(200, {"data": data})
 
-    def _once(self, request: Request, create: Callable[[Request], Response]) -> Response:
+    def _create_once(self, request: Request, create: Callable[[Request], Response]) -> Response:
         """Carry out a create, unless its Idempotency-Key was used before on that route."""
         key = request.headers.get("Idempotency-Key")
         if key is None:

@@ -44,7 +44,7 @@ class Lock:
         self._out = out
 
     def __enter__(self) -> Self:
-        self._file = _opened(self._out)
+        self._file = _open_lock_file(self._out)
         if not _try(self._file) and not _wait_for_lock(self._file):
             holder = _read(self._file)
             self._file.close()
@@ -77,7 +77,7 @@ class Lock:
             return None
 
 
-def _opened(out: Path) -> TextIOWrapper:
+def _open_lock_file(out: Path) -> TextIOWrapper:
     refuse_links(folder(out))
     try:
         folder(out).mkdir(parents=True, exist_ok=True)

@@ -29,17 +29,17 @@ def connect(out: Path) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode=ro"
     try:
         try:
-            return _opened(uri)
+            return _connect(uri)
         except sqlite3.OperationalError as error:
             if schema.primary_code(error) not in _MUST_WRITE:
                 raise
             _refuse_log(out, path)
-            return _opened(f"{uri}&immutable=1")
+            return _connect(f"{uri}&immutable=1")
     except sqlite3.Error as error:
         raise schema.unusable(out, path, error) from None
 
 
-def _opened(uri: str) -> sqlite3.Connection:
+def _connect(uri: str) -> sqlite3.Connection:
     """Open a ledger and read from it, which is when SQLite looks at the files."""
     connection = sqlite3.connect(uri, uri=True)
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from batchcap.domain.errors import BatchcapError
 from batchcap.domain.models import Caption
 from batchcap.storage.ledger.queries import open_reader
-from batchcap.storage.ledger.schema import beside, cannot_make, draft, file, open_file
+from batchcap.storage.ledger.schema import cannot_make, file, open_file, sibling_path, temp_path
 from batchcap.storage.ledger.transactions import transaction
 from batchcap.storage.ledger.writer import SqliteLedger
 
@@ -76,7 +76,7 @@ def new_ledger(out: Path, *, now: Callable[[], float] = time.time) -> Iterator[N
     Raises:
         FatalError: The disk refuses.
     """
-    path = draft(out)
+    path = temp_path(out)
     try:
         _remove(path)
         connection = open_file(out, path, durable=False)
@@ -109,7 +109,7 @@ def replacement(out: Path, *, now: Callable[[], float] = time.time) -> Iterator[
 
 def backup_path(out: Path) -> Path:
     """Return the first free name for a ledger that is moved aside: `ledger.sqlite.bad-<n>`."""
-    names = (beside(out, f"bad-{number}") for number in itertools.count(1))
+    names = (sibling_path(out, f"bad-{number}") for number in itertools.count(1))
     return next(name for name in names if not any(map(os.path.lexists, _sides(name))))
 
 

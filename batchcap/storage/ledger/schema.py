@@ -113,14 +113,14 @@ def file(out: Path) -> Path:
     return folder(out) / "ledger.sqlite"
 
 
-def beside(out: Path, what: str) -> Path:
+def sibling_path(out: Path, what: str) -> Path:
     """A file beside the ledger that is named after it."""
     return folder(out) / f"ledger.sqlite.{what}"
 
 
-def draft(out: Path) -> Path:
+def temp_path(out: Path) -> Path:
     """The file of a new ledger until it takes its place."""
-    return beside(out, "new")
+    return sibling_path(out, "new")
 
 
 def refuse_links(*paths: Path) -> None:
@@ -144,7 +144,7 @@ def require(out: Path) -> None:
         UsageError: There is none.
     """
     with contextlib.suppress(PermissionError):  # the lock's error will name the folder
-        if not file(out).exists() and not draft(out).exists():
+        if not file(out).exists() and not temp_path(out).exists():
             raise nothing_here(out)
 
 
@@ -193,7 +193,7 @@ def discard_new(out: Path) -> None:
 
 def unusable(out: Path, path: Path, error: sqlite3.Error) -> FatalError:
     """Return the error to raise when SQLite refuses a ledger's file."""
-    if path == draft(out):
+    if path == temp_path(out):
         return cannot_make(out, error)
     return FatalError(f"the ledger {path} cannot be used: {error}", hint=_hint(out, error))
 
@@ -226,7 +226,7 @@ def cannot_make(out: Path, error: Exception) -> FatalError:
 
 def nothing_here(out: Path) -> UsageError:
     """Return the error to raise when there is no ledger in a folder."""
-    if draft(out).exists():
+    if temp_path(out).exists():
         return UsageError(
             f"the ledger in {folder(out)} is being made from its manifest",
             hint="Try again in some seconds. If no run is at work: batchcap run MANIFEST.",

@@ -13,7 +13,7 @@ import webvtt
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from batchcap.captions.webvtt import MAX_LINE, Check, check
+from batchcap.captions.webvtt import MAX_LINE, Validator, check
 from batchcap.domain.errors import BadCaption
 
 CASES = Path(__file__).parents[2] / "cases" / "vtt"
@@ -29,7 +29,7 @@ def verdict(data: bytes) -> int | str:
 
 
 def verdict_in_chunks(chunks: list[bytes]) -> int | str:
-    file = Check()
+    file = Validator()
     try:
         for chunk in chunks:
             file.feed(chunk)
@@ -174,7 +174,7 @@ def test_check_longest_line_is_accepted_in_any_chunks() -> None:
 
 
 def test_check_large_file_holds_one_chunk_and_one_line() -> None:
-    file = Check()
+    file = Validator()
     file.feed(b"WEBVTT\n\n")
     for _ in range(1000):
         file.feed(CUE * 20)

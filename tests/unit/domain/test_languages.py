@@ -83,15 +83,15 @@ def test_task_in_two_spellings_is_one_task(tag: str, other: str, tmp_path: Path)
 
 @pytest.mark.parametrize(("tag", "other"), SPELLINGS)
 def test_track_in_another_spelling_is_that_language(tag: str, other: str) -> None:
-    there = asset(tag, "ko")
-    assert there.source_track(other).id == "t0"
-    track = there.in_language(other)
+    tracks = asset(tag, "ko")
+    assert tracks.source_track(other).id == "t0"
+    track = tracks.in_language(other)
     assert track is not None
     assert track.id == "t0"
 
 
 @pytest.mark.parametrize(
-    ("there", "wanted", "chosen"),
+    ("tags", "wanted", "chosen"),
     [
         (("zh-TW", "zh-CN"), "zh-Hant", "t0"),
         (("zh-TW", "zh-CN"), "zh-Hans", "t1"),
@@ -102,15 +102,15 @@ def test_track_in_another_spelling_is_that_language(tag: str, other: str) -> Non
     ],
 )
 def test_source_track_follows_language_and_script(
-    there: tuple[str, ...], wanted: str, chosen: str
+    tags: tuple[str, ...], wanted: str, chosen: str
 ) -> None:
-    assert asset(*there).source_track(wanted).id == chosen
+    assert asset(*tags).source_track(wanted).id == chosen
 
 
 @pytest.mark.parametrize(
-    ("there", "wanted"), [(("zh-CN",), "zh-Hant"), (("sr",), "sr-Latn"), (("zh",), "zh-TW")]
+    ("tags", "wanted"), [(("zh-CN",), "zh-Hant"), (("sr",), "sr-Latn"), (("zh",), "zh-TW")]
 )
-def test_source_track_in_another_script_is_not_taken(there: tuple[str, ...], wanted: str) -> None:
+def test_source_track_in_another_script_is_not_taken(tags: tuple[str, ...], wanted: str) -> None:
     with pytest.raises(RowError) as caught:
-        asset(*there).source_track(wanted)
+        asset(*tags).source_track(wanted)
     assert caught.value.code == "track_not_found"

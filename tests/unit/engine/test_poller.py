@@ -205,7 +205,7 @@ async def test_poller_with_many_short_jobs_follows_a_straggler() -> None:
 async def test_poller_accepts_states_of_jobs_that_it_did_not_request() -> None:
     provider = FakePollable()
     provider.takes = 5.0
-    provider.gossip = [
+    provider.unrequested = [
         Job(id="late", state=JobState.COMPLETED, link="https://h/x"),
         Job(id="unknown", state=JobState.COMPLETED),
         Job(id=None, state=JobState.COMPLETED),
@@ -222,14 +222,14 @@ async def test_poller_accepts_states_of_jobs_that_it_did_not_request() -> None:
 @pytest.mark.parametrize("state", [JobState.ERRORED, JobState.CANCELLED])
 async def test_poller_wakes_a_row_however_its_job_ended(state: JobState) -> None:
     provider = FakePollable()
-    provider.gossip = [Job(id="a", state=state)]
+    provider.unrequested = [Job(id="a", state=state)]
     async with running_poller(provider) as harness:
         assert (await harness.follow("a")).state is state
 
 
 async def test_poller_job_that_ended_in_an_unknown_state_is_looked_up() -> None:
     provider = FakePollable()
-    provider.gossip, provider.ends["a"] = [Job(id="a", state=JobState.NOT_RUNNING)], 0.0
+    provider.unrequested, provider.ends["a"] = [Job(id="a", state=JobState.NOT_RUNNING)], 0.0
     async with running_poller(provider) as harness:
         assert await harness.follow("a") == Job(id="a", state=JobState.COMPLETED)
     assert len(provider.looks) == 1
@@ -237,7 +237,10 @@ async def test_poller_job_that_ended_in_an_unknown_state_is_looked_up() -> None:
 
 async def test_poller_job_that_still_runs_when_looked_up_is_followed_further() -> None:
     provider, started = FakePollable(), clock()
-    provider.gossip, provider.ends["a"] = [Job(id="a", state=JobState.NOT_RUNNING)], started + 20
+    provider.unrequested, provider.ends["a"] = (
+        [Job(id="a", state=JobState.NOT_RUNNING)],
+        started + 20,
+    )
     async with running_poller(provider) as harness:
         assert (await harness.follow("a")).state is JobState.COMPLETED
     assert clock() - started >= 20
@@ -256,11 +259,11 @@ async def test_poller_young_job_is_missing_only_after_the_grace_period() -> None
 
 async def test_poller_polls_again_a_job_that_no_response_mentions() -> None:
     provider, started = FakePollable(), clock()
-    provider.silent.add("a")
+    provider.unmentioned.add("a")
     async with running_poller(provider) as harness:
         task = asyncio.ensure_future(harness.follow("a"))
         await asyncio.sleep(60)
-        provider.silent.clear()
+        provider.unmentioned.clear()
         provider.ends["a"] = started
         assert (await task).state is JobState.COMPLETED
     assert len(provider.times("a")) > 3
@@ -323,7 +326,7 @@ async def test_poller_job_that_ended_just_before_its_deadline_is_in_time() -> No
 async def test_poller_job_that_no_response_mentions_ends_by_its_deadline() -> None:
     """A poll may leave a job out; the row must not wait for ever."""
     provider, started = FakePollable(), clock()
-    provider.silent.add("a")
+    provider.unmentioned.add("a")
     async with running_poller(provider) as harness:
         await timed_out(harness, 100.0)
     assert clock() - started < 110
@@ -391,9 +394,9 @@ async def test_poller_stop_ends_every_wait() -> None:
         await asyncio.sleep(10)
         harness.stop.request()
     assert ends == ["stopped"] * 20
-    asked = len(provider.asked)
+    polls_before = len(provider.asked)
     await asyncio.sleep(100)
-    assert len(provider.asked) == asked
+    assert len(provider.asked) == polls_before
     runs.cancel()
     with pytest.raises((asyncio.CancelledError, Stopped)):
         await runs
@@ -404,9 +407,9 @@ async def test_poller_does_not_poll_a_job_whose_wait_was_cancelled() -> None:
     async with running_poller(provider) as harness:
         with anyio.move_on_after(10):
             await harness.follow("a")
-        asked = len(provider.asked)
+        polls_before = len(provider.asked)
         await asyncio.sleep(1000)
-    assert len(provider.asked) <= asked + 1
+    assert len(provider.asked) <= polls_before + 1
 
 
 async def test_poller_run_ends_with_a_fatal_error() -> None:
@@ -438,7 +441,7 @@ async def test_poller_records_how_long_jobs_took_and_keeps_it() -> None:
 
 async def test_poller_uses_the_duration_that_the_provider_reports() -> None:
     provider = FakePollable()
-    provider.gossip = [Job(id="a", state=JobState.COMPLETED, duration=1000.0)]
+    provider.unrequested = [Job(id="a", state=JobState.COMPLETED, duration=1000.0)]
     async with running_poller(provider) as harness:
         await harness.follow("a", age=None)
         assert harness.poller.durations.quantile(0.5) == pytest.approx(1000, rel=0.1)
@@ -483,11 +486,11 @@ async def test_poller_event_wakes_the_row_without_a_request() -> None:
     async with running_poller(provider) as harness, anyio.create_task_group() as group:
         group.start_soon(harness.follow, "a")
         await asyncio.sleep(10)
-        asked = len(provider.asked)
+        polls_before = len(provider.asked)
         harness.poller.on_webhook(Job(id="a", state=JobState.COMPLETED, link="https://h/a"))
     assert harness.done["a"][1].link == "https://h/a"
     assert harness.done["a"][0] == pytest.approx(started + 10, abs=0.01)
-    assert len(provider.asked) == asked
+    assert len(provider.asked) == polls_before
     assert provider.looks == []
 
 
@@ -568,7 +571,7 @@ async def test_poller_event_that_a_job_runs_does_not_extend_its_deadline() -> No
 
 async def test_poller_duplicate_events_wake_a_row_once_and_a_later_row_for_the_same_job() -> None:
     provider = FakePollable()
-    provider.silent = {"a"}
+    provider.unmentioned = {"a"}
     async with running_poller(provider) as harness, anyio.create_task_group() as group:
         group.start_soon(harness.follow, "a")
         await asyncio.sleep(1)
@@ -613,7 +616,7 @@ def test_poller_takes_events_in_any_order(events: list[tuple[float, str | None, 
 
 
 async def test_poller_events_about_unknown_jobs_change_no_sweep() -> None:
-    asked: list[list[tuple[float, list[str]]]] = []
+    sweeps: list[list[tuple[float, list[str]]]] = []
     for strangers in (False, True):
         provider = FakePollable(rate=5.0)
         started = clock()
@@ -622,7 +625,7 @@ async def test_poller_events_about_unknown_jobs_change_no_sweep() -> None:
             for number in range(300 if strangers else 0):
                 harness.hear(f"stranger-{number % 7}", list(JobState)[number % 6])
                 await asyncio.sleep(0.5)
-        asked.append([(at - started, ids) for at, ids in provider.asked])
-    without, beside = asked
+        sweeps.append([(at - started, ids) for at, ids in provider.asked])
+    without, beside = sweeps
     assert [ids for _, ids in without] == [ids for _, ids in beside]
     assert [at for at, _ in beside] == pytest.approx([at for at, _ in without], abs=0.01)

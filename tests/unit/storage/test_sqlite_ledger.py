@@ -26,7 +26,7 @@ from batchcap.storage.ledger import (
     require,
     schema,
 )
-from batchcap.storage.ledger.schema import VERSION, draft, file, folder
+from batchcap.storage.ledger.schema import VERSION, file, folder, temp_path
 from batchcap.storage.ledger.writer import _OUTCOME
 from tests.harness.clock import EPOCH, now
 from tests.harness.rows import COLUMNS, row
@@ -96,8 +96,8 @@ class TestFile:
         assert sorted(names_written) == ["pending", "rows"]
 
     def test_queries_about_one_row_scan_no_table(self, ledger: SqliteLedger) -> None:
-        asked: list[str] = []
-        ledger._connection.set_trace_callback(asked.append)
+        queries: list[str] = []
+        ledger._connection.set_trace_callback(queries.append)
         ledger.owns_path("a.vtt")
         ledger.has_task(row(1))
         ledger.captions_of("mux", "a")
@@ -105,7 +105,7 @@ class TestFile:
         ledger.providers_with_pending()
         ledger._connection.set_trace_callback(None)
         explain = ledger._connection.execute
-        plans = [explain(f"EXPLAIN QUERY PLAN {sql}").fetchall() for sql in asked]
+        plans = [explain(f"EXPLAIN QUERY PLAN {sql}").fetchall() for sql in queries]
         assert len(plans) == 5
         assert not [step for plan in plans for *_, step in plan if step.startswith("SCAN rows")]
 
@@ -408,7 +408,7 @@ class TestNewLedger:
         )
         result = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, check=False)
         assert result.returncode == -9
-        assert draft(tmp_path).exists()
+        assert temp_path(tmp_path).exists()
         assert not file(tmp_path).exists()
         with new_ledger(tmp_path) as ledger:
             assert ledger.totals().total == 0
