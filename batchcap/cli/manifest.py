@@ -106,9 +106,9 @@ class _Command:
                 provider_environment(Path(folder), sandbox=options.sandbox)
             )
             configured = self._spec.configure(environment, self._settings, sandbox=options.sandbox)
-            asked = [str(options.missing_in), self._format]
+            options_of_walk = [str(options.missing_in), self._format]
             output, walk = stack.enter_context(
-                self._output(identity(configured, self._spec, self._query, *asked))
+                self._output(identity(configured, self._spec, self._query, *options_of_walk))
             )
             providers = await stack.enter_async_context(
                 open_providers(

@@ -169,7 +169,7 @@ def checked_url(name: str, url: str, hint: str) -> tuple[str, bool]:
         or not (parts.scheme == "https" or (parts.scheme == "http" and loopback))
     ):
         raise UsageError(
-            f"{name} must be an https URL (http only on loopback), it is {_without_credentials(url)!r}",
+            f"{name} must be an https URL (http only on loopback), it is {_redacted(url)!r}",
             hint=hint,
         )
     if parts.username or parts.password or parts.query or parts.fragment:
@@ -180,6 +180,6 @@ def checked_url(name: str, url: str, hint: str) -> tuple[str, bool]:
     return url.rstrip("/"), loopback
 
 
-def _without_credentials(url: str) -> str:
+def _redacted(url: str) -> str:
     """Return a URL without anything that could be a credential, for a message."""
     return re.sub(r"//[^/]*@", "//***@", re.split(r"[?#]", url)[0])[:80]
