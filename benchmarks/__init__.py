@@ -1,4 +1,4 @@
-"""What batchcap costs beside other ways of doing the same work; README.md explains the tables.
+"""The cost of batchcap compared with other programs; README.md explains the tables.
 
 `simulate`, `webhooks`       requests and time under the providers' limits, on virtual time
 `network`, `cpu`, `million`  real runs of the command against a server on loopback

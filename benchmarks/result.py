@@ -16,7 +16,7 @@ class Result:
     """One competitor's rounds.
 
     `starts` are its runs of a single item, which show what starting up costs. `failure`
-    says why a competitor left the comparison.
+    is the reason why a competitor was excluded from the comparison.
     """
 
     competitor: Competitor

@@ -1,7 +1,7 @@
 """Runs competitors in turns, and checks each one's work.
 
 Each round starts with another competitor, so that none always runs after the same
-neighbour. A competitor that did not do its work is reported and leaves the comparison.
+neighbour. A competitor that did not do its work is reported and excluded.
 """
 
 from __future__ import annotations

@@ -31,5 +31,5 @@ hypothesis.settings.load_profile("default")
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, object]]:
-    """The virtual loop, for every async test that does not say otherwise."""
+    """Run every async test on the virtual loop, unless it sets another backend."""
     return "asyncio", {"loop_factory": VirtualLoop}

@@ -43,7 +43,7 @@ def imported_rooms() -> dict[str, set[str]]:
 
 
 def reachable(imported: dict[str, set[str]], room: str) -> set[str]:
-    """Return what a room imports, and what is imported there, and so on."""
+    """Return the rooms that a room imports, directly or through others."""
     return imported[room].union(
         *(reachable(imported, imported_room) for imported_room in imported[room])
     )

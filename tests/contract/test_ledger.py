@@ -49,7 +49,7 @@ Manifest = list[Row | InvalidRow]
 
 
 class Factory(Protocol):
-    """Opens one ledger, which is made when it is opened first."""
+    """Opens a ledger; the first opening creates it."""
 
     def open(self, *, repairs: bool = False) -> Ledger:
         """Open it for a run. `now` is its clock."""
@@ -99,7 +99,7 @@ async def ledger(request: pytest.FixtureRequest, opened: Ledger) -> AsyncIterato
 
 
 def make_row(number: int = 1, **changes: Any) -> Row:
-    """A row that a job is made for."""
+    """Return a row that needs a job."""
     return rows.row(number, **{"target": "es", **changes})
 
 
@@ -112,7 +112,7 @@ def imported(ledger: Ledger, given: Manifest, name: str = "m.csv") -> ImportResu
 
 
 def creates(factory: Factory, number: int = 1) -> list[tuple[str | None, str | None, int]]:
-    """The durable creates of a row: job id, how the job ended, units."""
+    """Return the durable creates of a row: job id, how the job ended, units."""
     with closing(factory.read()) as reader:
         (caption,) = reader.captions_of("fake", f"source{number}")
         return [(create.job_id, create.ended, create.units) for create in caption.creates]
@@ -146,7 +146,7 @@ async def first_history(ledger: Ledger) -> RowHistory:
 
 
 class TestLedger:
-    """The engine's socket."""
+    """What the engine records and reads."""
 
     async def test_pending_returns_rows_as_they_were_imported(self, ledger: Ledger) -> None:
         given = make_row(
@@ -485,7 +485,7 @@ class TestLedger:
 
 
 class TestMemory:
-    """Small facts that outlive a run."""
+    """The key-value store, whose values outlive a run."""
 
     async def test_set_value_is_returned_at_once_and_in_the_next_run(
         self, ledger: Ledger, factory: Factory
@@ -512,7 +512,7 @@ class TestMemory:
 
 
 def refusal(ledger: Ledger, given: Manifest) -> str:
-    """The message that refuses a manifest; the ledger is as before."""
+    """Return the message with which a manifest is refused; the ledger must be unchanged."""
     before = list(ledger.results())
     with pytest.raises(UsageError) as caught:
         ledger.import_rows([("m.csv", given)], skip_invalid=False)
@@ -522,7 +522,7 @@ def refusal(ledger: Ledger, given: Manifest) -> str:
 
 
 def collider(source: int, target: str, key: str, path: str, x: int) -> Row:
-    """A row that has something in common with others."""
+    """Return a row whose key or path may collide with another's."""
     task = f"source{source}:{target}"
     return make_row(
         source,
@@ -535,7 +535,7 @@ def collider(source: int, target: str, key: str, path: str, x: int) -> Row:
 
 
 class TestIntake:
-    """Manifest rows into the ledger, all or none."""
+    """The import of manifest rows: all or none."""
 
     def test_import_adds_a_row_once(self, opened: Ledger) -> None:
         assert imported(opened, many(2500)) == ImportResult(added=2500, problems=[])

@@ -53,7 +53,7 @@ def account_manifest(
     known: LedgerReader | None = None,
     warnings: list[str] | None = None,
 ) -> AccountManifest:
-    """Return what writes a manifest; the extension is the format."""
+    """Return the writer of a manifest; the file's extension decides the format."""
     spec = PROVIDERS[provider]
     assert spec.account is not None
     names = spec.account.names
@@ -87,7 +87,7 @@ async def manifest_of(
     environment: Mapping[str, str] | None = None,
     **query: Any,
 ) -> Walk:
-    """Write a manifest of a sandbox's account at lifted limits."""
+    """Write a manifest of a sandbox's account, without rate limits."""
     account_query = AccountQuery(targets=targets, **query)
     async with running_provider(sandbox, provider, environment) as harness:
         return await write_manifest(

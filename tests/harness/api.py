@@ -49,7 +49,7 @@ def make_bucket(
 
 @asynccontextmanager
 async def running_buckets(*buckets: Bucket) -> AsyncIterator[None]:
-    """Let buckets give turns for as long as the block runs."""
+    """Let buckets grant requests while the block runs."""
     async with anyio.create_task_group() as group:
         for bucket in buckets:
             group.start_soon(bucket.run)
@@ -60,7 +60,7 @@ async def running_buckets(*buckets: Bucket) -> AsyncIterator[None]:
 
 
 async def post_until_accepted(api: Api, path: str, body: Any) -> ApiResponse:
-    """The answer to a POST, which is repeated as long as it is surely not accepted."""
+    """Return the response to a POST, which is repeated while it is certainly not accepted."""
     failures = 0
     while True:
         try:
@@ -101,7 +101,7 @@ def response_with(status: int, body: Any = None, **headers: str) -> Callable[[],
 
 
 class ApiHarness:
-    """An Api with all that is around it."""
+    """An `Api` with its buckets, circuit breaker and sender."""
 
     def __init__(self, url: str, **options: Any) -> None:
         self.stop = ShutdownToken()

@@ -19,7 +19,7 @@ def clock() -> float:
 
 
 def now() -> float:
-    """Unix seconds that move with the loop's clock."""
+    """Return unix seconds that advance with the loop's clock."""
     return EPOCH + clock()
 
 

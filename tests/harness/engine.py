@@ -66,7 +66,7 @@ class FakeProvider:
         self.jobs: dict[str, tuple[str, float, int]] = {}
 
     def put_job(self, job_id: str, source_id: str, began: float) -> None:
-        """A job that an earlier run made."""
+        """Add a job that an earlier run created."""
         self.jobs[job_id] = (source_id, began, 0)
 
     async def prepare(self, row: Row) -> JobRequest | Job:
@@ -160,7 +160,7 @@ class FakeDownloader:
 
 
 class FakeLedger:
-    """A `Ledger` in memory, with what was written in order."""
+    """A `Ledger` in memory that records its writes in order."""
 
     def __init__(
         self, rows: Sequence[Row] = (), histories: dict[int, RowHistory] | None = None
@@ -224,7 +224,7 @@ SKIPPED = RowSkipped("there already")
 
 
 class EngineHarness:
-    """One engine over fakes; `rows` are of the provider "fake" unless they say otherwise."""
+    """An engine over fakes; `rows` belong to the provider "fake" unless they name another."""
 
     def __init__(
         self,

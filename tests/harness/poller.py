@@ -99,7 +99,7 @@ class PollerHarness:
         return [event.message for event in self.observer.of(Warned)]
 
     def late(self, job_id: str) -> float:
-        """Seconds between a job's end and the moment its row was woken."""
+        """Return the seconds between a job's end and the moment at which its row was woken."""
         return self.done[job_id][0] - self.provider.ends[job_id]
 
 

@@ -26,7 +26,7 @@ from tests.harness.runs import unlimited_settings
 
 
 async def start_job(provider: Provider, row: Row) -> Job:
-    """The job of a row: the one that exists, or a new one."""
+    """Return the job of a row: an existing one, or a new one."""
     prepared, failures = await provider.prepare(row), 0
     while isinstance(prepared, JobRequest):
         try:
@@ -39,7 +39,7 @@ async def start_job(provider: Provider, row: Row) -> Job:
 
 
 class ProviderHarness:
-    """One provider, ready to be asked, and what it noted and said."""
+    """A provider that is ready for requests, with its stored values and recorded events."""
 
     provider: Provider
 
@@ -53,10 +53,10 @@ class ProviderHarness:
 
 
 class ProviderServer(Protocol):
-    """Whatever serves a provider's API."""
+    """A server of a provider's API."""
 
     def environment(self) -> dict[str, str]:
-        """The variables that point batchcap at it."""
+        """Return the variables that point batchcap to the server."""
         ...
 
 
@@ -67,7 +67,7 @@ async def running_provider(
     environment: Mapping[str, str] | None = None,
     **changes: Any,
 ) -> AsyncIterator[ProviderHarness]:
-    """A provider of the table on a running sandbox, at lifted limits."""
+    """Yield a registered provider that talks to a running sandbox, without rate limits."""
     here, spec, stop = ProviderHarness(), PROVIDERS[name], ShutdownToken()
     merged = {**sandbox.environment(), **(environment or {})}
     settings = unlimited_settings(Path("captions"), **changes)

@@ -21,7 +21,7 @@ API, FILES = "api.heygen.test", "files.heygen.test"
 
 
 class ConnectProxy:
-    """Opens tunnels to the ports of `routes`, for who knows the password."""
+    """Opens tunnels to the ports of `routes` for clients that send the password."""
 
     def __init__(self, routes: dict[str, int]) -> None:
         self.routes = routes
@@ -88,7 +88,7 @@ async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 @asynccontextmanager
 async def tls_serving(handler: Handler, authority: trustme.CA, *names: str) -> AsyncIterator[int]:
-    """A server with a certificate of `authority`; gives its port."""
+    """Run a server with a certificate of `authority`; yields its port."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert(*names).configure_cert(context)
     app = web.Application()

@@ -33,7 +33,7 @@ COLUMNS = {name: spec.columns for name, spec in PROVIDERS.items()}
 
 
 def mux_row(source_id: str, target: str = "es", **params: Any) -> Row:
-    """A Mux row as a manifest makes it."""
+    """Return a Mux row as it is read from a manifest."""
     return Row(
         number=1,
         key=f"mux:{source_id}:{target}",
@@ -47,7 +47,7 @@ def mux_row(source_id: str, target: str = "es", **params: Any) -> Row:
 
 
 def heygen_row(source_id: str) -> Row:
-    """A HeyGen row as a manifest makes it."""
+    """Return a HeyGen row as it is read from a manifest."""
     return Row(
         number=1,
         key=f"heygen:{source_id}",
@@ -59,7 +59,7 @@ def heygen_row(source_id: str) -> Row:
 
 
 def read_rows(manifest: Path, **options: Any) -> list[Row]:
-    """The rows of a manifest that has no problems."""
+    """Return the rows of a manifest that must have no problems."""
     rows = list(read(str(manifest), ManifestOptions(**options), COLUMNS))
     assert all(isinstance(row, Row) for row in rows), rows
     return [row for row in rows if isinstance(row, Row)]

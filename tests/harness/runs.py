@@ -30,7 +30,7 @@ UNLIMITED: dict[str, float | None] = dict.fromkeys(documented_rates(PROVIDERS.va
 
 
 def unlimited_settings(out: Path, **changes: Any) -> Settings:
-    """Settings without limits."""
+    """Return settings without rate limits."""
     return msgspec.structs.replace(Settings(out=out, rates=UNLIMITED), **changes)
 
 
@@ -41,7 +41,7 @@ def ledger_sql(out: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
 
 
 class RunResult:
-    """What a run left behind."""
+    """The result of a run: fatal errors, results of the rows, metrics."""
 
     def __init__(
         self, fatal: list[FatalError], results: list[dict[str, Any]], metrics: Metrics
@@ -52,7 +52,7 @@ class RunResult:
         self.by_key = {result["key"]: result for result in results}
 
     def states(self) -> dict[str, str]:
-        """State by key; a failed row's is its error code."""
+        """The state of each row by key; for a failed row its error code."""
         return {
             key: result["error"]["code"] if result["error"] else result["state"]
             for key, result in self.by_key.items()
@@ -99,9 +99,9 @@ ANY_PORT = ListenAddress("127.0.0.1", 0)
 
 
 def register_webhooks(sandbox: Sandbox) -> OnListening:
-    """Lets a sandbox send its webhooks to a run that listens, once it does."""
+    """Return a callback that makes a sandbox send its webhooks to a run, once the run listens."""
 
-    async def tell(endpoints: Mapping[str, str]) -> None:
+    async def on_listening(endpoints: Mapping[str, str]) -> None:
         sandbox.change(**{f"{name}_webhook_url": url for name, url in endpoints.items()})
 
-    return tell
+    return on_listening

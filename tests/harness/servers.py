@@ -17,7 +17,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 async def http_server(
     handler: Handler, *, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[str]:
-    """A real HTTP server on loopback, in this loop; gives its base URL."""
+    """Run a real HTTP server on loopback, in this loop; yields its base URL."""
     app = web.Application(client_max_size=2**26)
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -40,7 +40,7 @@ ConnectionHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Await
 
 @asynccontextmanager
 async def raw_server(talk: ConnectionHandler) -> AsyncIterator[str]:
-    """A server that says on the wire whatever a test wants; gives its base URL."""
+    """Run a server that sends arbitrary bytes; yields its base URL."""
     talks: list[asyncio.Task[None] | None] = []
 
     async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,7 +65,7 @@ async def raw_server(talk: ConnectionHandler) -> AsyncIterator[str]:
 
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:
-    """One request's head and body, as it came."""
+    """Return the head and the body of a request as bytes."""
     head = await reader.readuntil(b"\r\n\r\n")
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
@@ -75,6 +75,6 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
 
 
 async def chunks(body: ReadChunk) -> AsyncIterator[bytes]:
-    """A body as it comes."""
+    """Yield the chunks of a body as they arrive."""
     while piece := await body():
         yield piece

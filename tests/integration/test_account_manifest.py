@@ -1,4 +1,4 @@
-"""Manifests made of an account, against the sandbox: complete, resumable, as a run would judge."""
+"""Manifests made of an account in the sandbox: complete, resumable, and accepted by a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clocks that step, a machine that slept, a network that was away for a minute."""
+"""A wall clock that is set, a machine that was suspended, a network that fails for a minute."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rows() -> list[Row]:
 
 @pytest.mark.parametrize("step", [3600.0, -3600.0, 86400.0 * 400, -86400.0 * 400])
 async def test_run_with_stepping_wall_clock_ends_as_usual(tmp_path: Path, step: float) -> None:
-    """Forward is also what a machine sees that was suspended."""
+    """A step forward is also what happens when the machine was suspended."""
     stepped = 0.0
 
     def clock() -> float:

@@ -1,4 +1,4 @@
-"""Whatever bytes come as a manifest or as an answer, nothing but our own errors is raised.
+"""Arbitrary bytes as a manifest or as a response raise only batchcap's own errors.
 
 Hypothesis finds the shapes, and a mutator with a seed the volume: some thousands
 here, a hundred thousand with `pytest -m nightly`.
@@ -64,7 +64,7 @@ ODD = [
 
 
 def samples() -> dict[str, bytes]:
-    """Small manifests of each format, ours among them, cut to what mutates fast."""
+    """Return small manifests of each format, including those of the repository, by name."""
     manifests = {path.name: b"".join(path.read_bytes().splitlines(True)[:20])
              for path in MANIFESTS.iterdir() if path.suffix in {".csv", ".jsonl"}}  # fmt: skip
     manifests["items.json"] = (MANIFESTS / "items.json").read_bytes()
@@ -75,7 +75,7 @@ def samples() -> dict[str, bytes]:
 
 
 def mutated(data: bytes, other: bytes, dice: random.Random) -> bytes:
-    """The sample with one to four things wrong."""
+    """Return the sample with one to four random changes."""
     mutant = bytearray(data)
     for _ in range(dice.randint(1, 4)):
         at = dice.randrange(len(mutant) + 1)
@@ -188,7 +188,7 @@ def test_manifest_of_any_json_gives_rows_and_problems(
 
 
 class Canned:
-    """An `Api` that answers everything with the same bytes."""
+    """An `Api` that returns the same response to every request."""
 
     read_rate = None
 
@@ -285,7 +285,7 @@ async def assert_ours(ask: Coroutine[Any, Any, object]) -> None:
 
 
 def assert_job(job: Job) -> None:
-    """Types as told, and words that can be printed."""
+    """Check that the fields of a job have their types and that its text is printable."""
     assert job.id is None or isinstance(job.id, str)
     assert isinstance(job.state, JobState)
     assert job.link is None or isinstance(job.link, str)
@@ -315,7 +315,7 @@ WRONG: list[Any] = [
 
 
 def with_odd_values(good: Any, dice: random.Random) -> Any:
-    """A good document in which some values are of another type, missing or doubled."""
+    """Return a valid document with some values of another type, missing or repeated."""
     if dice.random() < 0.08:
         return dice.choice(WRONG)
     if isinstance(good, dict):
@@ -362,7 +362,7 @@ def test_response_mutated_is_read_or_refused(seed: int) -> None:
 
 
 def misshapen(good: Any) -> st.SearchStrategy[Any]:
-    """A good document with some of its values replaced by anything."""
+    """Return a strategy for a valid document with some values replaced by arbitrary ones."""
     if isinstance(good, dict):
         fields = {key: st.one_of(misshapen(value), ANY) for key, value in good.items()}
         return st.fixed_dictionaries({}, optional=fields)

@@ -45,7 +45,7 @@ pytestmark = pytest.mark.anyio
 
 YEAR = 365 * 86400
 DAYS = 3 * 86400.0
-"""Seconds after which a test stops a run that waits for better times."""
+"""Seconds after which a test stops a run that is waiting."""
 
 SECRETS = {
     "MUX_TOKEN_ID": "token-id-of-the-user",
@@ -61,7 +61,7 @@ def environment(url: str) -> dict[str, str]:
 
 
 class HostileRun:
-    """A run against a peer that means no good, and what it left."""
+    """A run against a hostile server, with its results."""
 
     def __init__(self, out: Path, url: str, rows: list[Row], **changes: Any) -> None:
         self.out, self.rows = out, rows
@@ -73,7 +73,7 @@ class HostileRun:
         self.results: list[dict[str, Any]] = []
 
     async def run(self, *, stop_after: float = DAYS) -> None:
-        """Work; stopped after so many seconds, it has to end at once."""
+        """Work, and stop after `stop_after` seconds; the run must then end at once."""
         with closing(open_ledger(self.out, create=True, now=now)) as ledger:
             ledger.import_rows([("test", self.rows)], skip_invalid=False)
             timer = asyncio.get_running_loop().call_later(stop_after, self.stop.request)
@@ -105,7 +105,7 @@ class HostileRun:
 
 @contextmanager
 def bounded(megabytes: float) -> Iterator[None]:
-    """At no moment does the block hold more memory than that."""
+    """Check that the block never holds more than this much memory."""
     tracemalloc.start()
     try:
         yield
@@ -116,7 +116,7 @@ def bounded(megabytes: float) -> Iterator[None]:
 
 
 def assert_nothing_beside(out: Path) -> None:
-    """Nothing was written beside the output folder."""
+    """Check that nothing was written outside the output folder."""
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 
 
@@ -125,7 +125,7 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "captions"
 
 
-# A provider that answers nonsense
+# Providers with invalid responses
 
 
 DEEP = [b"[" * n + b"]" * n for n in (1000, 100_000)]
@@ -182,7 +182,7 @@ REFUSALS = [400, 403, 405, 418, 422, 451]
 
 @pytest.mark.parametrize("status", REFUSALS)
 async def test_poll_refused_fails_its_rows_and_not_the_run(out: Path, status: int) -> None:
-    """After a bulk request that is refused, each row gets its own job."""
+    """After a refused bulk request, each row requests its own job."""
 
     async def peer(request: web.Request) -> web.Response:
         if request.method == "POST":
@@ -200,7 +200,7 @@ async def test_poll_refused_fails_its_rows_and_not_the_run(out: Path, status: in
 
 
 async def test_list_that_repeats_itself_is_given_up(out: Path) -> None:
-    """A peer that does not know `page` gives the first one for ever."""
+    """A server that ignores `page` always returns the first page."""
     requests = 0
 
     async def peer(request: web.Request) -> web.Response:
@@ -235,7 +235,7 @@ async def test_list_without_end_is_given_up(out: Path) -> None:
     assert requests < 5000
 
 
-# A provider that answers too much, or too slowly
+# Providers with endless or slow responses
 
 
 async def endless_body(writer: asyncio.StreamWriter) -> None:
@@ -353,7 +353,7 @@ async def test_api_response_that_is_too_slow_ends_at_the_deadline(
         assert clock() - began <= most
 
 
-# A provider that sends us elsewhere
+# Redirects and links to forbidden addresses
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -379,7 +379,7 @@ async def test_api_redirect_sends_no_credentials_elsewhere(out: Path, status: in
 
 
 class Host:
-    """HeyGen with one translation, whose caption is behind `link`; the rest is `file`'s."""
+    """HeyGen with one translation, whose caption is at `link`; `file` serves all other paths."""
 
     def __init__(self, link: str, file: Handler) -> None:
         self.link, self.file = link, file
@@ -452,7 +452,7 @@ async def test_redirect_loop_is_given_up(out: Path, target: str) -> None:
         assert not {"X-Api-Key", "Authorization", "Cookie"} & set(request.headers)
 
 
-# A file host that sends too much
+# File hosts that send too much
 
 
 def pours(opening: bytes, piece: bytes, headers: dict[str, str]) -> tuple[Handler, list[int]]:
@@ -472,7 +472,7 @@ def pours(opening: bytes, piece: bytes, headers: dict[str, str]) -> tuple[Handle
 
 
 def packed(text: bytes, repeat: int) -> tuple[bytes, bytes]:
-    """A gzip stream's beginning, and a piece of it that can be repeated."""
+    """Return the beginning of a gzip stream, and a chunk that can be repeated after it."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     opening = packer.compress(b"WEBVTT\n\n") + packer.flush(zlib.Z_FULL_FLUSH)
     return opening, packer.compress(text * repeat) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -503,7 +503,7 @@ async def test_caption_without_end_is_cut_off_at_max_size(
 
 
 async def test_compressed_caption_of_several_members_is_read_whole(out: Path) -> None:
-    """gzip files may be put one behind the other; half of them is not the caption."""
+    """gzip members may follow each other; the first one alone is not the whole caption."""
 
     async def file(request: web.Request) -> web.Response:
         body = gzip.compress(b"WEBVTT\n\n" + CUE) + gzip.compress(CUE * 2)
@@ -543,7 +543,7 @@ async def test_caption_that_is_too_slow_ends_at_the_deadline(out: Path) -> None:
     assert attack.states == {"heygen:tr": "unavailable"}
 
 
-# A provider whose words are weapons
+# Ids and messages that attack paths, terminals and logs
 
 
 EVIL_IDS = [
@@ -562,7 +562,7 @@ EVIL_IDS = [
 
 
 class Robots:
-    """Mux with jobs of a given id, completed at once; notes every path as it came."""
+    """Mux with jobs of a given id that complete at once; records the raw path of each request."""
 
     def __init__(self, job_id: str, **document: Any) -> None:
         self.job_id, self.document = job_id, document
@@ -678,7 +678,7 @@ async def test_unknown_job_status_is_safe_to_print(out: Path, log_file: Path) ->
     assert all(line.isprintable() for line in log_file.read_text().splitlines())
 
 
-# A year's wait
+# A Retry-After of a year
 
 
 async def busy(request: web.Request, status: int = 429) -> web.Response:

@@ -39,12 +39,12 @@ TOGETHER = 0.05
 JOB_TIMEOUT = 1200.0
 """Seconds; far longer than any job that ends, and shorter than the default to save time."""
 
-DOUBTS = 2
-"""How often a row fetches what is no WebVTT before it believes it."""
+MAX_BAD_DOWNLOADS = 2
+"""How often a row downloads a file that is not WebVTT before it fails."""
 
 
 def with_tracks(rows: list[Row]) -> Iterator[Row]:
-    """Every second Mux row names its track, so that both ways to a create are gone."""
+    """Name the track in every second Mux row, so that creates with and without it are tested."""
     for number, row in enumerate(rows):
         named = row.provider == "mux" and "from_language" not in row.params
         params = {"track_id": f"{row.source_id}-en"} if named else row.params
@@ -60,10 +60,10 @@ def with_tracks(rows: list[Row]) -> Iterator[Row]:
         )
 
 
-def implied(sandbox: Sandbox, row: Row) -> str:
-    """How a row has to end, from what the server knows and did."""
+def expected_state(sandbox: Sandbox, row: Row) -> str:
+    """Return how a row must end according to the server's state."""
     if row.provider == "heygen":
-        return seen_by_files(sandbox, f"{row.source_id}.vtt")
+        return state_by_downloads(sandbox, f"{row.source_id}.vtt")
     jobs = sandbox.request_log.creates_for(row.source_id, row.target)
     assert jobs, f"{row.key}: nothing was created"
     last = jobs[-1]
@@ -74,39 +74,39 @@ def implied(sandbox: Sandbox, row: Row) -> str:
             return "job_failed"
         case "cancelled":
             return "job_cancelled"
-    return seen_by_files(sandbox, last.id, f"{last.uploaded_track_id}.vtt")
+    return state_by_downloads(sandbox, last.id, f"{last.uploaded_track_id}.vtt")
 
 
-def seen_by_files(sandbox: Sandbox, *names: str) -> str:
-    """Whether the hosts of one caption served HTML in its place too often."""
-    doubts = sum(
+def state_by_downloads(sandbox: Sandbox, *names: str) -> str:
+    """Return how a row ends, given how often its file host served HTML instead of the caption."""
+    bad_downloads = sum(
         entry.fault == "not_vtt" and not set(names).isdisjoint(entry.key.split("/"))
         for entry in sandbox.request_log.requests
     )
-    return "bad_caption" if doubts >= DOUBTS else "done"
+    return "bad_caption" if bad_downloads >= MAX_BAD_DOWNLOADS else "done"
 
 
-def served(row: Row) -> bytes:
+def expected_caption(row: Row) -> bytes:
     language = row.target or language_of(row.source_id)
     return make_webvtt(row.source_id, language)
 
 
 def assert_made_once(jobs: list[Job]) -> None:
-    """A further job only after the one before had ended without a caption."""
+    """Check that a job was created again only after the one before ended without a caption."""
     for earlier, later in pairwise(jobs):
         assert earlier.status(later.created) in {"errored", "cancelled"}
 
 
 def assert_sound(sandbox: Sandbox, out: Path, rows: list[Row], result: RunResult) -> None:
     assert result.fatal == []
-    assert result.states() == {row.key: implied(sandbox, row) for row in rows}
+    assert result.states() == {row.key: expected_state(sandbox, row) for row in rows}
     for row in rows:
         assert_made_once(sandbox.request_log.creates_for(row.source_id, row.target))
         row_result, file = result.by_key[row.key], out / row.path
         assert file.exists() == (row_result["state"] == "done"), row.key
         if row_result["state"] == "done":
             data = file.read_bytes()
-            assert data == served(row)
+            assert data == expected_caption(row)
             assert row_result["sha256"] == hashlib.sha256(data).hexdigest()
             assert row_result["bytes"] == len(data)
     assert_known_to_the_ledger(sandbox, result)
@@ -130,7 +130,7 @@ def assert_results_tell_of_every_row(out: Path, rows: list[Row]) -> None:
 
 
 def hits(sandbox: Sandbox, fault: str) -> int:
-    """How often a fault struck: at a request, or at a job or video."""
+    """Return how often a fault occurred: at a request, or at a job or video."""
     fates = {
         "job_error": lambda job: job.outcome.status == "errored",
         "job_cancelled": lambda job: job.outcome.status == "cancelled",
@@ -148,7 +148,7 @@ def hits(sandbox: Sandbox, fault: str) -> int:
 
 
 def listening(sandbox: Sandbox) -> dict[str, Any]:
-    """A run with a receiver, to which the sandbox sends."""
+    """Return options of a run whose receiver gets the sandbox's events."""
     return {"on_listening": register_webhooks(sandbox), "listening": ANY_PORT}
 
 

@@ -55,7 +55,7 @@ async def run(
 
 
 def shown(observer: Recorder, out: Path, *more: object) -> bytes:
-    """What a run writes and tells a user; the whole output is tested in tests/system."""
+    """Return what a run writes and reports; tests/system tests the command's whole output."""
     ledger = b"".join(path.read_bytes() for path in (out / ".batchcap").iterdir())
     return ledger + repr((observer.of(Warned), observer.of(LaneStopped), *more)).encode()
 

@@ -1,4 +1,4 @@
-"""A provider that refuses creates: what was paid for is fetched, the rest stays pending."""
+"""A provider that refuses creates: paid captions are downloaded, other rows stay pending."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class HalfForever(JobLengths, frozen=True):
 
 
 class Crowd(Kept, frozen=True):
-    """An account in which `others` jobs of other programs run all the time."""
+    """An account with `others` running jobs of other programs."""
 
     others: int = 4000
 

@@ -1,5 +1,5 @@
-"""Whole runs against the sandbox on the virtual clock: what every row ends as, and
-what the server counted."""
+"""Whole runs against the sandbox on the virtual clock: outcomes of rows, and the
+requests that the server counted."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ async def test_heygen_api_auto_falls_back_to_v2_once_and_remembers(tmp_path: Pat
 async def test_heygen_v2_polls_of_running_jobs_use_at_most_a_tenth_of_the_quota(
     tmp_path: Path,
 ) -> None:
-    """So that a caption which is there does not wait behind a hundred that are not."""
+    """So that a completed caption does not wait for the polls of a hundred running ones."""
     rows = [heygen_row(f"video-{n}") for n in range(100)]
     options = SandboxOptions(heygen_running=1.0, heygen_finish_seconds=3600)
     async with Sandbox(options) as sandbox:
@@ -366,7 +366,7 @@ OUT_OF_REACH = {
 async def test_provider_that_never_answered_stops_and_the_other_goes_on(
     tmp_path: Path, provider: str
 ) -> None:
-    """Its rows stay pending; once it can be reached, the same command does them."""
+    """Its rows stay pending; the same command completes them once the provider responds."""
     mux = [mux_row(f"film-{n}", from_language="en") for n in range(5)]
     mux += [mux_row(f"clip-{n}", track_id=f"clip-{n}-en") for n in range(5)]  # a create is first
     heygen = [heygen_row(f"video-{n}") for n in range(10)]

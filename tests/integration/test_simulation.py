@@ -1,8 +1,8 @@
-"""Lives and deaths of a run under virtual time, by seed.
+"""Runs that are killed and resumed on virtual time, by seed.
 
-Each seed draws faults, limits and moments of death. Safety is judged after every
-life, liveness at the end: with the faults off, every row ends. A failing seed
-prints the command that replays it.
+Each seed draws faults, limits and the moments of the kills. Safety is checked after every
+kill, liveness at the end: with the faults off, every row ends. A failing seed prints the command
+that replays it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CHOICE = sorted(FAULTS.keys() - {"job_stuck"})
 
 
 class SeededRun:
-    """What a seed decides."""
+    """The options, rows and kills that a seed decides."""
 
     def __init__(self, seed: int) -> None:
         chance = random.Random(seed)
@@ -65,7 +65,7 @@ class SeededRun:
 
 
 async def live(sandbox: Sandbox, out: Path, rows: list[Row], seconds: float) -> None:
-    """One life: it ends by itself, or after so many seconds as by kill -9."""
+    """Run to the end, or until a simulated kill -9 after `seconds`."""
     ledger = open_ledger(out, create=True, now=now)
     ledger.import_rows([("test", rows)], skip_invalid=False)
     settings = unlimited_settings(out, rates=RATES, settle=10.0)
@@ -92,7 +92,7 @@ async def live(sandbox: Sandbox, out: Path, rows: list[Row], seconds: float) -> 
 
 
 def safe(sandbox: Sandbox, out: Path, ended: dict[str, Any], deaths: list[float]) -> None:
-    """Nothing wrong has happened so far. `ended` collects the rows that have ended."""
+    """Check that no guarantee was broken so far. `ended` collects the rows that have ended."""
     paid: Counter[tuple[str, str]] = Counter()
     for job in sandbox.request_log.creates:
         if job.status(sandbox.now()) not in {"errored", "cancelled"}:
@@ -114,7 +114,7 @@ def safe(sandbox: Sandbox, out: Path, ended: dict[str, Any], deaths: list[float]
 
 
 def inside_a_pause(sandbox: Sandbox, bucket: str, deaths: list[float]) -> list[float]:
-    """Requests that came while a Retry-After ran that somebody had lived to read."""
+    """Return the requests sent during a Retry-After that the run had received before its kill."""
     options, until, since = sandbox.options, 0.0, 0.0
     inside = []
     for entry in (request for request in sandbox.request_log.requests if request.bucket == bucket):
@@ -128,7 +128,7 @@ def inside_a_pause(sandbox: Sandbox, bucket: str, deaths: list[float]) -> list[f
 
 
 def complete(sandbox: Sandbox, out: Path, rows: list[Row]) -> None:
-    """The run came to its end, and the ledger knows all that was paid for."""
+    """Check that every row ended, and that the ledger has every job that was paid for."""
     with closing(open_reader(out)) as ledger:
         results = list(ledger.results())
     recorded_jobs = {job for (job,) in ledger_sql(out, "SELECT job_id FROM creates")}

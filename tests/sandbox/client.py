@@ -30,7 +30,7 @@ class Response(NamedTuple):
 
     @property
     def checkable(self) -> tuple[int, bytes, Mapping[str, str]]:
-        """What `Specification.check_response` takes."""
+        """The response in the form that `Specification.check_response` expects."""
         return self.status, self.body, self.headers
 
     @property

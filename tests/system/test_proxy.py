@@ -1,4 +1,4 @@
-"""The installed command behind a proxy, and in front of a provider that is out of reach."""
+"""The installed command behind a proxy, and with a provider that cannot be reached."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def world(shell: Shell) -> Iterator[HeyGenBehindProxy]:
 
 
 def assert_hidden(shell: Shell, *texts: str | bytes) -> None:
-    """No secret is in a file or in what was shown."""
+    """Check that no secret is in a file or in the output."""
     contents = [path.read_bytes() for path in shell.folder.rglob("*") if path.is_file()]
     contents += [text.encode() if isinstance(text, str) else text for text in texts]
     for content in contents:
@@ -92,7 +92,7 @@ REASON = f"heygen: cannot connect to {API}: the proxy refuses the user or passwo
 
 
 def start_with_wrong_password(shell: Shell, world: HeyGenBehindProxy) -> subprocess.Popen[str]:
-    """A run that has just said why it cannot connect, within 10 s of its start."""
+    """Start a run; returns when it has reported why it cannot connect, at most 10 s later."""
     shell.environment["HTTPS_PROXY"] = world.proxy.url("alice:wrong-password")
     began = time.monotonic()
     process = shell.start("run", "m.csv", "--no-progress", "-v", "--log-file", "log")

@@ -1,4 +1,4 @@
-"""A third provider, as somebody would add one: one folder, and one entry in `PROVIDERS`.
+"""A third provider, as a contributor would add it: one folder, and one entry in `PROVIDERS`.
 
 spec.py      what is declared: columns, rates, secrets, webhook
 provider.py  the `Provider`

@@ -91,7 +91,7 @@ class Acme:
         return self.job(answer.data())
 
     async def get_download_url(self, row: Row, job: Job, expired: Container[str]) -> str | None:
-        """See `protocols.Provider`. Every look signs the link again."""
+        """See `protocols.Provider`. The link is signed again at each request."""
         return job.link if job.link not in expired else None
 
     def job(self, data: Json) -> Job:

@@ -39,9 +39,9 @@ class _Job:
 
 @dataclass
 class AcmeServer:
-    """The server, with what the provider contract's suite sets and looks at.
+    """The server, with the attributes that the provider contract's suite sets and reads.
 
-    A word in a clip's name decides what becomes of its job: "fails", "stuck",
+    A word in a clip's name decides how its job ends: "fails", "stuck",
     "oddstate", "missing".
     """
 

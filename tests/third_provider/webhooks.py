@@ -21,7 +21,7 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, _now: float) ->
 
 
 def read(_headers: Mapping[str, str], body: bytes) -> WebhookEvent | None:
-    """Return that a job ended; how it ended is for a look to find out."""
+    """Return that a job ended; a poll has to find out how."""
     try:
         event = as_object(orjson.loads(body))
     except orjson.JSONDecodeError:

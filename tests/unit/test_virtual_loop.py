@@ -1,4 +1,4 @@
-"""The loop whose clock jumps."""
+"""The event loop on virtual time."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ async def test_virtual_loop_client_timeout_is_virtual() -> None:
 
 
 async def test_virtual_loop_tiny_sleep_does_not_spin() -> None:
-    """What a limiter does with a rest of 1e-16 s: it sleeps until the time is there."""
+    """A rate limiter may sleep for the remaining 1e-16 s before its deadline."""
     until, turns = clock() + 1e-12, 0
     while clock() < until:
         await asyncio.sleep(0)

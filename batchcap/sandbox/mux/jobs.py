@@ -12,10 +12,10 @@ from batchcap.sandbox.mux.assets import Track
 ACTIVE = ("pending", "processing")
 TERMINAL = ("completed", "errored", "cancelled")
 UploadConflict = Literal["errored", "no_track"]
-"""What becomes of a job whose track is in the way of another one when it wants to upload it."""
+"""The outcome of a job that cannot upload its track, because another track is in the way."""
 
 UNKNOWN_STATUS = "unknown_status"
-"""A status that no document mentions."""
+"""A status that Mux's documents do not mention."""
 
 
 class CreateRequest(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class CreateRequest(msgspec.Struct, frozen=True):
 
 
 class JobOutcome(msgspec.Struct, frozen=True):
-    """How a job will go, drawn when it is created. Durations in seconds from then on.
+    """The future course of a job, drawn when it is created. Durations in seconds from then on.
 
     `ends_after` is None for a job that never ends. For `unknown_status_seconds` it shows an
     undocumented status, for `hidden_seconds` a GET of it returns 404.
@@ -63,10 +63,10 @@ class Job(msgspec.Struct):
     outcome: JobOutcome
     created: float
     track_delay: float
-    """Seconds for which its track is preparing."""
+    """Seconds for which the uploaded track has the status `preparing`."""
     cancelled: float | None = None
     upload_conflict: Literal["", "errored", "no_track"] = ""
-    """Whether a track that came in the way while it ran keeps it from uploading its own."""
+    """Whether a track that was added while the job ran prevents the upload of its own track."""
 
     @property
     def ends(self) -> float | None:

@@ -51,7 +51,7 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor | None]:
 
 
 async def free(slots: asyncio.Semaphore) -> int:
-    """How many are free; none is afterwards."""
+    """Take all free slots and return their number."""
     count = 0
     while not slots.locked():
         await slots.acquire()
@@ -239,7 +239,7 @@ async def test_fetch_body_cut_once_is_saved_whole(tmp_path: Path) -> None:
 async def test_fetch_silent_host_raises_unavailable_and_no_disk_error(
     tmp_path: Path, sent: int
 ) -> None:
-    """A read that timed out is an OSError too, and the disk is innocent."""
+    """A timeout is an OSError too, but must not be reported as an error of the disk."""
     count = 0
 
     async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -415,7 +415,7 @@ class SlowDisk(ThreadPoolExecutor):
 
 @pytest.mark.parametrize("step", ["open", "first write", "last write"])
 async def test_fetch_cancelled_during_a_write_renames_nothing(tmp_path: Path, step: str) -> None:
-    """A thread cannot be interrupted: what it writes is waited for, then thrown away."""
+    """A thread cannot be interrupted: the fetch waits for its write, then discards the file."""
     with SlowDisk(1) as disk:
         async with (
             http_server(serves(LARGE)) as url,

@@ -1,4 +1,4 @@
-"""Links lead anywhere: what is followed, what is sent, and what comes of it."""
+"""Links to file hosts: which are followed, what is sent, and which errors they cause."""
 
 from __future__ import annotations
 
@@ -313,7 +313,7 @@ async def test_file_host_compressed_body_is_decompressed() -> None:
 
 @pytest.mark.parametrize("missing", [1, 4, 8, 12, 30])
 async def test_file_host_compressed_body_without_its_end_is_a_bad_caption(missing: int) -> None:
-    """The length is right and the compressed stream cut all the same: a fault of this file."""
+    """The length is right, but the compressed stream is cut: the file is broken, not the host."""
     with pytest.raises(BadCaption):
         await served_encoded(gzip.compress(VTT * 1000)[:-missing])
 
@@ -323,7 +323,7 @@ async def test_file_host_plain_body_declared_as_gzip_is_read() -> None:
 
 
 async def test_file_host_broken_compression_is_a_bad_caption() -> None:
-    """It is this file's fault: the host responded, so it must not count as a failure of it."""
+    """The file is broken: the host responded, so this must not count as a failure of the host."""
     with pytest.raises(BadCaption):
         await served_encoded(gzip.compress(VTT)[:10] + b"\xff" * 40)
 

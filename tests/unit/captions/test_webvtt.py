@@ -1,4 +1,4 @@
-"""What passes for WebVTT, held against the parser of the specification, line by line."""
+"""Which files count as WebVTT, compared with the parser of the specification."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schedule of retries, and what a Retry-After says."""
+"""Delays between retries, and the Retry-After header."""
 
 from __future__ import annotations
 

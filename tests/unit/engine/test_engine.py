@@ -1,4 +1,4 @@
-"""A row's way, with real small classes in the engine's sockets."""
+"""The steps of a row, with in-memory implementations of the engine's protocols."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Manifests from the field (tests/cases/manifests), and what a person expects of each."""
+"""Manifests from practice (tests/cases/manifests), and what a user expects of each."""
 
 from __future__ import annotations
 
@@ -123,14 +123,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def of_text(content: str | bytes, source: str = "m.csv", **options: Any) -> list[str]:
-    """The problems of a manifest with this content."""
+    """Return the problems of a manifest with this content."""
     Path(source).write_bytes(content.encode() if isinstance(content, str) else content)
     return rows_and_problems(source, **options)[1]
 
 
 @pytest.mark.usefixtures("folder")
 class TestKin:
-    """The rest of each case's kind."""
+    """Variants of each case."""
 
     @pytest.mark.parametrize("line", ["sep=,", '"sep=;"', "SEP=\t", "sep=|", "sep=;;;", "\nsep=;"])
     def test_separator_line_names_the_delimiter(self, line: str) -> None:

@@ -1,4 +1,4 @@
-"""Every rule of the contract's manifest, and every kind of bad input with its line."""
+"""The rules of manifests, and every kind of invalid input with its line."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def valid_rows(content: str | bytes, source: str = "m.csv", **options: Any) -> l
 
 
 def problems(content: str | bytes, source: str = "m.csv", **options: Any) -> list[str]:
-    """The problems as they are printed."""
+    """Return the problems as they are printed."""
     bad = [row for row in read_all(content, source, **options) if isinstance(row, InvalidRow)]
     assert all(row.origin == f"{source}:{row.line}" for row in bad)
     assert all("\n" not in row.message for row in bad)
@@ -480,7 +480,9 @@ class TestPaths:
             paths.safe(path)
         except InvalidValue:
             return
-        assert paths._error(path) == ""  # the short cut takes nothing that the long way refuses
+        assert (
+            paths._error(path) == ""
+        )  # The fast path accepts nothing that the general one refuses.
         assert os.path.normpath(path) == path
         assert path.split("/")[0] not in {"", "..", ".batchcap"}
         assert "\0" not in path
@@ -753,7 +755,7 @@ class TestJsonLines:
         assert second.startswith("m.jsonl:3: asset_id")
 
 
-# Many at once
+# Batches
 
 ID = "0123456789abcdef"
 CELLS = {
@@ -797,7 +799,7 @@ def tables(draw: st.DrawFn) -> list[dict[str, str]]:
 
 
 def without_place(row: Row | InvalidRow) -> Row | InvalidRow:
-    """The row without file and line."""
+    """Return the row without file and line."""
     if isinstance(row, InvalidRow):
         return msgspec.structs.replace(row, origin="", line=0)
     return msgspec.structs.replace(row, origin="")
@@ -856,7 +858,7 @@ class TestTables:
         assert rows[-1].origin == "m.csv:1205"
 
 
-# The same again
+# Fingerprints
 
 
 @pytest.mark.usefixtures("folder")

@@ -1,4 +1,4 @@
-"""What Mux would refuse of a record."""
+"""Records that Mux would refuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a provider's spec promises by itself."""
+"""Properties that every provider's spec must have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts from events."""
+"""Metrics are counted from events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work by the batch, inline and beside the loop."""
+"""The batcher, in the event loop and with a thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The output folder: whole files under their final names, or none."""
+"""The output folder: files under their final names are complete or absent."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def store(tmp_path: Path, executor: Executor | None) -> CaptionStore:
 
 @contextmanager
 def open_files(*, more: int) -> Iterator[None]:
-    """The process may have so many more files open than it has now."""
+    """Limit this process to the open files that it has now and `more`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with Path(os.devnull).open() as probe:
         resource.setrlimit(resource.RLIMIT_NOFILE, (probe.fileno() + more, hard))
@@ -165,7 +165,7 @@ async def test_store_read_of_a_folder_finds_no_file(store: CaptionStore) -> None
 async def test_store_read_of_a_name_too_long_is_cannot_store(
     store: CaptionStore, name: str
 ) -> None:
-    """A killed run's file is looked for first: its name must not stop the rows after it."""
+    """The engine looks for the file of a killed run first; such a name must fail only its row."""
     store.root.mkdir()
     with pytest.raises(RowError) as caught:
         await store.read(name, 0.0)

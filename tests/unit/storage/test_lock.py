@@ -1,4 +1,4 @@
-"""One run at a time."""
+"""The lock of a ledger: one run at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOLD = (
 
 @pytest.fixture
 def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the lock until its input ends."""
+    """Start a process that holds the lock until its standard input ends."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, tmp_path],
         stdin=subprocess.PIPE,
@@ -43,7 +43,7 @@ def without_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestLock:
-    """It belongs to one process, and dies with it."""
+    """The lock belongs to one process, and is released when that process ends."""
 
     @pytest.mark.usefixtures("without_wait")
     def test_lock_held_names_its_holder(self, tmp_path: Path) -> None:

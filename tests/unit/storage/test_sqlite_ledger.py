@@ -1,4 +1,4 @@
-"""The ledger's SQLite file: durable, refused if it is damaged, made whole or not at all."""
+"""The ledger's SQLite file: durable, refused if damaged, created completely or not at all."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ class TestFile:
 
 
 class TestFaults:
-    """What SQLite refuses, and what it does while others are at work."""
+    """Errors of SQLite, and reading while another connection writes."""
 
     @pytest.mark.parametrize("threads", [False, True])
     async def test_recording_error_of_sqlite_is_fatal_and_the_next_write_works(
@@ -294,7 +294,7 @@ class TestVersions:
 
 
 class TestImport:
-    """Manifest rows into the file."""
+    """The import of manifest rows."""
 
     @pytest.mark.parametrize("skip_invalid", [False, True])
     @pytest.mark.parametrize("before", [0, 1, 150])
@@ -318,7 +318,7 @@ class TestImport:
         *,
         skip_invalid: bool,
     ) -> None:
-        """Also if a new ledger's indexes are made after its rows."""
+        """This includes a new ledger, whose indexes are created after its rows."""
         lines = [f"{n:032x},{n:032x},es\n" for n in range(0xA00, 0xA00 + 250)]
         head = "asset_id,track_id,to_language_code\n"
         rows = [f"{7:032x},{7:032x},es\n", *lines[:120], odd, *lines[120:], lines[0]]
@@ -366,7 +366,7 @@ class TestImport:
 
 
 class TestNewLedger:
-    """The first ledger of a folder: whole, or not there."""
+    """A new ledger is complete or absent."""
 
     def test_new_ledger_is_visible_only_once_it_is_complete(self, tmp_path: Path) -> None:
         with new_ledger(tmp_path) as ledger:

@@ -1,4 +1,4 @@
-"""Requests to an API, over real sockets, with what peers do to them."""
+"""The API client over real sockets, with failures that servers cause."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ async def test_send_slot_after_a_429_sends_once_and_returns_the_delay() -> None:
 
 
 async def test_send_slot_gives_its_connection_back_once_the_post_is_answered() -> None:
-    """Else a refusal could not be explained by a GET if all connections are at creates."""
+    """Otherwise, if creates used all connections, no GET could find out why one was refused."""
     async with running_api_and_server(
         ScriptedServer(response_with(422), response_with(200))
     ) as harness:
@@ -338,7 +338,7 @@ async def test_request_with_refused_connection_is_repeated(method: str) -> None:
 
 
 CLOSED = "http://127.0.0.1:1"
-"""Nobody listens there."""
+"""A port on which no server listens."""
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
@@ -495,7 +495,7 @@ async def test_rate_limit_headers_that_say_nothing_change_nothing(value: str) ->
 
 
 class KeepsAlive:
-    """Answers on connections that stay open; with `closes`, it hangs up behind each answer."""
+    """Responds on connections that stay open; with `closes`, closes them after each response."""
 
     def __init__(self, *, closes: bool = False) -> None:
         self.closes = closes

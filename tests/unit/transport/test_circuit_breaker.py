@@ -1,4 +1,4 @@
-"""An outage is waited out, told once, and ends by itself."""
+"""The circuit breaker: an outage is waited out, and reported once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP session, against real servers that send whatever a server may send."""
+"""The HTTP session against real servers with valid and invalid responses."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ async def test_session_partial_unsolicited_response_is_never_used(cut: int) -> N
 
 
 async def test_session_concurrent_requests_get_their_own_responses() -> None:
-    """A connection is taken up again before whoever it answered last has looked."""
+    """A connection may be reused before the last caller has read its response."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
@@ -341,7 +341,7 @@ async def test_session_guard_checks_the_resolved_address() -> None:
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> list[str]:
-    """Let every name lead to `addresses`, a second later; gives the names that were asked for."""
+    """Resolve every name to `addresses` after a second; returns the names that were looked up."""
     names: list[str] = []
 
     async def resolved(host: str, port: int, **options: Any) -> Any:
@@ -518,7 +518,7 @@ async def test_session_guard_checks_each_address_and_only_allowed_ones_are_tried
         open_session(allowed=lambda ip: ip != "127.0.0.1") as session,
     ):
         resolving(monkeypatch, ("127.0.0.2", 0), ("127.0.0.1", 0))
-        with pytest.raises(NotSent):  # nobody listens at 127.0.0.2
+        with pytest.raises(NotSent):  # no server listens at 127.0.0.2
             await get(session, url.replace("127.0.0.1", "files.example"))
     assert not peer.connections
 

@@ -1,4 +1,4 @@
-"""Proxies and certificates: what is understood, what is refused, what is never shown."""
+"""Proxies and certificates: which are accepted and refused; passwords are never shown."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ async def test_bucket_first_request_leaves_at_once() -> None:
 
 
 async def test_bucket_request_after_the_spacing_leaves_at_once() -> None:
-    """A quota that was not used must not be spent by the dispatcher itself."""
+    """The dispatcher must not use up quota while no request waits."""
     bucket, times = make_bucket(1.0), list[float]()
     async with running_buckets(bucket):
         await send(bucket, times)

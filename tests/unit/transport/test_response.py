@@ -1,4 +1,4 @@
-"""What an answer says, in whatever shape it comes."""
+"""Responses and their errors, in every shape that providers send."""
 
 from __future__ import annotations
 

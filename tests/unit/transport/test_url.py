@@ -1,4 +1,4 @@
-"""URLs are sent as they were given."""
+"""URLs are parsed without being re-encoded."""
 
 from __future__ import annotations
 

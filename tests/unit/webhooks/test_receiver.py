@@ -41,7 +41,7 @@ MUX, HEYGEN = all_webhooks()
 async def send_raw(
     harness: ReceiverHarness, *parts: bytes, until_closed: bool = False
 ) -> tuple[bytes, float]:
-    """Send bytes; returns the head of the response and the seconds it seconds.
+    """Send bytes; returns the head of the response and the seconds it took.
 
     With `until_closed`, returns everything until the receiver closes the connection.
     """
