@@ -1,4 +1,4 @@
-"""Who may import whom: downward only, without cycles, and some rooms know no I/O."""
+"""Which rooms may import which: only lower ones, without cycles; some rooms do no I/O."""
 
 from __future__ import annotations
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack, contextmanager, nullcontext
 
 import anyio
 from anyio.abc import TaskGroup
@@ -176,9 +176,10 @@ async def run(  # noqa: PLR0913  # the choices of a run, given by name
     )
     async with ledger.recording(threads=threads):
         claim_origins(ledger, providers)
-        died_at = ledger.get(_OPEN) or None
-        ledger.set(_OPEN, died_at or repr(now()))
-        with _file_threads() if threads else nullcontext() as executor:
+        with (
+            _open_run(ledger, now) as died_at,
+            _file_threads() if threads else nullcontext() as executor,
+        ):
             work = Run(
                 settings,
                 ledger,
@@ -190,9 +191,19 @@ async def run(  # noqa: PLR0913  # the choices of a run, given by name
                 executor=executor,
                 webhooks=webhooks,
             )
-            fatal = await work.run(float(died_at) if died_at else None)
-        ledger.set(_OPEN, "")
-        return fatal
+            return await work.run(died_at)
+
+
+@contextmanager
+def _open_run(ledger: Ledger, now: Callable[[], float]) -> Iterator[float | None]:
+    """Mark the ledger as being worked on; yields when the last run began, if it was killed.
+
+    If the block raises, the mark stays.
+    """
+    began = ledger.get(_OPEN)
+    ledger.set(_OPEN, began or repr(now()))
+    yield float(began) if began else None
+    ledger.set(_OPEN, "")
 
 
 def _file_threads() -> ThreadPoolExecutor:

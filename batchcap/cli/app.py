@@ -36,7 +36,7 @@ COMMANDS = {
     Give it the manifests, --name, --to and --from of the run. It creates no job and keeps
     the old ledger beside the new one. Exit status 3 if a provider could not be asked about
     every caption.""",
-    "forget": """Take rows back that nobody paid for: remove them from the ledger.
+    "forget": """Take back rows that were not paid for: remove them from the ledger.
 
     Captions that were paid for stay. Rows with a job that still runs are removed only with
     --cancel. What stays is counted and named.""",

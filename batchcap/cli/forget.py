@@ -1,4 +1,4 @@
-"""`batchcap forget`: take rows back that nobody paid for."""
+"""`batchcap forget`: take back rows that were not paid for."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def forget(  # noqa: PLR0913  # each parameter is an option of the command line
     json: Annotated[bool, Parameter(negative="", help="Print one JSON object.")] = False,
     log_file: Annotated[Path | None, Parameter(help="Log every step into a file.")] = None,
 ) -> int:
-    """Take rows back that nobody paid for."""
+    """Take back rows that were not paid for."""
     log.set_up(verbose=False, log_file=log_file)
     options = RunOptions(
         rate=rate or [], headroom=headroom, settle=settle, proxy=proxy, ca_file=ca_file
@@ -223,7 +223,7 @@ def _confirm(count: int, out: Path) -> None:
     if not sys.stdin.isatty():
         raise UsageError(
             "--delete-tracks deletes text tracks from your assets",
-            hint="Where nobody can be asked: --yes. To see what would happen: --dry-run",
+            hint="Without a terminal, confirm with --yes. To see what would happen: --dry-run",
         )
     question = (
         f"Delete the text tracks of up to {count:,} captions? The files in {out} stay. [y/N] "

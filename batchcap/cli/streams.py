@@ -14,7 +14,7 @@ import sys
 class OutputStream(io.FileIO):
     """A descriptor whose writes succeed for the caller, even if they fail.
 
-    `error` is the first failure that lost output which somebody still wanted, or None. A
+    `error` is the first failure that lost output that a reader still wanted, or None. A
     reader that closed its pipe wanted no more.
     """
 

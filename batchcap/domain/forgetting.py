@@ -19,7 +19,7 @@ class Hold(enum.StrEnum):
     RUNNING = "running"
     """Its job was running when it was last seen."""
     NONE = "none"
-    """Nobody paid for it. Jobs that failed or were cancelled without units cost nothing."""
+    """It was not paid for. Jobs that failed or were cancelled without units cost nothing."""
 
 
 class ForgetScope(msgspec.Struct, frozen=True, kw_only=True):

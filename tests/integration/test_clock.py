@@ -73,7 +73,7 @@ async def test_run_without_connection_for_a_minute_loses_no_row(tmp_path: Path) 
 
 
 async def test_create_to_an_unresolvable_host_was_not_sent() -> None:
-    nobody = Recorder()
+    observer = Recorder()
     free = make_bucket(None, name="mux.write")
     api = Api(
         HttpSender("https://nowhere.invalid", {}, Network()),
@@ -81,7 +81,7 @@ async def test_create_to_an_unresolvable_host_was_not_sent() -> None:
         read=free,
         write=free,
         stop=ShutdownToken(),
-        observer=nobody,
+        observer=observer,
         now=now,
     )
     async with api:

@@ -2,7 +2,7 @@
 
 Engine, rate limiter and poller are the real ones; the providers are in memory and count
 the requests (`batchcap.simulation`). Limits: Mux 1 POST/s and 5 other requests/s
-for each environment (Mux docs), HeyGen 5/s, which nobody publishes.
+for each environment (Mux docs), HeyGen 5/s, which HeyGen does not publish.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class MuxJobControl:
         """See `protocols.JobControl`.
 
         The job itself names the track (`outputs.uploaded_track_id`), and has batchcap's mark. A
-        track that only has the right language may be anybody's.
+        track that only has the right language may belong to anyone.
         """
         data = await self._robots.get_details(job_id)
         if data is None:

@@ -1,6 +1,6 @@
 """Rows that are taken back: which ones, what holds them, and their removal.
 
-One row is one caption, and a row is removed only if nobody paid for it. An errored or cancelled
+One row is one caption, and a row is removed only if it was not paid for. An errored or cancelled
 job is not billed, unless the provider reported units for it.
 """
 
