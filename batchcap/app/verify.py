@@ -1,7 +1,8 @@
 """Compares every file with the ledger: it must exist, be complete and unchanged.
 
 Rows are read from the ledger page by page and their files hashed in threads; a file is
-read once, in chunks. Only a repair changes anything, and files of no row are never touched.
+read once, in chunks. Only a repair changes anything, and files that belong to no row are
+never touched.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def check_tasks(
 
 
 def check_folder(ledger: LedgerReader, out: Path, verdict: Verdict) -> None:
-    """Find files of no row, and temporary files that a killed run left behind."""
+    """Find files that belong to no row, and temporary files that a killed run left behind."""
     for path in _files(out):
         if _TEMP_FILE.fullmatch(path.rpartition("/")[2]):
             verdict.temp_files.append(path)

@@ -21,7 +21,7 @@ from batchcap.storage.ledger import folder
 T = TypeVar("T")
 
 GC_THRESHOLD = 50_000
-"""Surviving objects after which the garbage collector looks at the young generation."""
+"""Surviving objects after which the garbage collector collects the young generation."""
 
 
 def run_async(work: Callable[[], Awaitable[T]]) -> T:
@@ -39,7 +39,7 @@ def run_async(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def tune_gc() -> None:
-    """Make the garbage collector run less often, and never look at imported modules.
+    """Make the garbage collector run less often, and exclude imported modules from it.
 
     A run leaves few reference cycles. With Python's defaults a sixth of its CPU goes into
     looking for them, and a full collection stops the event loop for 40 ms.

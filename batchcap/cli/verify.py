@@ -123,7 +123,7 @@ class _Verification:
         print(problem, file=sys.stderr if self._output_options.json else sys.stdout)
 
     def _print_extra_files(self, verdict: Verdict, temp_file: str = "temporary file") -> None:
-        """List the files of no row on stderr: they are not an error."""
+        """List the files that belong to no row on stderr; they are not an error."""
         if self._output_options.quiet:
             return
         for label, paths, count in (

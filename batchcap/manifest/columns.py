@@ -34,7 +34,7 @@ class Columns(msgspec.Struct, frozen=True):
     source_track: str | None = None
     id_urls: str = ""
     problems: Callable[[Json, Sequence[str | None]], list[str]] = lambda _params, _languages: []
-    """Returns what is wrong with the params and the target languages of a record together."""
+    """Returns the problems of the params and the target languages of a record together."""
 
     def names(self) -> set[str]:
         """Return every column that means something to this provider."""

@@ -16,8 +16,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 LINGER = 0.005
-"""Seconds for which a batch waits for more items: waking a thread costs more than most of
-what is done there for one item."""
+"""Seconds for which a batch waits for more items, because waking a thread costs more than the
+work for most single items."""
 FULL_BATCH = 64
 """Items for which a batch does not wait any longer: that would cost more than it saves."""
 

@@ -1,8 +1,8 @@
-"""A provider that never answers is not out of order but out of reach: stop its rows soon.
+"""Stops a provider that has never responded in this run, a minute after the first request.
 
-Requests wait for the end of an outage (`circuit_breaker`). If a name does not resolve, a
-proxy refuses or a certificate is not trusted, waiting changes nothing, and the user has to
-know at once.
+Requests wait for the end of an outage (`circuit_breaker`). But if a name does not resolve, a
+proxy refuses or a certificate is not trusted, waiting does not help, and the user must know at
+once.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ class FirstContact:
         self.is_made = False
 
     def begin(self) -> None:
-        """A request is about to be sent; the first one starts the clock."""
+        """Note that a request is about to be sent; the first one starts the clock."""
         if self._began is None:
             self._began = _clock()
 
     def failed(self, reason: str) -> None:
-        """A request got no response and surely made no job. `reason` names the host.
+        """Note that a request got no response and created no job. `reason` names the host.
 
         Raises:
-            FatalError: The provider has had its time and never answered.
+            FatalError: The minute is over, and the provider has never responded.
         """
         self.warn(reason)
         if not self.is_made and self._left() <= 0:

@@ -1053,7 +1053,7 @@ class TestForgetting:
 
     ALL = ForgetScope(key="*")
 
-    async def test_forget_removes_rows_that_nobody_paid_for(
+    async def test_forget_removes_rows_that_were_not_paid_for(
         self, ledger: Ledger, factory: Factory
     ) -> None:
         imported(ledger, [*many(4), InvalidRow(line=9, message="no", origin="m.csv:9", key="x")])

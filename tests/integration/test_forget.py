@@ -217,7 +217,7 @@ async def test_cancel_that_gets_no_response_at_all_is_counted(tmp_path: Path) ->
         assert here.holds() == {Hold.RUNNING: 1}
 
 
-async def test_task_that_was_taken_back_is_created_anew_when_it_is_run_again(
+async def test_task_that_was_taken_back_is_created_again_by_a_later_run(
     tmp_path: Path,
 ) -> None:
     options = SandboxOptions(job_seconds=1000, job_seconds_max=1000)

@@ -60,7 +60,7 @@ async def test_restart_keeps_jobs_and_clock(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_restart_keeps_who_may_upload(tmp_path: Path) -> None:
+async def test_restart_keeps_which_job_may_upload(tmp_path: Path) -> None:
     state, length = tmp_path / "state.sqlite", {"job_sigma": 0.0, "job_seconds": 100.0}
     options = {**length, "job_seconds_max": 100.0}
     async with sandbox_client(state, **options) as client:

@@ -92,7 +92,7 @@ def _open_lock_file(out: Path) -> TextIOWrapper:
     except OSError as error:
         raise FatalError(
             f"cannot use {folder(out)}: {error.strerror or error}",
-            hint="Choose another folder with --out, or mend its permissions.",
+            hint="Choose another folder with --out, or fix its permissions.",
         ) from None
 
 

@@ -175,7 +175,7 @@ def open_file(out: Path, path: Path, *, durable: bool = True) -> sqlite3.Connect
     except OSError as error:
         raise FatalError(
             f"cannot make {folder(out)}: {error.strerror or error}",
-            hint="Choose another folder with --out, or mend its permissions.",
+            hint="Choose another folder with --out, or fix its permissions.",
         ) from None
     except sqlite3.Error as error:
         raise unusable(out, path, error) from None

@@ -32,7 +32,9 @@ def _at_every_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(account_progress, "REFRESH_INTERVAL", 0.0)
 
 
-def test_progress_without_terminal_is_a_line_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_without_terminal_prints_one_line_at_a_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     progress = AccountProgress(PROVIDERS["mux"], quiet=False)
     progress.on_page(WALK)
     progress.on_event(Warned("mux is not responding"))

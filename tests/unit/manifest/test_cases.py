@@ -199,7 +199,9 @@ class TestKin:
         ],
     )
     @pytest.mark.parametrize("source", ["m.csv", "m.json", "m.xlsx", "m"])
-    def test_file_that_is_no_text_is_named(self, magic: bytes, file_type: str, source: str) -> None:
+    def test_file_that_is_not_text_is_reported_with_its_type(
+        self, magic: bytes, file_type: str, source: str
+    ) -> None:
         [problem] = of_text(magic + b"\x00\xff" * 100, source)
         assert problem.startswith(f"1: the file is {file_type}")
 
