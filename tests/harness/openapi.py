@@ -18,13 +18,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 import jsonschema_rs
 import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import Case
 from schemathesis.config import SchemathesisConfig
 from schemathesis.schemas import BaseSchema
 
@@ -60,21 +63,71 @@ class Specification:
         """Read a document of tests/specs."""
         return cls(json.loads((SPECS / name).read_text()))
 
-    def schemathesis(self) -> BaseSchema:
+    def schemathesis(self, *, only_valid: bool = False) -> BaseSchema:
         """Return the document for schemathesis, which tests the sandbox with it.
 
         Unknown query parameters are not among its invalid requests: no document says that they
         are refused, and most APIs ignore them. A request that conforms to a schema may still get
         a documented 400 or 422, because schemas cannot say which tokens and ids exist.
+        `only_valid` leaves out the requests that do not conform.
         """
         acceptance = {"expected-statuses": ["2xx", "400", "404", "409", "422"]}
         config = SchemathesisConfig.from_dict(
             {
-                "generation": {"allow-extra-parameters": False},
+                "generation": {
+                    "allow-extra-parameters": False,
+                    "mode": "positive" if only_valid else "all",
+                },
                 "checks": {"positive_data_acceptance": acceptance},
+                # Only the links that a document names.
+                "phases": {
+                    "stateful": {"inference": {"algorithms": []}, "link-calibration": False}
+                },
             }
         )
         return schemathesis.openapi.from_dict(dict(self.document), config=config)
+
+    def follow_links(
+        self,
+        start: Callable[[], tuple[str, Mapping[str, str]]],
+        before_request: Callable[[], object],
+        examples: int,
+        steps: int = 8,
+    ) -> Counter[tuple[str, int]]:
+        """Test a server by requests that follow the document's links from response to response.
+
+        `start` starts a new server for each example, which responds to the same requests in the
+        same way, and returns its URL and the headers for credentials. Returns how often each
+        operation had each status.
+        """
+        statuses: Counter[tuple[str, int]] = Counter()
+        state_machine: Any = self.schemathesis(only_valid=True).as_state_machine()
+
+        class Workflow(state_machine):  # type: ignore[misc]  # its base is made at run time
+            def setup(self) -> None:
+                self.base_url, self.headers = start()
+
+            def before_call(self, case: Case[Any]) -> None:
+                before_request()
+                case.headers.update(self.headers)
+
+            def after_call(self, response: Any, case: Case[Any]) -> None:
+                operation = case.operation.definition.raw["operationId"]
+                statuses[operation, response.status_code] += 1
+
+            def get_call_kwargs(self, case: Case[Any]) -> dict[str, Any]:
+                return {"base_url": self.base_url}
+
+        Workflow.run(
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=steps,
+                deadline=None,
+                derandomize=True,  # or one run in many has not met every status
+                suppress_health_check=list(HealthCheck),
+            )
+        )
+        return statuses
 
     def check_request(self, request: Request) -> str:
         """Check a request that the sandbox received; returns the operation's id.

@@ -269,6 +269,14 @@ BODIES: list[Any] = [
     {"parameters": {"asset_id": "", "track_id": "t", "to_language_code": "es"}},
     {"parameters": {"asset_id": "one", "track_id": "t", "to_language_code": "not a tag"}},
     {"parameters": {"asset_id": "one", "track_id": 7, "to_language_code": "es"}},
+    {
+        "parameters": {
+            "asset_id": "a",
+            "track_id": "t",
+            "to_language_code": "es",
+            "track_name": None,
+        }
+    },
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from schemathesis import Case
 
-from batchcap.domain.models import JobState
-from batchcap.domain.protocols import JobControl
+from batchcap.domain.models import JobState, RowHistory
+from batchcap.domain.protocols import JobControl, JobHistory
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.sandbox.http_types import Request
 from tests.harness.accounts import manifest_of
@@ -21,18 +22,42 @@ from tests.harness.openapi import Specification, requests_to
 from tests.harness.provider import running_provider, start_job
 from tests.harness.rows import mux_row
 from tests.harness.runs import run_rows
+from tests.sandbox.conftest import SLOW_JOBS, SandboxThread
 
 MUX = Specification.load("mux-robots-v0.openapi.json")
 mux_schema = MUX.schemathesis()
+
+
+def authorization(environment: Mapping[str, str]) -> str:
+    pair = f"{environment['MUX_TOKEN_ID']}:{environment['MUX_TOKEN_SECRET']}"
+    return f"Basic {b64encode(pair.encode()).decode()}"
 
 
 @mux_schema.parametrize()
 @settings(suppress_health_check=list(HealthCheck))
 def test_mux_conforms_to_its_specification(case: Case[Any], threaded_sandbox: Sandbox) -> None:
     environment = threaded_sandbox.environment()
-    pair = f"{environment['MUX_TOKEN_ID']}:{environment['MUX_TOKEN_SECRET']}"
-    case.headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+    case.headers["Authorization"] = authorization(environment)
     case.call_and_validate(base_url=environment["MUX_BASE_URL"])
+
+
+EXAMPLES = [50, pytest.param(300, marks=[pytest.mark.nightly, pytest.mark.timeout(0)])]
+
+
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_mux_conforms_over_the_links_of_its_specification(
+    sandbox_thread: SandboxThread, examples: int
+) -> None:
+    def start() -> tuple[str, dict[str, str]]:
+        environment = sandbox_thread.start(SLOW_JOBS).environment()
+        return environment["MUX_BASE_URL"], {"Authorization": authorization(environment)}
+
+    statuses = MUX.follow_links(start, lambda: sandbox_thread.advance(1.0), examples, steps=12)
+    create, cancel = "createTranslateCaptionsJob", "cancelJob"
+    expected = [(create, 202), (create, 409), (create, 422), (cancel, 200), (cancel, 409)]
+    reads = ("getTranslateCaptionsJob", "listJobs", "getAsset", "listAssets")
+    for operation in (*expected, ("deleteTrack", 204), *((read, 200) for read in reads)):
+        assert statuses[operation], dict(statuses)
 
 
 @pytest.mark.anyio
@@ -88,3 +113,19 @@ async def test_mux_requests_that_take_jobs_back_conform_to_the_specification() -
             await mux.provider.remove_track(row, job.id or "")
     operations = Counter(map(MUX.check_request, requests_to("mux", received)))
     assert operations.keys() >= {"cancelJob", "deleteTrack", "getTranslateCaptionsJob"}
+
+
+@pytest.mark.anyio
+async def test_mux_requests_of_audit_and_rebuild_conform_to_the_specification() -> None:
+    received: list[Request] = []
+    async with Sandbox(SandboxOptions()) as sandbox, running_provider(sandbox, "mux") as mux:
+        assert isinstance(mux.provider, JobHistory)
+        row = mux_row("år~ %2F,+ø")
+        job = await start_job(mux.provider, row)
+        sandbox.on_request = received.append
+        assert [job.id for job in await mux.provider.list_jobs(row.source_id)] == [job.id]
+        found = await mux.provider.find_existing_job(row, RowHistory(), 0.0)
+        assert found is not None
+        assert found.id == job.id
+    operations = Counter(map(MUX.check_request, requests_to("mux", received)))
+    assert operations.keys() >= {"listJobs", "getTranslateCaptionsJob"}

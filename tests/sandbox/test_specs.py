@@ -16,10 +16,12 @@ from schemathesis import Case
 
 from batchcap.sandbox import HEYGEN_KEYWORDS, Sandbox, SandboxOptions
 from batchcap.sandbox.http_types import Request
+from tests.harness.accounts import manifest_of
 from tests.harness.openapi import Specification, requests_to
 from tests.harness.rows import heygen_row
 from tests.harness.runs import run_rows
 from tests.sandbox.client import sandbox_client
+from tests.sandbox.conftest import SLOW_JOBS, SandboxThread
 from tests.sandbox.test_seeds import SEEDS
 
 HEYGEN = Specification.load("heygen-v3.openapi.json")
@@ -41,23 +43,21 @@ def test_heygen_conforms_to_its_specification(case: Case[Any], threaded_sandbox:
     case.call_and_validate(base_url=environment["HEYGEN_API_BASE"])
 
 
-def test_heygen_conforms_over_the_links_of_its_specification(threaded_sandbox: Sandbox) -> None:
-    environment = threaded_sandbox.environment()
-    statuses: Counter[tuple[str, int]] = Counter()
+EXAMPLES = [25, pytest.param(300, marks=[pytest.mark.nightly, pytest.mark.timeout(0)])]
 
-    class Workflow(heygen_schema.as_state_machine()):  # type: ignore[misc]  # made at run time
-        def before_call(self, case: Case[Any]) -> None:
-            case.headers["X-Api-Key"] = environment["HEYGEN_API_KEY"]
 
-        def after_call(self, response: Any, case: Case[Any]) -> None:
-            statuses[case.operation.definition.raw["operationId"], response.status_code] += 1
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_heygen_conforms_over_the_links_of_its_specification(
+    sandbox_thread: SandboxThread, examples: int
+) -> None:
+    def start() -> tuple[str, dict[str, str]]:
+        environment = sandbox_thread.start(SLOW_JOBS).environment()
+        return environment["HEYGEN_API_BASE"], {"X-Api-Key": environment["HEYGEN_API_KEY"]}
 
-        def get_call_kwargs(self, case: Case[Any]) -> dict[str, Any]:
-            return {"base_url": environment["HEYGEN_API_BASE"]}
-
-    Workflow.run(settings=settings(max_examples=25, deadline=None, stateful_step_count=6))
-    assert statuses["getTranslation", 200], statuses
-    assert statuses["statuses", 200], statuses
+    statuses = HEYGEN.follow_links(start, lambda: sandbox_thread.advance(1.0), examples)
+    expected = [("createTranslations", 200), ("createBatch", 202), ("getTranslation", 200)]
+    for operation in (*expected, ("getBatch", 200), ("statuses", 200)):
+        assert statuses[operation], dict(statuses)
 
 
 @pytest.mark.anyio
@@ -105,6 +105,16 @@ async def test_heygen_requests_of_a_run_conform_to_the_specification(tmp_path: P
         await run_rows(sandbox, tmp_path, map(heygen_row, ids + special))
     operations = Counter(map(HEYGEN.check_request, requests_to("heygen", received)))
     assert operations.keys() == {"getTranslation", "listTranslations", "statuses"}
+
+
+@pytest.mark.anyio
+async def test_heygen_requests_of_a_manifest_conform_to_the_specification(tmp_path: Path) -> None:
+    received: list[Request] = []
+    async with Sandbox(SandboxOptions(heygen_account=250)) as sandbox:
+        sandbox.on_request = received.append
+        await manifest_of(sandbox, tmp_path / "v.csv", provider="heygen")
+    operations = Counter(map(HEYGEN.check_request, requests_to("heygen", received)))
+    assert operations == {"listTranslations": 3}
 
 
 @pytest.mark.anyio

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from batchcap.sandbox.languages import display_name
 from batchcap.sandbox.mux.errors import CreateRefusedError
@@ -25,14 +26,14 @@ class _Parameters(msgspec.Struct, frozen=True, omit_defaults=True):
     track_id: _Id
     to_language_code: _Tag
     upload_to_mux: bool = True
-    never_translate: _Terms | None = None
-    track_name: _Id | None = None
+    never_translate: _Terms | UnsetType = UNSET
+    track_name: _Id | UnsetType = UNSET
     replace_existing_tracks: Literal["fail", "replace_all", "replace_generated"] = "fail"
 
 
 class _Body(msgspec.Struct, frozen=True):
     parameters: _Parameters
-    passthrough: str | None = None
+    passthrough: str | UnsetType = UNSET
 
 
 _decode = msgspec.json.Decoder(_Body).decode
@@ -72,5 +73,5 @@ def parse_create(body: bytes) -> CreateRequest:
             **msgspec.to_builtins(parameters),
             "upload_to_mux": parameters.upload_to_mux,
         },
-        passthrough=create.passthrough,
+        passthrough=None if create.passthrough is UNSET else create.passthrough,
     )
