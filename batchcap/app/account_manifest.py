@@ -98,7 +98,7 @@ def check_query(spec: ProviderSpec, query: AccountQuery) -> None:
 
 
 class AccountManifest:
-    """Writes the manifest of an account. `known` is a ledger whose tasks are left out.
+    """Writes the manifest of an account. `exclude` is a ledger whose tasks are left out.
 
     `on_page` is called after each page, `on_restart` if an earlier walk cannot be continued.
     """
@@ -108,12 +108,12 @@ class AccountManifest:
         spec: ProviderSpec,
         query: AccountQuery,
         encoder: Encoder,
-        known: LedgerReader | None,
+        exclude: LedgerReader | None,
         on_page: Callable[[Walk], None],
         on_restart: Callable[[str], None],
     ) -> None:
         assert spec.account is not None
-        self._spec, self._query, self._encoder, self._known = spec, query, encoder, known
+        self._spec, self._query, self._encoder, self._exclude = spec, query, encoder, exclude
         self._noun = spec.account.noun
         self._on_page, self._on_restart = on_page, on_restart
 
@@ -179,9 +179,9 @@ class AccountManifest:
 
     def _not_known(self, item: AccountItem) -> list[str]:
         """Return the languages of an item that are not in the ledger."""
-        if self._known is None:
+        if self._exclude is None:
             return _targets(item)
-        return [tag for tag in _targets(item) if not self._known.has_task(self._task(item, tag))]
+        return [tag for tag in _targets(item) if not self._exclude.has_task(self._task(item, tag))]
 
     def _task(self, item: AccountItem, tag: str) -> Row:
         return Row(

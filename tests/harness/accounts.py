@@ -50,7 +50,7 @@ def account_manifest(
     path: Path,
     query: AccountQuery,
     provider: str = "mux",
-    known: LedgerReader | None = None,
+    exclude: LedgerReader | None = None,
     warnings: list[str] | None = None,
 ) -> AccountManifest:
     """Return the writer of a manifest; the file's extension decides the format."""
@@ -59,7 +59,7 @@ def account_manifest(
     names = spec.account.names
     encoder = Encoder(path.suffix[1:], names, frozenset(names) - spec.columns.names())
     heard: list[str] = [] if warnings is None else warnings
-    return AccountManifest(spec, query, encoder, known, lambda _: None, heard.append)
+    return AccountManifest(spec, query, encoder, exclude, lambda _: None, heard.append)
 
 
 async def write_manifest(
@@ -68,11 +68,11 @@ async def write_manifest(
     query: AccountQuery,
     *,
     provider: str = "mux",
-    known: LedgerReader | None = None,
+    exclude: LedgerReader | None = None,
     warnings: list[str] | None = None,
 ) -> Walk:
     """Write or continue a manifest."""
-    manifest = account_manifest(path, query, provider, known, warnings)
+    manifest = account_manifest(path, query, provider, exclude, warnings)
     with opened_manifest(path, query) as (output, walk):
         await manifest.write(account, output, walk)
     return walk
@@ -83,7 +83,7 @@ async def manifest_of(
     path: Path,
     *targets: str,
     provider: str = "mux",
-    known: LedgerReader | None = None,
+    exclude: LedgerReader | None = None,
     environment: Mapping[str, str] | None = None,
     **query: Any,
 ) -> Walk:
@@ -91,5 +91,5 @@ async def manifest_of(
     account_query = AccountQuery(targets=targets, **query)
     async with running_provider(sandbox, provider, environment) as harness:
         return await write_manifest(
-            account_of(harness), path, account_query, provider=provider, known=known
+            account_of(harness), path, account_query, provider=provider, exclude=exclude
         )

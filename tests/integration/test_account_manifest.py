@@ -241,7 +241,7 @@ async def test_manifest_missing_in_leaves_out_the_tasks_of_the_ledger(tmp_path: 
         await run_rows(sandbox, tmp_path / "out", rows[:3])
     async with Sandbox(SandboxOptions(mux_account=5)) as sandbox:
         with closing(open_reader(tmp_path / "out")) as ledger:
-            walk = await manifest_of(sandbox, tmp_path / "w.csv", "es", "he", known=ledger)
+            walk = await manifest_of(sandbox, tmp_path / "w.csv", "es", "he", exclude=ledger)
     left = {(row.source_id, row.target) for row in read_rows(tmp_path / "w.csv")}
     assert left == {(row.source_id, row.target) for row in rows[3:]}
     assert walk.left_out["captions that the ledger has"] == 3

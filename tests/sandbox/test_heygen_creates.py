@@ -97,7 +97,7 @@ async def test_create_with_the_same_idempotency_key_is_replayed_for_24_hours() -
         late = await create(client, key="k:1")
         invalid = await create(client, key="no spaces")
     assert first.json == again.json
-    ids = [one.data["video_translation_ids"][0] for one in (first, other, late)]
+    ids = [response.data["video_translation_ids"][0] for response in (first, other, late)]
     assert len(set(ids)) == 3
     assert invalid.status == 400
 
@@ -135,9 +135,9 @@ async def test_create_beyond_the_concurrency_gets_429_until_one_has_ended() -> N
 async def test_batch_items_wait_for_a_slot_and_all_end() -> None:
     async with sandbox_client(heygen_concurrency=2, heygen_finish_seconds=60.0) as client:
         creates = [body(SPANISH, "Japanese"), body("French"), body("German", source="id-failed")]
-        made = await client.heygen(f"{V3}/batches", "POST", {"video_translations": creates})
-        assert made.status == 202
-        batch_id = made.data["batch_id"]
+        batch = await client.heygen(f"{V3}/batches", "POST", {"video_translations": creates})
+        assert batch.status == 202
+        batch_id = batch.data["batch_id"]
         path = f"{V3}/batches/{batch_id}"
         early = (await client.heygen(path)).data
         await asyncio.sleep(200)
@@ -157,9 +157,9 @@ async def test_batch_items_wait_for_a_slot_and_all_end() -> None:
 async def test_batch_has_at_most_100_translations(count: int, status: int) -> None:
     creates = [body(SPANISH, "Japanese")] * count
     async with sandbox_client() as client:
-        made = await client.heygen(f"{V3}/batches", "POST", {"video_translations": creates})
+        batch = await client.heygen(f"{V3}/batches", "POST", {"video_translations": creates})
         unknown = await client.heygen(f"{V3}/batches/none")
-    assert (made.status, unknown.status) == (status, 404)
+    assert (batch.status, unknown.status) == (status, 404)
 
 
 async def test_creates_are_counted_in_the_request_log_and_survive_a_restart(tmp_path: Path) -> None:

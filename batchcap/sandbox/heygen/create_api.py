@@ -85,11 +85,11 @@ class CreateApi:
         if not _KEY.fullmatch(key):
             return invalid_parameter("Idempotency-Key", "1 to 255 of A-Z a-z 0-9 _ : . -")
         scope = f"{request.segments[-1]} {key}"
-        known = self._world.translations.repeated(scope, request.now)
-        if known is not None:
-            if request.now < known.in_progress_until:
+        earlier = self._world.translations.repeated(scope, request.now)
+        if earlier is not None:
+            if request.now < earlier.in_progress_until:
                 return v3_error(409, "request_in_progress", "The first request is in progress")
-            return Response(known.status, known.body)
+            return Response(earlier.status, earlier.body)
         response = create(request)
         if response.status < 300:
             seconds = self._world.options.heygen_write_seconds
@@ -109,8 +109,10 @@ class CreateApi:
             seconds = str(max(1, ceil(self._world.options.heygen_finish_seconds)))
             message = f"At most {slots} concurrent video jobs"
             return v3_error(429, "rate_limit_exceeded", message, (("Retry-After", seconds),))
-        made = self._add([create], request.now, None)
-        return json_response(200, {"data": {"video_translation_ids": [item.id for item in made]}})
+        translations = self._add([create], request.now, None)
+        return json_response(
+            200, {"data": {"video_translation_ids": [item.id for item in translations]}}
+        )
 
     def _create_batch(self, request: Request) -> Response:
         try:
@@ -133,22 +135,22 @@ class CreateApi:
         ]
         lengths = [self._length(identifier) for identifier in ids]
         starts = store.next_starts(now, lengths, options.heygen_concurrency)
-        made = [
+        translations = [
             _translation(identifier, create, name, now, start, length, batch_id, index)
             for index, (identifier, (create, name), start, length) in enumerate(
                 zip(ids, items, starts, lengths, strict=True)
             )
         ]
-        store.add(made)
-        for item in made:
+        store.add(translations)
+        for item in translations:
             self._world.record_change(item.id)
-        return made
+        return translations
 
     def _new_id(self, create: CreateTranslation, name: str, number: int) -> str:
         """Return an id with the keywords of the source and the tag of the language."""
         unique = random_draws.hex_digits(32, self._world.options.seed, "created", number)
-        kept = sorted(keywords(create.source) & HEYGEN_KEYWORDS.keys())
-        return "-".join([unique, *kept, tags_by_name()[name]])
+        inherited = sorted(keywords(create.source) & HEYGEN_KEYWORDS.keys())
+        return "-".join([unique, *inherited, tags_by_name()[name]])
 
     def _length(self, identifier: str) -> float | None:
         if "stuck" in keywords(identifier):

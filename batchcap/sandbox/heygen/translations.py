@@ -87,8 +87,8 @@ class TranslationStore(msgspec.Struct):
 
     def repeated(self, key: str, now: float) -> Repeatable | None:
         """Return the response that a key repeats, or None if the key is new or too old."""
-        known = self.responses.get(key)
-        return known if known and now < known.created + IDEMPOTENCY_SECONDS else None
+        response = self.responses.get(key)
+        return response if response and now < response.created + IDEMPOTENCY_SECONDS else None
 
     def remember(self, key: str, response: Response, now: float, seconds: float) -> None:
         """Repeat a response from now on; for `seconds` its create is in progress."""
