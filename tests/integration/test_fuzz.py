@@ -17,11 +17,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from batchcap.domain.account import AccountQuery
 from batchcap.domain.errors import BatchcapError
 from batchcap.domain.models import InvalidRow, Job, JobState, Row, RowHistory
+from batchcap.domain.protocols import AccountList, JobControl
 from batchcap.domain.settings import Settings
 from batchcap.manifest import ManifestOptions, read
 from batchcap.providers import PROVIDERS, ProviderContext
+from batchcap.reports.manifest_file import FORMATS, Encoder
 from batchcap.simulation.in_memory import InMemoryStore
 from batchcap.transport.api_client import Api
 from batchcap.transport.response import ApiResponse
@@ -199,10 +202,13 @@ class Canned:
         return self.answer
 
     @asynccontextmanager
-    async def send_slot(self, **_: object) -> AsyncIterator[Canned]:
+    async def send_slot(self, *_: object, **__: object) -> AsyncIterator[Canned]:
         yield self
 
     async def post(self, *_: object) -> ApiResponse:
+        return self.answer
+
+    async def delete(self, *_: object, **__: object) -> ApiResponse:
         return self.answer
 
 
@@ -245,7 +251,37 @@ GOOD: list[Any] = [
         }
     },
     {"error": {"type": "not_found", "messages": ["x", "y"]}},
+    {
+        "data": [
+            {
+                "id": "film",
+                "created_at": "1760000000",
+                "duration": 12.5,
+                "meta": {"title": "The film"},
+                "passthrough": "show-1",
+                "tracks": [
+                    {"id": "t", "type": "text", "language_code": "en", "status": "ready"},
+                ],
+                "playback_ids": [{"id": "p", "policy": "public"}],
+            }
+        ],
+        "next_cursor": "c",
+    },
+    {
+        "data": [
+            {
+                "id": "tr",
+                "title": "The clip",
+                "status": "completed",
+                "output_language": "Spanish (Spain)",
+                "created_at": 1760000000,
+                "vtt_caption_url": "https://f.example/x",
+            }
+        ],
+        "next_token": "t",
+    },
 ]
+QUERY = AccountQuery(targets=("es", "ja"), title="*", created_after=0.0)
 
 
 async def use_provider(name: str, canned: Canned) -> None:
@@ -271,10 +307,25 @@ async def use_provider(name: str, canned: Canned) -> None:
             provider.poll(["j1"], reported.append),
             provider.poll([f"j{n}" for n in range(120)], reported.append),
         ]
+        if isinstance(provider, AccountList):
+            asks.append(write_page(name, provider))
+        if isinstance(provider, JobControl):
+            asks += [provider.cancel_job(row, "j1"), provider.remove_track(row, "j1")]
         for ask in asks:
             await assert_ours(ask)
     for job in reported:
         assert_job(job)
+
+
+async def write_page(name: str, account: AccountList) -> None:
+    """List a page, and write it in every format of a manifest."""
+    page = await account.list_account("", QUERY)
+    assert isinstance(page.cursor, str)
+    columns = PROVIDERS[name].account
+    assert columns is not None
+    for format_ in FORMATS:
+        records = [{**item.cells, "id": item.source_id} for item in page.items]
+        Encoder(format_, ("id", *columns.names), frozenset()).encode(records, are_first=True)
 
 
 async def assert_ours(ask: Coroutine[Any, Any, object]) -> None:

@@ -15,7 +15,7 @@ import msgspec
 from batchcap.domain.errors import RowError
 from batchcap.domain.languages import canonical, language_and_script, primary_language
 from batchcap.transport.rate_limiter import Priority
-from batchcap.transport.response import ApiResponse, as_object, as_text
+from batchcap.transport.response import ApiResponse, as_object, as_text, sanitize
 
 _CACHE_SIZE = 2048
 _CACHE_SECONDS = 300.0
@@ -67,6 +67,11 @@ class Asset(msgspec.Struct, frozen=True):
     def track(self, track_id: str) -> Track | None:
         """Return the text track with that id, None if there is none."""
         return next((track for track in self.tracks if track.id == track_id), None)
+
+    @property
+    def policies(self) -> str:
+        """The policies of its playback ids, for a message; "" if it has none."""
+        return sanitize(", ".join(self.playback))
 
     @property
     def has_usable_playback_id(self) -> bool:
@@ -206,7 +211,7 @@ def _matching(tracks: list[Track], tag: str | None) -> Track | None:
 
 def _describe(track: Track, is_excluded: bool) -> str:
     why = ", a translation" if is_excluded and track.language not in _UNDECIDED else ""
-    return f"{track.language} ({track.status}{why})"
+    return sanitize(f"{track.language} ({track.status}{why})")
 
 
 def _rank(track: Track) -> int:

@@ -250,7 +250,7 @@ class Mux:
         for playback_id in asset.playback.get("signed", ()):
             token = self._signer.token(playback_id)
             return f"{self._stream}/{quote_path_segment(playback_id)}/{track}?token={token}"
-        policies = ", ".join(asset.playback) or "none"
+        policies = asset.policies or "none"
         raise RowError("link_dead", f"asset {asset.id} has no usable playback id ({policies})")
 
     async def _conflicting_job(self, request: JobRequest) -> Job | None:

@@ -7,6 +7,7 @@ from batchcap.domain.models import Job, JobRequest, JobState, Row
 from batchcap.providers.mux.assets import Asset, Track
 from batchcap.providers.mux.manifest_rules import NO_UPLOAD, uploads_track
 from batchcap.providers.mux.schema import replaces
+from batchcap.transport.response import sanitize
 
 
 def check_request(request: JobRequest, asset: Asset, on_existing: str) -> Job | None:
@@ -28,7 +29,7 @@ def check_request(request: JobRequest, asset: Asset, on_existing: str) -> Job | 
 
 def _check_playback(asset: Asset) -> None:
     if not asset.has_usable_playback_id:
-        policies = ", ".join(asset.playback) or "no playback id at all"
+        policies = asset.policies or "no playback id at all"
         message = f"asset {asset.id} has no public or signed playback id ({policies})"
         raise RowError("rejected", message)
 
@@ -38,7 +39,7 @@ def _check_source(asset: Asset, track_id: str) -> None:
     if source is None:
         raise RowError("track_not_found", f"asset {asset.id} has no text track {track_id}")
     if not source.ready:
-        message = f"text track {track_id} of asset {asset.id} is {source.status}"
+        message = f"text track {track_id} of asset {asset.id} is {sanitize(source.status)}"
         raise RowError("track_not_ready", message, retryable=source.status == "preparing")
 
 
@@ -58,7 +59,7 @@ def existing_caption(row: Row, asset: Asset, on_existing: str) -> Job | None:
     track = asset.in_language(row.target)
     if track is None or not has_caption(asset, row.target):
         return None
-    message = f"asset {asset.id} has text track {track.id} in {row.target} already"
+    message = f"asset {asset.id} has text track {sanitize(track.id)} in {row.target} already"
     match on_existing:
         case "skip":
             raise RowSkipped(message)
@@ -82,7 +83,7 @@ def keep_source_track(asset: Asset, row: Row, track_id: str) -> None:
 def _explain_tracks(asset: Asset, row: Row, tracks: list[Track]) -> str:
     """Explain a refusal by Mux's rule: primary language or name, in any status."""
     listed = ", ".join(
-        f"{track.id} ({track.language}, {track.name}, {track.status})" for track in tracks
+        sanitize(f"{track.id} ({track.language}, {track.name}, {track.status})") for track in tracks
     )
     return (
         f"asset {asset.id} has tracks in the way of {row.target}: {listed}. Mux allows one text "
