@@ -154,11 +154,18 @@ def test_parsers_with_100_000_mutated_inputs_never_crash(tmp_path: Path, seed: i
     fuzz_answers(1000, seed)
 
 
+MANY = settings(
+    settings.default,
+    max_examples=2 * settings().max_examples,
+    suppress_health_check=list(HealthCheck),
+)
+"""Twice as many examples as the profile says, which is many by night."""
+
 HEADERS = st.sampled_from([b"asset_id,to_language_code\n", b"video_translate_id,name\n", b"", b"["])
 EXTENSIONS = st.sampled_from([".csv", ".tsv", ".json", ".jsonl", ""])
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@MANY
 @given(header=HEADERS, body=st.binary(max_size=300), extension=EXTENSIONS)
 def test_manifest_of_any_bytes_gives_rows_and_problems(
     tmp_path: Path, header: bytes, body: bytes, extension: str
@@ -177,7 +184,7 @@ COLUMNS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@MANY
 @given(items=st.lists(st.dictionaries(COLUMNS, ANY) | ANY, max_size=4), whole=st.booleans())
 def test_manifest_of_any_json_gives_rows_and_problems(
     tmp_path: Path, items: list[Any], whole: bool
@@ -422,7 +429,7 @@ def misshapen(good: Any) -> st.SearchStrategy[Any]:
     return st.just(good)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@MANY
 @given(
     document=st.one_of(*map(misshapen, GOOD)),
     status=st.sampled_from(STATUSES),

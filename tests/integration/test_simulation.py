@@ -31,9 +31,10 @@ from tests.harness.runs import ledger_sql, unlimited_settings
 
 pytestmark = pytest.mark.anyio
 
-SEEDS = [int(seed) for seed in os.environ.get("BATCHCAP_SEEDS", "").split(",") if seed] or range(
-    300
-)
+SEEDS: list[Any] = [int(one) for one in os.environ.get("BATCHCAP_SEEDS", "").split(",") if one] or [
+    *range(300),
+    *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(300, 3000)),
+]
 RATES = {"mux.write": 4.0, "mux.read": 9.0, "heygen": 7.0}
 CHOICE = sorted(FAULTS.keys() - {"job_stuck"})
 
@@ -43,7 +44,7 @@ class SeededRun:
 
     def __init__(self, seed: int) -> None:
         chance = random.Random(seed)
-        self.lives = [chance.expovariate(1 / 12) for _ in range(chance.randrange(5))]
+        self.lives = [chance.expovariate(1 / 9) for _ in range(chance.randrange(5))]
         chosen = chance.sample(CHOICE, chance.randrange(1, 8))
         self.options = SandboxOptions(
             seed=seed,
@@ -58,10 +59,10 @@ class SeededRun:
             list_order=chance.choice(["newest", "oldest"]),
         )
         self.rows: list[Row] = []
-        for number in range(12):
+        for number in range(9):
             track: dict[str, Any] = {"track_id": "t"} if number % 2 else {"from_language": "en"}
             self.rows += [mux_row(f"film-{number}", tag, **track) for tag in ("es", "pt-BR")]
-        self.rows += [heygen_row(f"video-{number}") for number in range(20)]
+        self.rows += [heygen_row(f"video-{number}") for number in range(14)]
 
 
 async def live(sandbox: Sandbox, out: Path, rows: list[Row], seconds: float) -> None:
