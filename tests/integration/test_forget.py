@@ -288,23 +288,40 @@ async def test_remove_tracks_keeps_that_of_a_job_that_mux_deleted(tmp_path: Path
         assert await text_tracks(sandbox, "film") == before
 
 
+async def adopt_foreign_job(here: Scene, row: Row) -> str:
+    """Import a row with a job that another program created; returns its id."""
+    prepared = await here.mux.provider.prepare(row)
+    assert isinstance(prepared, JobRequest)
+    foreign = JobRequest(row, {**prepared.body, "passthrough": "not batchcap's"})
+    async with here.mux.provider.send_slot() as slot:
+        job = await slot.create(foreign)
+    assert job.id is not None
+    here.ledger.import_rows([("m.csv", [row])], skip_invalid=False)
+    await here.ledger.record_intent(row)
+    await here.ledger.record_job(row, job.id)
+    return job.id
+
+
+async def test_cancel_leaves_another_programs_job_alone(tmp_path: Path) -> None:
+    async with Sandbox(SandboxOptions()) as sandbox, scene(sandbox, tmp_path) as here:
+        job_id = await adopt_foreign_job(here, mux_row("film-stuck"))
+        await here.forgetter.cancel()
+        assert here.lines == [
+            f"not changed: mux:film-stuck:es: job {job_id} was created by another program"
+        ]
+        assert sandbox.request_log.count("mux.cancel") == 0
+        assert here.holds() == {Hold.RUNNING: 1}
+
+
 async def test_remove_tracks_keeps_that_of_another_programs_job(tmp_path: Path) -> None:
     row = mux_row("film", "es")
-    async with Sandbox(SandboxOptions()) as sandbox:
-        async with scene(sandbox, tmp_path) as here:
-            prepared = await here.mux.provider.prepare(row)
-            assert isinstance(prepared, JobRequest)
-            foreign = JobRequest(row, {**prepared.body, "passthrough": "not batchcap's"})
-            async with here.mux.provider.send_slot() as slot:
-                job = await slot.create(foreign)
-            here.ledger.import_rows([("m.csv", [row])], skip_invalid=False)
-            await here.ledger.record_intent(row)
-            await here.ledger.record_job(row, job.id or "")
-            await anyio.sleep(1000)
-            ended = Job(id=job.id, state=JobState.COMPLETED, units=1)
-            await here.ledger.record_job_ended(row, ended)
-            await here.forgetter.remove_tracks()
-            assert here.lines == [
-                f"kept: mux:film:es: its track: job {job.id} was created by another program"
-            ]
+    async with Sandbox(SandboxOptions()) as sandbox, scene(sandbox, tmp_path) as here:
+        job_id = await adopt_foreign_job(here, row)
+        await anyio.sleep(1000)
+        ended = Job(id=job_id, state=JobState.COMPLETED, units=1)
+        await here.ledger.record_job_ended(row, ended)
+        await here.forgetter.remove_tracks()
+        assert here.lines == [
+            f"kept: mux:film:es: its track: job {job_id} was created by another program"
+        ]
         assert sandbox.request_log.count("mux.delete") == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 
-from batchcap.domain.errors import Ambiguous, NotAccepted
+from batchcap.domain.errors import Ambiguous, NotAccepted, RowError
 from batchcap.domain.forgetting import RemovedTrack
 from batchcap.domain.models import Job, JobState, Row
 from batchcap.providers.http_errors import rejected
@@ -27,8 +27,12 @@ class MuxJobControl:
         """See `protocols.JobControl`.
 
         A job's detail may lag behind by a minute, so that the summary in the response counts;
-        the detail adds the units.
+        the detail adds the units. A job without batchcap's mark, which was adopted, is left to
+        the program that created it.
         """
+        data = await self._robots.get_details(job_id)
+        if data is not None and not has_tag(data, tag(row)):
+            raise RowError("rejected", f"job {job_id} was created by another program")
         for _ in range(MAX_LOST_CANCELS):
             answer = await self._cancel(job_id)
             if answer is None:  # it may have arrived
