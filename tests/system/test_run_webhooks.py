@@ -56,9 +56,9 @@ def wait_until(condition: Callable[[], Any]) -> None:
         time.sleep(0.05)
 
 
-def has_jobs(shell: Shell, count: int) -> bool:
+def has_jobs(shell: Shell, count: int, out: str = "captions") -> bool:
     """Return whether the ledger has at least `count` jobs."""
-    ledger = shell.folder / "captions/.batchcap/ledger.sqlite"
+    ledger = shell.folder / out / ".batchcap/ledger.sqlite"
     with suppress(sqlite3.Error), closing(sqlite3.connect(ledger)) as connection:
         query = "SELECT count(*) FROM creates WHERE job_id NOT NULL"
         return bool(connection.execute(query).fetchone()[0] >= count)
@@ -351,52 +351,31 @@ def has_ended_jobs(listener: Listener, count: int) -> bool:
     return len(ended) >= count
 
 
-def test_inbox_two_runs_poll_less(webhook_shell: Shell) -> None:
-    """Two runs with the inbox poll less than two without it.
-
-    Each caption takes one request, because the inbox keeps no link; the others are polls of
-    jobs that were still running.
-    """
-    set_options(webhook_shell.environment, job_seconds=5.0, job_sigma=0.3, job_seconds_max=10.0)
-    rates = ["--rate=mux.write=5/s", "--rate=mux.read=20/s", "-q", "--json"]
-    names = [
-        mux_manifest(webhook_shell, 40, prefix)
-        for prefix in ("with-a", "with-b", "without-a", "without-b")
-    ]
-    state = webhook_shell.environment["XDG_STATE_HOME"]
-    with running_listener(webhook_shell) as listener, ExitStack() as stack:
-        register_webhooks(webhook_shell.environment, listener.printed["webhooks"])
-        runs = []
-        for name in names:
-            webhook_shell.environment["XDG_STATE_HOME"] = (
-                state if name.startswith("with-") else "/nowhere"
-            )
-            out = name.removesuffix(".csv")
-            run = running_run(webhook_shell, "run", name, "-o", out, *rates)
-            runs.append(stack.enter_context(run))
-        assert [run.wait() for run in runs] == [0] * 4
-    summaries = [json.loads(run.output.read_text().splitlines()[-1]) for run in runs]
-    assert [summary["done"] for summary in summaries] == [40] * 4
-    polls = [summary["requests"]["mux.read"] - 40 for summary in summaries]
-    assert sum(polls[:2]) < 0.75 * sum(polls[2:]), polls
-    assert_paid_once(webhook_shell.environment)
-
-
-def test_inbox_resumed_run_uses_earlier_events(webhook_shell: Shell) -> None:
+def test_inbox_two_resumed_runs_use_earlier_events(webhook_shell: Shell) -> None:
+    """Two processes read one inbox, while it is written and afterwards."""
     set_options(webhook_shell.environment, job_seconds=4.0, job_sigma=0.01, job_seconds_max=10.0)
     rates = ["--rate=mux.write=none", "--rate=mux.read=5/s", "-q"]
-    name = mux_manifest(webhook_shell, 30)
+    names = {out: mux_manifest(webhook_shell, 15, out) for out in ("first", "second")}
     with running_listener(webhook_shell) as listener:
         register_webhooks(webhook_shell.environment, listener.printed["webhooks"])
-        with running_run(webhook_shell, "run", name, *rates) as run:
-            wait_until(partial(has_jobs, webhook_shell, 30))
-            run.process.kill()
-        wait_until(partial(has_ended_jobs, listener, 30))
+        with ExitStack() as stack:
+            for out, name in names.items():
+                run = running_run(webhook_shell, "run", name, "-o", out, *rates)
+                stack.enter_context(run)
+            for out in names:
+                wait_until(partial(has_jobs, webhook_shell, 15, out))
+        wait_until(partial(has_ended_jobs, listener, 30))  # the runs were killed before
         assert listener.stop()[0] == 0
     before = request_log(webhook_shell.environment)["requests"].get("mux.read", 0)
-    result = webhook_shell.run("resume", *rates)
-    assert result.returncode == 0, result.stderr
+    with ExitStack() as stack:
+        runs = [
+            stack.enter_context(running_run(webhook_shell, "resume", "-o", out, *rates))
+            for out in names
+        ]
+        assert [run.wait() for run in runs] == [0, 0]
     assert request_log(webhook_shell.environment)["requests"]["mux.read"] - before <= 33
+    for out in names:
+        assert {result["state"] for result in webhook_shell.results(out)} == {"done"}
     assert_paid_once(webhook_shell.environment)
 
 
