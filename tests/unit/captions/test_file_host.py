@@ -371,7 +371,10 @@ def raw_deflate(data: bytes) -> bytes:
     ("encoding", "body"),
     [
         *[(label, VTT) for label in ("br", "zstd", "deflate", "compress")],
-        *[(label, gzip.compress(VTT)) for label in ("deflate", "compress", "identity", "br")],
+        *[
+            (label, gzip.compress(VTT, mtime=0))
+            for label in ("deflate", "compress", "identity", "br")
+        ],
         ("deflate", zlib.compress(VTT)),
         ("deflate", raw_deflate(VTT)),
     ],
