@@ -612,7 +612,11 @@ async def test_session_tls_body_without_length_cut_by_the_connection_is_lost(
             await get(session, url)
 
 
-@given(st.lists(st.binary(max_size=300), min_size=1, max_size=5), st.data())
+BODIES = st.binary(max_size=300).filter(lambda body: not body.startswith(b"\x1f\x8b"))
+"""Bodies that do not begin as a gzip stream, which would be decompressed."""
+
+
+@given(st.lists(BODIES, min_size=1, max_size=5), st.data())
 def test_session_response_in_any_chunks_is_the_same(
     bodies: list[bytes], data: st.DataObject
 ) -> None:
