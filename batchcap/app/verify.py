@@ -130,7 +130,9 @@ def check_tasks(
             if not skip_invalid:
                 raise UsageError(
                     f"{row.origin}: {row.message}",
-                    hint="Correct it, or continue without invalid rows: --skip-invalid",
+                    hint="Correct the file."
+                    if row.is_whole_file
+                    else "Correct it, or continue without invalid rows: --skip-invalid",
                 )
         elif not ledger.has_task(row):
             message = f"not in the ledger ({row.origin})"

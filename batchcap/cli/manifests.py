@@ -67,6 +67,8 @@ def manifest_options(options: ManifestOptions) -> manifest.ManifestOptions:
         "--from": options.from_,
         "--encoding": options.encoding,
         "--provider": options.provider,
+        "--sheet": options.sheet,
+        "--column": "\n".join(options.column),
     }.items():
         if not text.isascii() and not _is_unicode(text):
             raise UsageError(f"{flag}: {text!r} holds bytes that are not UTF-8")
@@ -76,4 +78,7 @@ def manifest_options(options: ManifestOptions) -> manifest.ManifestOptions:
         name=options.name,
         encoding=options.encoding,
         provider=options.provider.strip().lower() or None,
+        columns=tuple(options.column),
+        extra_columns=options.extra_columns,
+        sheet=options.sheet,
     )

@@ -79,6 +79,26 @@ class ManifestOptions:
         Parameter(name="--from", group=_ROWS, help="Source language for Mux rows that name none."),
     ] = ""
     encoding: Annotated[str, Parameter(group=_ROWS, help="Encoding of the manifests.")] = "utf-8"
+    sheet: Annotated[
+        str,
+        Parameter(group=_ROWS, help="Sheet of a workbook (.xlsx, .ods); default the first."),
+    ] = ""
+    column: Annotated[
+        list[str],
+        Parameter(
+            group=_ROWS,
+            negative="",
+            help="NAME=COLUMN, such as 'Asset ID=asset_id': what a column of the file is here.",
+        ),
+    ] = field(default_factory=list)
+    extra_columns: Annotated[
+        bool,
+        Parameter(
+            group=_ROWS,
+            negative="",
+            help="Columns with nearly the name of a known one are your own.",
+        ),
+    ] = False
     skip_invalid: Annotated[
         bool,
         Parameter(

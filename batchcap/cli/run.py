@@ -24,7 +24,9 @@ from batchcap.storage.ledger import Lock, discard_new, file, file_marks, new_led
 
 
 def run(
-    *manifests: Annotated[str, Parameter(help="CSV, JSON or JSONL; - reads standard input.")],
+    *manifests: Annotated[
+        str, Parameter(help="CSV, JSON, JSONL, .xlsx or .ods; - reads standard input.")
+    ],
     out: Out = Path("captions"),
     sandbox: SandboxFlag = False,
     manifest_options: ManifestOptions = ManifestOptions(),  # noqa: B008  # frozen
@@ -91,6 +93,10 @@ def import_summary(imported: ImportResult, unchanged: int) -> str:
     text += f", {imported.known:,} already there" if imported.known else ""
     text += f", {imported.corrected:,} corrected and pending" if imported.corrected else ""
     text += f", {imported.invalid:,} invalid" if imported.invalid else ""
+    if imported.repeats:
+        first, second = imported.repeats
+        text += f"; {second} is {first} again with other columns of your own, which are ignored"
+        text += f" (and {imported.repeated - 1:,} more)" if imported.repeated > 1 else ""
     if unchanged:
         text += f"; skipped {unchanged} unchanged manifest{'s' if unchanged > 1 else ''}"
     return text

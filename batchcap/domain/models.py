@@ -63,7 +63,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InvalidRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A manifest row that cannot be worked on, with what could be read of it."""
+    """A manifest row that cannot be worked on, with what could be read of it.
+
+    `is_whole_file`: the problem is the file's, such as its header or its encoding. Then
+    nothing is imported, even if invalid rows are to be skipped.
+    """
 
     line: int
     message: str
@@ -72,6 +76,7 @@ class InvalidRow(msgspec.Struct, frozen=True, kw_only=True):
     provider: str | None = None
     source_id: str | None = None
     language: str | None = None
+    is_whole_file: bool = False
 
 
 class RowHistory(msgspec.Struct, frozen=True):
@@ -180,7 +185,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class ImportResult(msgspec.Struct):
     """What an import did. `problems` are the first of `invalid`, as "file:line: text".
 
-    `corrected` rows were in the ledger, and are pending with their new parameters.
+    `corrected` rows were in the ledger, and are pending with their new parameters. `repeated`
+    rows are like an earlier one of the same import but for the user's own columns, of which
+    the earlier row's are kept; `repeats` are the "file:line" of the first two such.
     """
 
     added: int = 0
@@ -188,6 +195,8 @@ class ImportResult(msgspec.Struct):
     corrected: int = 0
     invalid: int = 0
     problems: list[str] = []
+    repeated: int = 0
+    repeats: tuple[str, str] | None = None
 
 
 class Totals(msgspec.Struct):

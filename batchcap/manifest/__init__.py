@@ -1,7 +1,9 @@
 """Reads CSV, JSON and JSONL into rows, and checks everything before the first request.
 
 decoding.py    bytes into lines of text
-formats.py     lines into records, the columns of a row as the file has them; tables.py for CSV
+formats.py     lines into records, the columns of a row as the file has them
+tables.py      the same for CSV; workbooks.py for Excel and LibreOffice
+headers.py     which column a name stands for
 rows.py        a record into rows
 columns.py     `Columns` declares what a provider's rows have
 converters.py  a cell into a value of the API
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,11 +28,13 @@ from batchcap.domain.errors import UsageError
 from batchcap.domain.models import InvalidRow, Row
 from batchcap.domain.version import __version__
 from batchcap.manifest.columns import Columns, Schema
-from batchcap.manifest.decoding import NotTextError, Text, check_encoding
+from batchcap.manifest.decoding import NotTextError, Text, WorkbookFound, check_encoding
 from batchcap.manifest.formats import records
-from batchcap.manifest.messages import quote
+from batchcap.manifest.headers import Headers, parse_renames
+from batchcap.manifest.messages import FileProblem, quote
 from batchcap.manifest.rows import Notify, RowBuilder
-from batchcap.manifest.tables import Record
+from batchcap.manifest.tables import Record, read_table
+from batchcap.manifest.workbooks import read_workbook
 
 __all__ = [
     "STDIN",
@@ -46,7 +51,9 @@ class ManifestOptions(msgspec.Struct, frozen=True):
     """The options of the command line that are about manifests.
 
     `to`, `from_language` and `provider` stand in for rows that name none, `name` is
-    the template of the paths, `encoding` that of CSV, JSON and JSONL alike.
+    the template of the paths, `encoding` that of CSV, JSON and JSONL alike. `columns` are
+    pairs `NAME=COLUMN` of a file's name for a column and batchcap's; with `extra_columns`,
+    every unknown name is a column of the user's own. `sheet` is that of a workbook.
     """
 
     to: tuple[str, ...] = ()
@@ -54,6 +61,9 @@ class ManifestOptions(msgspec.Struct, frozen=True):
     name: str = "{provider}/{source_id}.{language}.vtt"
     encoding: str = "utf-8"
     provider: str | None = None
+    columns: tuple[str, ...] = ()
+    extra_columns: bool = False
+    sheet: str = ""
 
 
 def _ignore(_: str) -> None:
@@ -91,7 +101,9 @@ def read(
             f"--encoding: {quote(options.encoding)} is no encoding of text files",
             hint="names are those of Python: utf-8, utf-16, cp1252, shift_jis, ...",
         ) from None
-    return _rows(source, options.encoding, schema, builder)
+    renamed = parse_renames(options.columns, schema)
+    headers = Headers(schema, renamed, builder.fields, extra=options.extra_columns)
+    return _rows(source, options, schema, headers, builder)
 
 
 def fingerprint(source: str, options: ManifestOptions) -> str | None:
@@ -120,32 +132,40 @@ def printable(source: str) -> str:
 
 
 def _rows(
-    source: str, encoding: str, schema: Schema, builder: RowBuilder
+    source: str,
+    options: ManifestOptions,
+    schema: Schema,
+    headers: Headers,
+    builder: RowBuilder,
 ) -> Iterator[Row | InvalidRow]:
     try:
         with _open_source(source) as stream:
-            for record in _records(source, stream, encoding, schema):
+            for record in _records(source, stream, options, schema, headers):
                 yield from builder.rows(*record)
     except OSError as error:
         raise _unreadable(source, error) from error
+    if note := headers.note():
+        builder.notify_of_file(note)
 
 
-def _records(source: str, stream: BinaryIO, encoding: str, schema: Schema) -> Iterator[Record]:
+def _records(
+    source: str, stream: BinaryIO, options: ManifestOptions, schema: Schema, headers: Headers
+) -> Iterator[Record]:
     line = 1
     try:
-        text = Text(stream, encoding)
+        text = Text(stream, options.encoding)
         text.open()
-        for record in records(source, text, schema):
+        for record in records(source, text, schema, headers):
             line = record[0]
             yield record
+    except WorkbookFound as found:
+        book = io.BytesIO(found.head + stream.read())
+        yield from read_table(read_workbook(book, options.sheet), schema, headers)
     except NotTextError as error:
-        yield 1, "", str(error)
+        yield 1, "", FileProblem(error)
     except UnicodeError as error:  # some decoders report what they cannot skip
-        yield (
-            line,
-            "",
-            f"not {encoding.upper()} ({error}); name the file's encoding with --encoding",
-        )
+        message = f"not {options.encoding.upper()} ({error}); name the file's encoding with "
+        yield line, "", FileProblem(f"{message}--encoding")
 
 
 def _unreadable(source: str, error: OSError) -> UsageError:

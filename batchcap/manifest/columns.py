@@ -21,8 +21,9 @@ class Columns(msgspec.Struct, frozen=True):
     target languages (one row each), `label` the column that only names a
     language; a provider has one of the two. `params` are handed to the API.
 
-    `id_urls` matches the URLs of the provider's dashboard that hold an id, which is its
-    group. `source_language` is the param that --from stands in for, unless the row has a
+    `id_urls` matches the URLs of the provider that hold an id, which is its group;
+    `other_urls` those that hold another one, each with a message about it.
+    `source_language` is the param that --from stands in for, unless the row has a
     `source_track`.
     """
 
@@ -33,6 +34,7 @@ class Columns(msgspec.Struct, frozen=True):
     source_language: str | None = None
     source_track: str | None = None
     id_urls: str = ""
+    other_urls: Mapping[str, str] = {}
     problems: Callable[[Json, Sequence[str | None]], list[str]] = lambda _params, _languages: []
     """Returns the problems of the params and the target languages of a record together."""
 
@@ -80,14 +82,18 @@ def missing_languages(column: str, others: Iterable[str]) -> str:
 
     `others` are the columns that it has; the likely one is named.
     """
-    likely = next((name for name in others if _LIKE_TARGETS.fullmatch(name)), None)
+    likely = next((name for name in others if LIKE_TARGETS.fullmatch(plain(name))), None)
     hint = f"; the target languages go into {column}, not {quote(likely)}" if likely else ""
     return f"{column}: missing, and there is no --to{hint}"
 
 
-_LIKE_TARGETS = re.compile(
-    r"(?:to|lang|locale|(?:to|target|dest|destination|output)?[ _-]*languages?"
-    r"|(?:target|to)[ _-]*(?:lang|locale)s?|languages?|langs|locales)(?:[ _-]*(?:code|tag)s?)?",
-    re.IGNORECASE,
-)
-"""Columns that are probably meant to hold the target languages."""
+def plain(name: str) -> str:
+    """Return a column's name in lower case, without spaces and punctuation."""
+    return re.sub(r"[\W_]+", "", name).casefold()
+
+
+_LANGUAGE = r"(?:lang|language|locale)s?(?:codes?|tags?)?"
+LIKE_TARGETS = re.compile(rf"(?:to|target|dest|destination|output)?{_LANGUAGE}|to(?:codes?|tags?)?")
+"""Plain names of columns that are probably meant to hold the target languages."""
+LIKE_SOURCE = re.compile(rf"(?:from|source|src|original|input){_LANGUAGE}")
+"""Plain names of columns that are probably meant to hold the source language."""

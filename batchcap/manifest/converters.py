@@ -60,16 +60,18 @@ def _bounded(value: str) -> str:
 
 
 def key(value: Any) -> str:
-    """Accept the user's own id: a label without white space around it.
+    """Accept the user's own id, a label, without the white space around it.
 
     Raises:
-        InvalidValue: The value is anything else.
+        InvalidValue: The value is anything else, or a number that a spreadsheet has rounded.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise InvalidValue(f"ids are strings: put {describe(value)} in quotes")
-    line = label(value)
-    if line != line.strip():
-        raise InvalidValue(f"{quote(line)} has white space around it")
+    line = label(value.strip() if isinstance(value, str) else value)
+    if line[:1] in "+-0123456789" and _SCIENTIFIC.fullmatch(line):
+        raise InvalidValue(
+            f"{quote(line)} is a number that a spreadsheet has rounded; format the column as text"
+        )
     return line
 
 
@@ -90,10 +92,8 @@ def identifier(value: Any) -> str:
     if invisible := next(filter(_is_invisible, name), None):
         code = f"U+{ord(invisible):04X}"
         raise InvalidValue(f"{ascii(name)[:MAX_QUOTED]} holds the invisible character {code}")
-    if _SCIENTIFIC.fullmatch(name):
-        raise InvalidValue(
-            f"{quote(name)} is a number that a spreadsheet has rounded; format the column as text"
-        )
+    if " " in name:
+        raise InvalidValue(f"{quote(name)} holds a space, which no id has")
     return name
 
 

@@ -24,7 +24,7 @@ _MARKING = "batchcap.mark"
 _ENDINGS = ("\n", "\r")
 DELIMITERS = ' \t\r\n\v\f,;|"\ufeff'
 """A line of these alone is a blank one, as spreadsheets write it."""
-_HEAD = 80
+_HEAD = 128
 """Bytes that show what a file is: the name of the first file of an archive begins at 30."""
 _MARKS: tuple[tuple[bytes, tuple[str, ...]], ...] = (
     (codecs.BOM_UTF32_LE, ("utf-32", "utf-32-le")),  # before UTF-16, whose mark it begins with
@@ -49,10 +49,15 @@ _BINARY = (
 _BINARY_HINT = (
     "the file is compressed ({}); decompress it first, such as: gzip -dc FILE | batchcap run -"
 )
+_WORKBOOK = re.compile(
+    rb"PK\x03\x04.{26}(?:\[Content_Types\]|_rels/|xl/|docProps/"
+    rb"|mimetypeapplication/vnd\.oasis\.opendocument\.spreadsheet)"
+    rb"|\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    re.DOTALL,
+)
+"""The first bytes of .xlsx, .ods and .xls files."""
 _DOCUMENTS = (
-    (rb"PK\x03\x04.{26}(?:\[Content_Types\]|_rels/|xl/|docProps/)", "an Excel workbook"),
     (rb"PK\x03\x04.{26}mimetype", "a document of LibreOffice"),
-    (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook"),
     (rb"PK\x03\x04", "a zip archive"),
     (rb"%PDF-", "a PDF"),
     (rb"SQLite format 3\x00", "an SQLite database"),
@@ -89,6 +94,13 @@ class NotTextError(ValueError):
     """The first bytes of a file are not those of text in its encoding."""
 
 
+class WorkbookFound(Exception):
+    """A file is a workbook of a spreadsheet; `head` was read of it."""
+
+    def __init__(self, head: bytes) -> None:
+        self.head = head
+
+
 class Text:
     """The text of a stream, line by line.
 
@@ -100,6 +112,7 @@ class Text:
     Raises:
         OSError: The stream cannot be read.
         NotTextError: The first bytes do not fit the encoding.
+        WorkbookFound: They are those of a workbook.
     """
 
     def __init__(self, stream: BinaryIO, encoding: str) -> None:
@@ -194,6 +207,8 @@ def _read_head(stream: BinaryIO) -> bytes:
 
 
 def _refuse_binary(head: bytes) -> None:
+    if _WORKBOOK.match(head):
+        raise WorkbookFound(head)
     for magic, name in _BINARY:
         if re.match(magic, head):
             raise NotTextError(_BINARY_HINT.format(name))

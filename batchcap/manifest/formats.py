@@ -19,8 +19,9 @@ import orjson
 from batchcap.domain.models import Json
 from batchcap.manifest.columns import Schema
 from batchcap.manifest.decoding import Text
-from batchcap.manifest.messages import describe, quote
-from batchcap.manifest.tables import MAX_FIELD, Record, guess_delimiter, read_table
+from batchcap.manifest.headers import Headers
+from batchcap.manifest.messages import FileProblem, describe, quote
+from batchcap.manifest.tables import MAX_FIELD, Record, guess_delimiter, read_csv
 
 _EMPTY = "the file is empty"
 _NO_ITEMS = "there are no items"
@@ -33,19 +34,20 @@ _FORMATS = {
 }
 
 
-def records(source: str, text: Text, schema: Schema) -> Iterator[Record]:
+def records(source: str, text: Text, schema: Schema, headers: Headers) -> Iterator[Record]:
     """Yield the records of a text; the extension of `source`, else the text, gives the format."""
     if not text.first_line:
-        return iter([(1, "", _EMPTY)])
+        return iter([(1, "", FileProblem(_EMPTY))])
     match _FORMATS.get(PurePath(source).suffix.lower()) or _guess_format(text.first_line):
         case "json":
-            return _json(text)
+            return _renamed(_json(text), headers)
         case "jsonl":
-            return _json_lines(text)
+            return _renamed(_json_lines(text), headers)
         case "tsv":
-            return read_table(text, "\t", schema)
+            return read_csv(text, "\t", schema, headers)
         case _:
-            return read_table(text, guess_delimiter(text.first_line, schema), schema)
+            delimiter = guess_delimiter(text.first_line, schema, headers)
+            return read_csv(text, delimiter, schema, headers)
 
 
 def _guess_format(head: str) -> str:
@@ -65,6 +67,21 @@ def _guess_format(head: str) -> str:
 # JSON
 
 
+def _renamed(items: Iterator[Record], headers: Headers) -> Iterator[Record]:
+    """Yield the items with the names that --column gives, or that a name is nearly known."""
+    for line, place, cells in items:
+        if isinstance(cells, str):
+            yield line, place, cells
+            continue
+        named = {headers.name(name): cell for name, cell in cells.items()}
+        if len(named) < len(cells):
+            yield line, place, "--column: the item has both names of a column"
+        elif problem := headers.problem(named):
+            yield line, "", FileProblem(problem)
+        else:
+            yield line, place, named
+
+
 def _json_lines(text: Text) -> Iterator[Record]:
     for raw in text.lines():
         if text.errors:
@@ -77,7 +94,7 @@ def _json(text: Text) -> Iterator[Record]:
     data = text.read_all().encode(errors="replace")
     if text.errors:
         line, message = text.errors.pop()
-        yield line, "", message
+        yield line, "", FileProblem(message)
         return
     try:
         defaults, start, items = _document(data)
@@ -85,9 +102,9 @@ def _json(text: Text) -> Iterator[Record]:
         yield _json_error(data, error)
         return
     if isinstance(defaults, str):
-        yield 1, "", defaults
+        yield 1, "", FileProblem(defaults)
     elif not items:
-        yield 1, "", _NO_ITEMS
+        yield 1, "", FileProblem(_NO_ITEMS)
     else:
         yield from _items(data, start, items, defaults)
 
@@ -138,8 +155,9 @@ def _json_error(data: bytes, error: Exception) -> Record:
     except orjson.JSONDecodeError as located:
         is_lines = "after document" in located.msg
         hint = " (one object a line? name the file .jsonl)" if is_lines else ""
-        return located.lineno, "", f"broken JSON: {located.msg} (column {located.colno}){hint}"
-    return 1, "", f"expected a list, or an object with items: {error}"
+        message = f"broken JSON: {located.msg} (column {located.colno}){hint}"
+        return located.lineno, "", FileProblem(message)
+    return 1, "", FileProblem(f"expected a list, or an object with items: {error}")
 
 
 def _object(raw: str | bytes, defaults: Json) -> Json | str:

@@ -55,7 +55,7 @@ _COUNTRIES = {
 
 
 def tag(value: Any) -> str:
-    """Accept one language tag, as given.
+    """Accept one language tag, as given but for `_`, which becomes `-`.
 
     Raises:
         InvalidValue: It is not a language tag.
@@ -65,7 +65,7 @@ def tag(value: Any) -> str:
     text = value.strip()
     if error := _error(text):
         raise InvalidValue(error)
-    return text
+    return text.replace("_", "-")
 
 
 def tags(value: Any) -> tuple[str, ...]:
@@ -129,15 +129,17 @@ def _distinct(texts: list[str]) -> tuple[tuple[str, ...], str]:
     """Return the distinct languages (`he` and `iw` are one), and what is wrong with them."""
     distinct: dict[str, str] = {}
     for text in filter(None, map(str.strip, texts)):
-        distinct.setdefault(canonical(text), text)
-    return tuple(distinct.values()), ", ".join(filter(None, map(_error, distinct.values())))
+        distinct.setdefault(canonical(text.replace("_", "-")), text)
+    accepted = tuple(text.replace("_", "-") for text in distinct.values())
+    return accepted, ", ".join(filter(None, map(_error, distinct.values())))
 
 
 @functools.lru_cache(maxsize=4096)
 def _error(text: str) -> str:
     """Return what is wrong with a tag, "" if it can be passed on."""
-    is_short = bool(_SHORT_PRIMARY.match(text))
-    if _SYNTAX.fullmatch(text) and (is_registered(text) or (is_short and _is_well_formed(text))):
+    tag = text.replace("_", "-")  # as Java and POSIX write it
+    is_short = bool(_SHORT_PRIMARY.match(tag))
+    if _SYNTAX.fullmatch(tag) and (is_registered(tag) or (is_short and _is_well_formed(tag))):
         return ""
     return f"{quote(text)} is not a language tag{_hint(text)}"
 
@@ -157,8 +159,6 @@ def _hint(text: str) -> str:
 
     if named := tag_of(text):
         return f" (write {named})"
-    if "_" in text:
-        return " (write it with a hyphen, like en-US)"
     if re.search(r"[,|/ ]", text):
         return f" (several are separated by {SEPARATOR!r})"
     return " (such as es or pt-BR)"

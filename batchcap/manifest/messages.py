@@ -8,6 +8,12 @@ MAX_QUOTED = 60
 """Most characters of the user's own text that a message repeats."""
 
 
+class FileProblem(str):
+    """What is wrong with a whole file, such as its header: none of its rows can be imported."""
+
+    __slots__ = ()
+
+
 class InvalidValue(ValueError):
     """A cell does not hold what its column needs; the message says what is expected."""
 

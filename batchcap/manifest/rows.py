@@ -14,7 +14,7 @@ from batchcap.domain.languages import canonical
 from batchcap.domain.models import InvalidRow, Json, Row
 from batchcap.manifest import converters, languages, paths
 from batchcap.manifest.columns import Columns, Converter, Schema, missing_languages
-from batchcap.manifest.messages import InvalidValue, describe, quote
+from batchcap.manifest.messages import FileProblem, InvalidValue, describe, quote
 from batchcap.manifest.paths import Template
 
 Notify = Callable[[str], None]
@@ -87,6 +87,11 @@ class RowBuilder:
         self._from = _option("--from", languages.tag, source_language) if source_language else None
         self._template: Template = _option("--name", paths.check, name)
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of the template of --name."""
+        return self._template.names
+
     def rows(self, line: int, place: str, cells: Json | str) -> list[Row] | list[InvalidRow]:
         """Return the rows of a record, or the record as one invalid row.
 
@@ -94,7 +99,10 @@ class RowBuilder:
         """
         origin = f"{self._file}:{line}"
         if isinstance(cells, str):
-            return [InvalidRow(line=line, message=place + cells, origin=origin)]
+            whole = isinstance(cells, FileProblem)
+            return [
+                InvalidRow(line=line, message=place + cells, origin=origin, is_whole_file=whole)
+            ]
         draft = RecordInProgress(cells)
         rows: list[Row] = []
         if columns := _columns(draft, self._schema):
@@ -111,6 +119,10 @@ class RowBuilder:
                 rows = self._expand(draft, columns, params, origin)
         self._send_notes(draft, rows, origin)
         return [draft.invalid(line, origin, place)] if draft.problems else rows
+
+    def notify_of_file(self, text: str) -> None:
+        """Report what is accepted in the whole file although it may be a mistake."""
+        self._notify(f"{self._file}: {text}")
 
     def _send_notes(self, draft: RecordInProgress, rows: list[Row], origin: str) -> None:
         """Report what is accepted although it may be a mistake."""
@@ -132,6 +144,7 @@ class RowBuilder:
                 draft.take(columns.label, converters.label) if columns.label else None,
             )
         elif columns.targets in draft.cells:
+            _note_underscores(draft, columns.targets)
             draft.languages = draft.take(columns.targets, languages.tags) or ()
         elif self._to:
             draft.languages = self._to
@@ -141,6 +154,8 @@ class RowBuilder:
     def _params(self, draft: RecordInProgress, columns: Columns) -> Json:
         """Return the provider's own columns. What is left in `cells` is the user's."""
         params: Json = {}
+        if columns.source_language in draft.cells:
+            _note_underscores(draft, columns.source_language)
         for column, value in list(draft.cells.items()):
             if column in columns.params:
                 if (taken := draft.take(column, columns.params[column])) is not None:
@@ -192,6 +207,13 @@ class RowBuilder:
         return rows
 
 
+def _note_underscores(draft: RecordInProgress, column: str) -> None:
+    cell = draft.cells[column]
+    texts = cell if isinstance(cell, list) else [cell]
+    if any(isinstance(text, str) and "_" in text for text in texts):
+        draft.notes.append(f"{column}: '_' in a language tag is read as '-'")
+
+
 def _option(flag: str, convert: Converter, value: Any) -> Any:
     try:
         return convert(value)
@@ -206,12 +228,13 @@ def _name(value: Any) -> Template:
 def _columns(draft: RecordInProgress, schema: Schema) -> Columns | None:
     """Return the columns of the record's provider. Its id column implies it if it is not named."""
     value = draft.cells.pop("provider", None)
+    if problem := _two_providers(draft, schema):
+        draft.problems.append(problem)
+        return None
     if value is None:
         implied = {provider for column, provider in schema.ids.items() if column in draft.cells}
-        if len(implied) > 1 and schema.provider:
-            implied = {schema.provider}
-        if len(implied) != 1:
-            draft.problems.append(_unclear_provider(draft, schema, is_ambiguous=bool(implied)))
+        if not implied:
+            draft.problems.append(_no_provider(draft, schema))
             return None
         value = implied.pop()
     name = value.strip().lower() if isinstance(value, str) else ""
@@ -223,10 +246,16 @@ def _columns(draft: RecordInProgress, schema: Schema) -> Columns | None:
     return schema.providers[name]
 
 
-def _unclear_provider(draft: RecordInProgress, schema: Schema, *, is_ambiguous: bool) -> str:
+def _two_providers(draft: RecordInProgress, schema: Schema) -> str:
+    """Return that a row has ids of two providers, "" if it does not."""
+    columns = [column for column in schema.ids if column in draft.cells]
+    if len({schema.ids[column] for column in columns}) < 2:
+        return ""
+    return f"{' and '.join(columns)}: a row is of one provider; make two rows of it"
+
+
+def _no_provider(draft: RecordInProgress, schema: Schema) -> str:
     ids = ", ".join(schema.ids)
-    if is_ambiguous:
-        return f"provider: missing, and the row has more than one of {ids}"
     return f"provider: missing, and the row has none of {ids}{_hint(draft.cells)}"
 
 
@@ -242,22 +271,29 @@ def _source_id(draft: RecordInProgress, columns: Columns) -> None:
         if column not in draft.cells:
             continue
         cell, problems = draft.cells[column], len(draft.problems)
-        source_id = draft.take(column, functools.partial(_id_in, columns.id_urls))
+        source_id = draft.take(column, functools.partial(_id_in, columns))
         if draft.id_column and source_id != draft.source_id and problems == len(draft.problems):
             draft.problems.append(f"{draft.id_column}: differs from {column}")
-        if source_id is not None and source_id != cell:
+        if source_id is not None and source_id != cell.strip():
             draft.notes.append(f"{column}: the ids are taken from URLs")
         draft.id_column, draft.source_id = column, source_id
     if not draft.id_column:
         draft.problems.append(f"{columns.ids[0]}: missing")
 
 
-def _id_in(urls: str, value: Any) -> str:
-    """Accept an id, or a URL of the provider's dashboard that holds one."""
-    if not isinstance(value, str) or "://" not in value:
+_URL = re.compile(r"[A-Za-z][\w+.-]*://|(?:[\w-]+\.)+(?:com|ai)/", re.ASCII)
+"""The beginning of a URL, also of one without its scheme."""
+
+
+def _id_in(columns: Columns, value: Any) -> str:
+    """Accept an id, or a URL of the provider that holds one."""
+    if not isinstance(value, str) or "/" not in value or not _URL.match(url := value.strip()):
         return converters.identifier(value)
-    if urls and (match := re.fullmatch(urls, value.strip())):
+    if columns.id_urls and (match := re.fullmatch(columns.id_urls, url)):
         return converters.identifier(match.group(1))
+    for pattern, message in columns.other_urls.items():
+        if match := re.fullmatch(pattern, url):
+            raise InvalidValue(message.format(quote(match.group(1))))
     raise InvalidValue(f"{quote(value)} is a URL, and it is not clear which part of it is the id")
 
 

@@ -11,10 +11,13 @@ from collections.abc import Iterator, Sequence
 from batchcap.domain.models import Json
 from batchcap.manifest.columns import Schema, missing_languages
 from batchcap.manifest.decoding import DELIMITERS, Text
-from batchcap.manifest.messages import quote
+from batchcap.manifest.headers import Headers
+from batchcap.manifest.messages import FileProblem, quote
 
 Record = tuple[int, str, Json | str]
 """Line, place and cells of a record; see `formats`."""
+TableRow = tuple[int, list[str] | str]
+"""Line and cells of a row of a table, or what is wrong with it."""
 
 MAX_FIELD = csv.field_size_limit()
 """Most characters that one column may hold: 131,072."""
@@ -24,7 +27,7 @@ _AROUND_NAMES = " \t\r\n\u00a0\u200b\ufeff"
 """What is stripped from a header's cells. A byte order mark there comes of joined files."""
 
 
-def guess_delimiter(header: str, schema: Schema) -> str:
+def guess_delimiter(header: str, schema: Schema, headers: Headers) -> str:
     """Return the delimiter that a header, or Excel's line `sep=` above it, shows.
 
     It is the first one that sets an id column apart; a comma if none does.
@@ -32,26 +35,30 @@ def guess_delimiter(header: str, schema: Schema) -> str:
     if match := _SEPARATOR_LINE.fullmatch(header.strip("\r\n")):
         return match.group(1)
     for delimiter in ",;\t|":
-        names = [name.strip(f'"{_AROUND_NAMES}').lower() for name in header.split(delimiter)]
-        if not schema.ids.keys().isdisjoint(names):
+        cells = [name.strip(f'"{_AROUND_NAMES}') for name in header.split(delimiter)]
+        if not schema.ids.keys().isdisjoint(headers.name(name).lower() for name in cells):
             return delimiter
-    return ","
+    return max(",;\t|", key=header.count)  # the header is wrong, and is to be shown as it is
 
 
-def read_table(text: Text, delimiter: str, schema: Schema) -> Iterator[Record]:
-    """Yield the records of a table with a header, or of a list of ids without one."""
-    rows = _csv_rows(text, delimiter)
+def read_csv(text: Text, delimiter: str, schema: Schema, headers: Headers) -> Iterator[Record]:
+    """Yield the records of a CSV table with a header, or of a list of ids without one."""
+    return read_table(_csv_rows(text, delimiter), schema, headers)
+
+
+def read_table(rows: Iterator[TableRow], schema: Schema, headers: Headers) -> Iterator[Record]:
+    """Yield the records of a table, given its rows from the header on."""
     first, header = next(rows, (1, "the file is empty"))
     names: list[str] | str
     if isinstance(header, str):
         names = header
     elif column := _plain_list(header, schema):
-        names = _with_languages([column], header, schema)
+        names = _complete([column], header, schema, headers)
         rows = itertools.chain([(first, header)], rows)
     else:
-        names = _names(header, schema)
+        names = _names(header, schema, headers)
     if isinstance(names, str):
-        yield first, "", names
+        yield first, "", FileProblem(names)
         return
     is_empty = True
     for line, row in rows:
@@ -59,14 +66,15 @@ def read_table(text: Text, delimiter: str, schema: Schema) -> Iterator[Record]:
         if isinstance(row, str):
             yield line, "", row
         elif _is_header(row, schema):
-            is_same = _column_names(row, schema) == names
-            yield line, "", _second_header(is_same=is_same)
+            is_same = _column_names(row, schema, headers) == names
+            problem = _second_header(is_same=is_same)
+            yield line, "", problem if is_same else FileProblem(problem)
             if not is_same:
                 return  # the rows below it are of another table
         else:
             yield line, "", _cells(names, row)
     if is_empty:
-        yield first, "", "a header and no rows"
+        yield first, "", FileProblem("a header and no rows")
 
 
 def _is_header(row: Sequence[str], schema: Schema) -> bool:
@@ -89,7 +97,7 @@ def _plain_list(row: list[str], schema: Schema) -> str | None:
     return schema.providers[schema.provider].ids[0] if schema.provider and is_list else None
 
 
-def _csv_rows(text: Text, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
+def _csv_rows(text: Text, delimiter: str) -> Iterator[TableRow]:
     """Yield each row with the line it begins on, or what is wrong with it. Skips empty rows."""
     # Strict: a stray quote is reported; the lax mode would swallow the rows behind it.
     parsed = csv.reader(text.lines(), delimiter=delimiter, strict=True, skipinitialspace=True)
@@ -127,25 +135,31 @@ def _is_above_header(row: list[str], delimiter: str) -> bool:
     return not line.strip(DELIMITERS) or bool(_SEPARATOR_LINE.fullmatch(line))
 
 
-def _column_names(row: Sequence[str], schema: Schema) -> list[str]:
+def _column_names(row: Sequence[str], schema: Schema, headers: Headers) -> list[str]:
     """Return the cells of a header, known columns in lower case."""
-    names = [name.strip(_AROUND_NAMES) for name in row]
+    names = [headers.name(name.strip(_AROUND_NAMES)) for name in row]
     return [name.lower() if name.lower() in schema.columns else name for name in names]
 
 
-def _names(header: list[str], schema: Schema) -> list[str] | str:
+def _names(header: list[str], schema: Schema, headers: Headers) -> list[str] | str:
     """Return the columns of a header, or what is wrong with it."""
-    names = _column_names(header, schema)
+    names = _column_names(header, schema, headers)
     repeated = [name for name, count in Counter(names).items() if count > 1 and name]
     if repeated:
         return f"{', '.join(map(quote, repeated))}: the header names this column twice"
+    if problem := headers.problem(names):
+        return f"{problem}; the header is {_quoted(header)}"
     if schema.ids.keys().isdisjoint(names):
         return _no_header(header, schema)
-    return _with_languages(names, header, schema)
+    return _complete(names, header, schema, headers)
 
 
-def _with_languages(names: list[str], first: list[str], schema: Schema) -> list[str] | str:
-    """Return the columns of a table, or that none of its rows can have a target language."""
+def _complete(
+    names: list[str], first: list[str], schema: Schema, headers: Headers
+) -> list[str] | str:
+    """Return the columns of a table, or what all of its rows lack."""
+    if problem := headers.missing_field(names):
+        return f"{problem}; the first line is {_quoted(first)}"
     if column := schema.missing_targets(names):
         return f"{missing_languages(column, names)}; the first line is {_quoted(first)}"
     return names
@@ -165,7 +179,9 @@ def _quoted(header: list[str]) -> str:
 def _cells(names: Sequence[str], row: Sequence[str]) -> Json | str:
     if any(row[len(names) :]):
         return f"{len(row)} cells, but the header has {len(names)} columns"
-    cells: Json = {name: cell for name, cell in zip(names, row, strict=False) if cell != ""}
+    cells: Json = {
+        name: value for name, cell in zip(names, row, strict=False) if (value := cell.strip())
+    }
     if "" in cells:
         return f"{quote(cells[''])}: the header has no name for this column"
     return cells

@@ -607,6 +607,34 @@ class TestIntake:
         assert "missing 22" not in message
         assert message.endswith("... and 10 more")
 
+    def test_import_with_equal_problems_lists_one(self, opened: Ledger) -> None:
+        bad: Manifest = [
+            InvalidRow(line=n, message="asset_id: missing", origin=f"m.csv:{n}")
+            for n in range(2, 5000)
+        ]
+        assert refusal(opened, [make_row(1), *bad]) == (
+            "1 problem in the manifest; nothing was started\n"
+            "m.csv:2: asset_id: missing (also in line 3, 4, 5, 6, 7 and 4,992 more)"
+        )
+
+    def test_import_with_a_problem_of_a_file_is_refused_although_rows_may_be_skipped(
+        self, opened: Ledger
+    ) -> None:
+        bad = InvalidRow(line=1, message="no header", origin="m.csv:1", is_whole_file=True)
+        with pytest.raises(UsageError) as caught:
+            opened.import_rows([("m.csv", [make_row(1), bad])], skip_invalid=True)
+        assert "or continue without" not in caught.value.hint
+        assert opened.totals().total == 0
+
+    def test_import_of_a_row_again_with_other_columns_of_the_user_is_counted(
+        self, opened: Ledger
+    ) -> None:
+        again = [make_row(1, meta={"t": n}, origin=f"m.csv:{n}") for n in (8, 9)]
+        given: Manifest = [make_row(1), *again]
+        assert imported(opened, given) == ImportResult(
+            added=1, known=2, problems=[], repeated=2, repeats=("m.csv:2", "m.csv:8")
+        )
+
     def test_import_that_fails_midway_leaves_nothing(self, opened: Ledger) -> None:
         def reading() -> Iterator[Row]:
             yield from (make_row(number) for number in range(1, 2000))
@@ -634,11 +662,11 @@ class TestIntake:
     def test_import_lists_problems_in_manifest_order(self, opened: Ledger) -> None:
         given: Manifest = []
         for number in range(1, 60, 2):
-            bad = InvalidRow(line=number, message="no", origin=f"m.csv:{number}")
+            bad = InvalidRow(line=number, message=f"no {number}", origin=f"m.csv:{number}")
             given += [bad, make_row(100, key=f"k{number}", origin=f"m.csv:{number + 1}")]
         message = refusal(opened, given)
         lines = [line.split(":")[1] for line in message.splitlines()[1:-1]]
-        assert lines == [str(n) for n in range(1, 22) if n != 2]
+        assert lines == [str(n) for n in (1, 3, 4, *range(5, 38, 2))]
 
     @settings(deadline=None)  # two ledgers on disk
     @given_many(
@@ -770,6 +798,14 @@ class TestCorrections:
         assert imported(ledger, [make_row(1, path="short.vtt")]).corrected == 1
         assert (await first_history(ledger)).job_id == "paid"
         assert (await first_history(ledger)).was_completed
+
+    async def test_correction_to_the_file_of_another_row_on_macos_is_refused(
+        self, ledger: Ledger
+    ) -> None:
+        await self.ended(ledger, failed("rejected"))
+        imported(ledger, [make_row(2, path="stra\u00dfe.vtt")])
+        with pytest.raises(UsageError, match=r"stra\u00dfe.vtt.* are one on macOS and Windows"):
+            imported(ledger, [make_row(1, path="STRASSE.vtt")])
 
     async def test_done_row_refuses_new_parameters(self, ledger: Ledger) -> None:
         await self.ended(ledger, outcome())

@@ -75,7 +75,7 @@ def test_manifest_killed_continues_where_it_stopped(
     [
         (["--to", "pt-BR,pt-PT"], "pt-BR and pt-PT cannot both be tracks of one asset"),
         (["--to", "Spanish"], "--to: 'Spanish' is not a language tag (write es)"),
-        (["--to", "es", "--from", "es"], "es and es cannot both"),
+        (["--to", "es", "--from", "es"], "es is the source language too"),
         (["--to", "es", "-o", "v.txt"], "-o v.txt: the name does not say which format"),
         (["--to", "es", "--created-after", "soon"], "--created-after: invalid date 'soon'"),
         (["--to", "es", "--missing-in", "none"], "there is no ledger in none"),

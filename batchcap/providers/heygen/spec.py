@@ -11,6 +11,12 @@ from batchcap.providers.heygen.translation_list import TRANSLATION_COLUMNS
 from batchcap.providers.heygen.webhooks import WEBHOOK
 from batchcap.providers.registry import AccountColumns, BaseUrl, ProviderSpec
 
+_ID_URLS = (
+    r"(?:https?://)?(?:app|share|api)\.heygen\.com/(?:[\w-]+/)+"
+    r"((?=[\w-]*\d)[\w-]{8,})/?(?:[?#].*)?"
+)
+"""URLs of a translation's page. An id has a digit, unlike the words of a path."""
+
 
 def _headers(secrets: Mapping[str, str]) -> Mapping[str, str]:
     return {"X-Api-Key": secrets[CREDENTIALS[0]]}
@@ -21,7 +27,7 @@ SPEC = ProviderSpec(
     build=HeyGen,
     columns=Columns(
         ids=("video_translate_id", "video_translation_id"),
-        id_urls=r"https://(?:app|share)\.heygen\.com/(?:[\w-]+/)+([0-9A-Za-z]{8,})/?(?:[?#].*)?",
+        id_urls=_ID_URLS,
         label="language",
         params={"caption_type": converters.vtt},
     ),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
-from batchcap.domain.languages import primary_language
+from batchcap.domain.languages import canonical, primary_language
 from batchcap.domain.models import Json
 from batchcap.manifest import converters
 from batchcap.manifest.messages import InvalidValue, quote
@@ -15,6 +15,12 @@ from batchcap.providers.mux.schema import MAX_PASSTHROUGH, passthrough
 MAX_TERMS = 100
 MAX_TERM_LENGTH = 100
 REPLACEMENTS = ("fail", "replace_all", "replace_generated")
+
+PLAYBACK_URLS = r"(?:https?://)?(?:stream|player|image)\.mux\.com/(\w+)(?:[./?#].*)?"
+IS_PLAYBACK_ID = (
+    "{} is a playback id, not the id of the asset, which is on the asset's page in the dashboard "
+    "(or in the answer of GET https://api.mux.com/video/v1/playback-ids/ID)"
+)
 
 NO_UPLOAD = "upload_to_mux=false makes the caption without a track (try one row first)"
 """The way out if two tracks cannot be on one asset."""
@@ -58,7 +64,7 @@ def uploads_track(params: Json) -> bool:
 
 def problems(params: Json, targets: Sequence[str | None]) -> list[str]:
     """Return what is wrong with the parameters and the target languages of a record together."""
-    wrong = []
+    wrong = _same_language(params.get("from_language"), targets)
     length = len(passthrough("0" * 20, params.get("passthrough")))
     if length >= MAX_PASSTHROUGH:
         wrong.append(
@@ -71,7 +77,13 @@ def problems(params: Json, targets: Sequence[str | None]) -> list[str]:
         return wrong
     if "track_name" in params and len(targets) > 1:
         wrong.append("track_name: one name for several languages; names are unique on an asset")
-    return wrong + _sibling_problems(params.get("from_language"), targets)
+    return wrong or _sibling_problems(params.get("from_language"), targets)
+
+
+def _same_language(source: str | None, targets: Sequence[str | None]) -> list[str]:
+    languages = {canonical(target): target for target in targets if target}
+    target = languages.get(canonical(source)) if source else None
+    return [f"to_language_code: {target} is the source language too"] if target else []
 
 
 def _sibling_problems(source: str | None, targets: Sequence[str | None]) -> list[str]:

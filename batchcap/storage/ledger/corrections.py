@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 _COLUMNS = """
-SELECT number, origin, state, finished_at, key, provider, source_id, target, path, language, params
+SELECT number, origin, state, finished_at, key, provider, source_id, target, path, language,
+       params, meta
 FROM rows
 """
 _TASK = f"{_COLUMNS} WHERE source_id = ? AND target = ? AND provider = ? AND path IS NOT NULL"
@@ -53,6 +54,7 @@ class Task(NamedTuple):
     path: str
     language: str | None
     params: str
+    meta: str
 
     def differences(self, values: Sequence[Any]) -> list[str]:
         """Return what `values` would change, in words."""
@@ -84,10 +86,11 @@ def find_failed(connection: sqlite3.Connection, values: Sequence[Any]) -> Task |
 
 def why_fixed(connection: sqlite3.Connection, task: Task, differences: Sequence[str]) -> str:
     """Return why a task cannot take a new description and what to do, or "" if it can."""
+    what = "--name and the column name" if differences == ["another path"] else "it"
     if task.state == "done" or (task.state is None and task.finished_at is not None):
-        return "it is done; leave it as it was, or use another --out to create it anew"
+        return f"it is done; leave {what} as it was, or use another --out to create it anew"
     if task.state is None and "another path" in differences:
-        return "it is pending; leave its name as it was, and run batchcap resume"
+        return f"it is pending; leave {what} as it was, and run batchcap resume"
     billed = connection.execute(_BILLED, (task.number,)).fetchone()
     if billed is None or "other parameters" not in differences:
         return ""

@@ -12,16 +12,16 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import msgspec
 import orjson
 
-from batchcap.domain.errors import UsageError
 from batchcap.domain.models import ImportResult, InvalidRow, Row
 from batchcap.storage.ledger.corrections import Task, correct, find_failed, find_task, why_fixed
+from batchcap.storage.ledger.import_problems import Problems
 from batchcap.storage.ledger.path_collisions import collisions
 from batchcap.storage.ledger.schema import DISTINCT, INDEXES
 
 _BATCH = 1000
-_SHOWN = 20
 _SORTERS = 2
 """Threads with which SQLite sorts, beside its own; with more, it takes as long."""
 
@@ -61,36 +61,27 @@ def import_rows(
     """Import manifests, given as (name, rows), in the caller's transaction.
 
     Raises:
-        UsageError: Rows are invalid, and `skip_invalid` is off. It lists the first ones;
-            the caller has to roll back.
+        UsageError: Rows are invalid, and `skip_invalid` is off, or a whole file is. It lists
+            the first ones; the caller has to roll back.
     """
     importer = _Importer(connection)
     for name, rows in manifests:
         importer.manifest(name, rows)
     imported = importer.finished()
-    if imported.invalid and not skip_invalid:
-        raise _refused(imported)
+    if importer.problems.are_of_a_file or (imported.invalid and not skip_invalid):
+        raise importer.problems.refusal()
     return imported
-
-
-def _refused(imported: ImportResult) -> UsageError:
-    hidden = imported.invalid - len(imported.problems)
-    lines = [*imported.problems, *([f"... and {hidden:,} more"] if hidden else [])]
-    noun = "problem" if imported.invalid == 1 else "problems"
-    return UsageError(
-        f"{imported.invalid:,} {noun} in the manifest; nothing was started\n" + "\n".join(lines),
-        hint="Correct them, or continue without these rows: --skip-invalid",
-    )
 
 
 class _Importer:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._result = ImportResult()
-        self._problems: list[tuple[int, str]] = []
+        self.problems = Problems()
         last = connection.execute("SELECT ifnull(max(number), 0) FROM rows").fetchone()[0]
         self._first = self._next = last + 1
         self._imported = bytearray(self._first)  # by number: rows that this import has, too
+        self._moved: list[int] = []  # rows of the ledger that got another path
         self._has_indexes = True
         if self._next == 1:
             self._drop_indexes()
@@ -115,19 +106,26 @@ class _Importer:
             except sqlite3.IntegrityError:
                 self._resolve_duplicates()
         self._refuse_colliding_paths()
-        self._result.problems = [text for _, text in sorted(self._problems)[:_SHOWN]]
+        self._result.problems = self.problems.lines()
         return self._result
 
     def _refuse_colliding_paths(self) -> None:
-        """Replace new rows by invalid ones if their file is an earlier row's on other systems."""
-        for number, origin in collisions(self._connection, self._first):
+        """Replace new rows by invalid ones if their file is an earlier row's on other systems.
+
+        A corrected row stays; what the ledger had of it cannot be skipped.
+        """
+        for number, origin in collisions(self._connection, self._first, self._moved):
             query = f"SELECT {_COLUMNS} FROM rows WHERE number = ?"  # noqa: S608  # constants
             values = self._connection.execute(query, (number,)).fetchone()
-            self._connection.execute("DELETE FROM rows WHERE number = ?", (number,))
-            self._result.added -= 1
             path = values[6]
             problem = f"name: {path[:80]!r} and the file of {origin} are one on macOS and Windows"
-            self._invalid(number, _rejected(values, problem))
+            row = _rejected(values, problem)
+            if number < self._first:
+                self.problems.add(number, msgspec.structs.replace(row, is_whole_file=True))
+                continue
+            self._connection.execute("DELETE FROM rows WHERE number = ?", (number,))
+            self._result.added -= 1
+            self._invalid(number, row)
 
     def _insert(self, batch: Sequence[Row | InvalidRow]) -> bool:
         """Insert a batch at once. Return False, with nothing done, if a row is bad or collides."""
@@ -167,9 +165,14 @@ class _Importer:
             return True
         if task.differences(values):
             correct(self._connection, task, values)
+            if task.path != values[6]:
+                self._moved.append(task.number)
             self._result.corrected += 1
         else:
             self._result.known += 1
+            if self._is_imported(task) and task.meta != values[8]:
+                self._result.repeated += 1
+                self._result.repeats = self._result.repeats or (task.origin, values[9])
         if task.number < self._first:
             self._imported[task.number] = 1
         return False
@@ -230,6 +233,8 @@ class _Importer:
             if self._is_imported(task):
                 return same
             if reason := why_fixed(self._connection, task, differences):
+                if differences == ["another path"]:  # if --name has changed, that is all rows
+                    same = "the ledger has this caption with another path"
                 return f"{same}: {reason}"
         number = task.number if task else None
         if (other := find(_KEY, (key,)).fetchone()) and other[0] != number:
@@ -240,9 +245,7 @@ class _Importer:
 
     def _invalid(self, number: int, row: InvalidRow) -> None:
         self._result.invalid += 1
-        self._problems.append((number, f"{row.origin}: {row.message}"))
-        if len(self._problems) > 2 * _SHOWN:
-            self._problems = sorted(self._problems)[:_SHOWN]
+        self.problems.add(number, row)
         who = (row.provider, row.source_id, row.language, row.key)
         self._connection.execute(_INSERT_INVALID, (number, *who, row.origin, row.message))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 _FOLDED = """
@@ -26,7 +26,8 @@ WITH pairs AS (
 )
 SELECT pairs.number, min(earlier.origin)
 FROM pairs JOIN rows AS earlier ON earlier.number = pairs.other
-WHERE pairs.number <> pairs.other AND pairs.number >= ?
+WHERE pairs.number <> pairs.other
+    AND (pairs.number >= ? OR pairs.number IN moved OR pairs.other IN moved)
 GROUP BY pairs.number ORDER BY pairs.number
 """
 
@@ -37,14 +38,19 @@ def fold(path: str) -> str:
     return unicodedata.normalize("NFC", decomposed.casefold())
 
 
-def collisions(connection: sqlite3.Connection, first: int) -> Sequence[tuple[Any, ...]]:
-    """Return (number, origin) of rows from `first` on whose path is an earlier row's file.
+def collisions(
+    connection: sqlite3.Connection, first: int, moved: Iterable[int] = ()
+) -> Sequence[tuple[Any, ...]]:
+    """Return (number, origin) of rows whose path is an earlier row's file.
 
-    `origin` is that of the earlier row.
+    One of the two is from `first` on, or among `moved`. `origin` is that of the earlier row.
     """
     connection.create_function("fold_path", 1, fold, deterministic=True)
     connection.execute(_FOLDED)
+    connection.execute("CREATE TEMP TABLE moved (number INTEGER PRIMARY KEY)")
     try:
+        connection.executemany("INSERT OR IGNORE INTO moved VALUES (?)", zip(moved))
         return connection.execute(_COLLISIONS, (first,)).fetchall()
     finally:
         connection.execute("DROP TABLE folded")
+        connection.execute("DROP TABLE moved")

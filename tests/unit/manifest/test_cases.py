@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import encodings.aliases
 import io
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -188,10 +189,8 @@ class TestKin:
     @pytest.mark.parametrize(
         ("magic", "file_type"),
         [
-            (b"PK\x03\x04" + bytes(26) + b"[Content_Types].xml", "an Excel workbook"),
             (b"PK\x03\x04" + bytes(26) + b"mimetypeapplication", "a document of LibreOffice"),
             (b"PK\x03\x04" + bytes(26) + b"videos.csv", "a zip archive"),
-            (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook"),
             (b"BZh91AY&SY", "compressed (bzip2)"),
             (b"\xfd7zXZ\x00", "compressed (xz)"),
             (b"\x28\xb5\x2f\xfd", "compressed (zstd)"),
@@ -219,6 +218,8 @@ class TestKin:
             ),
             ("video_translate_id", f"https://app.heygen.com/videos/{VIDEO}?from=mail"),
             ("video_translate_id", f"https://app.heygen.com/translate/result/{VIDEO}/"),
+            ("video_translate_id", f"app.heygen.com/videos/{VIDEO}"),
+            ("asset_id", f"https://api.mux.com/video/v1/assets/{FIRST}"),
         ],
     )
     def test_id_in_a_url_is_taken_and_reported(self, column: str, url: str) -> None:
@@ -230,24 +231,131 @@ class TestKin:
         assert row.source_id in {FIRST, VIDEO}
         assert notes == [f"m.csv:2: {column}: the ids are taken from URLs"]
 
-    @pytest.mark.parametrize("url", ["https://stream.mux.com/p1.m3u8", "https://x.example/a/b"])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://stream.mux.com/p1.m3u8",
+            "https://stream.mux.com/p1/text/t1.vtt",
+            "player.mux.com/p1?metadata-video-title=x",
+            "https://image.mux.com/p1/thumbnail.jpg",
+        ],
+    )
+    def test_url_of_a_playback_id_is_refused_with_what_it_is(self, url: str) -> None:
+        [problem] = of_text(f"asset_id,to_language_code\n{url},es\n")
+        assert problem.startswith("2: asset_id: 'p1' is a playback id, not the id of the asset")
+
+    @pytest.mark.parametrize(
+        "url", ["https://x.example/a/b", "https://app.heygen.com/videos/translations", "x.com/1"]
+    )
     def test_url_without_an_id_is_refused(self, url: str) -> None:
         [problem] = of_text(f"asset_id,to_language_code\n{url},es\n")
         assert problem.endswith("is a URL, and it is not clear which part of it is the id")
 
-    @pytest.mark.parametrize("column", ["lang", "Languages", "target_language", "to", "locale"])
-    def test_column_meant_for_target_languages_is_named(self, column: str) -> None:
-        [problem] = of_text(f"asset_id,{column}\na1,es\na2,ja\n")
-        assert f"go into to_language_code, not '{column}'" in problem
-        [problem] = of_text(f'{{"asset_id": "a1", "{column}": "es"}}\n', "m.jsonl")
-        assert f"go into to_language_code, not '{column}'" in problem
+    @pytest.mark.parametrize(
+        ("name", "column"),
+        [
+            *((name, "to_language_code") for name in ("lang", "Languages", "target_language")),
+            *((name, "to_language_code") for name in ("to", "locale", "to_lang", "To Language")),
+            *((name, "asset_id") for name in ("assetid", "Asset ID", "asset-id", "aset_id")),
+            *((name, "from_language") for name in ("from_lang", "Source Language", "srcLang")),
+            ("upload_tomux", "upload_to_mux"),
+            ("Provider ID", None),
+            ("title", None),
+            ("names", None),
+            ("language", None),
+        ],
+    )
+    def test_column_that_is_nearly_known_is_one_problem(
+        self, name: str, column: str | None
+    ) -> None:
+        known = [known for known in ("asset_id", "to_language_code") if known != column]
+        header = ",".join([*known, name])
+        found = of_text(f"{header}\n" + "a1,es,x\n" * 100 * (len(known) == 2), to=("es",))
+        items = json.dumps({**dict.fromkeys(known, "es"), name: "x"}) + "\n"
+        in_json = of_text(items, "m.jsonl", to=("es",))
+        if column is None:
+            assert found == in_json == []
+            return
+        rename = f"{name}={column}"
+        problem = (
+            f"1: '{name}' is probably {column}; rename it, or use --column '{rename}', "
+            "or --extra-columns if it is a column of your own"
+        )
+        assert found == [f"{problem}; the header is '{header}'"]
+        assert in_json == [problem]
 
-    def test_header_that_is_wrong_is_one_problem(self) -> None:
-        table = "Asset ID,to_language_code\n" + "a1,es\n" * 100
-        assert of_text(table) == [
-            "1: no header: 'Asset ID,to_language_code' names none of asset_id, "
-            "video_translate_id, video_translation_id"
+    def test_column_that_is_nearly_known_is_renamed_or_kept_on_request(self) -> None:
+        table = "Asset ID;lang;title\na1;es;T\n"
+        Path("m.csv").write_text(table)
+        rows, problems = rows_and_problems(
+            "m.csv", columns=("asset id=asset_id", " lang = to_language_code")
+        )
+        assert (problems, rows[0].key, rows[0].meta) == ([], "mux:a1:es", {"title": "T"})
+        Path("m.jsonl").write_text('{"asset_id": "a1", "Asset ID": "x", "lang": "y"}\n')
+        rows, problems = rows_and_problems("m.jsonl", extra_columns=True, to=("es",))
+        assert (problems, rows[0].meta) == ([], {"Asset ID": "x", "lang": "y"})
+
+    def test_column_of_the_label_is_named_if_the_ids_are_of_heygen(self) -> None:
+        [problem] = of_text("video_translate_id,lang\nv1,es\n")
+        assert problem.startswith("1: 'lang' is probably language; ")
+
+    @pytest.mark.parametrize("pair", ["Asset ID", "=asset_id", "x=y", "asset_id=Asset ID"])
+    def test_column_option_that_is_wrong_is_refused(self, pair: str) -> None:
+        with pytest.raises(UsageError, match=r"--column: .* is not NAME=COLUMN"):
+            read("m.csv", ManifestOptions(columns=(pair,)), COLUMNS)
+
+    @pytest.mark.parametrize("source", ["m.csv", "m.jsonl"])
+    def test_columns_of_the_user_are_named_once(self, source: str) -> None:
+        records = [{"asset_id": "a1", "title": "T"}, {"asset_id": "a2", "show": "S", "title": "U"}]
+        if source == "m.csv":
+            Path(source).write_text("asset_id,title,show\na1,T,\na2,U,S\n")
+        else:
+            Path(source).write_text("".join(json.dumps(record) + "\n" for record in records))
+        notes: list[str] = []
+        assert len(list(read(source, ManifestOptions(to=("es",)), COLUMNS, notes.append))) == 2
+        assert notes == [f"{source}: kept as your own columns: title, show"]
+
+    def test_field_of_name_that_no_row_has_is_one_problem(self) -> None:
+        table = "asset_id,title\n" + "a1,T\n" * 100
+        assert of_text(table, name="{titel}.{language}.vtt", to=("es",)) == [
+            "1: --name: there is no column 'titel' (is it 'title'?); "
+            "the first line is 'asset_id,title'"
         ]
+
+    @pytest.mark.parametrize("provider", ["", "mux"])
+    def test_row_with_ids_of_both_providers_is_refused(self, provider: str) -> None:
+        table = f"provider,asset_id,video_translate_id\n{provider},a1,v1\n"
+        assert of_text(table, to=("es",)) == [
+            "2: asset_id and video_translate_id: a row is of one provider; make two rows of it"
+        ]
+
+    def test_id_with_a_space_in_it_is_refused(self) -> None:
+        assert of_text("asset_id\na1 a2\n", to=("es",)) == [
+            "2: asset_id: 'a1 a2' holds a space, which no id has"
+        ]
+
+    def test_white_space_around_cells_does_not_count(self) -> None:
+        row = " a1\t, es ;ja ,\u00a0k1 ,  , T \n"
+        Path("m.csv").write_text(f"asset_id,to_language_code,key,track_id,title\n{row}")
+        rows, problems = rows_and_problems("m.csv")
+        assert problems == []
+        assert [(r.key, r.source_id, r.params, r.meta) for r in rows] == [
+            (f"k1:{tag}", "a1", {}, {"title": "T"}) for tag in ("es", "ja")
+        ]
+        assert of_text('{"asset_id": " a1 ", "to_language_code": "es"}', "m.jsonl") == []
+
+    def test_target_that_is_the_source_language_is_refused(self) -> None:
+        assert of_text("asset_id,from_language,to_language_code\na1,en,es;EN\n") == [
+            "2: to_language_code: EN is the source language too"
+        ]
+        assert of_text("asset_id,to_language_code,upload_to_mux\na1,en,no\n", from_language="en")
+
+    def test_tag_with_an_underscore_is_read_and_reported(self) -> None:
+        Path("m.csv").write_text("asset_id,to_language_code\na1,pt_BR\na2,es_MX;ja\n")
+        notes: list[str] = []
+        rows = list(read("m.csv", ManifestOptions(), COLUMNS, notes.append))
+        assert [row.language for row in rows] == ["pt-BR", "es-MX", "ja"]
+        assert notes == ["m.csv:2: to_language_code: '_' in a language tag is read as '-'"]
 
     def test_list_without_languages_is_one_problem(self) -> None:
         [problem] = of_text("a1\na2\na3\n", provider="mux")
