@@ -25,7 +25,7 @@ from batchcap.storage.ledger import Lock, discard_new, file, file_marks, new_led
 
 def run(
     *manifests: Annotated[
-        str, Parameter(help="CSV, JSON, JSONL, .xlsx or .ods; - reads standard input.")
+        str, Parameter(help="CSV, JSON, JSONL or .xlsx; - reads standard input.")
     ],
     out: Out = Path("captions"),
     sandbox: SandboxFlag = False,
