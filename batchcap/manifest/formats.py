@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePath
+from string import whitespace  # of ASCII: JSON has no other
 from typing import Any
 
 import msgspec
@@ -86,7 +87,8 @@ def _json_lines(text: Text) -> Iterator[Record]:
     for raw in text.lines():
         if text.errors:
             yield text.line, "", text.errors.pop()[1]
-        elif line := raw.lstrip("\ufeff").rstrip():  # joined files have marks in the middle
+        # Joined files have marks in the middle.
+        elif line := raw.lstrip("\ufeff").rstrip(whitespace):
             yield text.line, "", _object(line, {})
 
 

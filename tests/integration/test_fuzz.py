@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from batchcap.domain.account import AccountQuery
@@ -166,6 +166,7 @@ EXTENSIONS = st.sampled_from([".csv", ".tsv", ".json", ".jsonl", ""])
 
 
 @MANY
+@example(header=b"", body=b"\x1c", extension=".jsonl")  # white space, but not to JSON
 @given(header=HEADERS, body=st.binary(max_size=300), extension=EXTENSIONS)
 def test_manifest_of_any_bytes_gives_rows_and_problems(
     tmp_path: Path, header: bytes, body: bytes, extension: str
