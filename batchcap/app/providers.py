@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
@@ -14,7 +14,7 @@ from batchcap.domain.protocols import KeyValueStore, Observer, Provider
 from batchcap.domain.settings import Secrets, Settings
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.providers import PROVIDERS, ProviderContext, ProviderSettings, ProviderSpec
-from batchcap.providers.registry import TrackRule, read_secrets
+from batchcap.providers.registry import read_secrets
 from batchcap.transport.api_client import Api
 from batchcap.transport.network import Network, network_settings
 from batchcap.transport.rate_limiter import Bucket
@@ -146,20 +146,26 @@ def check_regional_siblings(ledger: LedgerReader) -> None:
     Raises:
         UsageError: Two rows would; the message lists the first ones.
     """
+    pairs = list(regional_siblings(ledger))
+    if pairs:
+        more = len(pairs) - MAX_SIBLINGS
+        shown = [f"{origin}: {text}" for origin, text, _ in pairs[:MAX_SIBLINGS]]
+        shown += [f"and {more} more"] if more > 0 else []
+        raise UsageError("\n".join(shown), hint=pairs[0][2])
+
+
+def regional_siblings(ledger: LedgerReader) -> Iterator[tuple[str, str, str]]:
+    """Yield "file:line", text and way out for two rows of one source that exclude each other."""
     for name, spec in PROVIDERS.items():
-        if spec.track_rule is not None and (pairs := _sibling_pairs(ledger, name, spec.track_rule)):
-            more = len(pairs) - MAX_SIBLINGS
-            shown = pairs[:MAX_SIBLINGS] + ([f"and {more} more"] if more > 0 else [])
-            raise UsageError("\n".join(shown), hint=spec.track_rule.hint)
-
-
-def _sibling_pairs(ledger: LedgerReader, name: str, rule: TrackRule) -> list[str]:
-    return [
-        f"{pair.origin}: {pair.source_id}: {' and '.join(pair.languages)} cannot both be tracks "
-        "of one asset, because regions and scripts do not count"
-        for pair in ledger.regional_siblings(name)
-        if all(map(rule.uploads, pair.params))
-    ]
+        if (rule := spec.track_rule) is None:
+            continue
+        for pair in ledger.regional_siblings(name):
+            if all(map(rule.uploads, pair.params)):
+                text = (
+                    f"{pair.source_id}: {' and '.join(pair.languages)} cannot both be tracks "
+                    "of one asset, because regions and scripts do not count"
+                )
+                yield pair.origin, text, rule.hint
 
 
 def _origin_key(name: str) -> str:

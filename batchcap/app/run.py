@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, contextmanager, nullcontext
 import anyio
 from anyio.abc import TaskGroup
 
+from batchcap.app.limits import create_until, unit_budget
 from batchcap.app.providers import (
     ProviderFactory,
     check_origins,
@@ -56,7 +57,10 @@ class Run:
         *,
         executor: Executor | None,
         webhooks: WebhookFeed,
+        create_until: float | None,
     ) -> None:
+        self._create_until = create_until
+        self._budget = unit_budget(settings.limits)
         self._settings, self._ledger = settings, ledger
         self._webhooks = webhooks
         self._providers, self._observer, self._now = providers, observer, now
@@ -95,6 +99,7 @@ class Run:
                 settle=self._settings.settle,
                 retry_jobs=self._settings.retry_jobs,
                 adopt_since=died_at,
+                create_until=self._create_until,
             )
             engine = Engine(self._ledger, lanes, policy, self._observer, self._now)
             self._fatal = engine.fatal
@@ -132,6 +137,7 @@ class Run:
             ),
             stop=stop,
             window=window,
+            budget=self._budget,
         )
 
 
@@ -190,6 +196,7 @@ async def run(  # noqa: PLR0913  # the choices of a run, given by name
                 stop or ShutdownToken(),
                 executor=executor,
                 webhooks=webhooks,
+                create_until=create_until(ledger, settings, sandbox=sandbox),
             )
             return await work.run(died_at)
 

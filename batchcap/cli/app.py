@@ -24,6 +24,9 @@ COMMANDS = {
     "run": """Read manifests into the ledger, then work until every row has ended.
 
     The same command again resumes. A further manifest adds to the same folder.""",
+    "plan": """Show what a run would do: problems, jobs, requests, units, how long it takes.
+
+    Sends nothing and leaves nothing behind. Exit status 2 if the run would be refused.""",
     "resume": "Continue from the ledger alone, until every row has ended.",
     "status": "Show the state of a run, even while it works in another terminal.",
     "report": "Write the result of every row, even while a run works.",

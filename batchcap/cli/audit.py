@@ -11,9 +11,10 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from batchcap.app.audit import UNKNOWN, Audit, DoubleCharge, ReadOnlyStore
+from batchcap.app.audit import UNKNOWN, Audit, DoubleCharge
 from batchcap.app.audit import audit as compare_with_provider
 from batchcap.app.providers import open_providers
+from batchcap.app.read_only_store import ReadOnlyStore
 from batchcap.cli import log
 from batchcap.cli.options import CaOption, Out, ProxyOption, RunOptions, SandboxFlag
 from batchcap.cli.runtime import provider_environment, run_async

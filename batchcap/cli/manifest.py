@@ -14,8 +14,8 @@ import msgspec
 from cyclopts import Parameter
 
 from batchcap.app.account_manifest import AccountManifest, Output, Walk, check_query, identity
-from batchcap.app.audit import ReadOnlyStore
 from batchcap.app.providers import check_origins, open_providers
+from batchcap.app.read_only_store import ReadOnlyStore
 from batchcap.cli import log
 from batchcap.cli.account_options import FILTERS, ListOptions
 from batchcap.cli.account_progress import AccountProgress

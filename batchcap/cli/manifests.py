@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from batchcap import manifest
 from batchcap.cli.options import ManifestOptions
@@ -16,18 +16,23 @@ from batchcap.providers import PROVIDERS
 
 
 def open_manifests(
-    names: Sequence[str], options: ManifestOptions
+    names: Sequence[str],
+    options: ManifestOptions,
+    notify: Callable[[str], None] | None = None,
 ) -> list[tuple[str, Iterator[Row | InvalidRow]]]:
     """Return each manifest's printable name with its rows, which are read as they are used.
 
-    Notes about rows that are accepted, but may be a mistake, are printed on stderr.
+    `notify` gets notes about rows that are accepted, but may be a mistake; without it, they
+    are printed on stderr.
     """
     parsed = manifest_options(options)
     columns = {name: spec.columns for name, spec in PROVIDERS.items()}
-    paths = map(manifest_path, names)
     return [
-        (manifest.printable(path), manifest.read(path, parsed, columns, _print_note))
-        for path in paths
+        (
+            printable_name(name),
+            manifest.read(manifest_path(name), parsed, columns, notify or _print_note),
+        )
+        for name in names
     ]
 
 
@@ -53,6 +58,11 @@ def fingerprints(names: Sequence[str], options: ManifestOptions) -> list[str | N
 def manifest_path(name: str) -> str:
     """Return the name as `manifest` knows it."""
     return manifest.STDIN if name == DASH else name
+
+
+def printable_name(name: str) -> str:
+    """Return the name of a manifest as the ledger has it in the origin of its rows."""
+    return manifest.printable(manifest_path(name))
 
 
 def manifest_options(options: ManifestOptions) -> manifest.ManifestOptions:

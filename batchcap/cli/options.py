@@ -6,11 +6,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
+import msgspec
 from cyclopts import Group, Parameter
 
-from batchcap.cli.parsing import parse_duration, parse_max_jobs, parse_rate, parse_size
+from batchcap.cli.parsing import (
+    parse_duration,
+    parse_filter,
+    parse_max_jobs,
+    parse_moment,
+    parse_rate,
+    parse_size,
+    parse_unit_cost,
+    parse_units,
+)
 from batchcap.domain.errors import UsageError
+from batchcap.domain.selection import Selection
 from batchcap.domain.settings import (
+    Limits,
     ListenAddress,
     Settings,
     parse_listen,
@@ -236,6 +248,70 @@ class RunOptions:
                 raise UsageError(f"{option}: {value} must be at least 1")
         if self.retry_jobs < 0:
             raise UsageError(f"--retry-jobs: {self.retry_jobs} must not be negative")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ChoiceOptions:
+    """Which rows to work on, and how much that may cost and take."""
+
+    limit: Annotated[
+        int | None, Parameter(group=_ROWS, help="Work on the first N pending rows only.")
+    ] = None
+    filter_: Annotated[
+        list[str],
+        Parameter(
+            name="--filter",
+            group=_ROWS,
+            negative="",
+            help="COLUMN=GLOB: work on pending rows that match only; repeatable.",
+        ),
+    ] = field(default_factory=list)
+    max_units: Annotated[
+        str,
+        Parameter(group=_SPEED, help="Most units that the jobs of this run may cost together."),
+    ] = ""
+    deadline: Annotated[
+        str,
+        Parameter(
+            group=_SPEED,
+            help="2026-12-04T18:00, local time: stop creating jobs in time to end by then.",
+        ),
+    ] = ""
+    unit_cost: Annotated[
+        str, Parameter(group=_SPEED, help="Units to expect: 2 a caption, or 0.5/min of video.")
+    ] = ""
+
+    def applied(self, settings: Settings) -> Settings:
+        """Return the settings with these choices.
+
+        Raises:
+            UsageError: A value is wrong; the message names its option.
+        """
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"--limit: {self.limit} must be at least 1")
+        return msgspec.structs.replace(
+            settings,
+            selection=Selection(
+                tuple(map(parse_filter, self.filter_)), self.limit, _column_aliases()
+            ),
+            limits=Limits(
+                parse_units("--max-units", self.max_units),
+                parse_moment("--deadline", self.deadline),
+                parse_unit_cost(self.unit_cost),
+            ),
+        )
+
+
+def _column_aliases() -> dict[str, dict[str, str]]:
+    """Return the columns of each provider that are fields of a row under another name."""
+    return {
+        name: {
+            **dict.fromkeys(spec.columns.ids, "source_id"),
+            **({spec.columns.targets: "language"} if spec.columns.targets else {}),
+        }
+        for name, spec in PROVIDERS.items()
+    }
 
 
 @Parameter(name="*")

@@ -7,10 +7,13 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from batchcap.domain.errors import UsageError
+from batchcap.domain.selection import Filter
+from batchcap.domain.workload import UnitCost
 
 DASH = "<->"
 """Replaces the argument "-" before parsing, because cyclopts would take it for an option."""
 
+_COSTS = "Like this: --unit-cost 2 (each caption), or --unit-cost 0.5/min (each minute of video)"
 _MAX_VALUE = 1e15  # above every sensible number of seconds, bytes or requests
 _SECONDS = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {
@@ -87,6 +90,49 @@ def parse_max_jobs(text: str, providers: Sequence[str]) -> tuple[str, int]:
             f"--max-jobs: invalid {text!r}", hint=f"Like this: --max-jobs {providers[0]}=500"
         )
     return provider, int(number)
+
+
+def parse_units(option: str, text: str) -> float | None:
+    """Parse a number of units; None for "".
+
+    Raises:
+        UsageError: It is not a number above 0.
+    """
+    if not text:
+        return None
+    if not re.fullmatch(r"\d+(?:\.\d+)?", text) or not 0 < float(text) < _MAX_VALUE:
+        raise UsageError(f"{option}: invalid number {text[:40]!r}", hint=f"Like this: {option} 500")
+    return float(text)
+
+
+def parse_unit_cost(text: str) -> UnitCost | None:
+    """Parse `2` (units of each caption) or `0.5/min` (of each minute of video); None for "".
+
+    Raises:
+        UsageError: It is neither.
+    """
+    number, slash, unit = text.partition("/")
+    if slash and unit != "min":
+        raise UsageError(f"--unit-cost: invalid cost {text[:40]!r}", hint=_COSTS)
+    try:
+        units = parse_units("--unit-cost", number)
+    except UsageError as error:
+        raise UsageError(error.message, hint=_COSTS) from None
+    return None if units is None else UnitCost(units, per_minute=bool(slash))
+
+
+def parse_filter(text: str) -> Filter:
+    """Parse `COLUMN=GLOB`.
+
+    Raises:
+        UsageError: There is no "=" in it, or no column before it.
+    """
+    column, equals, glob = text.partition("=")
+    if not equals or not column.strip():
+        raise UsageError(
+            f"--filter: invalid {text[:40]!r}", hint="Like this: --filter 'title=Season 2*'"
+        )
+    return Filter(column.strip(), glob)
 
 
 def parse_moment(option: str, text: str) -> float | None:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from batchcap.app.providers import check_origins
 from batchcap.cli import log
-from batchcap.cli.options import Out, OutputOptions, RunOptions, SandboxFlag
+from batchcap.cli.options import ChoiceOptions, Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.run_session import RunSession
 from batchcap.domain.errors import UsageError
 from batchcap.storage.ledger import Lock, open_ledger, require
@@ -28,12 +28,13 @@ def resume(
         str, Parameter(help="With --retry-failed: only rows with this error code.")
     ] = "",
     run_options: RunOptions = RunOptions(),  # noqa: B008  # frozen
+    choice_options: ChoiceOptions = ChoiceOptions(),  # noqa: B008  # frozen
     output_options: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
 ) -> int:
     """Continue from the ledger alone, until every row has ended."""
     if only and not retry_failed:
         raise UsageError("--only needs --retry-failed")
-    settings = run_options.settings(out, sandbox=sandbox)
+    settings = choice_options.applied(run_options.settings(out, sandbox=sandbox))
     log.set_up(output_options.verbose, output_options.log_file)
     require(out)
     with Lock(out), closing(open_ledger(out)) as ledger:
@@ -45,4 +46,6 @@ def resume(
                     f"--only: no row failed with {only!r}", hint=f"There are: {', '.join(codes)}"
                 )
             ledger.requeue_failed(only or None)
-        return RunSession(ledger, settings, output_options, sandbox=sandbox).run()
+        session = RunSession(ledger, settings, output_options, sandbox=sandbox)
+        session.choose()
+        return session.run()

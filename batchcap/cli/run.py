@@ -12,10 +12,19 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from batchcap.app.limits import choose_within_limits
 from batchcap.app.providers import check_before_import, check_regional_siblings
 from batchcap.cli import log
 from batchcap.cli.manifests import fingerprints, open_manifests
-from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
+from batchcap.cli.options import (
+    ChoiceOptions,
+    ManifestOptions,
+    Out,
+    OutputOptions,
+    RunOptions,
+    SandboxFlag,
+)
+from batchcap.cli.plan import show_plan
 from batchcap.cli.run_session import RunSession
 from batchcap.domain.errors import UsageError
 from batchcap.domain.models import ImportResult
@@ -29,8 +38,12 @@ def run(
     ],
     out: Out = Path("captions"),
     sandbox: SandboxFlag = False,
+    dry_run: Annotated[
+        bool, Parameter(negative="", help="Only show the plan, as batchcap plan does.")
+    ] = False,
     manifest_options: ManifestOptions = ManifestOptions(),  # noqa: B008  # frozen
     run_options: RunOptions = RunOptions(),  # noqa: B008  # frozen
+    choice_options: ChoiceOptions = ChoiceOptions(),  # noqa: B008  # frozen
     output_options: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
 ) -> int:
     """Read manifests into the ledger, then work until every row has ended."""
@@ -38,12 +51,14 @@ def run(
         raise UsageError(
             "run needs a manifest", hint="batchcap run videos.csv; batchcap resume needs none."
         )
-    settings = run_options.settings(out, sandbox=sandbox)
+    settings = choice_options.applied(run_options.settings(out, sandbox=sandbox))
     log.set_up(output_options.verbose, output_options.log_file)
+    names = list(dict.fromkeys(manifests))
+    if dry_run:
+        return show_plan(names, manifest_options, settings, output_options, sandbox=sandbox)
     with Lock(out):
         gc.disable()  # rows make no reference cycles; looking for them took a tenth of the time
         try:
-            names = list(dict.fromkeys(manifests))
             summary = import_manifests(names, manifest_options, settings, sandbox=sandbox)
         except BaseException:
             discard_new(out)
@@ -53,7 +68,9 @@ def run(
         if not output_options.quiet:
             print(summary, file=sys.stderr)
         with closing(open_ledger(out)) as ledger:
-            return RunSession(ledger, settings, output_options, sandbox=sandbox).run()
+            session = RunSession(ledger, settings, output_options, sandbox=sandbox)
+            session.choose(names)
+            return session.run()
 
 
 def import_manifests(
@@ -80,6 +97,7 @@ def import_manifests(
             check_before_import(ledger, os.environ, settings, sandbox=sandbox)
             if changed:
                 check_regional_siblings(ledger)
+            choose_within_limits(ledger, settings, sandbox=sandbox)
             for (name, _), fingerprint in zip(opened, prints, strict=True):
                 ledger.set_fingerprint(file_marks.manifest(name), fingerprint or "")
 

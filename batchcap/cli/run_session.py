@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
 import anyio
 from rich.console import Console
 
+from batchcap.app.limits import choose_within_limits
 from batchcap.app.run import run as run_rows
 from batchcap.cli import log
+from batchcap.cli.announcement import announcement
 from batchcap.cli.fd_limits import fit_to_fd_limit
 from batchcap.cli.log import LONG_PAUSE
 from batchcap.cli.options import OutputOptions
@@ -22,6 +24,7 @@ from batchcap.cli.signals import Signals
 from batchcap.domain.errors import FatalError
 from batchcap.domain.events import Event, LaneStopped, Paused, Warned
 from batchcap.domain.ledger_protocols import Ledger
+from batchcap.domain.models import Totals
 from batchcap.domain.settings import Settings
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.domain.text import printable
@@ -49,11 +52,27 @@ class RunSession:
         self._settings, self._warning = fit_to_fd_limit(settings)
         self._options, self._sandbox = options, sandbox
         self._metrics = Metrics()
+        self._chosen: int | None = None  # pending rows, None: all
         self._pause_printed_until: dict[str, float] = {}
         self._stop = ShutdownToken()
         self._signals = Signals(self._stop, quiet=options.quiet)
         self._started = time.monotonic()
         self._progress: Progress | None = None
+
+    def choose(self, manifests: Sequence[str] | None = None) -> None:
+        """Choose the rows to work on, hold them to the limits, and say what will happen.
+
+        With `manifests`, pending rows of other ones are named.
+
+        Raises:
+            UsageError: A filter has a column that no row has, or a limit would be passed.
+        """
+        self._chosen = choose_within_limits(self._ledger, self._settings, sandbox=self._sandbox)
+        if not self._options.quiet:
+            for line in announcement(
+                self._ledger, self._settings, manifests, sandbox=self._sandbox
+            ):
+                print(printable(line), file=sys.stderr)
 
     def run(self) -> int:
         """Work until the end; returns the exit status.
@@ -158,9 +177,20 @@ class RunSession:
             print(printable(line))
         if fatal:
             return 3
-        if self._signals.received is not None and summary.totals.pending:
+        if self._signals.received is not None and self._has_rows_left(summary.totals):
             return 128 + self._signals.received
-        return 1 if summary.totals.failed or summary.totals.invalid else 0
+        return 1 if self._has_failed(summary.totals) else 0
+
+    def _has_rows_left(self, totals: Totals) -> bool:
+        if self._chosen is None:
+            return totals.pending > 0
+        return sum(self._metrics.ended.values()) < self._chosen
+
+    def _has_failed(self, totals: Totals) -> bool:
+        """Return whether a row failed: any row of the ledger, or any that was chosen."""
+        if self._chosen is None:
+            return totals.failed + totals.invalid > 0
+        return any(self._metrics.errors.values())
 
     def _resume_command(self, *more: str) -> str:
         return command_line("resume", self._settings.out, *more, sandbox=self._sandbox)

@@ -23,6 +23,8 @@ from batchcap.domain.models import (
     Totals,
 )
 from batchcap.domain.protocols import Checkpoint, KeyValueStore
+from batchcap.domain.selection import Selection
+from batchcap.domain.workload import PaidVideo, RowRules, TaskCount, Workload
 
 
 class LedgerReader(Protocol):
@@ -40,7 +42,19 @@ class LedgerReader(Protocol):
         ...
 
     def providers_with_pending(self) -> list[str]:
-        """Return the providers that have pending rows."""
+        """Return the providers that have pending rows; only chosen rows count."""
+        ...
+
+    def workloads(self, rules: RowRules) -> list[Workload]:
+        """Return what there is to do at each provider; only chosen rows count."""
+        ...
+
+    def pending_by_manifest(self) -> dict[str, int]:
+        """Count the pending rows by the name of their manifest; only chosen rows count."""
+        ...
+
+    def paid_videos(self) -> list[PaidVideo]:
+        """Return what the latest completed jobs cost whose videos have a known length."""
         ...
 
     def failed_codes(self) -> list[str]:
@@ -129,6 +143,25 @@ class Ledger(LedgerReader, Checkpoint, KeyValueStore, Protocol):
 
         Raises:
             UsageError: Rows are invalid, and `skip_invalid` is off. It lists the first ones.
+        """
+        ...
+
+    def task_counts(self) -> list[TaskCount]:
+        """Count the tasks that the last import named, those that were there before too."""
+        ...
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield "file:line" and text of each invalid row of the last import, in its order."""
+        ...
+
+    def choose(self, selection: Selection) -> int:
+        """Choose from the rows that are pending now; return how many were chosen.
+
+        From now on, all other rows count as if they were not pending: `pending` and what
+        counts pending rows leave them out. `totals` and results show every row.
+
+        Raises:
+            UsageError: A filter names a column that no pending row has.
         """
         ...
 

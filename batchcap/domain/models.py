@@ -188,6 +188,7 @@ class ImportResult(msgspec.Struct):
     `corrected` rows were in the ledger, and are pending with their new parameters. `repeated`
     rows are like an earlier one of the same import but for the user's own columns, of which
     the earlier row's are kept; `repeats` are the "file:line" of the first two such.
+    `has_bad_file`: a problem is that of a whole file, and cannot be skipped.
     """
 
     added: int = 0
@@ -197,6 +198,7 @@ class ImportResult(msgspec.Struct):
     problems: list[str] = []
     repeated: int = 0
     repeats: tuple[str, str] | None = None
+    has_bad_file: bool = False
 
 
 class Totals(msgspec.Struct):

@@ -11,6 +11,8 @@ import msgspec
 
 from batchcap.domain.addresses import is_loopback
 from batchcap.domain.errors import UsageError
+from batchcap.domain.selection import Selection
+from batchcap.domain.workload import UnitCost
 
 
 def failpoint_from_env(environment: Mapping[str, str]) -> int | None:
@@ -115,6 +117,23 @@ def parse_listen(address: str, public_url: str = "", *, insecure: bool = False) 
     return ListenAddress(host, int(match[3]), public, insecure)
 
 
+class Limits(msgspec.Struct, frozen=True):
+    """How much a run may cost and how long it may take.
+
+    `max_units` are those of the jobs that this run creates, `deadline` is in unix seconds.
+    `unit_cost` is what the user expects a caption to cost.
+    """
+
+    max_units: float | None = None
+    deadline: float | None = None
+    unit_cost: UnitCost | None = None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is a limit."""
+        return self.max_units is not None or self.deadline is not None
+
+
 class Settings(msgspec.Struct, frozen=True):
     """The settings of a run: rates in requests per second, durations in seconds, sizes in bytes.
 
@@ -137,6 +156,8 @@ class Settings(msgspec.Struct, frozen=True):
     proxy: str = ""
     """Of --proxy; it may hold a password."""
     ca_file: Path | None = None
+    limits: Limits = Limits()
+    selection: Selection = Selection()
 
     @property
     def quota_share(self) -> float:

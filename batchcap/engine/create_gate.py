@@ -1,7 +1,8 @@
 """Whether the rows of a lane may create jobs.
 
 A provider that refuses creates (a units limit, terms that are not accepted) still serves the
-jobs that were paid for. So only the rows without a job stop.
+jobs that were paid for. So only the rows without a job stop. The user's own limits of units
+and time stop them in the same way.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ from batchcap.domain.errors import CreatesRefused
 
 
 class CreateGate:
-    """Open until the provider refuses a create; it stays closed until the run ends."""
+    """Open until creates are refused; it stays closed until the run ends."""
 
     def __init__(self) -> None:
         self._error: CreatesRefused | None = None
+        self.is_reported = False
+        """Whether the user knows why it is closed."""
         self._waiting: set[anyio.CancelScope] = set()
 
-    def close(self, error: CreatesRefused) -> bool:
-        """Let no row past any more, and end the waits; return False if it was closed before."""
-        if self._error is not None:
-            return False
-        self._error = error
-        for scope in self._waiting:
-            scope.cancel()
-        return True
+    def close(self, error: CreatesRefused) -> None:
+        """Let no row past any more, and end the waits. The first error counts."""
+        if self._error is None:
+            self._error = error
+            for scope in self._waiting:
+                scope.cancel()
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

@@ -21,6 +21,9 @@ _STARTED_AT_ONCE = 100
 LONGEST_SEND = 120.0
 """Seconds for which a create may be under way: the transport's timeout."""
 
+_CLOCK_CHECK = 30.0
+"""Seconds from one look at the time of day to the next: the clock may be set."""
+
 
 class Engine:
     """Works until every row of the lanes' providers has ended, or is stopped.
@@ -51,6 +54,8 @@ class Engine:
         rows = PendingRows(self._ledger, lane.provider.name)
         async with anyio.create_task_group() as group:
             group.start_soon(self._stop_lane_on_fatal, lane, lane.poller.run)
+            if self._policy.create_until is not None:
+                group.start_soon(self._close_creates_at, lane, self._policy.create_until)
             async with anyio.create_task_group() as workers:
                 for number in range(await self._worker_count(lane, rows)):
                     workers.start_soon(self._stop_lane_on_fatal, lane, self._work, lane, rows)
@@ -86,11 +91,26 @@ class Engine:
 
     async def _hold_back(self, lane: Lane, row: Row, error: CreatesRefused) -> None:
         """Leave a row pending, and let no other row of the lane create a job in this run."""
-        if lane.creates.close(error):
+        lane.creates.close(error)
+        if not lane.creates.is_reported:
+            lane.creates.is_reported = True
             self._report_fatal(lane, error)
         failure = Failure("units_exhausted", error.message, retryable=True)
         await self._ledger.record_held_back(row, failure)
         self._observer(RowHeldBack(row, failure))
+
+    async def _close_creates_at(self, lane: Lane, until: float) -> None:
+        """Create no more jobs from a time on. Rows that have a job are not affected."""
+        while (left := until - self._now()) > 0:  # noqa: ASYNC110  # the time is the event
+            await asyncio.sleep(min(left, _CLOCK_CHECK))
+        lane.creates.close(
+            CreatesRefused(
+                f"{lane.provider.name}: no more jobs are created, so that those which run can "
+                "end by --deadline",
+                hint="Captions that were paid for are fetched. For the rest: batchcap resume.",
+                provider=lane.provider.name,
+            )
+        )
 
     def _with_lost_at(self, history: RowHistory) -> RowHistory:
         """Add the latest time at which an earlier run can have lost a response."""

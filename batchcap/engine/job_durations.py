@@ -55,6 +55,11 @@ class JobDurations:
         if self._unsaved >= _SAVE_EVERY:
             self.save()
 
+    @property
+    def count(self) -> int:
+        """The number of jobs that the quantiles are made of."""
+        return self._counts.get(_ALL, Counter()).total()
+
     def quantile(self, share: float, job_class: str = _ALL) -> float | None:
         """Return the seconds that this share of a class took at most (0.5: the median).
 

@@ -16,6 +16,7 @@ from batchcap.domain.protocols import Checkpoint, Downloader, Provider
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.engine.create_gate import CreateGate
 from batchcap.engine.poller import Poller
+from batchcap.engine.unit_budget import UnitBudget
 
 _PAGE = 256
 """Rows that are read from the ledger at a time."""
@@ -30,6 +31,8 @@ class Policy(msgspec.Struct, frozen=True):
     retry_jobs: int = 0
     adopt_since: float | None = None
     """When a killed run began (unix seconds): its files are adopted as they are."""
+    create_until: float | None = None
+    """When to stop creating jobs (unix seconds), so that those which run can end in time."""
 
 
 class Lane(msgspec.Struct, frozen=True):
@@ -41,6 +44,7 @@ class Lane(msgspec.Struct, frozen=True):
     stop: ShutdownToken
     window: int
     creates: CreateGate = msgspec.field(default_factory=CreateGate)
+    budget: UnitBudget | None = None
 
 
 class PendingRows:

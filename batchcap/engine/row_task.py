@@ -44,6 +44,7 @@ class RowTask:
 
     __slots__ = (
         "_failures",
+        "_has_created",
         "_job_began",
         "_lane",
         "_ledger",
@@ -73,7 +74,7 @@ class RowTask:
         self._failures = self._new_jobs = 0
         self._lost_responses: list[str] = []
         self._job_began: float | None = None
-        self._was_completed = False
+        self._was_completed = self._has_created = False
         self.job: Job | None = None
 
     async def run(self, history: RowHistory) -> Outcome:
@@ -98,6 +99,8 @@ class RowTask:
             failure = Failure(error.code, error.message, error.retryable)
         except Unavailable as error:
             failure = Failure("unavailable", error.message, retryable=True)
+        finally:
+            self._settle_budget()
         return Outcome(
             state=state,
             started_at=started,
@@ -132,6 +135,7 @@ class RowTask:
                     self._recorded_intent(),  # durable before anything leaves
                 ):
                     job = await slot.create(prepared)  # one POST
+                    self._has_created = True
                 await self._record_job(job, began=self._now())
         job = await self._wait_for_job(job)
         return await self._save_caption(job)
@@ -160,8 +164,18 @@ class RowTask:
         """Wait for room for one create, for as long as the provider accepts creates."""
         async with AsyncExitStack() as stack:
             with self._lane.creates.waiting():
+                if self._lane.budget is not None:
+                    await self._lane.budget.reserve(self._row)
                 slot = await stack.enter_async_context(self._provider.send_slot(self._failures))
             yield slot
+
+    def _settle_budget(self) -> None:
+        if self._lane.budget is None:
+            return
+        if self._has_created or self._lost_responses:
+            self._lane.budget.settle(self._row, self.job)
+        else:
+            self._lane.budget.release(self._row)
 
     @asynccontextmanager
     async def _recorded_intent(self) -> AsyncIterator[None]:

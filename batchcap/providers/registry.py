@@ -45,10 +45,12 @@ class TrackRule(msgspec.Struct, frozen=True):
     """A source has one track for each primary language: `pt-BR` and `pt-PT` exclude each other.
 
     `uploads` returns whether a row with these params adds a track; `hint` is the way out.
+    `published` says what that means to those who see the source.
     """
 
     uploads: Callable[[Json], bool]
     hint: str
+    published: str
 
 
 class AccountColumns(msgspec.Struct, frozen=True):

@@ -37,14 +37,20 @@ class InMemoryStore:
 class InMemoryLedger:
     """A `Checkpoint` of `count` rows that counts outcomes and records nothing else.
 
-    `row` makes a row from its number when it is read. `waits` are the seconds from the end
-    of each job to the end of its row; `last` is when the last row ended, on the loop's clock.
+    `row` makes a row from its number when it is read. The first `running` rows have a job.
+    `waits` are the seconds from the end of each job to the end of its row; `last` is when the
+    last row ended, on the loop's clock.
     """
 
     def __init__(
-        self, count: int, row: Callable[[int], Row], ended_at: Callable[[str], float]
+        self,
+        count: int,
+        row: Callable[[int], Row],
+        ended_at: Callable[[str], float],
+        running: int = 0,
     ) -> None:
         self._count, self._row, self._ended_at = count, row, ended_at
+        self._running = running
         self.states: dict[RowState, int] = {}
         self.waits: list[float] = []
         self.last = 0.0
@@ -52,7 +58,12 @@ class InMemoryLedger:
     async def pending(self, provider: str, after: int, limit: int) -> list[PendingRow]:
         """See `protocols.Checkpoint`."""
         numbers = range(after + 1, min(after + limit, self._count) + 1)
-        return [PendingRow(self._row(number), RowHistory()) for number in numbers]
+        return [PendingRow(self._row(number), self._history(number)) for number in numbers]
+
+    def _history(self, number: int) -> RowHistory:
+        if number > self._running:
+            return RowHistory()
+        return RowHistory(job_id=f"rjob_{self._row(number).source_id}")
 
     async def record_intent(self, row: Row) -> None:
         """See `protocols.Checkpoint`."""

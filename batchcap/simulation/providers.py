@@ -10,6 +10,7 @@ import asyncio
 import math
 import random
 from collections import deque
+from statistics import NormalDist
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,15 +21,26 @@ from batchcap.domain.models import Job, JobState, Json
 from batchcap.domain.protocols import OnJob
 
 _PAGE = 100
+_GOLDEN = 0.618
+"""Multiples of this share of a circle fill it evenly."""
+
 _EVENT_DELAY = 0.5
 """Seconds from the end of a job to its event."""
+
+_SOURCE = {
+    "type": "text",
+    "id": "t",
+    "language_code": "en",
+    "status": "ready",
+    "text_source": "generated_vod",
+}
 
 _PENDING = 0.3
 """Share of its duration for which a job is pending; after that it is processing."""
 
 
 class JobLengths(msgspec.Struct, frozen=True):
-    """How long jobs take in seconds: lognormal, at most `longest`."""
+    """How long jobs take in seconds: lognormal, at most `longest`, unless a subclass differs."""
 
     median: float = 180.0
     sigma: float = 0.75
@@ -41,6 +53,46 @@ class JobLengths(msgspec.Struct, frozen=True):
             math.log(self.median), self.sigma
         )
         return min(drawn, self.longest)
+
+    def quantile(self, share: float) -> float:
+        """Return the seconds that this share of the jobs takes at most; 0 < `share` < 1."""
+        at = math.log(self.median) + self.sigma * NormalDist().inv_cdf(share)
+        return min(math.exp(at), self.longest)
+
+
+class MeasuredLengths(JobLengths, frozen=True):
+    """Lengths that were measured: `table` holds their quantiles at even distances, ascending."""
+
+    table: tuple[float, ...] = (180.0,)
+
+    def of(self, number: int) -> float:
+        """See `JobLengths`."""
+        return random.Random(f"{self.seed}/{number}").choice(self.table)  # noqa: S311  # no secret
+
+    def quantile(self, share: float) -> float:
+        """See `JobLengths`."""
+        return self.table[min(int(share * len(self.table)), len(self.table) - 1)]
+
+
+class TypicalLengths(JobLengths, frozen=True):
+    """The lengths of `count` jobs that are neither lucky nor unlucky: one of each quantile.
+
+    They come in an order in which short and long jobs are evenly mixed.
+    """
+
+    base: JobLengths = JobLengths()
+    count: int = 1
+
+    def of(self, number: int) -> float:
+        """See `JobLengths`."""
+        step = max(1, round(self.count * _GOLDEN))
+        while math.gcd(step, self.count) > 1:
+            step += 1
+        return self.base.quantile((number * step % self.count + 0.5) / self.count)
+
+    def quantile(self, share: float) -> float:
+        """See `JobLengths`."""
+        return self.base.quantile(share)
 
 
 class RequestCounter:
@@ -90,10 +142,18 @@ class InMemoryProvider(Protocol):
 
 
 class InMemoryMux:
-    """Mux: jobs that are created, run for a time, and complete."""
+    """Mux: jobs that are created, run for a time, and complete.
+
+    The jobs of the first `running` rows exist already, and begin when the simulation does.
+    Every asset has one track, made from its audio.
+    """
 
     def __init__(
-        self, lengths: JobLengths, write_limit: float | None, read_limit: float | None
+        self,
+        lengths: JobLengths,
+        write_limit: float | None,
+        read_limit: float | None,
+        running: int = 0,
     ) -> None:
         self._lengths = lengths
         self.writes, self.reads = RequestCounter(write_limit), RequestCounter(read_limit)
@@ -101,14 +161,18 @@ class InMemoryMux:
         self.events_lost = 0.0
         self._active: dict[str, tuple[float, float]] = {}
         self._ends: dict[str, float] = {}
+        self._existing = running
 
     def answer(self, method: str, path: str, body: Json | None) -> tuple[int, bytes]:
         """See `InMemoryProvider`."""
+        self._begin_existing()
         if not (self.writes if method == "POST" else self.reads).take():
             return 429, b'{"error":{"type":"rate_limit","message":"too many requests"}}'
         if method == "POST":
             return 202, _data(self._created(str((body or {})["parameters"]["asset_id"])))
         parts = urlsplit(path)
+        if parts.path.startswith("/video/"):
+            return 200, _data({"tracks": [_SOURCE], "playback_ids": []})
         if parts.query:
             return 200, self._listed(_query(parts.query))
         return 200, _data(self._described(parts.path.rpartition("/")[2]))
@@ -116,6 +180,12 @@ class InMemoryMux:
     def ended_at(self, source_id: str) -> float:
         """See `InMemoryProvider`."""
         return self._ends[source_id]
+
+    def _begin_existing(self) -> None:
+        """Begin the jobs that exist already, at the first request."""
+        for number in range(self._existing):
+            self._created(f"row-{number}")
+        self._existing = 0
 
     def _created(self, source_id: str) -> Json:
         now = _clock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -33,7 +34,9 @@ class Scenario(msgspec.Struct, frozen=True):
     """A run to simulate: `rows` of one provider. Rates are in requests per second.
 
     `account` is the number of translations in a HeyGen account. `events_lost` is the share of
-    Mux's webhooks that never arrive; None: there are no webhooks.
+    Mux's webhooks that never arrive; None: there are no webhooks. At Mux, the first `running`
+    rows have a job already, and `asset_reads` is the share of rows that name no source track
+    and read an asset which was not read before.
     """
 
     provider: Literal["mux", "heygen"] = "mux"
@@ -47,12 +50,16 @@ class Scenario(msgspec.Struct, frozen=True):
     connections: int = 64
     window: int | None = None
     events_lost: float | None = None
+    running: int = 0
+    asset_reads: float = 0.0
 
     def provider_in_memory(self) -> InMemoryProvider:
         """Return the provider in memory, with these limits."""
         if self.provider == "heygen":
             return InMemoryHeyGen(self.rows, self.account, self.rates["heygen"])
-        return InMemoryMux(self.lengths, self.rates["mux.write"], self.rates["mux.read"])
+        return InMemoryMux(
+            self.lengths, self.rates["mux.write"], self.rates["mux.read"], self.running
+        )
 
     def lower_bound(self) -> float:
         """Return the least seconds that a run can take.
@@ -70,6 +77,9 @@ class Scenario(msgspec.Struct, frozen=True):
         """Return a row as from a manifest. Numbers begin at 1, ids at 0."""
         source_id = f"row-{number - 1}"
         mux = self.provider == "mux"
+        reads_asset = math.floor(number * self.asset_reads) > math.floor(
+            (number - 1) * self.asset_reads
+        )
         return Row(
             number=number,
             key=source_id,
@@ -78,7 +88,7 @@ class Scenario(msgspec.Struct, frozen=True):
             language="es" if mux else None,
             target="es" if mux else "",
             path=source_id,
-            params={"track_id": "t"} if mux else {},
+            params={"track_id": "t"} if mux and not reads_asset else {},
         )
 
 
@@ -119,7 +129,9 @@ class _Rehearsal:
 
     async def run(self) -> Result:
         scenario, began = self._scenario, _clock()
-        ledger = InMemoryLedger(scenario.rows, scenario.row, self._simulated.ended_at)
+        ledger = InMemoryLedger(
+            scenario.rows, scenario.row, self._simulated.ended_at, scenario.running
+        )
         async with AsyncExitStack() as stack:
             provider = await self._provider(stack)
             window = scenario.window or PROVIDERS[scenario.provider].window

@@ -25,6 +25,9 @@ IS_PLAYBACK_ID = (
 NO_UPLOAD = "upload_to_mux=false makes the caption without a track (try one row first)"
 """The way out if two tracks cannot be on one asset."""
 
+PUBLISHED = "adds a text track to its asset, which players offer to viewers"
+"""What a job does beside making a caption, unless the row says otherwise."""
+
 
 def terms(value: Any) -> list[str]:
     """Accept terms that stay untranslated: 1 to 100 of 1 to 100 characters, without < and >.

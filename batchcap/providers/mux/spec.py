@@ -51,7 +51,9 @@ SPEC = ProviderSpec(
     write="mux.write",
     window=1000,
     options={"on_existing": "download"},
-    track_rule=TrackRule(manifest_rules.uploads_track, manifest_rules.NO_UPLOAD),
+    track_rule=TrackRule(
+        manifest_rules.uploads_track, manifest_rules.NO_UPLOAD, manifest_rules.PUBLISHED
+    ),
     webhook=WEBHOOK,
     account=AccountColumns(ASSET_COLUMNS, "assets"),
     dashboards=DASHBOARDS,

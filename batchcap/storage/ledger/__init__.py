@@ -12,6 +12,9 @@ forgetting    rows that are taken back
 writer        `SqliteLedger`: what a run records
 importer      manifest rows into the ledger, all or none
 corrections   new parameters for a row that failed or never started
+selection     the rows that a run chose from those that are pending
+workload      counts of what there is to do
+scratch       a copy of a ledger that is gone afterwards
 replace       a new ledger, also in the place of one that is lost or damaged
 file_marks    names of the files whose fingerprints are kept
 
@@ -23,6 +26,7 @@ from batchcap.storage.ledger.lock import Lock, LockHolder
 from batchcap.storage.ledger.queries import SqliteLedgerReader, open_reader
 from batchcap.storage.ledger.replace import NewSqliteLedger, backup_path, new_ledger, replacement
 from batchcap.storage.ledger.schema import discard_new, file, folder, require
+from batchcap.storage.ledger.scratch import scratch_ledger
 from batchcap.storage.ledger.writer import SqliteLedger, open_ledger
 
 __all__ = [
@@ -41,4 +45,5 @@ __all__ = [
     "open_reader",
     "replacement",
     "require",
+    "scratch_ledger",
 ]

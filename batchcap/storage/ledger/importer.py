@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
@@ -52,13 +52,31 @@ Values = tuple[Any, ...]
 """A row's values for `_COLUMNS`."""
 
 
+class ImportedRows(NamedTuple):
+    """The rows that an import named: those from `first` on are new.
+
+    `marks` has, by number, a 1 for each earlier row that it named again.
+    """
+
+    first: int = 1
+    marks: bytearray = bytearray()
+
+    def __contains__(self, number: object) -> bool:
+        """Return whether the import named the row with this number."""
+        assert isinstance(number, int)
+        return number >= self.first or (number < len(self.marks) and bool(self.marks[number]))
+
+
 def import_rows(
     connection: sqlite3.Connection,
     manifests: Sequence[tuple[str, Iterable[Row | InvalidRow]]],
     *,
     skip_invalid: bool,
-) -> ImportResult:
+    is_trial: bool = False,
+) -> tuple[ImportResult, ImportedRows]:
     """Import manifests, given as (name, rows), in the caller's transaction.
+
+    A trial is never refused: every problem becomes an invalid row.
 
     Raises:
         UsageError: Rows are invalid, and `skip_invalid` is off, or a whole file is. It lists
@@ -68,9 +86,10 @@ def import_rows(
     for name, rows in manifests:
         importer.manifest(name, rows)
     imported = importer.finished()
-    if importer.problems.are_of_a_file or (imported.invalid and not skip_invalid):
+    is_refused = imported.has_bad_file or (imported.invalid and not skip_invalid)
+    if is_refused and not is_trial:
         raise importer.problems.refusal()
-    return imported
+    return imported, importer.rows()
 
 
 class _Importer:
@@ -107,7 +126,12 @@ class _Importer:
                 self._resolve_duplicates()
         self._refuse_colliding_paths()
         self._result.problems = self.problems.lines()
+        self._result.has_bad_file = self.problems.are_of_a_file
         return self._result
+
+    def rows(self) -> ImportedRows:
+        """Return the rows that were imported, or were there already."""
+        return ImportedRows(self._first, self._imported)
 
     def _refuse_colliding_paths(self) -> None:
         """Replace new rows by invalid ones if their file is an earlier row's on other systems.
@@ -121,7 +145,8 @@ class _Importer:
             problem = f"name: {path[:80]!r} and the file of {origin} are one on macOS and Windows"
             row = _rejected(values, problem)
             if number < self._first:
-                self.problems.add(number, msgspec.structs.replace(row, is_whole_file=True))
+                self._invalid(self._next, msgspec.structs.replace(row, is_whole_file=True))
+                self._next += 1
                 continue
             self._connection.execute("DELETE FROM rows WHERE number = ?", (number,))
             self._result.added -= 1

@@ -20,8 +20,10 @@ from batchcap.domain.models import (
     Totals,
 )
 from batchcap.domain.text import one_line
-from batchcap.storage.ledger import forgetting, read_only, schema
+from batchcap.domain.workload import PaidVideo, RowRules, Workload
+from batchcap.storage.ledger import forgetting, read_only, schema, workload
 from batchcap.storage.ledger.results import COLUMNS, META, result
+from batchcap.storage.ledger.selection import CHOSEN, ChosenRows
 
 _PAGE = 512
 
@@ -49,6 +51,9 @@ SELECT name FROM waiting WHERE name IS NOT NULL AND (NOT ? OR EXISTS (
     SELECT 1 FROM rows WHERE provider = name AND state IS NULL AND finished_at IS NOT NULL
 ))
 """
+_CHOSEN_PROVIDERS = f"""
+SELECT DISTINCT provider FROM rows WHERE state IS NULL AND {CHOSEN}(number) ORDER BY provider
+"""  # noqa: S608  # a constant
 _FAILED_CODES = "SELECT DISTINCT code FROM rows WHERE state = 'failed' ORDER BY code"
 _COMPLETED = """
 SELECT number, key, path, bytes, sha256, cues FROM rows
@@ -99,6 +104,7 @@ class SqliteLedgerReader:
     ) -> None:
         self._connection = connection
         self._path, self._out, self._repairs = path, out, repairs
+        self._chosen: ChosenRows | None = None
 
     def close(self) -> None:
         """See `ledger_protocols.LedgerReader`."""
@@ -120,7 +126,24 @@ class SqliteLedgerReader:
 
     def providers_with_pending(self) -> list[str]:
         """See `ledger_protocols.LedgerReader`."""
+        if self._chosen is not None:
+            return [provider for (provider,) in self._select(_CHOSEN_PROVIDERS)]
         return [provider for (provider,) in self._select(_WITH_PENDING, (self._repairs,))]
+
+    def workloads(self, rules: RowRules) -> list[Workload]:
+        """See `ledger_protocols.LedgerReader`."""
+        with self._faults():
+            return workload.workloads(self._connection, rules, self._only_chosen())
+
+    def pending_by_manifest(self) -> dict[str, int]:
+        """See `ledger_protocols.LedgerReader`."""
+        with self._faults():
+            return workload.pending_by_manifest(self._connection, self._only_chosen())
+
+    def paid_videos(self) -> list[PaidVideo]:
+        """See `ledger_protocols.LedgerReader`."""
+        with self._faults():
+            return workload.paid_videos(self._connection)
 
     def failed_codes(self) -> list[str]:
         """See `ledger_protocols.LedgerReader`."""
@@ -209,6 +232,10 @@ class SqliteLedgerReader:
     def fingerprint(self, file: str) -> str | None:
         """See `ledger_protocols.LedgerReader`."""
         return next((mark for (mark,) in self._select(_FINGERPRINT, (file,))), None)
+
+    def _only_chosen(self) -> str:
+        """Return the SQL that leaves out pending rows which were not chosen."""
+        return "" if self._chosen is None else f" AND {CHOSEN}(number)"
 
     def _select(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query. Raises `FatalError` if SQLite refuses the file."""

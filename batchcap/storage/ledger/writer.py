@@ -25,9 +25,12 @@ from batchcap.domain.models import (
     PendingRow,
     Row,
 )
+from batchcap.domain.selection import Selection
+from batchcap.domain.workload import TaskCount
 from batchcap.storage.batcher import Batcher
-from batchcap.storage.ledger import file_marks, forgetting, history, importer, schema
+from batchcap.storage.ledger import file_marks, forgetting, history, importer, schema, workload
 from batchcap.storage.ledger.queries import SqliteLedgerReader
+from batchcap.storage.ledger.selection import CHOSEN, ChosenRows
 from batchcap.storage.ledger.transactions import (
     Statement,
     Statements,
@@ -39,7 +42,7 @@ from batchcap.storage.ledger.transactions import (
 _PENDING = f"""
 SELECT {history.COLUMNS} FROM {history.TABLES}
 WHERE r.provider = ?1 AND r.state IS NULL AND r.number > ?2
-     AND (NOT ?4 OR r.finished_at IS NOT NULL)
+     AND (NOT ?4 OR r.finished_at IS NOT NULL){{}}
 ORDER BY r.number LIMIT ?3
 """  # noqa: S608  # constants
 # If an intent without a job is sent again, it is the same create. INSERT from a SELECT costs
@@ -122,6 +125,7 @@ class SqliteLedger(SqliteLedgerReader):
         super().__init__(connection, path, out, repairs=repairs)
         self._now = now
         self._values = self.values()
+        self._imported = importer.ImportedRows()
         self._record_on(connection, None)
 
     def import_rows(
@@ -134,11 +138,30 @@ class SqliteLedger(SqliteLedgerReader):
         """See `ledger_protocols.Ledger`."""
         with self._faults(), transaction(self._connection):
             before = self._connection.total_changes
-            imported = importer.import_rows(self._connection, manifests, skip_invalid=skip_invalid)
+            imported, self._imported = importer.import_rows(
+                self._connection, manifests, skip_invalid=skip_invalid
+            )
             if self._connection.total_changes > before:
                 self._connection.execute(_NO_FINGERPRINT, (file_marks.RESULTS,))
             check()
         return imported
+
+    def task_counts(self) -> list[TaskCount]:
+        """See `ledger_protocols.Ledger`."""
+        with self._faults():
+            return workload.task_counts(self._connection, self._imported)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """See `ledger_protocols.Ledger`."""
+        with self._faults():
+            yield from workload.problems(self._connection, self._imported)
+
+    def choose(self, selection: Selection) -> int:
+        """See `ledger_protocols.Ledger`."""
+        with self._faults():
+            self._chosen = ChosenRows(self._connection, selection)
+            self._chosen.register(self._connection)
+        return self._chosen.count
 
     def requeue_failed(self, code: str | None) -> int:
         """See `ledger_protocols.Ledger`."""
@@ -261,12 +284,15 @@ class SqliteLedger(SqliteLedgerReader):
 
     def _record_on(self, connection: sqlite3.Connection, executor: Executor | None) -> None:
         self._recording, self._executor = connection, executor
+        if self._chosen is not None:
+            self._chosen.register(connection)
         self._batcher: Batcher[Statement, None] = Batcher(
             partial(commit, connection, _STATEMENTS), executor
         )
 
     def _pending(self, page: tuple[object, ...]) -> list[Any]:
-        return self._recording.execute(_PENDING, page).fetchall()
+        chosen = "" if self._chosen is None else f" AND {CHOSEN}(r.number)"
+        return self._recording.execute(_PENDING.format(chosen), page).fetchall()
 
     async def _record(self, sql: str, *values: object) -> None:
         with self._faults():
