@@ -26,6 +26,8 @@ class UnitBudget:
         self._limit, self._expected = limit, expected
         self._spent = 0.0
         self._dearest: float | None = None
+        self._factor = 1.0
+        """By how much jobs turned out to cost more than expected, at worst."""
         self._reserved: dict[int, float] = {}
         self._reserved_units = 0.0
         self._changed = asyncio.Event()
@@ -37,8 +39,8 @@ class UnitBudget:
             CreatesRefused: The units that are left are not enough, whatever these jobs cost.
         """
         while row.number not in self._reserved:
-            units = self._expected(row)
-            units = self._dearest if units is None else units
+            expected = self._expected(row)
+            units = self._dearest if expected is None else expected * self._factor
             if units is None and not self._reserved:
                 units = 0.0  # the first job shows what one costs
             if units is not None and self._fits(units):
@@ -61,6 +63,8 @@ class UnitBudget:
         self._spent += job.units if job is not None and has_ended else reserved
         if job is not None and job.state is JobState.COMPLETED:
             self._dearest = max(self._dearest or 0.0, float(job.units))
+            if expected := self._expected(row):
+                self._factor = max(self._factor, job.units / expected)
         self._wake()
 
     def release(self, row: Row) -> None:
