@@ -5,6 +5,7 @@ A run of hours takes seconds here.
 providers   both providers, as far as time and quota are concerned
 api_client  a `Sender` that passes requests to such a provider
 in_memory   a ledger, a key-value store and a downloader that write nothing
+forecast    how long a run will take and what it will request, as a range
 rehearsal   runs a scenario and returns its duration, requests and waits
 
 Engine, rate limiter and poller are the real ones; the provider counts the requests and

@@ -124,6 +124,7 @@ def test_forecast_holds_in_19_of_20_runs_with_other_job_lengths(
     truths = [true_seconds(lengths(seed=seed), rows, window) for seed in range(20)]
     found = forecast([lane(rows, window=window)])
     assert len(outside(found, truths)) <= 1
-    if found.bottleneck:
+    if rows * 1.0 >= 0.8 * found.seconds.likely:  # the quota binds: the last jobs matter little
+        assert found.bottleneck == "mux.write"
         for truth in truths:
             assert truth == pytest.approx(found.seconds.likely, rel=0.1)
