@@ -39,7 +39,8 @@ _COLUMN = re.compile(rf"(?:^|; )({'|'.join(_COLUMNS)}): ")
 class Planner:
     """Plans a run over a scratch ledger. `now` is the time of day in unix seconds.
 
-    With `skip_invalid`, wrong rows of the manifests are notes; else they are problems.
+    With `skip_invalid`, wrong rows of the manifests are notes; else they are problems. What is
+    wrong with a whole file is always a problem.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Planner:
             UsageError: A manifest cannot be read.
         """
         ledger, settings = self._ledger, self._settings
-        self._imported = ledger.import_rows(manifests, skip_invalid=True)
+        self._imported = ledger.import_rows(manifests, skip_invalid=True, is_trial=True)
         self._try(
             lambda: check_before_import(ledger, self._environment, settings, sandbox=self._sandbox)
         )
@@ -82,11 +83,15 @@ class Planner:
     def problems(self) -> Iterator[Problem]:
         """Yield everything for which a run would be refused."""
         yield from self._refusals
-        if not self._skip_invalid:
+        if not self._can_skip():
             for where, text in self._ledger.problems():
                 yield from split_problem(where, text)
         for where, text, hint in regional_siblings(self._ledger):
             yield Problem(where, None, f"{text}; {hint}")
+
+    def _can_skip(self) -> bool:
+        """Return whether a run would go on without the invalid rows."""
+        return self._skip_invalid and not self._imported.has_bad_file
 
     def _try(self, check: Callable[[], object]) -> None:
         """Make a check of the run; what it refuses is a problem."""
@@ -164,7 +169,7 @@ class Planner:
     def _notes(
         self, expected: Expectation, counts: Sequence[TaskCount], *, is_measured: bool
     ) -> Iterator[str]:
-        if self._skip_invalid and self._imported.invalid:
+        if self._imported.invalid and self._can_skip():
             yield f"{self._imported.invalid:,} invalid rows are skipped; the first ones are:"
             yield from self._imported.problems
         states = _sums(counts, lambda count: count.state)

@@ -131,6 +131,7 @@ class Ledger(LedgerReader, Checkpoint, KeyValueStore, Protocol):
         *,
         skip_invalid: bool,
         check: Callable[[], None] = ...,
+        is_trial: bool = False,
     ) -> ImportResult:
         """Import manifests, given as (name, rows), all or none.
 
@@ -140,6 +141,8 @@ class Ledger(LedgerReader, Checkpoint, KeyValueStore, Protocol):
 
         `check` is called before the commit, and undoes the import if it raises. Invalid rows
         of an earlier import of the same manifest are imported again.
+
+        With `is_trial` nothing is refused: what is wrong is found by `problems`.
 
         Raises:
             UsageError: Rows are invalid, and `skip_invalid` is off. It lists the first ones.

@@ -134,12 +134,13 @@ class SqliteLedger(SqliteLedgerReader):
         *,
         skip_invalid: bool,
         check: Callable[[], None] = lambda: None,
+        is_trial: bool = False,
     ) -> ImportResult:
         """See `ledger_protocols.Ledger`."""
         with self._faults(), transaction(self._connection):
             before = self._connection.total_changes
             imported, self._imported = importer.import_rows(
-                self._connection, manifests, skip_invalid=skip_invalid
+                self._connection, manifests, skip_invalid=skip_invalid, is_trial=is_trial
             )
             if self._connection.total_changes > before:
                 self._connection.execute(_NO_FINGERPRINT, (file_marks.RESULTS,))

@@ -132,7 +132,7 @@ def test_plan_of_a_second_manifest_names_the_pending_rows_of_the_first(
 def test_plan_with_problems_has_all_of_them_with_line_and_column_and_status_2(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    lines = ["asset_id,to_language_code,name", *["film,en_US,"] * 30, "x,es,../x.vtt", "y,fr,"]
+    lines = ["asset_id,to_language_code,name", *["film,e*s,"] * 30, "x,es,../x.vtt", "y,fr,"]
     (tmp_path / "bad.csv").write_text("\n".join(lines) + "\n")
     shown = planned(capsys, "bad.csv")
     assert shown["status"] == 2
@@ -140,7 +140,7 @@ def test_plan_with_problems_has_all_of_them_with_line_and_column_and_status_2(
     assert shown["problems"][0] == {
         "where": "bad.csv:2",
         "column": "to_language_code",
-        "message": "'en_US' is not a language tag (write it with a hyphen, like en-US)",
+        "message": "'e*s' is not a language tag (such as es or pt-BR)",
     }
     assert shown["problems"][-1]["column"] == "name"
     assert shown["tasks"] == 1
@@ -160,7 +160,7 @@ def test_plan_of_regional_siblings_is_a_problem(
 def test_plan_with_skip_invalid_notes_what_is_skipped(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    (tmp_path / "bad.csv").write_text("asset_id,to_language_code\nfilm,en_US\nfilm,es\n")
+    (tmp_path / "bad.csv").write_text("asset_id,to_language_code\nfilm,e*s\nfilm,es\n")
     shown = planned(capsys, "bad.csv", skip_invalid=True)
     assert (shown["status"], shown["problems"], shown["tasks"]) == (0, [], 1)
     assert any(note.startswith("bad.csv:2: to_language_code") for note in shown["notes"])
