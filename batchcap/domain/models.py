@@ -65,6 +65,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 class InvalidRow(msgspec.Struct, frozen=True, kw_only=True):
     """A manifest row that cannot be worked on, with what could be read of it.
 
+    `meta` are the columns that are the user's, or were not reached.
     `is_whole_file`: the problem is the file's, such as its header or its encoding. Then
     nothing is imported, even if invalid rows are to be skipped.
     """
@@ -76,6 +77,7 @@ class InvalidRow(msgspec.Struct, frozen=True, kw_only=True):
     provider: str | None = None
     source_id: str | None = None
     language: str | None = None
+    meta: Json = {}
     is_whole_file: bool = False
 
 

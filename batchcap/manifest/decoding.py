@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
+from batchcap.manifest.messages import FileProblem
+
 MAX_LINE = 4 * 1024 * 1024
 """Most characters of a line. A longer one is dropped unread, so that memory stays bounded."""
 
@@ -176,7 +178,7 @@ class Text:
     def _undecodable(self, marked: str) -> str:
         byte = ord(marked) - _BYTE
         guess = "utf-16" if byte in (0xFE, 0xFF) else "cp1252"
-        return (
+        return FileProblem(
             f"not {self._encoding.upper()} (byte 0x{byte & 0xFF:02x}); "
             f"name the file's encoding with --encoding, such as --encoding {guess}"
         )

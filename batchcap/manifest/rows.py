@@ -59,6 +59,11 @@ class RecordInProgress(msgspec.Struct, gc=False):
             provider=self.provider,
             source_id=self.source_id,
             language=self.languages[0] if len(self.languages) == 1 else None,
+            meta={
+                name: value
+                for name, value in self.cells.items()
+                if isinstance(value, str | int | float)
+            },
         )
 
 
@@ -208,9 +213,7 @@ class RowBuilder:
 
 
 def _note_underscores(draft: RecordInProgress, column: str) -> None:
-    cell = draft.cells[column]
-    texts = cell if isinstance(cell, list) else [cell]
-    if any(isinstance(text, str) and "_" in text for text in texts):
+    if "_" in str(draft.cells[column]):
         draft.notes.append(f"{column}: '_' in a language tag is read as '-'")
 
 
@@ -228,11 +231,11 @@ def _name(value: Any) -> Template:
 def _columns(draft: RecordInProgress, schema: Schema) -> Columns | None:
     """Return the columns of the record's provider. Its id column implies it if it is not named."""
     value = draft.cells.pop("provider", None)
-    if problem := _two_providers(draft, schema):
-        draft.problems.append(problem)
+    implied = {provider for column, provider in schema.ids.items() if column in draft.cells}
+    if len(implied) > 1:
+        draft.problems.append(_two_providers(draft, schema))
         return None
     if value is None:
-        implied = {provider for column, provider in schema.ids.items() if column in draft.cells}
         if not implied:
             draft.problems.append(_no_provider(draft, schema))
             return None
@@ -247,11 +250,8 @@ def _columns(draft: RecordInProgress, schema: Schema) -> Columns | None:
 
 
 def _two_providers(draft: RecordInProgress, schema: Schema) -> str:
-    """Return that a row has ids of two providers, "" if it does not."""
-    columns = [column for column in schema.ids if column in draft.cells]
-    if len({schema.ids[column] for column in columns}) < 2:
-        return ""
-    return f"{' and '.join(columns)}: a row is of one provider; make two rows of it"
+    columns = " and ".join(column for column in schema.ids if column in draft.cells)
+    return f"{columns}: a row is of one provider; make two rows of it"
 
 
 def _no_provider(draft: RecordInProgress, schema: Schema) -> str:

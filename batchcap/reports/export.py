@@ -19,19 +19,22 @@ from batchcap.domain.text import one_line
 
 _COLUMNS = (
     *("key", "provider", "source_id", "language", "state", "path", "bytes", "sha256", "cues"),
-    *("job_id", "started_at", "finished_at"),
+    *("job_id", "started_at", "finished_at", "file", "line"),
 )
 _ERROR = ("code", "message", "retryable")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_csv(ledger: LedgerReader) -> Iterator[str]:
-    """Yield CSV with one record for each row; the user's own columns come last, as `meta.NAME`."""
+    """Yield CSV with one record for each row; the user's own columns come last, as `meta.NAME`.
+
+    `file` and `line` are those of an invalid row.
+    """
     names = sorted({name for result in ledger.results() for name in result["meta"]})
     yield _record([*_COLUMNS, *(f"error.{name}" for name in _ERROR), *(f"meta.{n}" for n in names)])
     for result in ledger.results():
         error = result["error"] or {}
-        values = [*(result[name] for name in _COLUMNS), *(error.get(name) for name in _ERROR)]
+        values = [*(result.get(name) for name in _COLUMNS), *(error.get(name) for name in _ERROR)]
         yield _record([*values, *(result["meta"].get(name) for name in names)])
 
 

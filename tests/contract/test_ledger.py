@@ -701,11 +701,14 @@ class TestIntake:
         assert ends[0] == ends[1]
 
     def test_import_with_skip_invalid_keeps_invalid_rows(self, opened: Ledger) -> None:
-        bad = InvalidRow(line=3, message="no", origin="m.csv:3", provider="mux", key="k")
+        bad = InvalidRow(
+            line=3, message="no", origin="m.csv:3", provider="mux", key="k", meta={"title": "T"}
+        )
         intake = imported(opened, [make_row(1), bad, make_row(2)])
         assert (intake.added, intake.invalid, intake.problems) == (2, 1, ["m.csv:3: no"])
         result = list(opened.results())[1]
-        assert (result["state"], result["line"], result["key"]) == ("invalid", 3, "k")
+        assert (result["state"], result["key"], result["meta"]) == ("invalid", "k", {"title": "T"})
+        assert (result["file"], result["line"]) == ("m.csv", 3)
         assert result["error"] == {"code": "invalid", "message": "no", "retryable": False}
         assert opened.totals().errors == {}
 
@@ -846,7 +849,7 @@ class TestCorrections:
 
     def test_pending_row_refuses_another_path(self, opened: Ledger) -> None:
         imported(opened, many(1))
-        assert "another path: it is pending; " in self.reason(opened, path="short.vtt")
+        assert "): it is pending; leave --name " in self.reason(opened, path="short.vtt")
 
     def test_correction_that_collides_with_another_row_is_refused(self, opened: Ledger) -> None:
         imported(opened, many(2))

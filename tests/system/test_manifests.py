@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import openpyxl
+
 from tests.system.conftest import Shell
 
 CASES = Path(__file__).parents[1] / "cases" / "manifests"
@@ -40,3 +42,37 @@ def test_run_of_wrong_manifests_reports_each_once_and_starts_nothing(shell: Shel
         assert result.stderr.count(f"{name}:") == 1
     assert f"{names[3]}:1: a NUL byte (in UTF-16 text? then --encoding utf-16" in result.stderr
     assert not (shell.folder / "captions").exists()
+
+
+def test_run_of_a_workbook_with_mistakes_says_what_to_do_until_it_runs(shell: Shell) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    for row in (
+        ("Asset ID", "to_language_code", "Title"),
+        ("asset-1", "es", 'A/B: "x"?'),
+        (1234567890123456, "es", "Rounded"),
+        ("asset-2", "es", "Two"),
+    ):
+        sheet.append(row)
+    book.save(shell.folder / "m.xlsx")
+    command = ["run", "m.xlsx", "--sandbox", "--name={Title}.{language}.vtt"]
+    header = shell.run(*command, "--skip-invalid")
+    assert header.returncode == 2
+    assert "m.xlsx:1: 'Asset ID' is probably asset_id; rename it, or use --column" in header.stderr
+    assert "; the header is 'Asset ID,to_language_code,Title'" in header.stderr
+    assert "or continue without" not in header.stderr
+    command.append("--column=Asset ID=asset_id")
+    rows = shell.run(*command)
+    assert rows.returncode == 2
+    assert "m.xlsx:3: asset_id: '1.23456789012346E+15' is a number that" in rows.stderr
+    assert "or continue without these rows: --skip-invalid" in rows.stderr
+    done = shell.run(*command, "--skip-invalid")
+    assert done.returncode == 1
+    assert "note: m.xlsx: kept as your own columns: Title\n" in done.stderr
+    assert (shell.folder / "captions/A_B_ _x__.es.vtt").is_file()
+    [invalid] = [row for row in shell.results() if row["state"] == "invalid"]
+    assert (invalid["file"], invalid["line"]) == ("m.xlsx", 3)
+    assert (invalid["provider"], invalid["language"]) == ("mux", "es")
+    assert invalid["meta"] == {"Title": "Rounded"}
+    report = shell.run("report", "--format=csv")
+    assert "m.xlsx,3" in report.stdout

@@ -86,11 +86,13 @@ def find_failed(connection: sqlite3.Connection, values: Sequence[Any]) -> Task |
 
 def why_fixed(connection: sqlite3.Connection, task: Task, differences: Sequence[str]) -> str:
     """Return why a task cannot take a new description and what to do, or "" if it can."""
-    what = "--name and the column name" if differences == ["another path"] else "it"
+    leave = "leave it as it was"
+    if differences == ["another path"]:
+        leave = "leave --name and the column name as they were"
     if task.state == "done" or (task.state is None and task.finished_at is not None):
-        return f"it is done; leave {what} as it was, or use another --out to create it anew"
+        return f"it is done; {leave}, or use another --out to create it anew"
     if task.state is None and "another path" in differences:
-        return f"it is pending; leave {what} as it was, and run batchcap resume"
+        return f"it is pending; {leave}, and run batchcap resume"
     billed = connection.execute(_BILLED, (task.number,)).fetchone()
     if billed is None or "other parameters" not in differences:
         return ""

@@ -30,7 +30,7 @@ _INSERT = f"INSERT OR IGNORE INTO rows ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?,
 _INSERT_INVALID = """
 INSERT INTO rows
     (number, provider, source_id, language, key, meta, origin, state, code, message, retryable)
-VALUES (?, ?, ?, ?, ?, '{}', ?, 'invalid', 'invalid', ?, 0)
+VALUES (?, ?, ?, ?, ?, ?, ?, 'invalid', 'invalid', ?, 0)
 """
 
 # Rows that may collide with an earlier one.
@@ -100,6 +100,7 @@ class _Importer:
         last = connection.execute("SELECT ifnull(max(number), 0) FROM rows").fetchone()[0]
         self._first = self._next = last + 1
         self._imported = bytearray(self._first)  # by number: rows that this import has, too
+        self._other_path = ""
         self._moved: list[int] = []  # rows of the ledger that got another path
         self._has_indexes = True
         if self._next == 1:
@@ -258,8 +259,12 @@ class _Importer:
             if self._is_imported(task):
                 return same
             if reason := why_fixed(self._connection, task, differences):
-                if differences == ["another path"]:  # if --name has changed, that is all rows
-                    same = "the ledger has this caption with another path"
+                if differences == ["another path"]:  # of all rows, if --name has changed
+                    self._other_path = self._other_path or task.path
+                    same = (
+                        "the ledger has this caption with another path "
+                        f"(its paths are like {self._other_path[:80]!r})"
+                    )
                 return f"{same}: {reason}"
         number = task.number if task else None
         if (other := find(_KEY, (key,)).fetchone()) and other[0] != number:
@@ -272,7 +277,8 @@ class _Importer:
         self._result.invalid += 1
         self.problems.add(number, row)
         who = (row.provider, row.source_id, row.language, row.key)
-        self._connection.execute(_INSERT_INVALID, (number, *who, row.origin, row.message))
+        meta = orjson.dumps(row.meta).decode()
+        self._connection.execute(_INSERT_INVALID, (number, *who, meta, row.origin, row.message))
 
 
 def _batches(rows: Iterable[Row | InvalidRow]) -> Iterator[list[Row | InvalidRow]]:
@@ -297,7 +303,7 @@ def _values(number: int, row: Row) -> Values:
 
 
 def _rejected(values: Values, problem: str) -> InvalidRow:
-    _, key, provider, source_id, language, *_, origin = values
+    _, key, provider, source_id, language, *_, meta, origin = values
     return InvalidRow(
         line=int(origin.rpartition(":")[2] or 0),
         message=problem,
@@ -306,4 +312,5 @@ def _rejected(values: Values, problem: str) -> InvalidRow:
         provider=provider,
         source_id=source_id,
         language=language,
+        meta=orjson.loads(meta),
     )

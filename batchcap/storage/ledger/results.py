@@ -39,7 +39,8 @@ def result(values: tuple[Any, ...], meta: Any) -> dict[str, Any]:
         "meta": meta,
     }
     if state == "invalid":
-        shown["line"] = int(origin.rpartition(":")[2] or 0)
+        file, _, line = origin.rpartition(":")
+        shown |= {"file": file, "line": int(line or 0)}
     return shown
 
 

@@ -262,6 +262,9 @@ class TestColumns:
         [bad] = read_all(item(upload_to_mux=3, key="k1"), "m.jsonl")
         assert isinstance(bad, InvalidRow)
         assert (bad.key, bad.provider, bad.source_id, bad.language) == ("k1", "mux", "a1", "es")
+        [bad] = read_all(item(upload_to_mux=3, title="T", deep={"a": 1}), "m.jsonl")
+        assert isinstance(bad, InvalidRow)
+        assert bad.meta == {"title": "T"}
 
     def test_heygen_label_may_be_any_text_of_one_line(self) -> None:
         rows = valid_rows("video_translate_id,language\nv1,Spanish (Spain)\nv2,\n")
@@ -597,6 +600,7 @@ class TestCsv:
             "m.csv:4: not UTF-8 (byte 0xe9); name the file's encoding with --encoding, "
             "such as --encoding cp1252",
         ]
+        assert all(row.is_whole_file for row in read_all(content) if isinstance(row, InvalidRow))
         rows = valid_rows(content, encoding="cp1252")
         assert rows[0].meta == {"t": "Mu\xf1oz"}
 
