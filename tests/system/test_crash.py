@@ -141,13 +141,17 @@ def test_run_second_signal_leaves_complete_files(shell: Shell, sandbox: Mapping[
     check(shell, sandbox, "twice", "twice")
 
 
-def storm(shell: Shell, sandbox: Mapping[str, str], kills: int, seed: int) -> None:
-    """Kill the command at random moments, then let it finish."""
-    rng = random.Random(seed)
-    faults = {"lost_create": 0.02, "server_error": 0.02, "cut_body": 0.02, "expired_link": 0.02}
-    set_options(sandbox, faults=faults, job_seconds=0.3)
-    name = manifest(shell, f"storm{seed}x", films=150, videos=150)
-    arguments = ["run", name, "-o", "storm", *QUICK]
+def storm_manifest(shell: Shell, prefix: str) -> str:
+    """Write a manifest with regional siblings, of which one is a track and one only a file."""
+    lines = [f"{prefix}-film-{n},es;de,en,,true" for n in range(150)]
+    lines += [f"{prefix}-film-{n},es-MX,en,,false" for n in range(20)]
+    lines += [f",,,{prefix}-video-{n}," for n in range(150)]
+    header = "asset_id,to_language_code,from_language,video_translate_id,upload_to_mux"
+    return shell.manifest("\n".join([header, *lines]) + "\n", f"{prefix}.csv")
+
+
+def kill_at_random(shell: Shell, rng: random.Random, kills: int, *arguments: str) -> int:
+    """Start the command and kill it, repeatedly; returns how often the kill came before its end."""
     killed = 0
     for _ in range(kills):
         process = shell.start(*arguments)
@@ -155,12 +159,43 @@ def storm(shell: Shell, sandbox: Mapping[str, str], kills: int, seed: int) -> No
         process.kill()
         process.communicate()
         killed += process.returncode == -signal.SIGKILL
+    return killed
+
+
+def storm(shell: Shell, sandbox: Mapping[str, str], kills: int, seed: int) -> None:
+    """Kill the command at random moments, then let it finish.
+
+    A units limit refuses half of the creates until half of the kills have happened.
+    """
+    rng, prefix = random.Random(seed), f"storm{seed}x"
+    faults = {"lost_create": 0.02, "server_error": 0.02, "cut_body": 0.02, "expired_link": 0.02}
+    set_options(sandbox, faults=faults, job_seconds=0.3, create_limit=160)
+    arguments = ["run", storm_manifest(shell, prefix), "-o", "storm", *QUICK]
+    killed = kill_at_random(shell, rng, kills // 2, *arguments)
+    limited = shell.run(*arguments)
+    assert limited.returncode == 3, limited.stderr
+    check(shell, sandbox, "storm", prefix)
+    check_limited(shell, sandbox, prefix, limit=160)
+    set_options(sandbox, create_limit=None)
+    killed += kill_at_random(shell, rng, kills - kills // 2, *arguments)
     set_options(sandbox, faults={})
     ended = shell.run(*arguments)
     assert ended.returncode == 0, ended.stderr
     assert killed
     assert {result["state"] for result in shell.results("storm")} == {"done"}
-    check(shell, sandbox, "storm", f"storm{seed}x")
+    check(shell, sandbox, "storm", prefix)
+
+
+def check_limited(shell: Shell, sandbox: Mapping[str, str], prefix: str, limit: int) -> None:
+    """Check that all that was paid for is done, and that the rest is pending and says why."""
+    results = shell.results("storm")
+    pending = [result for result in results if result["state"] != "done"]
+    assert {(result["state"], result["error"]["code"]) for result in pending} == {
+        ("pending", "units_exhausted")
+    }
+    creates = request_log(sandbox)["creates"]
+    assert len([create for create in creates if prefix in create["asset_id"]]) == limit
+    assert len(pending) == 2 * 150 + 20 - limit
 
 
 def test_run_killed_20_times_loses_and_doubles_nothing(
