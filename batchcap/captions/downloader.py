@@ -3,7 +3,7 @@
 The body is written to a part file beside the target, checked to be WebVTT, synced and renamed,
 and the folder is synced: the final name is complete or absent. Small files, which nearly all
 are, are checked in memory, and one thread writes many of them at once (`file_store`). Large
-files are streamed to disk with aiofiles.
+files are streamed to disk with aiofiles. What is refused is kept for the user (`refused_files`).
 """
 
 from __future__ import annotations
@@ -97,11 +97,19 @@ class CaptionDownloader:
         if isinstance(result, Caption):
             return result
         try:
-            caption = measure_caption(result)
+            try:
+                caption = measure_caption(result)
+            except BadCaption as error:
+                raise await self._kept(error, path, result) from None
             await self._store.place(path, result)
         finally:
             self._in_memory.release()
         return caption
+
+    async def _kept(self, error: BadCaption, path: str, data: bytes) -> BadCaption:
+        """Keep what was refused, and return the error with the place."""
+        kept = await self._store.keep_refused(path, data)
+        return error if kept is None else BadCaption(f"{error.message}; it is kept as {kept}")
 
     async def _read(self, link: str, path: str) -> bytes | Caption:
         """Read a small file into memory, counted by `_in_memory`, or write a large one to disk."""
@@ -127,6 +135,8 @@ class CaptionDownloader:
         try:
             caption = await self._stream(head, body, path)
             await self._store.place(path, None)
+        except BadCaption as error:
+            raise await self._kept(error, path, head) from None
         finally:
             self._store.discard(path)
         return caption

@@ -49,5 +49,7 @@ def _lines(counts: Totals, holder: LockHolder | None, resume: str) -> Iterator[s
     for provider, states in counts.by_provider.items():
         yield f"{provider}: " + ", ".join(f"{count:,} {state}" for state, count in states.items())
     yield f"{counts.done:,} of {counts.total:,} captions done"
+    if counts.without_cues:
+        yield f"done, without a cue: {counts.without_cues:,}"
     for code, count in sorted(counts.errors.items()):
         yield f"failed, {code}: {count:,}"

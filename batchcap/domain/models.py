@@ -204,7 +204,10 @@ class ImportResult(msgspec.Struct):
 
 
 class Totals(msgspec.Struct):
-    """Counts over the whole ledger; `errors` counts per code of failed rows."""
+    """Counts over the whole ledger; `errors` counts per code of failed rows.
+
+    `without_cues` counts the captions that are done and have no cue, as silent videos have.
+    """
 
     total: int = 0
     done: int = 0
@@ -213,6 +216,7 @@ class Totals(msgspec.Struct):
     invalid: int = 0
     pending: int = 0
     bytes: int = 0
+    without_cues: int = 0
     units_consumed: int = 0
     errors: dict[str, int] = {}
     by_provider: dict[str, dict[str, int]] = {}

@@ -7,10 +7,14 @@ import errno
 from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
+from typing import TypeVar
 
 from batchcap.domain.errors import FatalError, RowError
 from batchcap.storage.atomic_files import OutputDir, TempFile
 from batchcap.storage.batcher import Batcher
+from batchcap.storage.refused_files import RefusedFiles
+
+T = TypeVar("T")
 
 _NAME_ERRORS = frozenset({errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ})
 """Errors that concern one name only: exFAT and SMB return EINVAL for `a:b.vtt`."""
@@ -27,12 +31,13 @@ class CaptionStore:
         self.root = root
         self.executor = executor
         self._output = OutputDir(root)
+        self._refused = RefusedFiles(root)
         self._batcher: Batcher[TempFile, None] = Batcher(self._output.commit, executor)
 
     async def place(self, path: str, data: bytes | None) -> None:
         """Give a file its final name. With `data`, write it first; else its part file is there.
 
-        File and folder are synced on return.
+        File and folder are synced on return. What was refused before for `path` is removed.
 
         Raises:
             RowError: The disk refuses this name ("cannot_store").
@@ -42,6 +47,12 @@ class CaptionStore:
             await self._batcher.submit(TempFile(path, data))
         except OSError as error:
             raise store_failed(error, self.root / path) from None
+        self._refused.discard(path)
+
+    async def keep_refused(self, path: str, data: bytes) -> Path | None:
+        """Keep what was downloaded for `path` and is no caption; return where, or None."""
+        name = self._refused.reserve(path, data)
+        return None if name is None else await self._in_thread(self._refused.write, name, data)
 
     async def read(self, path: str, since: float) -> bytes | None:
         """Return a file that was placed after `since` (unix seconds), or None.
@@ -51,12 +62,14 @@ class CaptionStore:
             FatalError: The file cannot be read.
         """
         try:
-            if self.executor is None:
-                return self._output.read(path, since)
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self.executor, self._output.read, path, since)
+            return await self._in_thread(self._output.read, path, since)
         except OSError as error:
             raise store_failed(error, self.root / path) from None
+
+    async def _in_thread(self, step: Callable[..., T], *values: object) -> T:
+        if self.executor is None:
+            return step(*values)
+        return await asyncio.get_running_loop().run_in_executor(self.executor, step, *values)
 
     def part(self, path: str) -> Path:
         """Return the path of the temporary file for `path`, in the same folder."""

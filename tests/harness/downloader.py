@@ -40,8 +40,13 @@ class DownloaderHarness:
         return await self.downloader.fetch(link, path)
 
     def files(self) -> dict[str, bytes]:
-        paths = (path for path in self.root.rglob("*") if path.is_file())
-        return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in paths}
+        """Return what is in the output folder, without batchcap's own files."""
+        paths = (path.relative_to(self.root) for path in self.root.rglob("*") if path.is_file())
+        return {
+            path.as_posix(): (self.root / path).read_bytes()
+            for path in paths
+            if path.parts[0] != ".batchcap"
+        }
 
 
 @asynccontextmanager

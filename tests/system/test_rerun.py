@@ -98,6 +98,27 @@ def test_run_other_parameters_for_a_done_row_are_refused_with_a_way_out(
     assert len(request_log(sandbox)["creates"]) == 1
 
 
+def test_resume_refused_captions_are_fetched_again_without_a_new_job(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    name = shell.manifest("asset_id,to_language_code\nfilm-1,es\nsilent-1,es\n")
+    refused = shell.run("run", name, "--max-caption", "20", *UNLIMITED)
+    assert refused.returncode == 1, refused.stderr
+    for result in shell.results():
+        assert result["error"]["code"] == "bad_caption"
+        kept = shell.folder / result["error"]["message"].partition(" kept as ")[2]
+        assert kept.read_text().startswith("WEBVTT")
+    again = shell.run("resume", "--retry-failed", "--only", "bad_caption", *UNLIMITED)
+    assert again.returncode == 0, again.stderr
+    assert "2 of 2 captions" in again.stdout
+    assert "; 1 without a cue" in again.stdout
+    assert [result["cues"] == 0 for result in shell.results()] == [False, True]
+    assert "done, without a cue: 1\n" in shell.run("status").stdout
+    assert json.loads(shell.run("status", "--json").stdout)["without_cues"] == 1
+    assert len(request_log(sandbox)["creates"]) == 2
+    assert list((shell.folder / "captions/.batchcap/refused").iterdir()) == []
+
+
 def test_run_standard_input_is_always_read(shell: Shell) -> None:
     for already_there in ("", ", 2 already there"):
         result = shell.run("run", "-", "--sandbox", input=ROWS)

@@ -31,10 +31,10 @@ _RESULTS = f"SELECT {COLUMNS} FROM rows ORDER BY number"  # noqa: S608  # a cons
 # Two halves, since the index of pending rows counts its own at once.
 _TOTALS = """
 SELECT * FROM (
-    SELECT provider, 'pending' AS state, NULL AS code, count(*), 0
+    SELECT provider, 'pending' AS state, NULL AS code, count(*), 0, 0
     FROM rows WHERE state IS NULL GROUP BY provider
     UNION ALL
-    SELECT provider, state, code, count(*), ifnull(sum(bytes), 0)
+    SELECT provider, state, code, count(*), ifnull(sum(bytes), 0), ifnull(sum(cues = 0), 0)
     FROM rows WHERE state IS NOT NULL GROUP BY provider, state, code
 ) ORDER BY provider, state, code
 """
@@ -113,9 +113,10 @@ class SqliteLedgerReader:
     def totals(self) -> Totals:
         """See `ledger_protocols.LedgerReader`."""
         totals = Totals(errors={}, by_provider={})
-        for provider, state, code, count, size in self._select(_TOTALS):
+        for provider, state, code, count, size, without_cues in self._select(_TOTALS):
             totals.total += count
             totals.bytes += size
+            totals.without_cues += without_cues
             setattr(totals, state, getattr(totals, state) + count)
             if state == "failed":
                 totals.errors[code] = totals.errors.get(code, 0) + count

@@ -138,6 +138,39 @@ async def test_fetch_above_the_size_limit_raises_bad_caption(
         assert downloader.files() == {}
 
 
+HTML = b"<html><body>Not today"
+
+
+@pytest.mark.parametrize("data", [HTML, HTML + b" " * 300_000], ids=["small", "large"])
+async def test_fetch_refused_text_is_kept_until_the_caption_is_saved(
+    tmp_path: Path, executor: Executor | None, data: bytes
+) -> None:
+    (tmp_path / ".batchcap").mkdir()
+    bodies = [data, VTT]
+
+    async def host(_request: web.Request) -> web.Response:
+        return web.Response(body=bodies.pop(0))
+
+    async with http_server(host) as url, running_downloader(tmp_path, executor) as downloader:
+        with pytest.raises(BadCaption, match=r"^an HTML page, not WebVTT; it is kept as ") as error:
+            await downloader.fetch(f"{url}/x")
+        kept = Path(error.value.message.partition(" kept as ")[2])
+        assert kept.parent == tmp_path / ".batchcap/refused"
+        assert kept.read_bytes() == data[: 256 * 1024]
+        await downloader.fetch(f"{url}/x")
+        assert not kept.exists()
+
+
+async def test_fetch_refused_bytes_that_are_no_text_are_not_kept(tmp_path: Path) -> None:
+    (tmp_path / ".batchcap").mkdir()
+    data = b"\x00\x01\xff not a caption"
+    async with http_server(serves(data)) as url, running_downloader(tmp_path) as downloader:
+        with pytest.raises(BadCaption, match="not WebVTT") as error:
+            await downloader.fetch(f"{url}/x")
+        assert "kept" not in error.value.message
+        assert list((tmp_path / ".batchcap").iterdir()) == []
+
+
 async def test_fetch_of_exactly_the_size_limit_is_saved(tmp_path: Path) -> None:
     async with (
         http_server(serves(LARGE)) as url,

@@ -230,8 +230,8 @@ async def test_summary_has_the_documented_names(ledger: Ledger, tmp_path: Path) 
     }
 
 
-def line(elapsed: float = 2590.0, **counts: Any) -> str:
-    totals = Totals(total=sum(counts.values()), **counts)
+def line(elapsed: float = 2590.0, without_cues: int = 0, **counts: Any) -> str:
+    totals = Totals(total=sum(counts.values()), without_cues=without_cues, **counts)
     summary = Summary(totals, elapsed, {}, 0, "captions/results.jsonl")
     return last_line(summary, RESUME, RETRY)
 
@@ -244,6 +244,10 @@ def test_last_line_shows_result_and_next_step() -> None:
     assert line(done=5) == "5 of 5 captions in 43m 10s (captions/results.jsonl)."
     assert line(7.0, done=1, skipped=2, invalid=3) == (
         "1 of 6 captions in 7.0s, 2 skipped, 3 invalid (captions/results.jsonl)."
+    )
+    assert line(7.0, done=9, without_cues=2) == (
+        "9 of 9 captions in 7.0s; 2 without a cue, as for a video in which nobody speaks "
+        "(captions/results.jsonl)."
     )
     assert line(7.0, done=1, failed=2, pending=3).endswith("). To continue: batchcap resume")
 
