@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import batchcap
 from tests.system.conftest import COMMAND, UNLIMITED, Shell, request_log
 
 MANIFEST = "video_translate_id\none\ntwo\n"
@@ -129,3 +130,31 @@ def test_command_interrupted_at_its_start_ends_without_a_traceback(
     )
     assert ended.returncode == 130, ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_command_interrupted_after_its_end_keeps_its_status(shell: Shell) -> None:
+    """Python resets its handlers while it shuts down, unless a signal is ignored."""
+    interrupted = (
+        "import atexit, os, signal, sys\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
+        "from batchcap.__main__ import main\n"
+        "sys.exit(main())\n"
+    )
+    command = [sys.executable, "-c", interrupted, "--version"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_command_imports_nothing_slow_before_it_handles_a_signal() -> None:
+    """Ctrl-C before that prints Python's traceback, as it does while Python itself starts."""
+    imports = (
+        f"import sys; sys.path.insert(0, {str(Path(batchcap.__file__).parent.parent)!r})\n"
+        "import batchcap.__main__\n"
+        "print(*sys.modules)\n"
+    )
+    command = [sys.executable, "-I", "-S", "-c", imports]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    modules = set(ended.stdout.split())
+    own = {name for name in modules if name.startswith("batchcap")}
+    assert own == {"batchcap", "batchcap.__main__"}
+    assert not modules & {"asyncio", "contextlib", "importlib", "pathlib", "re", "typing"}
