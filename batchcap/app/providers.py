@@ -14,7 +14,7 @@ from batchcap.domain.protocols import KeyValueStore, Observer, Provider
 from batchcap.domain.settings import Secrets, Settings
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.providers import PROVIDERS, ProviderContext, ProviderSettings, ProviderSpec
-from batchcap.providers.registry import read_secrets
+from batchcap.providers.registry import read_secrets, require_credentials
 from batchcap.transport.api_client import Api
 from batchcap.transport.network import Network, network_settings
 from batchcap.transport.rate_limiter import Bucket
@@ -193,13 +193,11 @@ def providers_in_use(
     """Return the settings of some providers, whose credentials are there.
 
     Raises:
-        FatalError: A credential is missing.
+        FatalError: Credentials are missing; the message names all of them.
     """
-    providers = {}
-    for name in names:
-        providers[name] = PROVIDERS[name].configure(environment, settings, sandbox=sandbox)
-        PROVIDERS[name].require_credentials(providers[name].secrets)
-    return providers
+    specs = [PROVIDERS[name] for name in names]
+    require_credentials(specs, read_secrets(specs, environment))
+    return {spec.name: spec.configure(environment, settings, sandbox=sandbox) for spec in specs}
 
 
 def webhooks_for(providers: Iterable[str]) -> list[Webhook]:
@@ -229,6 +227,7 @@ async def open_providers(
         UsageError: The ledger belongs to another origin, or an option is invalid.
         FatalError: A credential is missing.
     """
+    check_origins(memory, environment, settings, sandbox=sandbox)
     providers = providers_in_use(names, environment, settings, sandbox=sandbox)
     claim_origins(memory, providers)
     stops = {name: ShutdownToken() for name in names}

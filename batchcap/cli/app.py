@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from cyclopts import App, CycloptsError
 
+from batchcap.cli.command_lines import complete_commands
 from batchcap.cli.encoding import use_utf8
 from batchcap.cli.parsing import DASH
 from batchcap.cli.streams import open_streams, output_error
@@ -66,8 +69,6 @@ app = App(
     help_format="plaintext",  # importing Markdown takes a fifth of the time of --help
     version=__version__,
     version_flags=["--version", "-V"],
-    result_action="return_value",
-    suppress_keyboard_interrupt=False,
 )
 for command, text in COMMANDS.items():
     app.command(f"batchcap.cli.{command}:{command}", name=command, help=text)
@@ -102,13 +103,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_command(arguments: Sequence[str]) -> int:
+    values: Mapping[str, Any] = {}
     try:
-        result = app(arguments, exit_on_error=False, print_error=False)
+        command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+        bound.apply_defaults()
+        values = {"sandbox": command.__name__ == "demo", **bound.arguments}
+        result = command(*bound.args, **bound.kwargs)
     except CycloptsError as error:
         return _print_error(str(error), "batchcap --help lists the commands.", USAGE)
     except BatchcapError as error:
         status = USAGE if isinstance(error, UsageError) else STOPPED
-        return _print_error(error.message, error.hint, status)
+        message, hint = _completed(error.message, values), _completed(error.hint, values)
+        return _print_error(message, hint, status)
     except sqlite3.Error as error:
         hint = "Free disk space or fix permissions, then run the same command again."
         return _print_error(f"the ledger cannot be used: {error}", hint, STOPPED)
@@ -116,6 +122,14 @@ def _run_command(arguments: Sequence[str]) -> int:
         print("stopped: nothing is lost\nhint: The same command resumes.", file=sys.stderr)
         return INTERRUPTED
     return result if isinstance(result, int) else DONE
+
+
+def _completed(text: str, values: Mapping[str, Any]) -> str:
+    """Name the folder and the sandbox, if the command has any, in the commands of a message."""
+    folder = values.get("dir_", values.get("out"))
+    if not isinstance(folder, Path):
+        return text
+    return complete_commands(text, folder, sandbox=values.get("sandbox") is True)
 
 
 def _print_error(message: str, hint: str, status: int) -> int:

@@ -15,9 +15,10 @@ from cyclopts import Parameter
 from batchcap.app.providers import check_origins, open_providers
 from batchcap.app.rebuild import RebuildResult, adopt_files, find_jobs
 from batchcap.cli import log
+from batchcap.cli.command_lines import command_line
 from batchcap.cli.manifests import open_manifests
 from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
-from batchcap.cli.runtime import command_line, provider_environment, run_async
+from batchcap.cli.runtime import provider_environment, run_async
 from batchcap.domain.errors import UsageError
 from batchcap.domain.ledger_protocols import NewLedger
 from batchcap.domain.models import Totals

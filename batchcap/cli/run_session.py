@@ -15,11 +15,12 @@ from batchcap.app.limits import choose_within_limits
 from batchcap.app.run import run as run_rows
 from batchcap.cli import log
 from batchcap.cli.announcement import announcement
+from batchcap.cli.command_lines import command_line, complete_commands
 from batchcap.cli.fd_limits import fit_to_fd_limit
 from batchcap.cli.log import LONG_PAUSE
 from batchcap.cli.options import OutputOptions
 from batchcap.cli.progress import Progress
-from batchcap.cli.runtime import command_line, provider_environment, run_async
+from batchcap.cli.runtime import provider_environment, run_async
 from batchcap.cli.signals import Signals
 from batchcap.domain.errors import FatalError
 from batchcap.domain.events import Event, LaneStopped, Paused, Warned
@@ -140,8 +141,9 @@ class RunSession:
         if type(event) not in _PRINTED:
             return
         if isinstance(event, LaneStopped):
+            hint = complete_commands(event.hint, self._settings.out, sandbox=self._sandbox)
             print(f"error: {printable(event.message)}", file=sys.stderr)
-            print(f"hint: {printable(event.hint)}", file=sys.stderr)
+            print(f"hint: {printable(hint)}", file=sys.stderr)
         elif self._options.quiet or self._options.verbose:
             return  # silenced, or printed by the log already
         elif isinstance(event, Warned):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
@@ -74,11 +73,3 @@ async def provider_environment(out: Path, *, sandbox: bool) -> AsyncIterator[Map
         raise FatalError(
             str(error), hint="Its own message is above. To see it alone: batchcap sandbox"
         ) from None
-
-
-def command_line(command: str, out: Path, *more: str, sandbox: bool) -> str:
-    """Return a command for the folder `out`, ready to be typed."""
-    arguments = ["batchcap", command]
-    arguments += [] if out == Path("captions") else ["-o", str(out)]
-    arguments += ["--sandbox"] if sandbox else []
-    return shlex.join([*arguments, *more])

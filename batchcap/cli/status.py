@@ -13,8 +13,8 @@ import msgspec
 from cyclopts import Parameter
 
 from batchcap.app.providers import is_rehearsal
+from batchcap.cli.command_lines import command_line
 from batchcap.cli.options import Out
-from batchcap.cli.runtime import command_line
 from batchcap.domain.models import Totals
 from batchcap.domain.text import printable
 from batchcap.storage.ledger import Lock, LockHolder, open_reader

@@ -22,11 +22,11 @@ from batchcap.app.verify import (
     remove_temp_files,
 )
 from batchcap.cli import log
+from batchcap.cli.command_lines import command_line
 from batchcap.cli.manifests import open_manifests
 from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.parsing import DASH
 from batchcap.cli.run_session import RunSession
-from batchcap.cli.runtime import command_line
 from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.settings import Settings
 from batchcap.domain.text import printable

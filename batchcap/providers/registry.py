@@ -136,28 +136,35 @@ class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
             options={name: settings.options.get(name, self.options[name]) for name in self.options},
         )
 
-    def require_credentials(self, secrets: Secrets) -> None:
-        """Check that every credential is there and fits into a header.
 
-        Raises:
-            FatalError: One is missing or holds a control character; the message names
-                the variable, never the value.
-        """
-        missing = [name for name in self.credentials if name not in secrets]
-        if missing:
-            raise FatalError(
-                f"{self.name} rows need {' and '.join(missing)} in the environment",
-                hint=f"export {missing[0]}=..., then: batchcap resume. "
-                "To try batchcap without an account: --sandbox",
-                provider=self.name,
-            )
-        for name in self.credentials:
-            if not secrets[name].isprintable():
-                raise FatalError(
-                    f"{name} holds a line break or another control character",
-                    hint=f"Set {name} to the key alone, then: batchcap resume",
-                    provider=self.name,
-                )
+def require_credentials(specs: Iterable[ProviderSpec], secrets: Secrets) -> None:
+    """Check that every credential of some providers is there and fits into a header.
+
+    Raises:
+        FatalError: Some are missing or hold a control character; the message names the
+            variables, never a value.
+    """
+    specs = list(specs)
+    absent = {spec.name: [n for n in spec.credentials if n not in secrets] for spec in specs}
+    if missing := {provider: names for provider, names in absent.items() if names}:
+        needs = [f"{provider} rows need {_joined(names)}" for provider, names in missing.items()]
+        variables = " ".join(f"{name}=..." for names in missing.values() for name in names)
+        raise FatalError(
+            f"{', and '.join(needs)} in the environment",
+            hint=f"export {variables}, then: batchcap resume. "
+            "To try batchcap without an account: --sandbox",
+        )
+    names = [name for spec in specs for name in spec.credentials]
+    if unusable := [name for name in names if not secrets[name].isprintable()]:
+        verb = "holds" if len(unusable) == 1 else "hold"
+        raise FatalError(
+            f"{_joined(unusable)} {verb} a line break or another control character",
+            hint=f"Set {_joined(unusable)} to the key alone, then: batchcap resume",
+        )
+
+
+def _joined(names: Iterable[str]) -> str:
+    return " and ".join(names)
 
 
 def documented_rates(providers: Iterable[ProviderSpec]) -> dict[str, float | None]:

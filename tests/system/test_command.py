@@ -270,3 +270,29 @@ def test_run_robots_v1_is_refused(shell: Shell) -> None:
     result = shell.run("run", shell.manifest(SMALL), "--mux-robots-api", "v1")
     assert result.returncode == 2
     assert "v1" in result.stderr
+
+
+def test_run_without_any_credential_names_all_and_the_folder(shell: Shell) -> None:
+    refused = shell.run("run", shell.manifest(SMALL), "-o", "my films")
+    assert refused.returncode == 3
+    for name in ("MUX_TOKEN_ID", "MUX_TOKEN_SECRET", "HEYGEN_API_KEY"):
+        assert f" {name}=..." in refused.stderr
+    assert "then: batchcap resume -o 'my films'. " in refused.stderr
+
+
+def test_hint_of_a_stopped_lane_names_the_folder(shell: Shell, sandbox: Mapping[str, str]) -> None:
+    shell.environment["HEYGEN_API_KEY"] = "not-the-key"
+    manifest = shell.manifest("video_translate_id\none\n")
+    refused = shell.run("run", manifest, "-o", "films", *UNLIMITED)
+    assert refused.returncode == 3
+    assert "hint: Check HEYGEN_API_KEY, then: batchcap resume -o films\n" in refused.stderr
+
+
+def test_audit_of_a_rehearsal_without_credentials_names_the_sandbox(shell: Shell) -> None:
+    manifest = shell.manifest("asset_id,to_language_code\nfilm-1,es\n")
+    run = shell.run("run", manifest, "-o", "rehearsal", "--sandbox", *UNLIMITED)
+    assert run.returncode == 0, run.stderr
+    refused = shell.run("audit", "-o", "rehearsal")
+    assert refused.returncode == 2
+    assert "this folder holds a rehearsal" in refused.stderr
+    assert "To continue the rehearsal: --sandbox" in refused.stderr

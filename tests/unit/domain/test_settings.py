@@ -10,7 +10,7 @@ import pytest
 from batchcap.domain.errors import FatalError, UsageError
 from batchcap.domain.settings import Secrets, Settings, use_uvloop
 from batchcap.providers import PROVIDERS
-from batchcap.providers.registry import read_secrets
+from batchcap.providers.registry import read_secrets, require_credentials
 
 MUX, HEYGEN = PROVIDERS["mux"], PROVIDERS["heygen"]
 
@@ -146,13 +146,21 @@ def test_options_default_to_those_of_the_provider() -> None:
 
 def test_credential_missing_is_named() -> None:
     credentials = {"MUX_TOKEN_ID": "x", "MUX_TOKEN_SECRET": "y"}
-    MUX.require_credentials(Secrets(credentials))
+    require_credentials([MUX], Secrets(credentials))
     with pytest.raises(FatalError, match="mux rows need MUX_TOKEN_SECRET in") as caught:
-        MUX.require_credentials(Secrets({"MUX_TOKEN_ID": "x"}))
-    assert caught.value.provider == "mux"
-    assert "export MUX_TOKEN_SECRET=" in caught.value.hint
-    with pytest.raises(FatalError, match="MUX_TOKEN_ID and MUX_TOKEN_SECRET"):
-        MUX.require_credentials(Secrets({}))
+        require_credentials([MUX], Secrets({"MUX_TOKEN_ID": "x"}))
+    assert "export MUX_TOKEN_SECRET=..., then" in caught.value.hint
+
+
+def test_credentials_missing_of_two_providers_are_named_together() -> None:
+    with pytest.raises(FatalError) as caught:
+        require_credentials([MUX, HEYGEN], Secrets({}))
+    assert caught.value.message == (
+        "mux rows need MUX_TOKEN_ID and MUX_TOKEN_SECRET, and heygen rows need HEYGEN_API_KEY "
+        "in the environment"
+    )
+    variables = "MUX_TOKEN_ID=... MUX_TOKEN_SECRET=... HEYGEN_API_KEY=..."
+    assert caught.value.hint.startswith(f"export {variables}, then: batchcap resume")
 
 
 def test_credential_with_line_break_at_end_is_trimmed() -> None:
@@ -160,12 +168,12 @@ def test_credential_with_line_break_at_end_is_trimmed() -> None:
         PROVIDERS.values(), {"HEYGEN_API_KEY": " key-1\r\n", "MUX_TOKEN_ID": " \n"}
     )
     assert dict(credentials) == {"HEYGEN_API_KEY": "key-1"}
-    HEYGEN.require_credentials(credentials)
+    require_credentials([HEYGEN], credentials)
 
 
 def test_credential_with_line_break_inside_is_refused_and_not_shown() -> None:
     with pytest.raises(FatalError, match="HEYGEN_API_KEY holds a line break") as caught:
-        HEYGEN.require_credentials(Secrets({"HEYGEN_API_KEY": "hunter2\nX: y"}))
+        require_credentials([HEYGEN], Secrets({"HEYGEN_API_KEY": "hunter2\nX: y"}))
     assert "hunter2" not in caught.value.message + caught.value.hint
 
 

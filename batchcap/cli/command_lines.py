@@ -1,0 +1,34 @@
+"""Commands to type, as messages show them, for the folder that the user works in.
+
+Most of batchcap does not know that folder, and writes `batchcap resume` into its hints. The
+command line completes them before it prints.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+DEFAULT_FOLDER = Path("captions")
+
+_COMMAND = re.compile(
+    r"\bbatchcap (run|resume|plan|status|report|verify|rebuild|forget|audit)\b"
+    r"(?! (?:-o|--out|--dir|--sandbox)\b)"
+)
+_WITHOUT_SANDBOX = {"status", "report"}
+"""Commands that need no provider."""
+
+
+def command_line(command: str, out: Path, *more: str, sandbox: bool) -> str:
+    """Return a command for the folder `out`, ready to be typed."""
+    arguments = ["batchcap", command]
+    if out != DEFAULT_FOLDER:
+        arguments += ["--dir" if command == "report" else "-o", str(out)]
+    arguments += ["--sandbox"] if sandbox and command not in _WITHOUT_SANDBOX else []
+    return shlex.join([*arguments, *more])
+
+
+def complete_commands(text: str, out: Path, *, sandbox: bool) -> str:
+    """Name the folder and `--sandbox` in each command of a message that names neither."""
+    return _COMMAND.sub(lambda match: command_line(match[1], out, sandbox=sandbox), text)

@@ -1,0 +1,38 @@
+"""Commands in messages name the folder that the user works in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from batchcap.cli.command_lines import command_line, complete_commands
+
+
+@pytest.mark.parametrize(
+    ("text", "out", "sandbox", "expected"),
+    [
+        ("Free space, then: batchcap resume", "captions", False, None),
+        ("then: batchcap resume", "a b", False, "then: batchcap resume -o 'a b'"),
+        ("then: batchcap resume", "captions", True, "then: batchcap resume --sandbox"),
+        (
+            "batchcap resume --retry-failed; batchcap status shows it",
+            "x",
+            True,
+            "batchcap resume -o x --sandbox --retry-failed; batchcap status -o x shows it",
+        ),
+        ("batchcap resume -o x", "x", False, None),
+        ("batchcap resume --sandbox", "captions", True, None),
+        ("batchcap report", "x", True, "batchcap report --dir x"),
+        ("pip install 'batchcap[fast]'; batchcap --help; resume", "x", True, None),
+    ],
+)
+def test_commands_in_a_message_are_completed(
+    text: str, out: str, sandbox: bool, expected: str | None
+) -> None:
+    assert complete_commands(text, Path(out), sandbox=sandbox) == (expected or text)
+
+
+def test_command_line_for_the_default_folder_is_short() -> None:
+    resume = command_line("resume", Path("captions"), "--retry-failed", sandbox=False)
+    assert resume == "batchcap resume --retry-failed"
