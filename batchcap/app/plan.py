@@ -14,7 +14,7 @@ from pathlib import Path
 
 from batchcap.app.forecast import Expectation, expect
 from batchcap.app.limits import passed_limits
-from batchcap.app.providers import check_before_import, regional_siblings
+from batchcap.app.providers import check_before_import, excluded_tracks
 from batchcap.domain.errors import UsageError
 from batchcap.domain.ledger_protocols import Ledger
 from batchcap.domain.models import ImportResult, InvalidRow, Row
@@ -86,7 +86,7 @@ class Planner:
         if not self._can_skip():
             for where, text in self._ledger.problems():
                 yield from split_problem(where, text)
-        for where, text, hint in regional_siblings(self._ledger):
+        for where, text, hint in excluded_tracks(self._ledger):
             yield Problem(where, None, f"{text}; {hint}")
 
     def _can_skip(self) -> bool:

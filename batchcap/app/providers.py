@@ -140,13 +140,13 @@ def check_before_import(
         require_secrets(webhooks_for(providers), secrets_in(environment), settings.listening)
 
 
-def check_regional_siblings(ledger: LedgerReader) -> None:
-    """Check that no two rows would put tracks of one primary language on one source.
+def check_excluded_tracks(ledger: LedgerReader) -> None:
+    """Check that no two rows would put tracks on one source that exclude each other.
 
     Raises:
         UsageError: Two rows would; the message lists the first ones.
     """
-    pairs = list(regional_siblings(ledger))
+    pairs = list(excluded_tracks(ledger))
     if pairs:
         more = len(pairs) - MAX_SIBLINGS
         shown = [f"{origin}: {text}" for origin, text, _ in pairs[:MAX_SIBLINGS]]
@@ -154,18 +154,21 @@ def check_regional_siblings(ledger: LedgerReader) -> None:
         raise UsageError("\n".join(shown), hint=pairs[0][2])
 
 
-def regional_siblings(ledger: LedgerReader) -> Iterator[tuple[str, str, str]]:
-    """Yield "file:line", text and way out for two rows of one source that exclude each other."""
+def excluded_tracks(ledger: LedgerReader) -> Iterator[tuple[str, str, str]]:
+    """Yield "file:line", text and way out for two rows whose tracks exclude each other."""
     for name, spec in PROVIDERS.items():
         if (rule := spec.track_rule) is None:
             continue
-        for pair in ledger.regional_siblings(name):
-            if all(map(rule.uploads, pair.params)):
-                text = (
-                    f"{pair.source_id}: {' and '.join(pair.languages)} cannot both be tracks "
-                    "of one asset, because regions and scripts do not count"
-                )
-                yield pair.origin, text, rule.hint
+        reasons = {
+            "regions and scripts do not count": ledger.regional_siblings(name),
+            f"their {rule.unique} is the same": ledger.rows_with_equal(rule.unique, name),
+        }
+        for reason, pairs in reasons.items():
+            for pair in pairs:
+                if all(map(rule.uploads, pair.params)):
+                    both = " and ".join(pair.languages)
+                    text = f"{pair.source_id}: {both} cannot both be tracks of one asset, because"
+                    yield pair.origin, f"{text} {reason}", rule.hint
 
 
 def _origin_key(name: str) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from batchcap.app.limits import choose_within_limits
-from batchcap.app.providers import check_before_import, check_regional_siblings
+from batchcap.app.providers import check_before_import, check_excluded_tracks
 from batchcap.cli import log
 from batchcap.cli.manifests import fingerprints, open_manifests
 from batchcap.cli.options import (
@@ -96,7 +96,7 @@ def import_manifests(
         def check() -> None:
             check_before_import(ledger, os.environ, settings, sandbox=sandbox)
             if changed:
-                check_regional_siblings(ledger)
+                check_excluded_tracks(ledger)
             choose_within_limits(ledger, settings, sandbox=sandbox)
             for (name, _), fingerprint in zip(opened, prints, strict=True):
                 ledger.set_fingerprint(file_marks.manifest(name), fingerprint or "")

@@ -18,8 +18,8 @@ from batchcap.domain.models import (
     ImportResult,
     InvalidRow,
     PendingRow,
-    RegionalSiblings,
     Row,
+    RowPair,
     Totals,
 )
 from batchcap.domain.protocols import Checkpoint, KeyValueStore
@@ -93,8 +93,18 @@ class LedgerReader(Protocol):
         """Return the captions of one source, each with its creates in their order."""
         ...
 
-    def regional_siblings(self, provider: str) -> Iterator[RegionalSiblings]:
-        """Yield pairs of rows that are pending or done, at least one of them pending."""
+    def regional_siblings(self, provider: str) -> Iterator[RowPair]:
+        """Yield rows of one source whose languages differ in region or script only.
+
+        Both are pending or done, at least one of them is pending.
+        """
+        ...
+
+    def rows_with_equal(self, param: str, provider: str) -> Iterator[RowPair]:
+        """Yield rows of one source whose text in a parameter is equal, whatever its case.
+
+        Both are pending or done, at least one of them is pending.
+        """
         ...
 
     def manifests(self) -> list[str]:

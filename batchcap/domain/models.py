@@ -233,11 +233,8 @@ class CompletedRow(msgspec.Struct, frozen=True):
     cues: int
 
 
-class RegionalSiblings(msgspec.Struct, frozen=True):
-    """Two rows of one source, in languages that differ in region or script only.
-
-    `origin` is the first one's. `params` are those of both rows.
-    """
+class RowPair(msgspec.Struct, frozen=True):
+    """Two rows of one source. `origin` is the first one's."""
 
     origin: str
     source_id: str

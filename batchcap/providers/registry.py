@@ -44,11 +44,13 @@ class ProviderSettings(msgspec.Struct, frozen=True):
 class TrackRule(msgspec.Struct, frozen=True):
     """A source has one track for each primary language: `pt-BR` and `pt-PT` exclude each other.
 
-    `uploads` returns whether a row with these params adds a track; `hint` is the way out.
+    Tracks of one source also differ in the text of the parameter `unique`. `uploads` returns
+    whether a row with these params adds a track; `hint` is the way out.
     `published` says what that means to those who see the source.
     """
 
     uploads: Callable[[Json], bool]
+    unique: str
     hint: str
     published: str
 

@@ -52,7 +52,10 @@ SPEC = ProviderSpec(
     window=1000,
     options={"on_existing": "download"},
     track_rule=TrackRule(
-        manifest_rules.uploads_track, manifest_rules.NO_UPLOAD, manifest_rules.PUBLISHED
+        manifest_rules.uploads_track,
+        "track_name",
+        manifest_rules.NO_UPLOAD,
+        manifest_rules.PUBLISHED,
     ),
     webhook=WEBHOOK,
     account=AccountColumns(ASSET_COLUMNS, "assets"),

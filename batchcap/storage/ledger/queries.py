@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from batchcap.domain.models import (
     CaptionRecord,
     CompletedRow,
     CreateRecord,
-    RegionalSiblings,
     Row,
+    RowPair,
     Totals,
 )
 from batchcap.domain.text import one_line
@@ -86,6 +86,19 @@ WHERE a.provider = ? AND instr(a.target, '-') AND a.path IS NOT NULL AND b.path 
     AND (a.number < b.number OR NOT instr(b.target, '-'))
     AND (a.state IS NULL OR b.state IS NULL)
     AND ifnull(a.state, 'done') = 'done' AND ifnull(b.state, 'done') = 'done'
+ORDER BY a.number
+"""
+_EQUAL_PARAM = """
+WITH named AS MATERIALIZED (
+    SELECT number, origin, source_id, language, params, state,
+        lower(trim(json_extract(params, '$.' || :param))) AS name
+    FROM rows
+    WHERE provider = :provider AND instr(params, :param) AND path IS NOT NULL
+        AND ifnull(state, 'done') = 'done'
+)
+SELECT a.origin, a.source_id, a.language, a.params, b.language, b.params
+FROM named a JOIN named b ON b.source_id = a.source_id AND b.name = a.name AND a.number < b.number
+WHERE a.state IS NULL OR b.state IS NULL
 ORDER BY a.number
 """
 _CREATES = "SELECT job_id, ended, units FROM creates WHERE row = ? ORDER BY nth"
@@ -205,11 +218,14 @@ class SqliteLedgerReader:
             for number, key, target, params in self._select(_CAPTIONS, (provider, source_id))
         ]
 
-    def regional_siblings(self, provider: str) -> Iterator[RegionalSiblings]:
+    def regional_siblings(self, provider: str) -> Iterator[RowPair]:
         """See `ledger_protocols.LedgerReader`."""
-        for origin, source_id, first, params, second, other in self._select(_SIBLINGS, (provider,)):
-            both = (orjson.loads(params), orjson.loads(other))
-            yield RegionalSiblings(origin, source_id, (first, second), both)
+        yield from map(_row_pair, self._select(_SIBLINGS, (provider,)))
+
+    def rows_with_equal(self, param: str, provider: str) -> Iterator[RowPair]:
+        """See `ledger_protocols.LedgerReader`."""
+        values = {"param": param, "provider": provider}
+        yield from map(_row_pair, self._select(_EQUAL_PARAM, values))
 
     def manifests(self) -> list[str]:
         """See `ledger_protocols.LedgerReader`."""
@@ -238,7 +254,9 @@ class SqliteLedgerReader:
         """Return the SQL that leaves out pending rows which were not chosen."""
         return "" if self._chosen is None else f" AND {CHOSEN}(number)"
 
-    def _select(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+    def _select(
+        self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()
+    ) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query. Raises `FatalError` if SQLite refuses the file."""
         with self._faults():
             yield from self._connection.execute(sql, values)
@@ -260,3 +278,8 @@ def open_reader(out: Path) -> SqliteLedgerReader:
         FatalError: It is damaged, of another version, or may not be read.
     """
     return SqliteLedgerReader(read_only.connect(out), schema.file(out), out)
+
+
+def _row_pair(record: tuple[Any, ...]) -> RowPair:
+    origin, source_id, first, params, second, other = record
+    return RowPair(origin, source_id, (first, second), (orjson.loads(params), orjson.loads(other)))

@@ -157,6 +157,25 @@ def test_plan_of_regional_siblings_is_a_problem(
     assert "pt-BR and pt-PT" in problem["message"]
 
 
+def test_plan_of_one_track_name_on_rows_of_an_asset_is_a_problem(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = [
+        "film,es,Subtitles,",
+        "film,ja, SUBTITLES ,",
+        "film,fr,Subtitles,false",
+        "b,es,Subtitles,",
+    ]
+    header = "asset_id,to_language_code,track_name,upload_to_mux"
+    (tmp_path / "s.csv").write_text("\n".join([header, *rows]))
+    shown = planned(capsys, "s.csv")
+    assert shown["status"] == 2
+    (problem,) = shown["problems"]
+    assert problem["where"] == "s.csv:2"
+    assert "es and ja cannot both be tracks" in problem["message"]
+    assert "track_name is the same" in problem["message"]
+
+
 def test_plan_with_skip_invalid_notes_what_is_skipped(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
