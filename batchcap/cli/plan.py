@@ -70,25 +70,25 @@ def show_plan(
         )
         gc.disable()  # as in an import: rows make no reference cycles
         try:
-            made = planner.plan(open_manifests(names, options, notes.append), notes)
+            plan = planner.plan(open_manifests(names, options, notes.append), notes)
         finally:
             gc.enable()
         refused = next(planner.problems(), None) is not None
         if output.json:
-            sys.stdout.writelines(report.as_json(made, planner.problems()))
+            sys.stdout.writelines(report.as_json(plan, planner.problems()))
         else:
-            _print(made, planner)
+            _print(plan, planner)
     return REFUSED if refused else PLANNED
 
 
-def _print(made: report.Plan, planner: Planner) -> None:
+def _print(plan: report.Plan, planner: Planner) -> None:
     """Print a plan for a person: problems first, on stderr, since they come first."""
     problems = list(report.problem_lines(planner.problems()))
     for line in problems:
         print(printable(line), file=sys.stderr)
     if problems:
         print("error: a run would be refused; this plan leaves these rows out", file=sys.stderr)
-    for line in report.as_lines(made):
+    for line in report.as_lines(plan):
         print(printable(line))
-    for note in made.notes:
+    for note in plan.notes:
         print(f"note: {printable(note)}")

@@ -69,7 +69,7 @@ def _guess_format(head: str) -> str:
 
 
 def _renamed(items: Iterator[Record], headers: Headers) -> Iterator[Record]:
-    """Yield the items with the names that --column gives, or that a name is nearly known."""
+    """Yield the items, renamed as --column says; a name that is almost a column is a problem."""
     for line, place, cells in items:
         if isinstance(cells, str):
             yield line, place, cells

@@ -42,7 +42,7 @@ class Headers:
         return self._renamed.get(name.casefold(), name)
 
     def problem(self, names: Sequence[str] | Mapping[str, object]) -> str:
-        """Return which names are nearly known, "" if none is. Notes those of the user."""
+        """Return which names are almost a column's, "" if none is. Notes the user's own columns."""
         if self._checked.issuperset(names):
             return ""
         unknown = [name for name in names if name and name not in self._schema.columns]
@@ -103,8 +103,8 @@ def nearly_known(unknown: Iterable[str], names: Iterable[str], schema: Schema) -
 
 def _of_provider(names: Iterable[str], by_name: Mapping[str, str], schema: Schema) -> list[Columns]:
     """Return the columns of the providers whose ids a table has, else of all providers."""
-    known = {by_name.get(plain(name), name) for name in names}
-    implied = [own for own in schema.providers.values() if not known.isdisjoint(own.ids)]
+    columns = {by_name.get(plain(name), name) for name in names}
+    implied = [own for own in schema.providers.values() if not columns.isdisjoint(own.ids)]
     if not implied and schema.provider:
         implied = [schema.providers[schema.provider]]
     return implied or list(schema.providers.values())

@@ -98,18 +98,21 @@ class Forecast(msgspec.Struct, frozen=True):
 
 def forecast(lanes: Sequence[LaneWork], most_rows: int = MOST_ROWS) -> Forecast:
     """Return what to expect if the lanes start now, each beside the others."""
-    found = [_of_lane(lane, most_rows) for lane in lanes if lane.rows]
-    if not found:
+    forecasts = [_of_lane(lane, most_rows) for lane in lanes if lane.rows]
+    if not forecasts:
         return Forecast({}, Seconds(0.0, 0.0, 0.0), None, 0, is_scaled=False)
-    longest = max(found, key=lambda one: one.seconds.likely)
+    longest = max(forecasts, key=lambda part: part.seconds.likely)
     return Forecast(
-        requests={bucket: count for one in found for bucket, count in one.requests.items()},
+        requests={bucket: count for part in forecasts for bucket, count in part.requests.items()},
         seconds=Seconds(
-            *(max(getattr(one.seconds, end) for one in found) for end in ("low", "likely", "high"))
+            *(
+                max(getattr(part.seconds, end) for part in forecasts)
+                for end in ("low", "likely", "high")
+            )
         ),
         limit=longest.limit,
-        simulated=max(one.simulated for one in found),
-        is_scaled=any(one.is_scaled for one in found),
+        simulated=max(part.simulated for part in forecasts),
+        is_scaled=any(part.is_scaled for part in forecasts),
     )
 
 

@@ -33,7 +33,9 @@ from tests.harness.runs import ledger_sql, unlimited_settings
 
 pytestmark = pytest.mark.anyio
 
-SEEDS: list[Any] = [int(one) for one in os.environ.get("BATCHCAP_SEEDS", "").split(",") if one] or [
+SEEDS: list[Any] = [
+    int(seed) for seed in os.environ.get("BATCHCAP_SEEDS", "").split(",") if seed
+] or [
     *range(200),
     *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(200, 3000)),
 ]
@@ -201,8 +203,8 @@ def complete(sandbox: Sandbox, out: Path, rows: list[Row]) -> None:
     assert sandbox.options.create_limit is not None or not pending, pending
     for result in pending:
         assert result["error"]["code"] == "units_exhausted"
-        made = sandbox.request_log.creates_for(result["source_id"], result["language"])
-        assert not [job for job in made if job.is_completed(sandbox.now())], "paid and not fetched"
+        jobs = sandbox.request_log.creates_for(result["source_id"], result["language"])
+        assert not [job for job in jobs if job.is_completed(sandbox.now())], "paid and not fetched"
     files = {str(path.relative_to(out)) for path in out.rglob("*.vtt")}
     assert files == {result["path"] for result in results if result["state"] == "done"}
     assert not list(out.rglob("*.part"))

@@ -124,8 +124,8 @@ async def test_mux_requests_of_audit_and_rebuild_conform_to_the_specification() 
         job = await start_job(mux.provider, row)
         sandbox.on_request = received.append
         assert [job.id for job in await mux.provider.list_jobs(row.source_id)] == [job.id]
-        found = await mux.provider.find_existing_job(row, RowHistory(), 0.0)
-        assert found is not None
-        assert found.id == job.id
+        existing = await mux.provider.find_existing_job(row, RowHistory(), 0.0)
+        assert existing is not None
+        assert existing.id == job.id
     operations = Counter(map(MUX.check_request, requests_to("mux", received)))
     assert operations.keys() >= {"listJobs", "getTranslateCaptionsJob"}

@@ -87,10 +87,10 @@ def problems(connection: sqlite3.Connection, imported: ImportedRows) -> Iterator
 
 
 def paid_videos(connection: sqlite3.Connection) -> list[PaidVideo]:
-    """Return what the latest completed jobs cost whose videos have a known length."""
+    """Return units and seconds of the latest completed jobs whose videos have a known length."""
     connection.create_function("seconds", 1, _seconds, deterministic=True)
-    found = connection.execute(_PAID, (_MOST_PAID,)).fetchall()
-    return [PaidVideo(units, seconds) for units, seconds in found if seconds]
+    paid = connection.execute(_PAID, (_MOST_PAID,)).fetchall()
+    return [PaidVideo(units, seconds) for units, seconds in paid if seconds]
 
 
 def _register(connection: sqlite3.Connection, rules: RowRules) -> None:

@@ -283,13 +283,15 @@ def test_plan_has_the_notes_of_its_manifests(
     ],
 )
 def test_split_problem_separates_columns(text: str, problems: list[tuple[str | None, str]]) -> None:
-    assert list(split_problem("m.csv:2", text)) == [Problem("m.csv:2", *one) for one in problems]
+    assert list(split_problem("m.csv:2", text)) == [
+        Problem("m.csv:2", *problem) for problem in problems
+    ]
 
 
 def test_plan_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-    made = Plan(
+    plan = Plan(
         manifests=["videos.csv"],
         tasks=5000,
         by_provider={"heygen": 1000, "mux": 4000},
@@ -312,7 +314,7 @@ def test_plan_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
         bytes=150_000_000,
         notes=[],
     )
-    assert list(as_lines(made)) == [
+    assert list(as_lines(plan)) == [
         "videos.csv: 5,000 captions",
         "  providers: mux 4,000, heygen 1,000",
         "  languages: es 2,000, ja 2,000, unknown 1,000",

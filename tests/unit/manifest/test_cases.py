@@ -268,20 +268,20 @@ class TestKin:
     def test_column_that_is_nearly_known_is_one_problem(
         self, name: str, column: str | None
     ) -> None:
-        known = [known for known in ("asset_id", "to_language_code") if known != column]
-        header = ",".join([*known, name])
-        found = of_text(f"{header}\n" + "a1,es,x\n" * 100 * (len(known) == 2), to=("es",))
-        items = json.dumps({**dict.fromkeys(known, "es"), name: "x"}) + "\n"
+        others = [other for other in ("asset_id", "to_language_code") if other != column]
+        header = ",".join([*others, name])
+        in_csv = of_text(f"{header}\n" + "a1,es,x\n" * 100 * (len(others) == 2), to=("es",))
+        items = json.dumps({**dict.fromkeys(others, "es"), name: "x"}) + "\n"
         in_json = of_text(items, "m.jsonl", to=("es",))
         if column is None:
-            assert found == in_json == []
+            assert in_csv == in_json == []
             return
         rename = f"{name}={column}"
         problem = (
             f"1: '{name}' is probably {column}; rename it, or use --column '{rename}', "
             "or --extra-columns if it is a column of your own"
         )
-        assert found == [f"{problem}; the header is '{header}'"]
+        assert in_csv == [f"{problem}; the header is '{header}'"]
         assert in_json == [problem]
 
     def test_column_that_is_nearly_known_is_renamed_or_kept_on_request(self) -> None:

@@ -44,8 +44,8 @@ def read_all(source: str, **options: Any) -> tuple[list[Row], list[str]]:
 def test_workbook_is_read_with_the_numbers_of_its_rows(tmp_path: Path) -> None:
     rows = [(), HEADER, ("a1", " es;ja ", "One"), (), ("a2", "xxxx", None), ("a3", "fr", None)]
     source = write(tmp_path / "m.xlsx", {"Videos": rows})
-    found, problems = read_all(source)
-    assert [(row.key, row.origin) for row in found] == [
+    read, problems = read_all(source)
+    assert [(row.key, row.origin) for row in read] == [
         ("mux:a1:es", f"{source}:3"),
         ("mux:a1:ja", f"{source}:3"),
         ("mux:a3:fr", f"{source}:6"),

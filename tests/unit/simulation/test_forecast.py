@@ -49,8 +49,8 @@ def true_seconds(lengths: JobLengths, rows: int, window: int = 1000) -> float:
     return rehearse(Scenario(rows=rows, lengths=lengths, window=window)).makespan
 
 
-def outside(found: Forecast, truths: list[float]) -> list[float]:
-    seconds = found.seconds
+def outside(expected: Forecast, truths: list[float]) -> list[float]:
+    seconds = expected.seconds
     return [truth for truth in truths if not seconds.low <= truth <= seconds.high]
 
 
@@ -63,12 +63,12 @@ def test_forecast_of_few_rows_holds_for_other_job_lengths(
     assert len(outside(forecast([lane(rows)]), truths)) <= 1
 
 
-def test_forecast_where_the_window_binds_holds_for_other_job_lengths() -> None:
+def test_forecast_if_the_window_binds_holds_for_other_job_lengths() -> None:
     truths = [true_seconds(Gamma(seed=seed), 120, window=20) for seed in range(5)]
-    found = forecast([lane(120, window=20)])
-    assert found.limit == "window"
-    assert found.bottleneck is None
-    assert outside(found, truths) == []
+    expected = forecast([lane(120, window=20)])
+    assert expected.limit == "window"
+    assert expected.bottleneck is None
+    assert outside(expected, truths) == []
 
 
 def test_forecast_scales_rows_that_it_does_not_simulate() -> None:
@@ -81,9 +81,9 @@ def test_forecast_scales_rows_that_it_does_not_simulate() -> None:
 
 
 def test_forecast_of_a_million_rows_is_the_quota_and_names_it() -> None:
-    found = forecast([lane(1_000_000)], most_rows=300)
-    assert found.seconds.likely == pytest.approx(1_000_000, rel=0.01)
-    assert found.bottleneck == "mux.write"
+    expected = forecast([lane(1_000_000)], most_rows=300)
+    assert expected.seconds.likely == pytest.approx(1_000_000, rel=0.01)
+    assert expected.bottleneck == "mux.write"
 
 
 def test_forecast_is_the_same_each_time() -> None:
@@ -106,9 +106,9 @@ def test_forecast_of_two_providers_takes_as_long_as_the_slower_one() -> None:
 
 
 def test_forecast_of_a_provider_that_is_not_simulated_assumes_a_request_a_row() -> None:
-    found = forecast([lane(90, provider="other", rates={"other": 3.0}, creates=0)])
-    assert found.requests == {"other": 90}
-    assert found.seconds.likely == pytest.approx(30)
+    expected = forecast([lane(90, provider="other", rates={"other": 3.0}, creates=0)])
+    assert expected.requests == {"other": 90}
+    assert expected.seconds.likely == pytest.approx(30)
 
 
 def test_forecast_of_nothing_takes_no_time() -> None:
@@ -122,9 +122,9 @@ def test_forecast_holds_in_19_of_20_runs_with_other_job_lengths(
     lengths: type[JobLengths], rows: int, window: int
 ) -> None:
     truths = [true_seconds(lengths(seed=seed), rows, window) for seed in range(20)]
-    found = forecast([lane(rows, window=window)])
-    assert len(outside(found, truths)) <= 1
-    if rows * 1.0 >= 0.8 * found.seconds.likely:  # the quota binds: the last jobs matter little
-        assert found.bottleneck == "mux.write"
+    expected = forecast([lane(rows, window=window)])
+    assert len(outside(expected, truths)) <= 1
+    if rows * 1.0 >= 0.8 * expected.seconds.likely:  # the quota binds: the last jobs matter little
+        assert expected.bottleneck == "mux.write"
         for truth in truths:
-            assert truth == pytest.approx(found.seconds.likely, rel=0.1)
+            assert truth == pytest.approx(expected.seconds.likely, rel=0.1)
