@@ -33,7 +33,9 @@ PLANNED, REFUSED = 0, 2
 
 
 def plan(
-    *manifests: Annotated[str, Parameter(help="CSV, JSON or JSONL; - reads standard input.")],
+    *manifests: Annotated[
+        str, Parameter(help="CSV, JSON, JSONL or .xlsx; - reads standard input.")
+    ],
     out: Out = Path("captions"),
     sandbox: SandboxFlag = False,
     manifest_options: ManifestOptions = ManifestOptions(),  # noqa: B008  # frozen

@@ -265,7 +265,7 @@ class Mux:
             if is_same_work(job, row.source_id, row.target, parameters["track_id"])
         ]
 
-        def preference(job: Json) -> tuple[bool, bool, bool]:
+        def rank(job: Json) -> tuple[bool, bool, bool]:
             state, is_equal = (
                 self._parser.state(as_text(job.get("status"))),
                 has_parameters(job, parameters),
@@ -273,7 +273,7 @@ class Mux:
             is_meant = is_equal and state is JobState.RUNNING
             return not is_meant, not is_equal, state not in LIVE
 
-        best = min(jobs, key=preference, default=None)
+        best = min(jobs, key=rank, default=None)
         return self._parser.job(best) if best is not None else None
 
     async def _find_track_of_deleted_job(self, row: Row) -> Job:
