@@ -26,9 +26,12 @@ class MuxJobControl:
     async def cancel_job(self, row: Row, job_id: str) -> Job:
         """See `protocols.JobControl`.
 
-        A job's detail may lag behind by a minute, so that the summary in the response counts;
-        the detail adds the units. A job without batchcap's mark, which was adopted, is left to
-        the program that created it.
+        A job's detail may lag behind by a minute. So the summary in the response decides, and
+        the detail only adds the units. A job without batchcap's mark, which was adopted, is left
+        to the program that created it.
+
+        Raises:
+            RowError: Another program created the job, or Mux refuses to cancel it.
         """
         data = await self._robots.get_details(job_id)
         if data is not None and not has_tag(data, tag(row)):
@@ -83,6 +86,9 @@ class MuxJobControl:
 
         The job itself names the track (`outputs.uploaded_track_id`), and has batchcap's mark. A
         track that only has the right language may belong to anyone.
+
+        Raises:
+            RowError: Mux refuses to delete the track.
         """
         data = await self._robots.get_details(job_id)
         if data is None:
