@@ -78,10 +78,10 @@ def _name(path: str) -> str:
 
 def _is_text(data: bytes) -> bool:
     """Return whether the bytes to keep are UTF-8 text. If some are cut off, the end may be, too."""
-    kept = data[:MAX_BYTES]
+    beginning = data[:MAX_BYTES]
     try:
         decoder = codecs.getincrementaldecoder("utf-8")()
-        text = decoder.decode(kept, final=len(data) < MAX_BYTES)
+        text = decoder.decode(beginning, final=len(data) < MAX_BYTES)
     except UnicodeDecodeError:
         return False
     return bool(text) and "\0" not in text
