@@ -58,6 +58,12 @@ class ScopeOptions:
         Literal["pending", "failed", "skipped", "invalid", "done"] | None,
         Parameter(group=_ROWS, help="Rows in this state."),
     ] = None
+    unlisted: Annotated[
+        bool,
+        Parameter(
+            group=_ROWS, negative="", help="Pending and failed rows that their manifest lacks now."
+        ),
+    ] = False
 
     def scope(self, ledger: LedgerReader) -> ForgetScope:
         """Return which rows are meant.
@@ -65,10 +71,10 @@ class ScopeOptions:
         Raises:
             UsageError: Nothing is selected, or the ledger has no row of the manifest.
         """
-        if not (self.manifest or self.key or self.language or self.state):
+        if not (self.manifest or self.key or self.language or self.state or self.unlisted):
             raise UsageError(
                 "forget needs to know which rows",
-                hint="--manifest, --key, --language or --state; all rows: --key '*'",
+                hint="--manifest, --key, --language, --state or --unlisted; all rows: --key '*'",
             )
         if self.manifest and self.manifest not in (names := ledger.manifests()):
             raise UsageError(
@@ -80,6 +86,7 @@ class ScopeOptions:
             key=self.key or None,
             language=self.language or None,
             state=self.state,
+            unlisted=self.unlisted,
         )
 
 

@@ -26,6 +26,7 @@ from batchcap.cli.options import (
 )
 from batchcap.cli.plan import show_plan
 from batchcap.cli.run_session import RunSession
+from batchcap.cli.unlisted import unlisted_note
 from batchcap.domain.errors import UsageError
 from batchcap.domain.models import ImportResult
 from batchcap.domain.settings import Settings
@@ -68,6 +69,8 @@ def run(
         if not output_options.quiet:
             print(summary, file=sys.stderr)
         with closing(open_ledger(out)) as ledger:
+            if not output_options.quiet and (note := unlisted_note(ledger, out, sandbox=sandbox)):
+                print(f"note: {note}", file=sys.stderr)
             session = RunSession(ledger, settings, output_options, sandbox=sandbox)
             session.choose(names)
             return session.run()
@@ -98,6 +101,9 @@ def import_manifests(
             if changed:
                 check_excluded_tracks(ledger)
             choose_within_limits(ledger, settings, sandbox=sandbox)
+            # What cannot be compared with an earlier state, such as a pipe, is not edited either.
+            files = {name for (name, _), mark in zip(opened, prints, strict=True) if mark}
+            ledger.mark_unlisted([name for name, _ in changed if name in files])
             for (name, _), fingerprint in zip(opened, prints, strict=True):
                 ledger.set_fingerprint(file_marks.manifest(name), fingerprint or "")
 

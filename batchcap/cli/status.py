@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from batchcap.app.providers import is_rehearsal
 from batchcap.cli.command_lines import command_line
 from batchcap.cli.options import Out
+from batchcap.cli.unlisted import unlisted_note
 from batchcap.domain.models import Totals
 from batchcap.domain.text import printable
 from batchcap.storage.ledger import Lock, LockHolder, open_reader
@@ -28,6 +29,7 @@ def status(
     """Show the state of a run, even while it works in another terminal."""
     with closing(open_reader(out)) as ledger:
         counts, sandbox = ledger.totals(), is_rehearsal(ledger)
+        note = unlisted_note(ledger, out, sandbox=sandbox)
     holder = Lock.holder(out)
     resume = command_line("resume", out, sandbox=sandbox)
     if json:
@@ -37,6 +39,8 @@ def status(
         if sandbox:
             print("a rehearsal: its captions are the sandbox's")
         print("\n".join(map(printable, _lines(counts, holder, resume))))
+        if note:
+            print(note)
     return 0
 
 

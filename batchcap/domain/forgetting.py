@@ -26,13 +26,15 @@ class ForgetScope(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of a ledger that satisfy every condition that is given.
 
     `manifest` is the name by which a manifest was imported, `key` a glob in which case counts,
-    `language` a tag in any spelling or a label, `state` one of results.jsonl.
+    `language` a tag in any spelling or a label, `state` one of results.jsonl. `unlisted` rows
+    are those that their manifest does not list any more.
     """
 
     manifest: str | None = None
     key: str | None = None
     language: str | None = None
     state: str | None = None
+    unlisted: bool = False
 
 
 class RemovedTrack(msgspec.Struct, frozen=True):

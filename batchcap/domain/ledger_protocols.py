@@ -111,6 +111,10 @@ class LedgerReader(Protocol):
         """Return the names of the manifests that its rows were imported from."""
         ...
 
+    def unlisted_keys(self) -> Iterator[str]:
+        """Yield the keys of rows that `mark_unlisted` marked and that are pending or failed."""
+        ...
+
     def count_holds(self, scope: ForgetScope) -> dict[Hold, int]:
         """Count the selected rows by what holds them in the ledger."""
         ...
@@ -204,6 +208,14 @@ class Ledger(LedgerReader, Checkpoint, KeyValueStore, Protocol):
 
         Their jobs are remembered: if a later import has the same task, no look-up takes one of
         them for that row's own. The next import reads every manifest again.
+        """
+        ...
+
+    def mark_unlisted(self, manifests: Sequence[str]) -> None:
+        """Mark the failed and pending rows of manifests that the last import did not name.
+
+        That import must have read each of these manifests. If its `check` calls this, it is
+        part of its transaction. A row that is imported again is no longer marked.
         """
         ...
 

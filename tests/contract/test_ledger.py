@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -1174,7 +1175,7 @@ class TestForgetting:
         await ledger.record_outcome(await first_row(ledger), failed("rejected"))
         assert ledger.manifests() == ["m.csv", "other.csv"]
 
-        def keys(**conditions: str) -> list[str]:
+        def keys(**conditions: Any) -> list[str]:
             return [key for key, _ in ledger.held_keys(ForgetScope(**conditions), Hold.NONE)]
 
         assert keys(key="season1/*") == ["season1/a", "season1/b"]
@@ -1188,6 +1189,30 @@ class TestForgetting:
         assert keys(key="season1/*", manifest="other.csv") == ["season1/b"]
         assert ledger.forget(ForgetScope(key="season1/*", manifest="other.csv")) == 1
         assert len(durable_results(factory)) == 4
+
+    async def test_rows_that_their_manifest_lacks_are_unlisted_until_it_has_them(
+        self, ledger: Ledger
+    ) -> None:
+        rows = [make_row(number, origin=f"m.csv:{number + 1}") for number in range(1, 6)]
+        imported(ledger, [*rows])
+        imported(ledger, [make_row(9, origin="other.csv:2")], "other.csv")
+        await ledger.record_outcome(msgspec.structs.replace(rows[0], number=1), failed("rejected"))
+        await ledger.record_outcome(msgspec.structs.replace(rows[1], number=2), outcome())
+
+        def imported_as_whole(rows: list[Row]) -> list[str]:
+            check = partial(ledger.mark_unlisted, ["m.csv"])
+            ledger.import_rows([("m.csv", rows)], skip_invalid=True, check=check)
+            return list(ledger.unlisted_keys())
+
+        assert imported_as_whole(rows) == []
+        changed = [make_row(8, origin="m.csv:2"), *rows[3:]]
+        assert imported_as_whole(changed) == [rows[0].key, rows[2].key]
+        scope = ForgetScope(unlisted=True)
+        assert [key for key, _ in ledger.held_keys(scope, Hold.NONE)] == [rows[0].key, rows[2].key]
+        assert ledger.manifests() == ["m.csv", "other.csv"]
+        assert imported_as_whole([*rows[:2], *changed]) == [rows[2].key]
+        assert ledger.forget(scope) == 1
+        assert list(ledger.unlisted_keys()) == []
 
     async def test_job_of_a_forgotten_row_is_no_job_of_a_later_one(
         self, ledger: Ledger, factory: Factory

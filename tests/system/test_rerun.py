@@ -74,6 +74,26 @@ def test_run_corrected_id_of_a_failed_row_with_a_key_replaces_it(
     assert (result["key"], result["source_id"], result["state"]) == ("first", "film-1", "done")
 
 
+def test_run_corrected_id_without_a_key_names_the_old_row_and_how_to_remove_it(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    name = shell.manifest("asset_id,to_language_code\nmissing-1,es\nfilm-2,es\n")
+    first = shell.run("run", name, "-o", "films", *UNLIMITED)
+    assert first.returncode == 1
+    assert "any more" not in first.stderr
+    shell.manifest("asset_id,to_language_code\nfilm-1,es\nfilm-2,es\n")
+    again = shell.run("run", name, "-o", "films", *UNLIMITED)
+    note = (
+        "1 row is not in the manifest any more (mux:missing-1:es); to remove what was not paid "
+        "for: batchcap forget -o films --unlisted\n"
+    )
+    assert f"note: {note}" in again.stderr
+    assert shell.run("status", "-o", "films").stdout.endswith(note)
+    assert shell.run("forget", "-o", "films", "--unlisted").returncode == 0
+    assert "any more" not in shell.run("status", "-o", "films").stdout
+    assert [result["state"] for result in shell.results("films")] == ["done", "done"]
+
+
 def test_run_option_for_failed_rows_alone_tries_them_again(
     shell: Shell, sandbox: Mapping[str, str]
 ) -> None:

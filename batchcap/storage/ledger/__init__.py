@@ -15,6 +15,7 @@ corrections   new parameters for a row that failed or never started
 selection     the rows that a run chose from those that are pending
 workload      counts of what there is to do
 scratch       a copy of a ledger that is gone afterwards
+unlisted      rows that their manifest does not list any more
 replace       a new ledger, also in the place of one that is lost or damaged
 file_marks    names of the files whose fingerprints are kept
 

@@ -14,7 +14,7 @@ from typing import Any
 from batchcap.domain.forgetting import ForgetScope, Hold
 from batchcap.domain.languages import canonical
 from batchcap.domain.models import PendingRow
-from batchcap.storage.ledger import history
+from batchcap.storage.ledger import history, unlisted
 from batchcap.storage.ledger.file_marks import MANIFEST_PREFIX, RESULTS
 
 _PAGE = 256
@@ -31,12 +31,13 @@ CASE
     ), 'none')
 END
 """
-_SELECTED = """
+_SELECTED = f"""
 (:manifest IS NULL OR rtrim(r.origin, '0123456789') = :manifest)
 AND (:key IS NULL OR matches_glob(ifnull(r.key, ''), :key))
 AND (:label IS NULL OR r.target = :language
      OR (ifnull(r.target, '') = '' AND lower(r.language) = :label))
 AND (:state IS NULL OR ifnull(r.state, 'pending') = :state)
+AND (NOT :unlisted OR {unlisted.SQL})
 """
 _COUNT = f"SELECT {_HOLD}, count(*) FROM rows r WHERE {_SELECTED} GROUP BY 1"  # noqa: S608  # constants
 _HELD = f"""
@@ -118,4 +119,5 @@ def _values(connection: sqlite3.Connection, scope: ForgetScope) -> dict[str, Any
         "language": None if language is None else canonical(language),
         "label": None if language is None else language.lower(),
         "state": scope.state,
+        "unlisted": scope.unlisted,
     }

@@ -195,6 +195,7 @@ class _Importer:
                 self._moved.append(task.number)
             self._result.corrected += 1
         else:
+            self._list_again(task, values)
             self._result.known += 1
             if self._is_imported(task) and task.meta != values[8]:
                 self._result.repeated += 1
@@ -202,6 +203,12 @@ class _Importer:
         if task.number < self._first:
             self._imported[task.number] = 1
         return False
+
+    def _list_again(self, task: Task, values: Values) -> None:
+        """Give a row its line back if its manifest did not list it any more."""
+        if task.origin.endswith(":"):
+            update = "UPDATE rows SET origin = ? WHERE number = ?"
+            self._connection.execute(update, (values[9], task.number))
 
     def _drop_indexes(self) -> None:
         for name in INDEXES:

@@ -21,7 +21,7 @@ from batchcap.domain.models import (
 )
 from batchcap.domain.text import one_line
 from batchcap.domain.workload import PaidVideo, RowRules, Workload
-from batchcap.storage.ledger import forgetting, read_only, schema, workload
+from batchcap.storage.ledger import forgetting, read_only, schema, unlisted, workload
 from batchcap.storage.ledger.results import COLUMNS, META, result
 from batchcap.storage.ledger.selection import CHOSEN, ChosenRows
 
@@ -231,6 +231,11 @@ class SqliteLedgerReader:
         """See `ledger_protocols.LedgerReader`."""
         with self._faults():
             return forgetting.manifests(self._connection)
+
+    def unlisted_keys(self) -> Iterator[str]:
+        """See `ledger_protocols.LedgerReader`."""
+        with self._faults():
+            yield from unlisted.keys(self._connection)
 
     def count_holds(self, scope: ForgetScope) -> dict[Hold, int]:
         """See `ledger_protocols.LedgerReader`."""

@@ -28,7 +28,15 @@ from batchcap.domain.models import (
 from batchcap.domain.selection import Selection
 from batchcap.domain.workload import TaskCount
 from batchcap.storage.batcher import Batcher
-from batchcap.storage.ledger import file_marks, forgetting, history, importer, schema, workload
+from batchcap.storage.ledger import (
+    file_marks,
+    forgetting,
+    history,
+    importer,
+    schema,
+    unlisted,
+    workload,
+)
 from batchcap.storage.ledger.queries import SqliteLedgerReader
 from batchcap.storage.ledger.selection import CHOSEN, ChosenRows
 from batchcap.storage.ledger.transactions import (
@@ -185,6 +193,11 @@ class SqliteLedger(SqliteLedgerReader):
         """See `ledger_protocols.Ledger`."""
         with self._faults(), transaction(self._connection):
             return forgetting.forget(self._connection, scope, self._now())
+
+    def mark_unlisted(self, manifests: Sequence[str]) -> None:
+        """See `ledger_protocols.Ledger`."""
+        with self._faults():
+            unlisted.mark(self._connection, manifests, self._imported.__contains__)
 
     def set_fingerprint(self, file: str, fingerprint: str) -> None:
         """See `ledger_protocols.Ledger`."""
