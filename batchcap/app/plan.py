@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from batchcap.app.account_check import TO_CREATE, CheckResult
 from batchcap.app.forecast import Expectation, expect
 from batchcap.app.limits import passed_limits
 from batchcap.app.providers import check_before_import, excluded_tracks
@@ -57,28 +58,30 @@ class Planner:
         self._now, self._sandbox, self._skip_invalid = now, sandbox, skip_invalid
         self._imported = ImportResult()
         self._refusals: list[Problem] = []
+        self._names: list[str] = []
 
-    def plan(
-        self, manifests: Sequence[tuple[str, Iterable[Row | InvalidRow]]], notes: list[str]
-    ) -> Plan:
-        """Import the manifests, given as (name, rows), and return the plan.
-
-        `notes` may be filled while the rows are read, and become part of the plan.
+    def read(self, manifests: Sequence[tuple[str, Iterable[Row | InvalidRow]]]) -> None:
+        """Import the manifests, given as (name, rows), and choose from their rows.
 
         Raises:
             UsageError: A manifest cannot be read.
         """
         ledger, settings = self._ledger, self._settings
+        self._names = [name for name, _ in manifests]
         self._imported = ledger.import_rows(manifests, skip_invalid=True, is_trial=True)
         self._try(
             lambda: check_before_import(ledger, self._environment, settings, sandbox=self._sandbox)
         )
         if not settings.selection.is_everything:
             self._try(lambda: ledger.choose(settings.selection))
+
+    def plan(self, notes: Iterable[str], account: CheckResult | None = None) -> Plan:
+        """Return the plan; `notes` and what the account has become part of it."""
+        ledger, settings = self._ledger, self._settings
         expected = expect(ledger, settings, sandbox=self._sandbox)
         for option, text in passed_limits(expected, settings.limits, self._now):
             self._refusals.append(Problem(option, None, text))
-        return self._plan(expected, [name for name, _ in manifests], notes)
+        return self._plan(expected, notes, account)
 
     def problems(self) -> Iterator[Problem]:
         """Yield everything for which a run would be refused."""
@@ -101,18 +104,20 @@ class Planner:
             text = f"{error.message}. {error.hint}" if error.hint else error.message
             self._refusals.append(Problem(str(self._settings.out), None, text))
 
-    def _plan(self, expected: Expectation, names: list[str], notes: list[str]) -> Plan:
+    def _plan(
+        self, expected: Expectation, notes: Iterable[str], account: CheckResult | None
+    ) -> Plan:
         counts = self._ledger.task_counts()
         forecast = expected.forecast
         earlier = {
             name: count
             for name, count in self._ledger.pending_by_manifest().items()
-            if name not in names
+            if name not in self._names
         }
         file_bytes, is_measured = self._file_size()
         seconds = forecast.seconds
         return Plan(
-            manifests=names,
+            manifests=self._names,
             tasks=sum(count.count for count in counts),
             by_provider=_sums(counts, lambda count: count.provider),
             by_language=_sums(counts, lambda count: count.language or "unknown"),
@@ -134,7 +139,12 @@ class Planner:
             units_reason=expected.units_reason,
             files=expected.rows,
             bytes=round(expected.rows * file_bytes),
-            notes=[*notes, *self._notes(expected, counts, is_measured=is_measured)],
+            account=account.counts if account else None,
+            notes=[
+                *notes,
+                *self._notes(expected, counts, is_measured=is_measured),
+                *_findings(account),
+            ],
         )
 
     def _no_requests(self) -> dict[str, int]:
@@ -228,6 +238,17 @@ def _sums(counts: Iterable[TaskCount], name: Callable[[TaskCount], str]) -> dict
     for count in counts:
         sums[name(count)] += count.count
     return dict(sums)
+
+
+def _findings(account: CheckResult | None) -> Iterator[str]:
+    """Yield what the account says of rows that a run would not create a job for."""
+    if account is None:
+        return
+    for kind, examples in account.examples.items():
+        if kind != TO_CREATE:
+            count = account.counts[kind]
+            more = f" and {count - len(examples):,} more" if count > len(examples) else ""
+            yield f"{kind}, {count:,} in the account: {'; '.join(examples)}{more}"
 
 
 def _free_bytes(out: Path) -> int | None:

@@ -14,6 +14,7 @@ from cyclopts import Parameter
 
 from batchcap.app.plan import Planner
 from batchcap.cli import log
+from batchcap.cli.account_check import check_before_run
 from batchcap.cli.manifests import open_manifests
 from batchcap.cli.options import (
     ChoiceOptions,
@@ -38,6 +39,14 @@ def plan(
     ],
     out: Out = Path("captions"),
     sandbox: SandboxFlag = False,
+    check: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Read the account: what exists already, what is missing or not ready. "
+            "Needs the keys; only reads.",
+        ),
+    ] = False,
     manifest_options: ManifestOptions = ManifestOptions(),  # noqa: B008  # frozen
     run_options: RunOptions = RunOptions(),  # noqa: B008  # frozen
     choice_options: ChoiceOptions = ChoiceOptions(),  # noqa: B008  # frozen
@@ -48,7 +57,9 @@ def plan(
         raise UsageError("plan needs a manifest", hint="Like this: batchcap plan videos.csv")
     settings = choice_options.applied(run_options.settings(out, sandbox=sandbox))
     log.set_up(output_options.verbose, output_options.log_file)
-    return show_plan(manifests, manifest_options, settings, output_options, sandbox=sandbox)
+    return show_plan(
+        manifests, manifest_options, settings, output_options, sandbox=sandbox, check=check
+    )
 
 
 def show_plan(
@@ -58,8 +69,16 @@ def show_plan(
     output: OutputOptions,
     *,
     sandbox: bool,
+    check: bool = False,
 ) -> int:
-    """Print the plan of a run; returns the exit status: 2 if the run would be refused."""
+    """Print the plan of a run; returns the exit status: 2 if the run would be refused.
+
+    With `check`, the account is read first.
+
+    Raises:
+        UsageError: A manifest cannot be read.
+        FatalError: A credential is missing or refused, or there is no temporary ledger.
+    """
     names, notes = list(dict.fromkeys(manifests)), list[str]()
     with scratch_ledger(settings.out) as ledger:
         planner = Planner(
@@ -72,9 +91,11 @@ def show_plan(
         )
         gc.disable()  # as in an import: rows make no reference cycles
         try:
-            plan = planner.plan(open_manifests(names, options, notes.append), notes)
+            planner.read(open_manifests(names, options, notes.append))
         finally:
             gc.enable()
+        account = check_before_run(ledger, settings, output, sandbox=sandbox) if check else None
+        plan = planner.plan(notes, account)
         refused = next(planner.problems(), None) is not None
         if output.json:
             sys.stdout.writelines(report.as_json(plan, planner.problems()))

@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
 
 from batchcap.domain.account import AccountPage, AccountQuery
+from batchcap.domain.errors import RowError, RowSkipped, Unavailable
 from batchcap.domain.events import Event
 from batchcap.domain.forgetting import RemovedTrack
 from batchcap.domain.models import (
@@ -191,6 +192,28 @@ class AccountList(Protocol):
             RowError: The provider refuses the page, for example because its cursor is too old.
 
         Beside that, raises what the methods of `Provider` raise.
+        """
+        ...
+
+
+Finding = Job | RowError | RowSkipped | Unavailable | None
+"""What a run would find for a row: a job or caption that exists, what would end the row, or
+nothing, so that it would create a job."""
+
+OnChecked = Callable[[Row, Finding], None]
+"""Called with each row that was checked."""
+
+
+@runtime_checkable
+class AccountCheck(Protocol):
+    """The part of a provider that says, before a run, what it would find in the account."""
+
+    async def check_rows(self, rows: Sequence[Row], on_checked: OnChecked) -> None:
+        """Look for each row, which has no job yet, by GETs alone and as few as the API allows.
+
+        A running job of a provider without creates is a caption that is not ready yet.
+
+        Raises what the methods of `Provider` raise, but for what concerns a single row.
         """
         ...
 

@@ -37,7 +37,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     `tasks`, `by_provider`, `by_language` and `done_already` are about the tasks that the
     manifests name. The rest is about the `to_do` captions that the run would get: those of
-    the manifests, and pending ones of `earlier_manifests`. `jobs` of them need a new job.
+    the manifests, and pending ones of `earlier_manifests`. `account` counts what `--check` found
+    for them, before they were counted; None without it. `jobs` of them need a new job.
     `limit` says in words what decides how long it takes. `now` is in unix seconds.
     """
 
@@ -61,6 +62,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     units_reason: str
     files: int
     bytes: int
+    account: Mapping[str, int] | None
     notes: list[str]
 
 
@@ -89,6 +91,8 @@ def as_lines(plan: Plan) -> Iterator[str]:
     yield from _counts("languages", plan.by_language)
     if plan.done_already:
         yield f"  done already: {plan.done_already:,}"
+    if plan.account is not None:
+        yield from _counts("in the account", plan.account)
     yield f"to do: {plan.to_do:,} captions, for which {plan.jobs:,} jobs are created"
     if plan.earlier_manifests:
         yield from _counts("of earlier manifests", plan.earlier_manifests)

@@ -12,10 +12,10 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from batchcap.domain.account import AccountPage, AccountQuery
-from batchcap.domain.errors import FatalError
+from batchcap.domain.errors import FatalError, RowError, Unavailable
 from batchcap.domain.events import Warned
 from batchcap.domain.models import Job, JobRequest, JobState, Row, RowHistory
-from batchcap.domain.protocols import OnJob, SendSlot
+from batchcap.domain.protocols import Finding, OnChecked, OnJob, SendSlot
 from batchcap.providers.heygen.schema import NAME, EndpointRetired, ResponseParser
 from batchcap.providers.heygen.translation_list import translations
 from batchcap.providers.heygen.v2 import V2
@@ -26,6 +26,9 @@ from batchcap.transport.response import ApiResponse
 
 _VERSION_KEY = "heygen.api"
 
+CHECKED_TOGETHER = 1000
+"""Translations whose states are requested in one go before a run."""
+
 
 class _ApiVersion(Protocol):
     async def poll(self, job_ids: Sequence[str], on_job: OnJob) -> int: ...
@@ -33,7 +36,7 @@ class _ApiVersion(Protocol):
 
 
 class HeyGen:
-    """The `Provider` for HeyGen, with its `protocols.AccountList`."""
+    """The `Provider` for HeyGen, with its `protocols.AccountList` and `AccountCheck`."""
 
     name = NAME
     link_timeout = 90.0
@@ -115,6 +118,25 @@ class HeyGen:
             ) from None
         return translations(answer, query)
 
+    async def check_rows(self, rows: Sequence[Row], on_checked: OnChecked) -> None:
+        """See `protocols.AccountCheck`. Whether there is a caption shows on the list only."""
+        waiting = {row.source_id: row for row in rows}
+
+        def on_job(job: Job) -> None:
+            if (row := waiting.pop(job.id or "", None)) is not None:
+                on_checked(row, _finding(job))
+
+        ids = list(waiting)
+        for start in range(0, len(ids), CHECKED_TOGETHER):
+            try:
+                await self.poll(ids[start : start + CHECKED_TOGETHER], on_job)
+            except (RowError, Unavailable) as error:
+                for job_id in ids[start : start + CHECKED_TOGETHER]:
+                    if (row := waiting.pop(job_id, None)) is not None:
+                        on_checked(row, error)
+        for row in waiting.values():
+            on_checked(row, Unavailable("HeyGen's responses do not have it"))
+
     def _store_version(self) -> None:
         """Store the version that answered, so that no later run has to try."""
         self._deciding = False
@@ -128,3 +150,12 @@ class HeyGen:
             hint=f"Try --heygen-api {other}, or check HEYGEN_API_BASE; then: batchcap resume",
             provider=NAME,
         )
+
+
+def _finding(job: Job) -> Finding:
+    """Return what a run would find: the job, or the error that it would end with."""
+    if job.state is JobState.MISSING:
+        return RowError("not_found", f"HeyGen has no translation {job.id}")
+    if job.failure is not None:
+        return RowError(job.failure.code, job.failure.message, retryable=job.failure.retryable)
+    return job

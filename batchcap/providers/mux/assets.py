@@ -158,6 +158,14 @@ class Assets:
                 del self._reads[asset_id]
             raise
 
+    def keep(self, asset: Asset) -> None:
+        """Keep an asset that another response had in full, as if it was read now."""
+        loop = asyncio.get_running_loop()
+        read = loop.create_future()
+        read.set_result(asset)
+        self._reads[asset.id] = (loop.time(), read)
+        self._forget_oldest()
+
     async def _read_asset(self, asset_id: str, priority: Priority) -> Asset:
         answer = await self._read(asset_id, priority)
         if answer.status == 404:

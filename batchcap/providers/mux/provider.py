@@ -14,9 +14,10 @@ from batchcap.domain.account import AccountPage, AccountQuery
 from batchcap.domain.errors import NotAccepted, RowError
 from batchcap.domain.forgetting import RemovedTrack
 from batchcap.domain.models import Job, JobRequest, JobState, Json, ProviderJob, Row, RowHistory
-from batchcap.domain.protocols import OnJob, SendSlot
+from batchcap.domain.protocols import OnChecked, OnJob, SendSlot
 from batchcap.providers.http_errors import rejected
 from batchcap.providers.mux import refusals
+from batchcap.providers.mux.asset_check import AssetCheck
 from batchcap.providers.mux.asset_list import AssetList
 from batchcap.providers.mux.assets import Asset, Assets
 from batchcap.providers.mux.job_control import MuxJobControl
@@ -60,7 +61,7 @@ _SHARED_SECONDS = 2.0
 
 
 class Mux:
-    """The `Provider` for Mux, with its `JobHistory`, `JobControl` and `AccountList`."""
+    """The `Provider` for Mux, with all parts that `protocols` knows of a provider."""
 
     name = NAME
     link_timeout = 180.0  # an uploaded track may be preparing for two minutes
@@ -80,6 +81,9 @@ class Mux:
         self._source_tracks = SourceTracks(context.memory, self._recent_jobs)
         self._job_control = MuxJobControl(self._robots, self._parser)
         self._asset_list = AssetList(self._robots.list_assets, self._source_tracks)
+        self._asset_check = AssetCheck(
+            self._assets, self._robots.list_assets, self.prepare, self._on_existing
+        )
         self._signer = PlaybackSigner(context.settings.secrets, context.now)
         self._list_pages = len(ACTIVE)
         self._failed_conflicts: set[str | None] = set()
@@ -230,6 +234,10 @@ class Mux:
     async def list_account(self, cursor: str, query: AccountQuery) -> AccountPage:
         """See `protocols.AccountList`. A page of assets, with what a run would do with each."""
         return await self._asset_list.page(cursor, query)
+
+    async def check_rows(self, rows: Sequence[Row], on_checked: OnChecked) -> None:
+        """See `protocols.AccountCheck`."""
+        await self._asset_check.check(rows, on_checked)
 
     async def cancel_job(self, row: Row, job_id: str) -> Job:
         """See `protocols.JobControl`."""

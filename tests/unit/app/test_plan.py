@@ -312,6 +312,7 @@ def test_plan_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
         units_reason="from 12 paid jobs of this ledger",
         files=5020,
         bytes=150_000_000,
+        account={"exists": 3},
         notes=[],
     )
     assert list(as_lines(plan)) == [

@@ -7,7 +7,7 @@ import io
 import pytest
 
 from batchcap.app.account_manifest import Walk
-from batchcap.cli import account_progress
+from batchcap.cli import status_line
 from batchcap.cli.account_progress import AccountProgress
 from batchcap.domain.events import Warned
 from batchcap.providers import PROVIDERS
@@ -28,8 +28,8 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def _at_every_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account_progress, "LINE_INTERVAL", 0.0)
-    monkeypatch.setattr(account_progress, "REFRESH_INTERVAL", 0.0)
+    monkeypatch.setattr(status_line, "LINE_INTERVAL", 0.0)
+    monkeypatch.setattr(status_line, "REFRESH_INTERVAL", 0.0)
 
 
 def test_progress_without_terminal_prints_one_line_at_a_time(
