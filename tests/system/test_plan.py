@@ -22,6 +22,21 @@ def test_plan_without_keys_prints_the_plan_and_leaves_nothing(shell: Shell) -> N
     assert [path.name for path in shell.folder.iterdir()] == ["m.csv"]
 
 
+def test_plan_with_check_reads_the_account_and_leaves_nothing(shell: Shell) -> None:
+    name = shell.manifest("asset_id,to_language_code\nfilm,es\nfilm-has-ja,ja\nfilm-missing,es\n")
+    shown = shell.run("plan", name, "--sandbox", "--check")
+    assert shown.returncode == 0, shown.stderr
+    assert "in the account: " in shown.stdout
+    assert "to do: 2 captions, for which 1 jobs are created" in shown.stdout
+    assert (
+        "asset_not_found, 1 in the account: mux:film-missing:es: asset film-missing" in shown.stdout
+    )
+    assert [path.name for path in shell.folder.iterdir()] == ["m.csv"]
+    refused = shell.run("plan", name, "--check")
+    assert refused.returncode == 3
+    assert "MUX_TOKEN_ID" in refused.stderr
+
+
 def test_plan_with_problems_prints_them_and_exits_2(shell: Shell) -> None:
     name = shell.manifest(HEADER + "film,t,e*s,\n" + ROWS[0])
     shown = shell.run("plan", name)

@@ -320,6 +320,7 @@ def test_plan_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
         "  providers: mux 4,000, heygen 1,000",
         "  languages: es 2,000, ja 2,000, unknown 1,000",
         "  done already: 10",
+        "  in the account: exists 3",
         "to do: 5,020 captions, for which 3,990 jobs are created",
         "  of earlier manifests: old.csv 30",
         "  sources with several rows: 2,000",
