@@ -145,7 +145,11 @@ class RunOptions:
     downloads: Annotated[int, Parameter(group=_SPEED, help="Files downloaded at once.")] = 32
     on_existing: Annotated[
         OnExisting,
-        Parameter(group=_ROWS, help="If the Mux asset already has a track in the target language."),
+        Parameter(
+            group=_ROWS,
+            help="If the Mux asset has a track in exactly the target language. One in another "
+            "region (pt-BR for pt-PT) excludes it, unless upload_to_mux=false.",
+        ),
     ] = "download"
     heygen_api: Annotated[
         HeyGenApi, Parameter(group=_ROWS, help="auto tries v3 once and remembers the answer.")

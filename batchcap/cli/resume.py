@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from batchcap.app.providers import check_origins
+from batchcap.app.providers import check_excluded_tracks, check_origins
 from batchcap.cli import log
 from batchcap.cli.options import ChoiceOptions, Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.run_session import RunSession
@@ -45,7 +46,7 @@ def resume(
                 raise UsageError(
                     f"--only: no row failed with {only!r}", hint=f"There are: {', '.join(codes)}"
                 )
-            ledger.requeue_failed(only or None)
+            ledger.requeue_failed(only or None, partial(check_excluded_tracks, ledger))
         session = RunSession(ledger, settings, output_options, sandbox=sandbox)
         session.choose()
         return session.run()

@@ -96,14 +96,14 @@ class LedgerReader(Protocol):
     def regional_siblings(self, provider: str) -> Iterator[RowPair]:
         """Yield rows of one source whose languages differ in region or script only.
 
-        Both are pending or done, at least one of them is pending.
+        Both are pending or done; at least one may still create a job.
         """
         ...
 
     def rows_with_equal(self, param: str, provider: str) -> Iterator[RowPair]:
         """Yield rows of one source whose text in a parameter is equal, whatever its case.
 
-        Both are pending or done, at least one of them is pending.
+        Both are pending or done; at least one may still create a job.
         """
         ...
 
@@ -182,10 +182,11 @@ class Ledger(LedgerReader, Checkpoint, KeyValueStore, Protocol):
         """
         ...
 
-    def requeue_failed(self, code: str | None) -> int:
+    def requeue_failed(self, code: str | None, check: Callable[[], None] = ...) -> int:
         """Make failed rows pending again, those with an error code or all; return how many.
 
-        Their jobs stay recorded: a completed job is not created again.
+        Their jobs stay recorded: a completed job is not created again. `check` is called before
+        the commit, and leaves the rows as they were if it raises.
         """
         ...
 

@@ -8,7 +8,7 @@ from typing import Literal
 import anyio
 import pytest
 
-from batchcap.domain.models import Row
+from batchcap.domain.models import JobRequest, Row
 from batchcap.sandbox import Sandbox, SandboxOptions
 from tests.harness.provider import running_provider, start_job
 from tests.harness.rows import mux_row
@@ -69,11 +69,18 @@ async def test_conflict_adopts_the_active_job_with_equal_parameters(
 
 
 @pytest.mark.parametrize("rule", ["fail", "replace_all"])
+@pytest.mark.parametrize("is_named", [False, True])
 async def test_create_never_replaces_the_track_that_it_translates(
-    tmp_path: Path, rule: str
+    tmp_path: Path, rule: str, is_named: bool
 ) -> None:
-    row = mux_row("film", "en-GB", replace_existing_tracks=rule)
-    async with Sandbox(SandboxOptions()) as sandbox:
+    async with Sandbox(SandboxOptions()) as sandbox, running_provider(sandbox, "mux") as mux:
+        request = await mux.provider.prepare(mux_row("film"))
+        assert isinstance(request, JobRequest)
+        named = {"track_id": request.body["parameters"]["track_id"]} if is_named else {}
+        row = mux_row("film", "en-GB", replace_existing_tracks=rule, **named)
         result = await run_rows(sandbox, tmp_path, [row])
-        assert sandbox.request_log.count("mux.create") == 0
+        assert sandbox.request_log.creates == []
     assert result.states() == {"mux:film:en-GB": "language_exists"}
+    message = result.by_key["mux:film:en-GB"]["error"]["message"]
+    assert "upload_to_mux=false" in message
+    assert "--on-existing takes or skips a track in en-GB itself only" in message

@@ -43,3 +43,18 @@ def test_run_sibling_of_a_caption_in_the_ledger_exit_2_and_keeps_it(shell: Shell
     assert run.returncode == 2
     assert "pt-BR and pt-PT" in run.stderr or "pt-PT and pt-BR" in run.stderr
     assert [result["key"] for result in shell.results()] == ["mux:film:pt-BR"]
+
+
+def test_resume_of_a_failed_sibling_is_refused_and_leaves_it_failed(shell: Shell) -> None:
+    """It failed before the other one was imported, and would replace that one's track."""
+    first = shell.manifest(HEADER + "film,pt-PT,,replace_all,fr\n")
+    assert shell.run("run", first, "--sandbox").returncode == 1
+    assert shell.results()[0]["error"]["code"] == "track_not_found"
+    second = shell.manifest(HEADER + "film,pt-BR,,,\n", "n.csv")
+    assert shell.run("run", second, "--sandbox").returncode == 1
+    again = shell.run("resume", "--retry-failed", "--sandbox")
+    assert again.returncode == 2
+    assert "cannot both be tracks of one asset" in again.stderr
+    assert "upload_to_mux=false" in again.stderr
+    assert shell.run("resume", "--sandbox").returncode == 1
+    assert [result["state"] for result in shell.results()] == ["failed", "done"]

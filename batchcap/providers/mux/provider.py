@@ -99,7 +99,10 @@ class Mux:
         return self._api.backlog_seconds
 
     async def prepare(self, row: Row) -> JobRequest | Job:
-        """See `protocols.Provider`. Reads the asset only if the row names no track."""
+        """See `protocols.Provider`.
+
+        Reads the asset if the row names no track, or may replace the one that it names.
+        """
         track_id = row.params.get("track_id")
         if track_id is None:
             asset = await self._assets.get(row.source_id, priority=Priority.START)
@@ -108,6 +111,9 @@ class Mux:
             ):
                 return existing
             track_id = await self._source_tracks.choose(asset, row.params.get("from_language"))
+            refusals.keep_source_track(asset, row, track_id)
+        elif replaces(row):  # Mux would not refuse it
+            asset = await self._assets.get(row.source_id, priority=Priority.START)
             refusals.keep_source_track(asset, row, track_id)
         return JobRequest(row, body(row, track_id))
 

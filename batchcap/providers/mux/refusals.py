@@ -88,4 +88,5 @@ def _explain_tracks(asset: Asset, row: Row, tracks: list[Track]) -> str:
     return (
         f"asset {asset.id} has tracks in the way of {row.target}: {listed}. Mux allows one text "
         f"track for each language, regions and scripts not counted, and for each name; {NO_UPLOAD}"
+        f". --on-existing takes or skips a track in {row.target} itself only"
     )

@@ -20,6 +20,7 @@ from batchcap.storage.ledger.corrections import Task, correct, find_failed, find
 from batchcap.storage.ledger.import_problems import Problems
 from batchcap.storage.ledger.path_collisions import collisions
 from batchcap.storage.ledger.schema import DISTINCT, INDEXES
+from batchcap.storage.ledger.unlisted import place
 
 _BATCH = 1000
 _SORTERS = 2
@@ -143,7 +144,9 @@ class _Importer:
             query = f"SELECT {_COLUMNS} FROM rows WHERE number = ?"  # noqa: S608  # constants
             values = self._connection.execute(query, (number,)).fetchone()
             path = values[6]
-            problem = f"name: {path[:80]!r} and the file of {origin} are one on macOS and Windows"
+            problem = (
+                f"name: {path[:80]!r} and the file of {place(origin)} are one on macOS and Windows"
+            )
             row = _rejected(values, problem)
             if number < self._first:
                 self._invalid(self._next, msgspec.structs.replace(row, is_whole_file=True))
@@ -262,7 +265,7 @@ class _Importer:
             differences = task.differences(values)
             if not differences:
                 return ""
-            same = f"the same task as {task.origin}, with {' and '.join(differences)}"
+            same = f"the same task as {place(task.origin)}, with {' and '.join(differences)}"
             if self._is_imported(task):
                 return same
             if reason := why_fixed(self._connection, task, differences):
@@ -275,9 +278,9 @@ class _Importer:
                 return f"{same}: {reason}"
         number = task.number if task else None
         if (other := find(_KEY, (key,)).fetchone()) and other[0] != number:
-            return f"key: {key[:60]!r} is the key of {other[1]} already"
+            return f"key: {key[:60]!r} is the key of {place(other[1])} already"
         if (other := find(_PATH, (path,)).fetchone()) and other[0] != number:
-            return f"name: {path[:80]!r} is the file of {other[1]} already"
+            return f"name: {path[:80]!r} is the file of {place(other[1])} already"
         return ""
 
     def _invalid(self, number: int, row: InvalidRow) -> None:

@@ -84,13 +84,14 @@ FROM rows a JOIN rows b ON b.source_id = a.source_id AND b.provider = a.provider
         substr(a.target, 1, instr(a.target, '-')) || '%'
 WHERE a.provider = ? AND instr(a.target, '-') AND a.path IS NOT NULL AND b.path IS NOT NULL
     AND (a.number < b.number OR NOT instr(b.target, '-'))
-    AND (a.state IS NULL OR b.state IS NULL)
+    AND ((a.state IS NULL AND a.finished_at IS NULL) OR (b.state IS NULL AND b.finished_at IS NULL))
     AND ifnull(a.state, 'done') = 'done' AND ifnull(b.state, 'done') = 'done'
 ORDER BY a.number
 """
 _EQUAL_PARAM = """
 WITH named AS MATERIALIZED (
-    SELECT number, origin, source_id, language, params, state,
+    SELECT number, origin, source_id, language, params,
+        state IS NULL AND finished_at IS NULL AS new,
         lower(trim(json_extract(params, '$.' || :param))) AS name
     FROM rows
     WHERE provider = :provider AND instr(params, :param) AND path IS NOT NULL
@@ -98,7 +99,7 @@ WITH named AS MATERIALIZED (
 )
 SELECT a.origin, a.source_id, a.language, a.params, b.language, b.params
 FROM named a JOIN named b ON b.source_id = a.source_id AND b.name = a.name AND a.number < b.number
-WHERE a.state IS NULL OR b.state IS NULL
+WHERE a.new OR b.new
 ORDER BY a.number
 """
 _CREATES = "SELECT job_id, ended, units FROM creates WHERE row = ? ORDER BY nth"
@@ -287,4 +288,9 @@ def open_reader(out: Path) -> SqliteLedgerReader:
 
 def _row_pair(record: tuple[Any, ...]) -> RowPair:
     origin, source_id, first, params, second, other = record
-    return RowPair(origin, source_id, (first, second), (orjson.loads(params), orjson.loads(other)))
+    return RowPair(
+        unlisted.place(origin),
+        source_id,
+        (first, second),
+        (orjson.loads(params), orjson.loads(other)),
+    )

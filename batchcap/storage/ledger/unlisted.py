@@ -35,6 +35,11 @@ def mark(
             connection.execute("INSERT OR REPLACE INTO memory VALUES (?, 'yes')", (FLAG,))
 
 
+def place(origin: str) -> str:
+    """Return where a row comes from, for a message."""
+    return f"a line that is not in {origin[:-1]} any more" if origin.endswith(":") else origin
+
+
 def keys(connection: sqlite3.Connection) -> Iterator[str]:
     """Yield the keys of rows that no manifest lists any more, in manifest order."""
     if connection.execute(_HAS_FLAG, (FLAG,)).fetchone():

@@ -172,11 +172,13 @@ class SqliteLedger(SqliteLedgerReader):
             self._chosen.register(self._connection)
         return self._chosen.count
 
-    def requeue_failed(self, code: str | None) -> int:
+    def requeue_failed(self, code: str | None, check: Callable[[], None] = lambda: None) -> int:
         """See `ledger_protocols.Ledger`."""
         with self._faults(), transaction(self._connection):
             self._connection.execute(_NO_FINGERPRINT, (file_marks.RESULTS,))
-            return self._connection.execute(_REQUEUE_FAILED, (code,)).rowcount
+            count = self._connection.execute(_REQUEUE_FAILED, (code,)).rowcount
+            check()
+        return count
 
     def requeue_damaged(self, numbers: Sequence[int]) -> None:
         """See `ledger_protocols.Ledger`."""
