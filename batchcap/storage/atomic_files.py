@@ -122,13 +122,17 @@ def _part(path: str) -> str:
 
 
 def _open_root(root: Path, *, make: bool) -> int:
+    """Open the output folder. Its errors have no `filename`: they concern every file in it."""
     try:
+        try:
+            return os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            if not make:
+                raise
+        root.mkdir(parents=True, exist_ok=True)
         return os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
-        if not make:
-            raise
-    root.mkdir(parents=True, exist_ok=True)
-    return os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror) from None
 
 
 def _open_subdir(outer: int, name: str, *, make: bool) -> int:

@@ -16,7 +16,11 @@ from batchcap.storage.refused_files import RefusedFiles
 
 T = TypeVar("T")
 
-_NAME_ERRORS = frozenset({errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ})
+_WAYS_OUT = {
+    errno.EISDIR: "remove the folder that has this name",
+    errno.ENOTDIR: "remove the file that is where a folder is needed",
+}
+_NAME_ERRORS = frozenset({errno.EINVAL, errno.ENAMETOOLONG, errno.EILSEQ, *_WAYS_OUT})
 """Errors that concern one name only: exFAT and SMB return EINVAL for `a:b.vtt`."""
 
 
@@ -91,14 +95,15 @@ class CaptionStore:
 def store_failed(error: OSError, path: Path) -> RowError | FatalError:
     """Return the error to raise when a caption cannot be stored.
 
-    Only a call that names a file can fail because of the name: Python sets `filename` for
-    these. EINVAL from `fsync` is about the disk.
+    Only a call that names a file below the output folder can fail because of the name: its
+    error has a `filename`. EINVAL from `fsync` is about the disk.
     """
     if error.errno not in _NAME_ERRORS or error.filename is None:
         return disk_failed(error, path)
     reason = error.strerror or str(error)
-    way_out = "move the output folder to a disk that takes this name, then: resume --retry-failed"
-    return RowError("cannot_store", f"cannot write {path}: {reason}; {way_out}", retryable=True)
+    way_out = _WAYS_OUT.get(error.errno, "move the output folder to a disk that takes this name")
+    message = f"cannot write {path}: {reason}; {way_out}, then: resume --retry-failed"
+    return RowError("cannot_store", message, retryable=True)
 
 
 def disk_failed(error: OSError, path: Path) -> FatalError:

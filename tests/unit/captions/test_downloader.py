@@ -338,7 +338,7 @@ async def test_fetch_expired_link_is_not_retried(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [VTT, LARGE], ids=["small", "large"])
-async def test_fetch_file_in_place_of_a_folder_is_fatal_after_one_request(
+async def test_fetch_file_in_place_of_a_folder_is_cannot_store_after_one_request(
     tmp_path: Path, executor: Executor | None, data: bytes
 ) -> None:
     (tmp_path / "d").write_bytes(b"a file")
@@ -350,8 +350,9 @@ async def test_fetch_file_in_place_of_a_folder_is_fatal_after_one_request(
         return web.Response(body=data)
 
     async with http_server(host) as url, running_downloader(tmp_path, executor) as downloader:
-        with pytest.raises(FatalError, match="cannot write"):
+        with pytest.raises(RowError, match="remove the file") as caught:
             await downloader.fetch(f"{url}/x")
+        assert caught.value.code == "cannot_store"
         assert downloader.files() == {"d": b"a file"}
     assert count == 1
 

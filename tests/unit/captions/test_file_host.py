@@ -328,6 +328,18 @@ async def test_file_host_broken_compression_is_a_bad_caption() -> None:
         await served_encoded(gzip.compress(VTT)[:10] + b"\xff" * 40)
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [b"<html>", b"\n" + gzip.compress(VTT)[:-1], b"\0" * 1_100_000, gzip.compress(b"") * 55_000],
+    ids=["no padding", "a cut member", "endless padding", "endless empty members"],
+)
+async def test_file_host_compressed_body_with_another_rest_is_a_bad_caption(rest: bytes) -> None:
+    """Compressed twice, few bytes could otherwise keep the process busy without any content."""
+    for body in (gzip.compress(VTT) + rest, gzip.compress(gzip.compress(VTT) + rest)):
+        with pytest.raises(BadCaption):
+            await served_encoded(body)
+
+
 @pytest.mark.parametrize("body", [VTT, gzip.compress(VTT)], ids=["plain", "gzip"])
 @pytest.mark.parametrize(
     "headers",
@@ -375,10 +387,18 @@ def raw_deflate(data: bytes) -> bytes:
             (label, gzip.compress(VTT, mtime=0))
             for label in ("deflate", "compress", "identity", "br")
         ],
+        ("gzip, gzip", gzip.compress(gzip.compress(VTT, mtime=0), mtime=0)),
+        ("gzip", gzip.compress(zlib.compress(VTT), mtime=0)),
+        *[
+            ("gzip", gzip.compress(VTT, mtime=0) + padding)
+            for padding in (b"\n", b"\r\n", b"\0" * 512, b"\0" * 300_000)
+        ],
+        ("gzip", zlib.compress(VTT)),
+        ("x-gzip", zlib.compress(VTT)),
         ("deflate", zlib.compress(VTT)),
         ("deflate", raw_deflate(VTT)),
     ],
-    ids=repr,
+    ids=lambda value: repr(value)[:40],
 )
 async def test_file_host_whole_file_with_a_wrong_label_is_read(encoding: str, body: bytes) -> None:
     async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

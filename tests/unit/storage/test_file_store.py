@@ -119,7 +119,9 @@ async def test_store_place_name_too_long_does_not_affect_other_files(store: Capt
     assert files(store.root) == {"a.vtt": b"data", "c.vtt": b"data"}
 
 
-@pytest.mark.parametrize("number", [errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ])
+@pytest.mark.parametrize(
+    "number", [errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ, errno.ENOTDIR]
+)
 def test_store_failed_refused_name_fails_the_row(number: int) -> None:
     error = OSError(number, os.strerror(number), "a.vtt")
     assert isinstance(store_failed(error, Path("a.vtt")), RowError)
@@ -138,12 +140,26 @@ def test_store_failed_sync_stops_the_run() -> None:
     assert isinstance(store_failed(error, Path("a.vtt")), FatalError)
 
 
-async def test_store_place_below_a_file_is_fatal(store: CaptionStore) -> None:
+async def test_store_place_and_read_below_a_file_are_cannot_store(store: CaptionStore) -> None:
     await store.place("a", b"a file")
-    with pytest.raises(FatalError, match=r"cannot write .*a/b\.vtt") as caught:
-        await store.place("a/b.vtt", b"data")
-    assert "batchcap resume" in caught.value.hint
+    for step in (store.place("a/b.vtt", b"data"), store.read("a/b.vtt", 0.0)):
+        with pytest.raises(RowError, match=r"cannot write .*a/b\.vtt.*; remove the file") as caught:
+            await step
+        assert (caught.value.code, caught.value.retryable) == ("cannot_store", True)
     assert files(store.root) == {"a": b"a file"}
+
+
+@pytest.mark.parametrize("inner", ["", "captions"])
+async def test_store_output_folder_that_is_or_is_below_a_file_is_fatal(
+    store: CaptionStore, inner: str
+) -> None:
+    """The output folder itself is affected, and with it every row."""
+    store.root.write_bytes(b"")
+    below = CaptionStore(store.root / inner, store.executor)
+    for step in (below.place("captions/a.vtt", b"data"), below.read("captions/a.vtt", 0.0)):
+        with pytest.raises(FatalError, match="Not a directory") as caught:
+            await step
+        assert "Remove the file" in caught.value.hint
 
 
 async def test_store_place_onto_a_folder_is_cannot_store_and_leaves_no_part(
@@ -172,14 +188,6 @@ async def test_store_read_of_a_name_too_long_is_cannot_store(
     assert caught.value.code == "cannot_store"
 
 
-async def test_store_place_below_a_file_is_fatal_and_names_the_way_out(store: CaptionStore) -> None:
-    store.root.mkdir()
-    (store.root / "d").write_bytes(b"")
-    with pytest.raises(FatalError) as caught:
-        await store.place("d/a.vtt", b"data")
-    assert "Remove the file" in caught.value.hint
-
-
 async def test_store_place_without_data_and_part_file_is_fatal(store: CaptionStore) -> None:
     store.root.mkdir()
     with pytest.raises(FatalError):
@@ -200,7 +208,7 @@ async def test_store_place_that_fails_does_not_affect_the_rest_of_the_batch(
     await store.place("a", b"a file")
     wanted = [store.place(path, b"data") for path in ("b.vtt", "a/x.vtt", "c/d.vtt")]
     results = await asyncio.gather(*wanted, return_exceptions=True)
-    assert [type(result) for result in results] == [type(None), FatalError, type(None)]
+    assert [type(result) for result in results] == [type(None), RowError, type(None)]
     assert files(store.root) == {"a": b"a file", "b.vtt": b"data", "c/d.vtt": b"data"}
 
 
