@@ -103,23 +103,67 @@ def test_status_of_a_read_only_folder_during_a_run_shows_the_run(
         run.communicate()
 
 
-def test_commands_on_a_killed_run_in_a_read_only_folder_explain_themselves(
-    shell: Shell, reader: RestrictedShell
-) -> None:
-    """The copy of a killed run: a log without its -shm, which SQLite would have to create."""
-    shell.environment["BATCHCAP_CRASH_AT"] = "4"
-    assert shell.run("run", shell.manifest(MANIFEST), "--sandbox").returncode == -signal.SIGKILL
+@pytest.fixture
+def killed(shell: Shell, sandbox: Mapping[str, str]) -> Path:
+    """The ledger's folder of a copy of a killed run: with a log, but without its -shm."""
+    shell.environment["BATCHCAP_CRASH_AT"] = "8"
+    killed = shell.run("run", shell.manifest(MANIFEST), *UNLIMITED)
+    assert killed.returncode == -signal.SIGKILL
     del shell.environment["BATCHCAP_CRASH_AT"]
     folder = shell.folder / "captions/.batchcap"
     assert (folder / "ledger.sqlite-wal").stat().st_size
     (folder / "ledger.sqlite-shm").unlink()
+    return folder
+
+
+def test_commands_on_a_killed_run_in_a_read_only_folder_read_a_copy_of_its_log(
+    shell: Shell, reader: RestrictedShell, killed: Path
+) -> None:
+    shutil.copytree(shell.folder / "captions", shell.folder / "writable")
+    reader.environment["TMPDIR"] = str(shell.folder / "tmp")
+    (shell.folder / "tmp").mkdir()
+    lock_folder(shell)
+    for arguments in READING:
+        where = "--dir" if arguments[0] == "report" else "-o"
+        expected = reader.run(*arguments, where, "writable")
+        result = reader.run(*arguments)
+        assert result.returncode == expected.returncode == 0, (arguments, result.stderr)
+        assert result.stdout == expected.stdout.replace(" -o writable", "")
+    assert not (killed / "ledger.sqlite-shm").exists()
+    assert list((shell.folder / "tmp").iterdir()) == []
+
+
+def test_commands_on_a_killed_run_that_cannot_be_copied_explain_themselves(
+    shell: Shell, reader: RestrictedShell, killed: Path
+) -> None:
+    (killed / "ledger.sqlite-wal").chmod(0o000)
     lock_folder(shell)
     for arguments in READING:
         result = reader.run(*arguments)
         assert result.returncode == 3, arguments
         assert "its last run did not end" in result.stderr
+        assert "Permission denied" in result.stderr
         assert "hint: Copy the whole folder" in result.stderr
         assert "rebuild" not in result.stderr
+
+
+def test_commands_read_a_folder_on_a_disk_that_is_mounted_read_only(
+    shell: Shell, killed: Path
+) -> None:
+    mount = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && shift && exec "$@"'
+    mounted = ["unshare", "-m", "sh", "-c", mount, "sh", str(shell.folder / "captions")]
+    if subprocess.run([*mounted, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("mounting needs root and unshare")
+    result = subprocess.run(
+        [*mounted, *COMMAND, "status"],
+        cwd=shell.folder,
+        env=shell.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "of 2 captions done" in result.stdout
 
 
 def refused_by_permission(result: subprocess.CompletedProcess[str]) -> bool:

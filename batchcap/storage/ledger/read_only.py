@@ -2,14 +2,17 @@
 
 SQLite reads a file in WAL mode with the help of a `-shm` file beside it, and creates that if
 it is missing. In a read-only folder it cannot. If there is no log either, all records are in
-the file itself, which SQLite reads as `immutable`. With a log and no `-shm`, as a killed run
-leaves them, the newest records could not be read, so the ledger is refused.
+the file itself, which SQLite reads as `immutable`. With a log and no `-shm`, as the copy of a
+killed run may have them, both files are copied to a temporary folder and read there.
 """
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from batchcap.domain.errors import FatalError
 from batchcap.storage.ledger import schema
@@ -33,7 +36,9 @@ def connect(out: Path) -> sqlite3.Connection:
         except sqlite3.OperationalError as error:
             if schema.primary_code(error) not in _MUST_WRITE:
                 raise
-            _refuse_log(out, path)
+            log = path.with_name(f"{path.name}-wal")
+            if log.exists() and log.stat().st_size:
+                return _connect_copy(out, path, log)
             return _connect(f"{uri}&immutable=1")
     except sqlite3.Error as error:
         raise schema.unusable(out, path, error) from None
@@ -62,11 +67,31 @@ def _check_access(out: Path, path: Path) -> None:
         ) from None
 
 
-def _refuse_log(out: Path, path: Path) -> None:
-    log = path.with_name(f"{path.name}-wal")
-    if log.exists() and log.stat().st_size:
-        raise FatalError(
-            f"cannot read the ledger {path}: its last run did not end, and reading the log that "
-            f"it left needs permission to write in {schema.folder(out)}",
-            hint="Copy the whole folder to a place of your own, and name that with --out.",
-        )
+def _connect_copy(out: Path, path: Path, log: Path) -> sqlite3.Connection:
+    """Open a copy of a ledger with its log. No file of the copy has a name on return."""
+    try:
+        with TemporaryDirectory(prefix="batchcap-") as temporary:
+            copy = Path(temporary) / path.name
+            before = [_state(file) for file in (path, log)]
+            shutil.copyfile(path, copy)
+            shutil.copyfile(log, copy.with_name(log.name))
+            if [_state(file) for file in (path, log)] != before:
+                raise _log_unreadable(out, path, "a run has just begun to write it")
+            with closing(sqlite3.connect(copy)) as connection:
+                connection.execute("PRAGMA journal_mode = DELETE")  # takes the log in
+            return _connect(f"{copy.as_uri()}?mode=ro&immutable=1")
+    except OSError as error:
+        raise _log_unreadable(out, path, error.strerror or str(error)) from None
+
+
+def _state(file: Path) -> tuple[int, int, int]:
+    status = file.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _log_unreadable(out: Path, path: Path, reason: str) -> FatalError:
+    return FatalError(
+        f"cannot read the ledger {path}: its last run did not end, the log that it left cannot be "
+        f"read in {schema.folder(out)}, and a temporary copy failed: {reason}",
+        hint="Copy the whole folder to a place of your own, and name that with --out.",
+    )
