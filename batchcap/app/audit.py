@@ -27,7 +27,7 @@ UNKNOWN = "unknown"
 
 
 class PaidJob(msgspec.Struct, frozen=True):
-    """A job in the ledger, in the state in which the provider has it."""
+    """A job of the ledger or of batchcap's own making, in the state that the provider has."""
 
     key: str
     job_id: str
@@ -134,6 +134,12 @@ def _compare(result: Audit, caption: CaptionRecord, jobs: list[ProviderJob]) -> 
         lost = [job.id for job in candidates if job.created_by_batchcap and job.id not in paid]
         result.unanswered_creates.append(UnansweredCreate(caption.key, lost))
     billed = _billed_jobs(caption, candidates, paid)
+    result.jobs += (
+        PaidJob(caption.key, job.job_id, job.state, job.units)
+        for job in billed
+        if job.owner == "batchcap"
+    )
+    result.units_consumed += sum(job.units for job in billed if job.owner == "batchcap")
     if len(billed) > 1 and any(job.owner != "others" for job in billed):
         charge = DoubleCharge(caption.key, caption.source_id, caption.target, billed)
         result.paid_twice.append(charge)

@@ -100,16 +100,16 @@ class CaptionDownloader:
             try:
                 caption = measure_caption(result)
             except BadCaption as error:
-                raise await self._kept(error, path, result) from None
+                raise await self._keep_refused(error, path, result) from None
             await self._store.place(path, result)
         finally:
             self._in_memory.release()
         return caption
 
-    async def _kept(self, error: BadCaption, path: str, data: bytes) -> BadCaption:
+    async def _keep_refused(self, error: BadCaption, path: str, data: bytes) -> BadCaption:
         """Keep what was refused, and return the error with the place."""
-        kept = await self._store.keep_refused(path, data)
-        return error if kept is None else BadCaption(f"{error.message}; it is kept as {kept}")
+        place = await self._store.keep_refused(path, data)
+        return error if place is None else BadCaption(f"{error.message}; it is kept as {place}")
 
     async def _read(self, link: str, path: str) -> bytes | Caption:
         """Read a small file into memory, counted by `_in_memory`, or write a large one to disk."""
@@ -136,7 +136,7 @@ class CaptionDownloader:
             caption = await self._stream(head, body, path)
             await self._store.place(path, None)
         except BadCaption as error:
-            raise await self._kept(error, path, head) from None
+            raise await self._keep_refused(error, path, head) from None
         finally:
             self._store.discard(path)
         return caption

@@ -130,7 +130,7 @@ def forget(  # noqa: PLR0913  # each parameter is an option of the command line
     if dry_run:
         with closing(open_reader(out)) as reader:
             view = _View(reader, rows.scope(reader), json=json)
-            return view.show_plan(delete_tracks=delete_tracks)
+            return view.show_plan(cancel=cancel, delete_tracks=delete_tracks)
     with Lock(out), closing(open_ledger(out)) as ledger:
         check_origins(ledger, os.environ, settings, sandbox=sandbox)
         scope = rows.scope(ledger)
@@ -164,14 +164,19 @@ class _View:
             for _, job_id in self._ledger.held_keys(self._scope, hold)
         )
 
-    def show_plan(self, *, delete_tracks: bool) -> int:
+    def show_plan(self, *, cancel: bool, delete_tracks: bool) -> int:
         """Show what would happen; returns the exit status."""
         counts = self._ledger.count_holds(self._scope)
         free, tracks = counts.pop(Hold.NONE, 0), self.count_tracks() if delete_tracks else 0
+        asked = {hold: counts.pop(hold) for hold in _HINTS if cancel and hold in counts}
         self._show_staying(counts)
         if self._json:
-            self._print_json({"would_remove": free, "would_delete_tracks": tracks, "stay": counts})
+            shown = {"would_remove": free, "would_ask": asked, "would_delete_tracks": tracks}
+            self._print_json({**shown, "stay": counts})
             return 0
+        for hold, count in asked.items():
+            how = "cancel the jobs of" if hold is Hold.RUNNING else "look up"
+            print(f"would {how} {_counted(count, 'row')} {_REASONS[hold]}, then remove them")
         print(f"would remove {_counted(free, 'row')}{_staying(counts)}")
         if delete_tracks:
             print(f"would delete up to {_counted(tracks, 'track')}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,8 +26,10 @@ def report(
     ] = "-",
 ) -> int:
     """Write the result of every row, even while a run works."""
-    with closing(open_reader(dir_)) as ledger:
-        pieces = as_csv(ledger) if format_ == "csv" else as_json(ledger)
+    with ExitStack() as stack:
+        ledger = stack.enter_context(closing(open_reader(dir_)))
+        make = as_csv if format_ == "csv" else as_json
+        pieces = stack.enter_context(closing(make(ledger)))  # it reads the ledger
         if out in {"-", DASH}:
             sys.stdout.writelines(pieces)
             return 0

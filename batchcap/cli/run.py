@@ -30,6 +30,7 @@ from batchcap.cli.unlisted import unlisted_note
 from batchcap.domain.errors import UsageError
 from batchcap.domain.models import ImportResult
 from batchcap.domain.settings import Settings
+from batchcap.reports.results import RESULTS
 from batchcap.storage.ledger import Lock, discard_new, file, file_marks, new_ledger, open_ledger
 
 
@@ -88,6 +89,7 @@ def import_manifests(
         FatalError: A credential is missing.
     """
     out, prints = settings.out, fingerprints(names, options)
+    _check_not_lost(out)
     with closing(open_ledger(out)) if file(out).exists() else new_ledger(out) as ledger:
         opened = open_manifests(names, options)
         changed = [
@@ -109,6 +111,23 @@ def import_manifests(
 
         imported = ledger.import_rows(changed, skip_invalid=options.skip_invalid, check=check)
     return import_summary(imported, len(opened) - len(changed))
+
+
+def _check_not_lost(out: Path) -> None:
+    """Check that a folder with the results of a run has its ledger.
+
+    Without the ledger, a run would pay for its captions again.
+
+    Raises:
+        UsageError: The ledger is gone.
+    """
+    if (out / RESULTS).exists() and not file(out).exists():
+        raise UsageError(
+            f"{out} has the {RESULTS} of an earlier run, but its ledger is gone; a new run would "
+            "pay for its captions again",
+            hint="batchcap rebuild MANIFEST makes the ledger anew, without a job. To start from "
+            f"nothing: another --out, or remove {out / RESULTS}",
+        )
 
 
 def import_summary(imported: ImportResult, unchanged: int) -> str:

@@ -69,6 +69,8 @@ class RunSession:
             UsageError: A filter has a column that no row has, or a limit would be passed.
         """
         self._chosen = choose_within_limits(self._ledger, self._settings, sandbox=self._sandbox)
+        if not self._settings.selection.is_everything and not self._chosen:
+            print("no pending row was chosen by --limit and --filter", file=sys.stderr)
         if not self._options.quiet:
             for line in announcement(
                 self._ledger, self._settings, manifests, sandbox=self._sandbox

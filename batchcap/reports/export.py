@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import msgspec
@@ -25,7 +25,7 @@ _ERROR = ("code", "message", "retryable")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def as_csv(ledger: LedgerReader) -> Iterator[str]:
+def as_csv(ledger: LedgerReader) -> Generator[str]:
     """Yield CSV with one record for each row; the user's own columns come last, as `meta.NAME`.
 
     `file` and `line` are those of an invalid row.
@@ -38,7 +38,7 @@ def as_csv(ledger: LedgerReader) -> Iterator[str]:
         yield _record([*values, *(result["meta"].get(name) for name in names)])
 
 
-def as_json(ledger: LedgerReader) -> Iterator[str]:
+def as_json(ledger: LedgerReader) -> Generator[str]:
     """Yield one JSON object: `totals`, and `rows` as in results.jsonl."""
     yield f'{{"totals":{msgspec.json.encode(ledger.totals()).decode()},"rows":['
     comma = ""

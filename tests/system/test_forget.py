@@ -70,6 +70,11 @@ def test_forget_takes_rows_back_and_names_what_stays(folder: Shell) -> None:
         "would remove 2 rows; 4 stay: 2 done, 2 with a job that may be running. "
         "--cancel cancels running jobs"
     )
+    with_cancel = folder.run("forget", "--key", "*", "--cancel", "--dry-run")
+    assert with_cancel.stdout.splitlines()[-2:] == [
+        "would cancel the jobs of 2 rows with a job that may be running, then remove them",
+        "would remove 2 rows; 2 stay: 2 done",
+    ]
     assert len(keys(folder)) == 6
     forgotten = folder.run(*FORGET, "--key", "*")
     assert forgotten.returncode == 0, forgotten.stderr
@@ -93,6 +98,7 @@ def test_forget_delete_tracks_deletes_and_keeps_the_files(folder: Shell) -> None
     shown = folder.run(*FORGET, *arguments, "--dry-run", "--json")
     assert json.loads(shown.stdout) == {
         "would_remove": 0,
+        "would_ask": {},
         "would_delete_tracks": 1,
         "stay": {"done": 1},
     }

@@ -16,6 +16,17 @@ MANIFEST = "video_translate_id\none\ntwo\n"
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 
 
+@needs_full
+def test_report_of_many_rows_to_a_full_disk_prints_no_traceback(shell: Shell) -> None:
+    rows = "".join(f"v{number:04}\n" for number in range(300))
+    shell.manifest(f"video_translate_id\n{rows}")
+    assert shell.run("run", "m.csv", "--sandbox", "-q").returncode == 0
+    full = shell.run("report", "-o", "/dev/full")
+    assert full.returncode == 3
+    assert "cannot write /dev/full" in full.stderr
+    assert "Traceback" not in full.stderr
+
+
 def piped(shell: Shell, redirection: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command with redirected outputs; the exit status is batchcap's own."""
     script = f'set -o pipefail; "$@" {redirection}'

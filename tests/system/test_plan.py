@@ -53,6 +53,9 @@ def test_run_of_a_pilot_then_a_filter_then_all(shell: Shell) -> None:
         assert pilot.returncode == 0, pilot.stderr
         assert "to do: 2 captions, with 2 new jobs, of which 2 publish: " in pilot.stderr
         assert [result["state"] for result in shell.results()] == ["done"] * 2 + ["pending"] * 4
+        none = shell.run("resume", "--filter", "title=Season*", *UNLIMITED)
+        assert none.returncode == 0
+        assert "no pending row was chosen by --limit and --filter" in none.stderr
         some = shell.run("resume", "--filter", "title=even", *UNLIMITED)
         assert some.returncode == 0, some.stderr
         states = [result["state"] for result in shell.results()]

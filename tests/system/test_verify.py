@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -100,6 +101,19 @@ def test_rebuild_lost_ledger_sends_no_post(shell: Shell, sandbox: Mapping[str, s
     assert json.loads(resumed.stdout)["done"] == 12
     assert request_log(sandbox)["creates"] == before["creates"]
     assert shell.run("audit", "--rate", "mux.read=none").returncode == 0
+
+
+def test_run_in_a_folder_whose_ledger_is_lost_is_refused(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    name = shell.manifest("asset_id,to_language_code\nfilm,es\n")
+    assert shell.run("run", name, *UNLIMITED).returncode == 0
+    shutil.rmtree(shell.folder / "captions/.batchcap")
+    again = shell.run("run", name, *UNLIMITED)
+    assert again.returncode == 2
+    assert "its ledger is gone; a new run would pay for its captions again" in again.stderr
+    assert "batchcap rebuild" in again.stderr
+    assert request_log(sandbox)["requests"]["mux.write"] == 1
 
 
 def test_rebuild_sandbox_ledger_finds_its_jobs(shell: Shell) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Container, Iterable
+from typing import Any
 
 import msgspec
 
@@ -149,6 +150,7 @@ class Assets:
         read_at, read = self._reads.get(asset_id, (0.0, None))
         if read is None or (read.done() and (fresh or now - read_at > _CACHE_SECONDS)):
             read = asyncio.ensure_future(self._read_asset(asset_id, priority))
+            read.add_done_callback(take_exception)
             self._reads[asset_id] = (now, read)
             self._forget_oldest()
         try:
@@ -179,6 +181,15 @@ class Assets:
     def _forget_oldest(self) -> None:
         while len(self._reads) > _CACHE_SIZE:
             self._reads.popitem(last=False)
+
+
+def take_exception(read: asyncio.Future[Any]) -> None:
+    """Take the exception of a shared request whose callers may all have been cancelled.
+
+    Else asyncio logs it with a traceback.
+    """
+    if not read.cancelled():
+        read.exception()
 
 
 def parse_asset(asset_id: str, data: dict[str, object]) -> Asset:

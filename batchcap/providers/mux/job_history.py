@@ -13,6 +13,7 @@ from typing import Any
 
 from batchcap.domain.languages import canonical
 from batchcap.domain.models import Json
+from batchcap.providers.mux.assets import take_exception
 from batchcap.transport.response import as_object, as_text
 
 _ASSETS = 1024
@@ -45,6 +46,7 @@ class AssetJobs:
         began, read = self._reads.get(asset_id, (0.0, None))
         if read is None or began < since or (read.done() and read.exception()):
             read = asyncio.ensure_future(self._read_jobs(asset_id))
+            read.add_done_callback(take_exception)
             self._reads[asset_id] = (self._now(), read)
             _trim(self._reads, _ASSETS)
         return await asyncio.shield(read)

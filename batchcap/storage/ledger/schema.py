@@ -233,7 +233,8 @@ def nothing_here(out: Path) -> UsageError:
         )
     return UsageError(
         f"there is no ledger in {folder(out)}",
-        hint="batchcap run MANIFEST starts one; --out names another folder.",
+        hint="batchcap run MANIFEST starts one, batchcap rebuild MANIFEST replaces a lost one; "
+        "--dir names another folder.",
     )
 
 

@@ -91,6 +91,8 @@ async def test_audit_two_billed_jobs_are_paid_twice(
     assert result.paid_twice[0].jobs[1].owner == (
         "batchcap" if is_created_by_batchcap else "others"
     )
+    assert {job.job_id for job in result.jobs} == ({"a", "b"} if is_created_by_batchcap else {"a"})
+    assert result.units_consumed == sum(job.units for job in result.jobs)
 
 
 @pytest.mark.parametrize(
