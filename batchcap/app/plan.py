@@ -179,6 +179,8 @@ class Planner:
     def _notes(
         self, expected: Expectation, counts: Sequence[TaskCount], *, is_measured: bool
     ) -> Iterator[str]:
+        if repeats := self._imported.describe_repeats():
+            yield repeats
         if self._imported.invalid and self._can_skip():
             yield f"{self._imported.invalid:,} invalid rows are skipped; the first ones are:"
             yield from self._imported.problems

@@ -110,7 +110,7 @@ def _print(plan: report.Plan, planner: Planner) -> None:
     for line in problems:
         print(printable(line), file=sys.stderr)
     if problems:
-        print("error: a run would be refused; this plan leaves these rows out", file=sys.stderr)
+        print("error: a run would be refused; invalid rows are not in this plan", file=sys.stderr)
     for line in report.as_lines(plan):
         print(printable(line))
     for note in plan.notes:

@@ -136,10 +136,8 @@ def import_summary(imported: ImportResult, unchanged: int) -> str:
     text += f", {imported.known:,} already there" if imported.known else ""
     text += f", {imported.corrected:,} corrected and pending" if imported.corrected else ""
     text += f", {imported.invalid:,} invalid" if imported.invalid else ""
-    if imported.repeats:
-        first, second = imported.repeats
-        text += f"; {second} is {first} again with other columns of your own, which are ignored"
-        text += f" (and {imported.repeated - 1:,} more)" if imported.repeated > 1 else ""
+    if repeats := imported.describe_repeats():
+        text += f"; {repeats}"
     if unchanged:
         text += f"; skipped {unchanged} unchanged manifest{'s' if unchanged > 1 else ''}"
     return text

@@ -202,6 +202,14 @@ class ImportResult(msgspec.Struct):
     repeats: tuple[str, str] | None = None
     has_bad_file: bool = False
 
+    def describe_repeats(self) -> str:
+        """Return which rows repeat others with different columns of the user, "" if none do."""
+        if not self.repeats:
+            return ""
+        first, second = self.repeats
+        text = f"{second} is {first} again with other columns of your own, which are ignored"
+        return f"{text} (and {self.repeated - 1:,} more)" if self.repeated > 1 else text
+
 
 class Totals(msgspec.Struct):
     """Counts over the whole ledger; `errors` counts per code of failed rows.

@@ -3,7 +3,7 @@
 What a job costs is known only once it has completed. So each create reserves what the job is
 expected to cost, and waits while that would pass the limit. When a job ends, the reserve is
 replaced by its real cost. If nothing is known of the cost, one job is created, and the others
-wait for its end.
+wait for its end; the next ones may cost more, so for a while twice as much is reserved.
 """
 
 from __future__ import annotations
@@ -13,6 +13,12 @@ from collections.abc import Callable
 
 from batchcap.domain.errors import CreatesRefused
 from batchcap.domain.models import Job, JobState, Row
+
+FEW_JOBS = 20
+"""Until this many jobs have completed, one may cost much more than the dearest of them."""
+
+MARGIN = 2.0
+"""How much is reserved meanwhile, as a multiple of the dearest job."""
 
 
 class UnitBudget:
@@ -26,6 +32,7 @@ class UnitBudget:
         self._limit, self._expected = limit, expected
         self._spent = 0.0
         self._dearest: float | None = None
+        self._completed = 0
         self._factor = 1.0
         """By how much jobs turned out to cost more than expected, at worst."""
         self._reserved: dict[int, float] = {}
@@ -40,7 +47,7 @@ class UnitBudget:
         """
         while row.number not in self._reserved:
             expected = self._expected(row)
-            units = self._dearest if expected is None else expected * self._factor
+            units = self._likely_most() if expected is None else expected * self._factor
             if units is None and not self._reserved:
                 units = 0.0  # the first job shows what one costs
             if units is not None and self._fits(units):
@@ -62,6 +69,7 @@ class UnitBudget:
         has_ended = job is not None and job.state is not JobState.RUNNING
         self._spent += job.units if job is not None and has_ended else reserved
         if job is not None and job.state is JobState.COMPLETED:
+            self._completed += 1
             self._dearest = max(self._dearest or 0.0, float(job.units))
             if expected := self._expected(row):
                 self._factor = max(self._factor, job.units / expected)
@@ -72,6 +80,12 @@ class UnitBudget:
         if row.number in self._reserved:
             self._take(row)
             self._wake()
+
+    def _likely_most(self) -> float | None:
+        """Return what a job of unknown cost may need, None before the first one."""
+        if self._dearest is None:
+            return None
+        return self._dearest * (MARGIN if self._completed < FEW_JOBS else 1.0)
 
     def _take(self, row: Row) -> float:
         units = self._reserved.pop(row.number)
@@ -88,7 +102,7 @@ class UnitBudget:
     def _refused(self, provider: str) -> CreatesRefused:
         return CreatesRefused(
             f"{provider}: {self._spent:,.6g} of --max-units {self._limit:,.6g} are spent, and "
-            "another job could pass the limit; no more jobs are created",
+            "another job could pass it; no more jobs are created",
             hint="Captions that were paid for are fetched. For the rest: batchcap resume, with "
             "another --max-units.",
             provider=provider,

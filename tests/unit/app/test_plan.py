@@ -176,6 +176,15 @@ def test_plan_of_one_track_name_on_rows_of_an_asset_is_a_problem(
     assert "track_name is the same" in problem["message"]
 
 
+def test_plan_of_a_row_again_notes_that_its_own_columns_are_ignored(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "d.csv").write_text("asset_id,to_language_code,title\na,es,One\na,es,Two\n")
+    shown = planned(capsys, "d.csv")
+    assert (shown["status"], shown["tasks"]) == (0, 1)
+    assert any(note.startswith("d.csv:3 is d.csv:2 again") for note in shown["notes"])
+
+
 def test_plan_with_skip_invalid_notes_what_is_skipped(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

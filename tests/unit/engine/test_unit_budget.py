@@ -8,6 +8,7 @@ import pytest
 from batchcap.domain.errors import CreatesRefused
 from batchcap.domain.models import Job, JobState, Row
 from batchcap.engine import UnitBudget
+from batchcap.engine.unit_budget import FEW_JOBS, MARGIN
 from tests.harness.rows import row
 
 pytestmark = pytest.mark.anyio
@@ -51,10 +52,20 @@ async def test_unit_budget_waits_for_a_job_that_may_be_cheaper_than_expected() -
 
 
 async def test_unit_budget_of_unknown_costs_learns_from_one_job() -> None:
-    budget = costs(None, limit=10.0)
+    budget = costs(None, limit=MARGIN * 4 + 5)
     await budget.reserve(ROWS[0])
     assert await has_to_wait(budget, ROWS[1])
     budget.settle(ROWS[0], completed(4))
+    await budget.reserve(ROWS[1])
+    assert await has_to_wait(budget, ROWS[2])
+
+
+async def test_unit_budget_of_unknown_costs_needs_no_margin_after_some_jobs() -> None:
+    budget = costs(None, limit=FEW_JOBS * 4 + 8)
+    for number in range(10, 10 + FEW_JOBS):
+        await budget.reserve(row(number))
+        budget.settle(row(number), completed(4))
+    await budget.reserve(ROWS[0])
     await budget.reserve(ROWS[1])
     assert await has_to_wait(budget, ROWS[2])
 
