@@ -89,12 +89,21 @@ def identifier(value: Any) -> str:
         raise InvalidValue(f"{quote(name)} is a formula of a spreadsheet, not an id")
     if match := _QUOTES.search(name):
         raise InvalidValue(f"{quote(name)} holds the quotation mark {match.group()}")
-    if invisible := next(filter(_is_invisible, name), None):
-        code = f"U+{ord(invisible):04X}"
-        raise InvalidValue(f"{ascii(name)[:MAX_QUOTED]} holds the invisible character {code}")
+    check_visible(name)
     if " " in name:
         raise InvalidValue(f"{quote(name)} holds a space, which no id has")
     return name
+
+
+def check_visible(text: str) -> None:
+    """Check that a text holds no character that nobody can see, other than spaces.
+
+    Raises:
+        InvalidValue: It does; the message has the character's code.
+    """
+    if invisible := next(filter(_is_invisible, text), None):
+        code = f"U+{ord(invisible):04X}"
+        raise InvalidValue(f"{ascii(text)[:MAX_QUOTED]} holds the invisible character {code}")
 
 
 def _is_invisible(character: str) -> bool:

@@ -21,14 +21,11 @@ from batchcap.webhooks.signing import get_header, has_signature
 _SIGNATURE_HEADERS = ("heygen-signature", "signature", "x-heygen-signature")
 """`Signature` is the header of endpoints that were registered with the v1 API."""
 
-_EVENTS = {
-    "video_translate.success",
-    "video_translate.fail",
-    "video_translate.preflight.download_failed",
-    "video_translate.preflight.validation_failed",
-}
-_IDS = ("video_translate_id", "video_translation_id", "video_id")
-"""The documented name first; v3's responses use the others for the same id."""
+_EVENTS = ("video_translate.success", "video_translate.fail", "video_translate.preflight.")
+"""How the types of events begin that report an end. Which checks a preflight has may change."""
+_IDS = ("video_translate_id", "video_translation_id", "translation_id", "video_id", "id")
+"""The documented name first; v3's responses use others for the same id. The payload of preflight
+events is not documented. An id of something else costs nothing: a GET confirms every event."""
 
 
 def verify(secret: str, headers: Mapping[str, str], body: bytes, _now: float) -> bool:
@@ -45,8 +42,9 @@ def read(headers: Mapping[str, str], body: bytes) -> WebhookEvent | None:
     except orjson.JSONDecodeError:
         return None
     kind, data = as_text(event.get("event_type")), as_object(event.get("event_data"))
-    job_id = next(filter(None, (as_text(data.get(name)) for name in _IDS)), "")
-    if kind not in _EVENTS or not 0 < len(job_id) <= MAX_ID_LENGTH:
+    places = (data, *map(as_object, data.values()), event)
+    job_id = next(filter(None, (as_text(place.get(n)) for place in places for n in _IDS)), "")
+    if not kind.startswith(_EVENTS) or not 0 < len(job_id) <= MAX_ID_LENGTH:
         return None
     event_id = _event_id(headers, event) or f"{kind}:{job_id}"
     return WebhookEvent(NAME, event_id, Job(id=job_id, state=JobState.NOT_RUNNING))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
@@ -32,10 +33,13 @@ PUBLISHED = "adds a text track to its asset, which players offer to viewers"
 def terms(value: Any) -> list[str]:
     """Accept terms that stay untranslated: 1 to 100 of 1 to 100 characters, without < and >.
 
+    Characters must be visible, and the ones that Unicode's compatibility form (NFKC) has. Accents
+    are composed, which nobody sees.
+
     Raises:
         InvalidValue: Mux would refuse them.
     """
-    items = converters.terms(value)
+    items = [unicodedata.normalize("NFC", term) for term in converters.terms(value)]
     if not 1 <= len(items) <= MAX_TERMS:
         raise InvalidValue(f"has {len(items)} terms; Mux accepts 1 to {MAX_TERMS}")
     for term in items:
@@ -45,6 +49,9 @@ def terms(value: Any) -> list[str]:
             )
         if "<" in term or ">" in term:
             raise InvalidValue(f"{quote(term)} holds '<' or '>', which Mux refuses")
+        converters.check_visible(term)
+        if (plain := unicodedata.normalize("NFKC", term)) != term:
+            raise InvalidValue(f"{quote(term)} holds characters that Mux refuses: {quote(plain)}?")
     return items
 
 

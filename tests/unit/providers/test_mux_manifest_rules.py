@@ -21,6 +21,29 @@ def test_terms_beyond_the_limits_are_refused(value: Any) -> None:
         terms(value)
 
 
+@pytest.mark.parametrize(
+    ("term", "problem"),
+    [
+        ("Ac\u200bme", "'Ac\\u200bme' holds the invisible character U+200B"),
+        ("Acme\u00a0Inc", "U+00A0"),
+        ("\ufeffAcme", "U+FEFF"),
+        ("Acme\u2122", "'Acme\u2122' holds characters that Mux refuses: 'AcmeTM'?"),
+        ("\uff21cme", "'Acme'?"),
+    ],
+)
+def test_terms_with_characters_that_mux_refuses_are_refused(term: str, problem: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        terms(["good", term])
+    assert problem in str(caught.value)
+
+
+def test_terms_have_composed_accents() -> None:
+    assert terms(["Pok\u0065\u0301mon", "\u4efb\u5929\u5802"]) == [
+        "Pok\u00e9mon",
+        "\u4efb\u5929\u5802",
+    ]
+
+
 def test_replacement_of_another_name_is_refused() -> None:
     assert replacement("replace_all") == "replace_all"
     with pytest.raises(InvalidValue, match="replace_generated"):

@@ -145,6 +145,24 @@ def test_heygen_event_reports_ended_only(result: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"event_data": {"video_translation_id": "tr"}},
+        {"event_data": {"id": "tr", "message": "too short"}},
+        {"event_data": {"video_translation": {"id": "tr", "status": "failed"}}},
+        {"event_data": None, "video_translate_id": "tr"},
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("check", ["validation_failed", "quota_failed"])
+def test_heygen_preflight_event_is_read_wherever_its_id_is(fields: Any, check: str) -> None:
+    event = {"event_type": f"video_translate.preflight.{check}", **fields}
+    read = heygen_webhooks.read({}, orjson.dumps(event))
+    assert read is not None
+    assert read.job == Job(id="tr", state=JobState.NOT_RUNNING)
+
+
 @pytest.mark.parametrize("name", ["Heygen-Event-Id", "heygen-event-id", "HEYGEN-EVENT-ID"])
 def test_heygen_event_id_header_in_any_case_identifies_the_event(name: str) -> None:
     event = heygen_webhooks.read({name: "evt_1"}, orjson.dumps(heygen_event("tr")))
