@@ -32,29 +32,31 @@ def passed_limits(expected: Expectation, limits: Limits, now: float) -> list[tup
     return passed
 
 
-def choose_within_limits(
-    ledger: Ledger,
+def choose_rows(ledger: Ledger, settings: Settings) -> int | None:
+    """Choose the rows that the user selected; return how many, None if all pending rows are.
+
+    Raises:
+        UsageError: A filter has a column that no pending row has.
+    """
+    return None if settings.selection.is_everything else ledger.choose(settings.selection)
+
+
+def check_limits(
+    ledger: LedgerReader,
     settings: Settings,
     *,
     sandbox: bool,
     now: Callable[[], float] = time.time,
-) -> int | None:
-    """Choose the rows that the user selected, and check that a run of them keeps the limits.
-
-    Returns how many were chosen, None if all pending rows are.
+) -> None:
+    """Check that a run of the chosen rows keeps the limits, by a forecast if there are any.
 
     Raises:
-        UsageError: A filter has a column that no pending row has, or a limit would be passed.
+        UsageError: A limit would be passed.
     """
-    everything = settings.selection.is_everything
-    chosen = None if everything else ledger.choose(settings.selection)
-    if settings.limits.is_set:
-        _check_limits(expect(ledger, settings, sandbox=sandbox), settings.limits, now())
-    return chosen
-
-
-def _check_limits(expected: Expectation, limits: Limits, now: float) -> None:
-    if passed := passed_limits(expected, limits, now):
+    if not settings.limits.is_set:
+        return
+    expected = expect(ledger, settings, sandbox=sandbox)
+    if passed := passed_limits(expected, settings.limits, now()):
         raise UsageError(
             "\n".join(f"{option}: {text}" for option, text in passed),
             hint="Take fewer rows with --limit or --filter, or raise the limit. "

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from batchcap.app.limits import check_limits
 from batchcap.app.providers import check_excluded_tracks, check_origins
 from batchcap.cli import log
 from batchcap.cli.options import ChoiceOptions, Out, OutputOptions, RunOptions, SandboxFlag
@@ -49,4 +50,5 @@ def resume(
             ledger.requeue_failed(only or None, partial(check_excluded_tracks, ledger))
         session = RunSession(ledger, settings, output_options, sandbox=sandbox)
         session.choose()
+        check_limits(ledger, settings, sandbox=sandbox)
         return session.run()

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from batchcap.app.limits import choose_within_limits
+from batchcap.app.limits import check_limits, choose_rows
 from batchcap.app.providers import check_before_import, check_excluded_tracks
 from batchcap.cli import log
 from batchcap.cli.manifests import fingerprints, open_manifests
@@ -102,7 +102,8 @@ def import_manifests(
             check_before_import(ledger, os.environ, settings, sandbox=sandbox)
             if changed:
                 check_excluded_tracks(ledger)
-            choose_within_limits(ledger, settings, sandbox=sandbox)
+            choose_rows(ledger, settings)
+            check_limits(ledger, settings, sandbox=sandbox)
             # What cannot be compared with an earlier state, such as a pipe, is not edited either.
             files = {name for (name, _), mark in zip(opened, prints, strict=True) if mark}
             ledger.mark_unlisted([name for name, _ in changed if name in files])

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 import anyio
 from rich.console import Console
 
-from batchcap.app.limits import choose_within_limits
+from batchcap.app.limits import choose_rows
 from batchcap.app.run import run as run_rows
 from batchcap.cli import log
 from batchcap.cli.announcement import announcement
@@ -61,14 +61,14 @@ class RunSession:
         self._progress: Progress | None = None
 
     def choose(self, manifests: Sequence[str] | None = None) -> None:
-        """Choose the rows to work on, hold them to the limits, and say what will happen.
+        """Choose the rows to work on, and say what will happen.
 
         With `manifests`, pending rows of other ones are named.
 
         Raises:
-            UsageError: A filter has a column that no row has, or a limit would be passed.
+            UsageError: A filter has a column that no row has.
         """
-        self._chosen = choose_within_limits(self._ledger, self._settings, sandbox=self._sandbox)
+        self._chosen = choose_rows(self._ledger, self._settings)
         if not self._settings.selection.is_everything and not self._chosen:
             print("no pending row was chosen by --limit and --filter", file=sys.stderr)
         if not self._options.quiet:
