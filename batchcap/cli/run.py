@@ -133,7 +133,7 @@ def _check_not_lost(out: Path) -> None:
 
 def import_summary(imported: ImportResult, unchanged: int) -> str:
     """Return what an import did, as a line to print."""
-    text = f"{imported.added:,} new captions in the ledger"
+    text = f"{imported.added:,} new caption{'' if imported.added == 1 else 's'} in the ledger"
     text += f", {imported.known:,} already there" if imported.known else ""
     text += f", {imported.corrected:,} corrected and pending" if imported.corrected else ""
     text += f", {imported.invalid:,} invalid" if imported.invalid else ""

@@ -25,7 +25,7 @@ from batchcap.cli.signals import Signals
 from batchcap.domain.errors import FatalError
 from batchcap.domain.events import Event, LaneStopped, Paused, Warned
 from batchcap.domain.ledger_protocols import Ledger
-from batchcap.domain.models import Totals
+from batchcap.domain.models import RowState, Totals
 from batchcap.domain.settings import Settings
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.domain.text import printable
@@ -48,8 +48,9 @@ class RunSession:
         options: OutputOptions,
         *,
         sandbox: bool,
+        repairs: bool = False,
     ) -> None:
-        self._ledger = ledger
+        self._ledger, self._repairs = ledger, repairs
         self._settings, self._warning = fit_to_fd_limit(settings)
         self._options, self._sandbox = options, sandbox
         self._metrics = Metrics()
@@ -173,31 +174,47 @@ class RunSession:
         summary = results.summarize(self._ledger, out, self._metrics, elapsed, buckets)
         if self._options.json:
             # In ASCII, because the folder's name may hold bytes that are not text.
-            sys.stdout.write(json.dumps(summary.as_json(), separators=(",", ":")) + "\n")
+            repaired = self._repair_counts() if self._repairs else {}
+            shown = {**summary.as_json(), **repaired}
+            sys.stdout.write(json.dumps(shown, separators=(",", ":")) + "\n")
         else:
-            line = results.last_line(
-                summary, self._resume_command(), self._resume_command("--retry-failed")
-            )
-            print(printable(line))
+            print(printable(self._last_line(summary)))
         if fatal:
             return 3
         if self._signals.received is not None and self._has_rows_left(summary.totals):
             return 128 + self._signals.received
         return 1 if self._has_failed(summary.totals) else 0
 
+    def _last_line(self, summary: results.Summary) -> str:
+        retry = self._command("resume", "--retry-failed")
+        if not self._repairs:
+            return results.last_line(summary, self._command("resume"), retry)
+        repair = self._command("verify", "--repair")
+        if not self._has_rows_left(summary.totals):
+            repair = ""
+        return results.repair_line(**self._repair_counts(), repair=repair, retry=retry)
+
+    def _repair_counts(self) -> dict[str, int]:
+        """Return the number of files that were repaired and of those that were not."""
+        ended = self._metrics.ended
+        repaired = sum(count for (_, state), count in ended.items() if state is RowState.DONE)
+        return {"repaired": repaired, "not_repaired": ended.total() - repaired}
+
     def _has_rows_left(self, totals: Totals) -> bool:
+        if self._repairs:
+            return bool(self._ledger.providers_with_pending())
         if self._chosen is None:
             return totals.pending > 0
         return sum(self._metrics.ended.values()) < self._chosen
 
     def _has_failed(self, totals: Totals) -> bool:
-        """Return whether a row failed: any row of the ledger, or any that was chosen."""
-        if self._chosen is None:
+        """Return whether a row failed: any of the ledger, or any that was chosen or repaired."""
+        if self._chosen is None and not self._repairs:
             return totals.failed + totals.invalid > 0
         return any(self._metrics.errors.values())
 
-    def _resume_command(self, *more: str) -> str:
-        return command_line("resume", self._settings.out, *more, sandbox=self._sandbox)
+    def _command(self, name: str, *more: str) -> str:
+        return command_line(name, self._settings.out, *more, sandbox=self._sandbox)
 
 
 async def _register_webhooks(environment: Mapping[str, str], endpoints: Mapping[str, str]) -> None:

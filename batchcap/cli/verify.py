@@ -71,6 +71,7 @@ class _Verification:
         self._sandbox = sandbox
         self._out = settings.out
         self._rehearsal = sandbox
+        self._pending = 0  # rows before the check; a repair makes more
 
     def run(self) -> int:
         """Check, and change nothing."""
@@ -85,7 +86,7 @@ class _Verification:
         else:
             if self._rehearsal and not self._sandbox:
                 print("a rehearsal: its captions are the sandbox's")
-            print(f"{_counts(verdict)}. {self._next_step(verdict)}".rstrip())
+            print(f"{self._counts(verdict)}. {self._next_step(verdict)}".rstrip())
         return 1 if verdict.kinds else 0
 
     def repair(self) -> int:
@@ -97,15 +98,19 @@ class _Verification:
             remove_temp_files(self._out, verdict)
             self._print_extra_files(verdict, "removed")
             if ledger.providers_with_pending():
-                print(f"{_counts(verdict)}.", file=sys.stderr)
+                print(f"{self._counts(verdict)}.", file=sys.stderr)
                 session = RunSession(
-                    ledger, self._settings, self._output_options, sandbox=self._sandbox
+                    ledger,
+                    self._settings,
+                    self._output_options,
+                    sandbox=self._sandbox,
+                    repairs=True,
                 )
                 return session.run() or (1 if verdict.kinds["unknown"] else 0)
         if self._output_options.json:
             self._print_json(verdict)
         else:
-            print(f"{_counts(verdict)}.")
+            print(f"{self._counts(verdict)}.")
         return 1 if verdict.kinds else 0
 
     def _check(
@@ -115,6 +120,7 @@ class _Verification:
         skip_invalid = self._manifest_options.skip_invalid
         for _, rows in open_manifests(self._manifests, self._manifest_options):
             check_tasks(ledger, rows, verdict, self._print, skip_invalid=skip_invalid)
+        self._pending = ledger.totals().pending
         check_files(ledger, self._out, verdict, self._print, requeue=requeue)
         check_folder(ledger, self._out, verdict)
         return verdict
@@ -145,6 +151,8 @@ class _Verification:
             return (
                 f"To get those: {command_line('run', self._out, *names, sandbox=self._rehearsal)}"
             )
+        if self._pending:
+            return f"To continue: {command_line('resume', self._out, sandbox=self._rehearsal)}"
         return ""
 
     def _print_json(self, verdict: Verdict) -> None:
@@ -154,22 +162,25 @@ class _Verification:
             "good": verdict.checked - verdict.wrong,
             "wrong": verdict.wrong,
             "unknown": verdict.kinds["unknown"],
+            "pending": self._pending,
             **msgspec.to_builtins(verdict),
             "temp_files": [printable(path) for path in verdict.temp_files],
         }
         sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
 
-
-def _counts(verdict: Verdict) -> str:
-    """`118 of 120 files are good: 1 missing, 1 sha256; 1 not in the ledger`."""
-    good = verdict.checked - verdict.wrong
-    kinds = [(kind, count) for kind, count in verdict.kinds.items() if kind != "unknown"]
-    text = f"{good:,} of {verdict.checked:,} files are good"
-    text += ": " + ", ".join(f"{count:,} {kind}" for kind, count in kinds) if kinds else ""
-    for count, label in (
-        (verdict.kinds["unknown"], "not in the ledger"),
-        (verdict.extra_file_count, "extra"),
-        (len(verdict.temp_files), "temporary"),
-    ):
-        text += f"; {count:,} {label}" if count else ""
-    return text
+    def _counts(self, verdict: Verdict) -> str:
+        """`118 of 120 files are good: 1 missing, 1 sha256; 1 not in the ledger`."""
+        good = verdict.checked - verdict.wrong
+        kinds = [(kind, count) for kind, count in verdict.kinds.items() if kind != "unknown"]
+        text = "no file to check"
+        if verdict.checked:
+            text = f"{good:,} of {verdict.checked:,} files are good"
+        text += ": " + ", ".join(f"{count:,} {kind}" for kind, count in kinds) if kinds else ""
+        for count, label in (
+            (self._pending, "pending"),
+            (verdict.kinds["unknown"], "not in the ledger"),
+            (verdict.extra_file_count, "extra"),
+            (len(verdict.temp_files), "temporary"),
+        ):
+            text += f"; {count:,} {label}" if count else ""
+        return text

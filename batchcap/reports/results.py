@@ -115,6 +115,19 @@ def last_line(summary: Summary, resume: str, retry: str) -> str:
     return f"{text} To try failed rows again: {retry}" if totals.failed else text
 
 
+def repair_line(*, repaired: int, not_repaired: int, repair: str, retry: str) -> str:
+    """Return the result of a repair and the next step as one line.
+
+    `repair` is the command if files are still to be repaired, else "". `retry` is the command
+    for failed rows.
+    """
+    text = f"{repaired:,} file{'' if repaired == 1 else 's'} repaired"
+    text += f", {not_repaired:,} not" if not_repaired else ""
+    if repair:
+        return f"{text}, others remain. To continue: {repair}"
+    return f"{text}. To try again: {retry}" if not_repaired else f"{text}."
+
+
 def duration(seconds: float) -> str:
     """Format seconds like `7.3s`, `43m 10s` or `2h 05m`."""
     if seconds < 59.95:

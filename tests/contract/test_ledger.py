@@ -566,7 +566,8 @@ class TestIntake:
     @pytest.mark.parametrize(
         ("changes", "columns"),
         [
-            ({"params": {"to_language_code": "es", "x": 1}}, "other parameters"),
+            ({"params": {"to_language_code": "es", "x": 1, "a": 0}}, "other parameters (a, x)"),
+            ({"params": {}, "path": "p"}, "another path and other parameters (to_language_code)"),
             ({"key": "mine"}, "another key"),
             ({"path": "else.vtt"}, "another path"),
             ({"language": "label"}, "another language"),
@@ -813,7 +814,9 @@ class TestCorrections:
 
     async def test_done_row_refuses_new_parameters(self, ledger: Ledger) -> None:
         await self.ended(ledger, outcome())
-        assert self.reason(ledger, params=OTHER).startswith("other parameters: it is done; ")
+        assert self.reason(ledger, params=OTHER).startswith(
+            "other parameters (track_id): it is done; "
+        )
 
     async def test_damaged_row_refuses_new_parameters(self, ledger: Ledger) -> None:
         await self.ended(ledger, outcome())
@@ -865,7 +868,9 @@ class TestCorrections:
         imported(opened, many(1))
         third = {"to_language_code": "es", "track_id": "u"}
         given: Manifest = [make_row(1, **original), make_row(1, origin="m.csv:9", params=third)]
-        assert "m.csv:9: the same task as m.csv:2, with other parameters" in refusal(opened, given)
+        assert "m.csv:9: the same task as m.csv:2, with other parameters (track_id)" in refusal(
+            opened, given
+        )
 
     async def test_failed_row_takes_another_id_and_language_by_its_key(
         self, ledger: Ledger

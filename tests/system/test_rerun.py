@@ -36,7 +36,7 @@ def test_run_changed_manifest_or_options_is_read_again(shell: Shell) -> None:
     assert "0 new captions in the ledger, 2 already there\n" in other.stderr
     shell.manifest(ROWS + "three\n")
     more = shell.run("run", name, "--sandbox")
-    assert "1 new captions in the ledger, 2 already there\n" in more.stderr
+    assert "1 new caption in the ledger, 2 already there\n" in more.stderr
     assert len(shell.results()) == 3
     moved = shell.run("run", name, "--sandbox", "--name", "{source_id}.vtt")
     assert moved.returncode == 2
@@ -113,7 +113,10 @@ def test_run_other_parameters_for_a_done_row_are_refused_with_a_way_out(
     assert shell.run("run", name, *UNLIMITED).returncode == 0
     again = shell.run("run", name, "--from", "en", *UNLIMITED)
     assert again.returncode == 2
-    assert f"the same task as {name}:2, with other parameters: it is done; " in again.stderr
+    assert (
+        f"the same task as {name}:2, with other parameters (from_language): it is done; "
+        in again.stderr
+    )
     assert "--out" in again.stderr
     assert len(request_log(sandbox)["creates"]) == 1
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.harness.runs import ledger_sql
 from tests.system.conftest import UNLIMITED, Shell, request_log
 
 MANIFEST = "asset_id,to_language_code,from_language,video_translate_id\n" + "".join(
@@ -54,7 +55,8 @@ def test_verify_damaged_files_are_reported_and_repaired_without_a_create(
     assert request_log(sandbox)["requests"] == before["requests"]
     repaired = shell.run("verify", "--repair", "--json", *UNLIMITED)
     assert repaired.returncode == 0, repaired.stderr
-    assert json.loads(repaired.stdout)["done"] == 12
+    shown = json.loads(repaired.stdout)
+    assert (shown["done"], shown["repaired"], shown["not_repaired"]) == (12, 4, 0)
     assert request_log(sandbox)["creates"] == before["creates"]
     assert not list(folder.rglob("*.part"))
     assert (folder / "mine.txt").read_text() == "mine"
@@ -73,6 +75,42 @@ def test_verify_manifest_reports_tasks_missing_from_the_ledger(shell: Shell) -> 
         "1 of 1 files are good; 1 not in the ledger. To get those: batchcap run --sandbox more.csv",
     ]
     assert shell.run("rebuild").returncode == 2
+
+
+def test_verify_pending_rows_are_counted_and_not_wrong(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    name = shell.manifest("video_translate_id\none\ntwo\n")
+    assert shell.run("run", name, "-q", "--limit", "1", *UNLIMITED).returncode == 0
+    one = shell.run("verify")
+    line = "1 of 1 files are good; 1 pending. To continue: batchcap resume\n"
+    assert (one.returncode, one.stdout) == (0, line), one.stderr
+    ledger_sql(shell.folder / "captions", "DELETE FROM rows WHERE state = 'done'")
+    (shell.folder / "captions/heygen/one.vtt").unlink()
+    none = shell.run("verify")
+    line = "no file to check; 1 pending. To continue: batchcap resume\n"
+    assert (none.returncode, none.stdout) == (0, line), none.stderr
+    assert json.loads(shell.run("verify", "--json").stdout)["pending"] == 1
+
+
+def test_verify_repair_ends_with_what_was_repaired(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    """Rows that failed before, and have no file to repair, do not count."""
+    name = shell.manifest("video_translate_id\none\ntwo\nid-failed\n")
+    assert shell.run("run", name, "-q", *UNLIMITED).returncode == 1
+    folder = shell.folder / "captions/heygen"
+    (folder / "one.vtt").unlink()
+    repaired = shell.run("verify", "--repair", *UNLIMITED)
+    assert repaired.returncode == 0, repaired.stderr
+    assert repaired.stdout.splitlines()[-1] == "1 file repaired."
+    (folder / "one.vtt").unlink()
+    (folder / "two.vtt").unlink()
+    (folder / "two.vtt").mkdir()
+    partly = shell.run("verify", "--repair", *UNLIMITED)
+    assert partly.returncode == 1, partly.stderr
+    line = "1 file repaired, 1 not. To try again: batchcap resume --retry-failed"
+    assert partly.stdout.splitlines()[-1] == line
 
 
 def test_rebuild_lost_ledger_sends_no_post(shell: Shell, sandbox: Mapping[str, str]) -> None:

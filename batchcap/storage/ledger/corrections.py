@@ -10,6 +10,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import orjson
+
 _COLUMNS = """
 SELECT number, origin, state, finished_at, key, provider, source_id, target, path, language,
        params, meta
@@ -68,6 +70,14 @@ class Task(NamedTuple):
             "other parameters": params != self.params,
         }
         return [name for name, differs in names.items() if differs]
+
+    def describe_differences(self, values: Sequence[Any]) -> str:
+        """Return what `values` would change as a text that names the parameters."""
+        *_, params, _, _ = values
+        old, new = orjson.loads(self.params), orjson.loads(params)
+        changed = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+        text = " and ".join(self.differences(values))
+        return text.replace("other parameters", f"other parameters ({', '.join(changed)})")
 
 
 def find_task(connection: sqlite3.Connection, values: Sequence[Any]) -> Task | None:

@@ -265,7 +265,9 @@ class _Importer:
             differences = task.differences(values)
             if not differences:
                 return ""
-            same = f"the same task as {place(task.origin)}, with {' and '.join(differences)}"
+            same = (
+                f"the same task as {place(task.origin)}, with {task.describe_differences(values)}"
+            )
             if self._is_imported(task):
                 return same
             if reason := why_fixed(self._connection, task, differences):
