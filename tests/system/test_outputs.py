@@ -105,6 +105,24 @@ def test_run_name_that_the_disk_refuses_fails_its_row_and_is_fetched_later(
     assert folder.is_file()
 
 
+def test_run_file_in_place_of_a_folder_fails_the_rows_below_it_only(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    name = shell.manifest("video_translate_id,name\none,films/one\ntwo,two\n")
+    folder = shell.folder / "captions/films"
+    folder.parent.mkdir()
+    folder.write_text("mine")
+    process = shell.run("run", name, *UNLIMITED)
+    assert process.returncode == 1, process.stderr
+    failed, done = shell.results()
+    assert (failed["error"]["code"], done["state"]) == ("cannot_store", "done")
+    assert "remove the file that is where a folder is needed" in failed["error"]["message"]
+    assert folder.read_text() == "mine"
+    folder.unlink()
+    assert shell.run("resume", "--retry-failed", *UNLIMITED).returncode == 0
+    assert [result["state"] for result in shell.results()] == ["done", "done"]
+
+
 @needs_full
 def test_usage_error_with_a_full_stderr_keeps_its_status(shell: Shell) -> None:
     assert piped(shell, "2> /dev/full", "run", "missing.csv").returncode == 2

@@ -32,7 +32,15 @@ from batchcap.domain.models import (
     Totals,
 )
 from batchcap.reports.metrics import Metrics
-from batchcap.reports.results import Summary, duration, last_line, size, summarize, write_results
+from batchcap.reports.results import (
+    Summary,
+    duration,
+    last_line,
+    repair_line,
+    size,
+    summarize,
+    write_results,
+)
 from batchcap.storage.ledger import SqliteLedger, open_ledger, results, schema
 from tests.harness.clock import EPOCH, now
 from tests.harness.rows import row
@@ -250,6 +258,19 @@ def test_last_line_shows_result_and_next_step() -> None:
         "(captions/results.jsonl)."
     )
     assert line(7.0, done=1, failed=2, pending=3).endswith("). To continue: batchcap resume")
+
+
+def test_repair_line_shows_result_and_next_step() -> None:
+    def repaired(repaired: int, not_repaired: int = 0, repair: str = "") -> str:
+        return repair_line(repaired=repaired, not_repaired=not_repaired, repair=repair, retry=RETRY)
+
+    assert repaired(1) == "1 file repaired."
+    assert repaired(1200, 3) == (
+        "1,200 files repaired, 3 not. To try again: batchcap resume --retry-failed"
+    )
+    assert repaired(0, 1, "batchcap verify --repair") == (
+        "0 files repaired, 1 not, others remain. To continue: batchcap verify --repair"
+    )
 
 
 @pytest.mark.parametrize(
