@@ -20,6 +20,7 @@ from batchcap.domain.errors import UsageError
 from batchcap.domain.ledger_protocols import Ledger
 from batchcap.domain.models import ImportResult, InvalidRow, Row
 from batchcap.domain.settings import Settings
+from batchcap.domain.text import counted
 from batchcap.domain.workload import TaskCount
 from batchcap.providers import PROVIDERS
 from batchcap.reports.local_time import utc_time
@@ -202,10 +203,8 @@ class Planner:
         for work in expected.workloads:
             rule = PROVIDERS[work.provider].track_rule
             if work.published and rule is not None:
-                yield (
-                    f"{work.published:,} jobs publish: each {rule.published}. To avoid that: "
-                    f"{rule.hint}"
-                )
+                jobs = counted(work.published, "new job")
+                yield f"{jobs} would publish: each {rule.published}. To avoid that: {rule.hint}"
         if not any(work.creates or work.with_job for work in expected.workloads):
             return
         if expected.measured:

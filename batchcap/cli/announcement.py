@@ -9,6 +9,7 @@ from batchcap.app.forecast import Expectation, expect
 from batchcap.cli.manifests import printable_name
 from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.settings import Settings
+from batchcap.domain.text import counted
 from batchcap.providers import PROVIDERS
 from batchcap.reports.local_time import local_time
 from batchcap.reports.results import duration
@@ -26,7 +27,7 @@ def announcement(
         return
     seconds = expected.forecast.seconds.likely
     yield (
-        f"to do: {_counted(expected.rows, 'caption')}, {_jobs(expected)}; it takes about "
+        f"to do: {counted(expected.rows, 'caption')}, {_jobs(expected)}; it takes about "
         f"{duration(seconds)}, until {local_time(time.time() + seconds)}"
     )
     if manifests is None:
@@ -37,20 +38,16 @@ def announcement(
     }
     if earlier:
         listed = ", ".join(f"{name} {count:,}" for name, count in earlier.items())
-        rows = _counted(sum(earlier.values()), "pending row")
+        rows = counted(sum(earlier.values()), "pending row")
         yield f"that includes {rows} of earlier manifests: {listed}"
 
 
 def _jobs(expected: Expectation) -> str:
     if not expected.creates:
         return "without a new job"
-    text = f"with {_counted(expected.creates, 'new job')}"
+    text = f"with {counted(expected.creates, 'new job')}"
     for work in expected.workloads:
         rule = PROVIDERS[work.provider].track_rule
         if work.published and rule is not None:
             text += f", of which {work.published:,} publish: each {rule.published}"
     return text
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -11,7 +11,7 @@ from typing import Any
 
 from cyclopts import App, CycloptsError
 
-from batchcap.cli.command_lines import complete_commands
+from batchcap.cli.command_lines import complete_commands, hint_for
 from batchcap.cli.encoding import use_utf8
 from batchcap.cli.parsing import DASH
 from batchcap.cli.streams import open_streams, output_error
@@ -104,16 +104,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run_command(arguments: Sequence[str]) -> int:
     values: Mapping[str, Any] = {}
+    name = ""
     try:
         command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
         bound.apply_defaults()
-        values = {"sandbox": command.__name__ == "demo", **bound.arguments}
+        name = command.__name__
+        values = {"sandbox": name == "demo", **bound.arguments}
         result = command(*bound.args, **bound.kwargs)
     except CycloptsError as error:
         return _print_error(str(error), "batchcap --help lists the commands.", USAGE)
     except BatchcapError as error:
         status = USAGE if isinstance(error, UsageError) else STOPPED
-        message, hint = _completed(error.message, values), _completed(error.hint, values)
+        hint = error.hint if status == USAGE else hint_for(name, error.hint)
+        message, hint = _completed(error.message, values), _completed(hint, values)
         return _print_error(message, hint, status)
     except sqlite3.Error as error:
         hint = "Free disk space or fix permissions, then run the same command again."

@@ -16,6 +16,10 @@ _COMMAND = re.compile(
     r"\bbatchcap (run|resume|plan|status|report|verify|rebuild|forget|audit)\b"
     r"(?! (?:-o|--out|--dir|--sandbox)\b)"
 )
+_AGAIN = {"rebuild", "forget", "audit", "plan", "mux", "heygen"}
+"""Commands that ask providers as a run does, but that `batchcap resume` does not continue; the
+last two are those of `batchcap manifest`."""
+
 _WITHOUT_SANDBOX = {"status", "report"}
 """Commands that need no provider."""
 
@@ -27,6 +31,11 @@ def command_line(command: str, out: Path, *more: str, sandbox: bool) -> str:
         arguments += ["--dir" if command == "report" else "-o", str(out)]
     arguments += ["--sandbox"] if sandbox and command not in _WITHOUT_SANDBOX else []
     return shlex.join([*arguments, *more])
+
+
+def hint_for(command: str, hint: str) -> str:
+    """Return a hint of a run as it is right for another command."""
+    return hint.replace("batchcap resume", "the same command again") if command in _AGAIN else hint
 
 
 def complete_commands(text: str, out: Path, *, sandbox: bool) -> str:

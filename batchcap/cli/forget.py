@@ -24,7 +24,7 @@ from batchcap.domain.errors import UsageError
 from batchcap.domain.forgetting import ForgetScope, Hold
 from batchcap.domain.ledger_protocols import Ledger, LedgerReader
 from batchcap.domain.settings import Settings
-from batchcap.domain.text import printable
+from batchcap.domain.text import counted, printable
 from batchcap.reports import results
 from batchcap.storage.ledger import Lock, open_ledger, open_reader, require
 
@@ -176,10 +176,12 @@ class _View:
             return 0
         for hold, count in asked.items():
             how = "cancel the jobs of" if hold is Hold.RUNNING else "look up"
-            print(f"would {how} {_counted(count, 'row')} {_REASONS[hold]}, then remove them")
-        print(f"would remove {_counted(free, 'row')}{_staying(counts)}")
+            print(f"would {how} {counted(count, 'row')} {_REASONS[hold]}, then remove them")
+        print(f"would remove {counted(free, 'row')}{_staying(counts)}")
+        if not (free or asked or counts):
+            print("no row is in that selection")
         if delete_tracks:
-            print(f"would delete up to {_counted(tracks, 'track')}")
+            print(f"would delete up to {counted(tracks, 'track')}")
         return 0
 
     def show_result(self, removed: int, asked: Withdrawal) -> None:
@@ -196,8 +198,10 @@ class _View:
             (asked.tracks_kept, "track", "kept"),
         ):
             if count:
-                print(f"{_counted(count, noun)} {done}")
-        print(f"removed {_counted(removed, 'row')}{_staying(counts)}")
+                print(f"{counted(count, noun)} {done}")
+        print(f"removed {counted(removed, 'row')}{_staying(counts)}")
+        if not (removed or counts):
+            print("no row is in that selection")
         if removed:
             print("A manifest that lists them brings them back when it is run again.")
 
@@ -211,10 +215,6 @@ class _View:
 
     def _print_json(self, shown: dict[str, Any]) -> None:
         sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _staying(counts: Mapping[Hold, int]) -> str:

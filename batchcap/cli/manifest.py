@@ -22,7 +22,6 @@ from batchcap.cli.account_progress import AccountProgress
 from batchcap.cli.parsing import parse_languages
 from batchcap.cli.runtime import provider_environment, run_async
 from batchcap.domain.account import AccountQuery
-from batchcap.domain.errors import FatalError
 from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.protocols import AccountList
 from batchcap.providers import PROVIDERS, ProviderSpec
@@ -72,9 +71,6 @@ class _Command:
             manifest = self._manifest(ledger)
             try:
                 walk = run_async(lambda: self._walk(manifest))
-            except FatalError as error:  # written for a run
-                error.hint = error.hint.replace("batchcap resume", "the same command again")
-                raise
             finally:
                 self._progress.end_line()
         self._progress.finished(walk, self._options.out)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from batchcap.domain.text import counted
 from batchcap.reports.local_time import local_time
 from batchcap.reports.results import duration, size
 
@@ -86,14 +87,14 @@ def as_json(plan: Plan, problems: Iterable[Problem]) -> Iterator[str]:
 
 def as_lines(plan: Plan) -> Iterator[str]:
     """Yield the plan as lines for the screen, without its problems."""
-    yield f"{', '.join(plan.manifests)}: {plan.tasks:,} captions"
+    yield f"{', '.join(plan.manifests)}: {counted(plan.tasks, 'caption')}"
     yield from _counts("providers", plan.by_provider)
     yield from _counts("languages", plan.by_language)
     if plan.done_already:
         yield f"  done already: {plan.done_already:,}"
     if plan.account is not None:
         yield from _counts("in the account", plan.account)
-    yield f"to do: {plan.to_do:,} captions, for which {plan.jobs:,} jobs are created"
+    yield f"to do: {counted(plan.to_do, 'caption')}, with {counted(plan.jobs, 'new job')}"
     if plan.earlier_manifests:
         yield from _counts("of earlier manifests", plan.earlier_manifests)
     if plan.shared_sources:

@@ -75,6 +75,8 @@ def test_forget_takes_rows_back_and_names_what_stays(folder: Shell) -> None:
         "would cancel the jobs of 2 rows with a job that may be running, then remove them",
         "would remove 2 rows; 2 stay: 2 done",
     ]
+    nothing = folder.run(*FORGET, "--language", "Japanese")
+    assert nothing.stdout.splitlines() == ["removed 0 rows", "no row is in that selection"]
     assert len(keys(folder)) == 6
     forgotten = folder.run(*FORGET, "--key", "*")
     assert forgotten.returncode == 0, forgotten.stderr

@@ -15,7 +15,7 @@ def test_plan_without_keys_prints_the_plan_and_leaves_nothing(shell: Shell) -> N
     shown = shell.run("plan", name)
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.startswith("m.csv: 6 captions\n")
-    assert "6 jobs publish: each adds a text track" in shown.stdout
+    assert "6 new jobs would publish: each adds a text track" in shown.stdout
     dry = shell.run("run", "--dry-run", name, "--json")
     assert dry.returncode == 0
     assert json.loads(dry.stdout)["tasks"] == 6
@@ -27,7 +27,7 @@ def test_plan_with_check_reads_the_account_and_leaves_nothing(shell: Shell) -> N
     shown = shell.run("plan", name, "--sandbox", "--check")
     assert shown.returncode == 0, shown.stderr
     assert "in the account: " in shown.stdout
-    assert "to do: 2 captions, for which 1 jobs are created" in shown.stdout
+    assert "to do: 2 captions, with 1 new job" in shown.stdout
     assert (
         "asset_not_found, 1 in the account: mux:film-missing:es: asset film-missing" in shown.stdout
     )
@@ -42,7 +42,7 @@ def test_plan_with_problems_prints_them_and_exits_2(shell: Shell) -> None:
     shown = shell.run("plan", name)
     assert shown.returncode == 2
     assert shown.stderr.startswith("m.csv:2: to_language_code: 'e*s' is not a language tag")
-    assert "m.csv: 1 captions" in shown.stdout
+    assert "m.csv: 1 caption" in shown.stdout
 
 
 def test_run_of_a_pilot_then_a_filter_then_all(shell: Shell) -> None:

@@ -97,7 +97,7 @@ def test_plan_without_keys_counts_tasks_requests_and_what_is_published(
     assert shown["problems"] == []
     seconds = shown["seconds"]
     assert 0 < seconds["low"] < seconds["likely"] < seconds["high"]
-    assert any("2 jobs publish" in note for note in shown["notes"])
+    assert any("2 new jobs would publish" in note for note in shown["notes"])
     assert any("upload_to_mux=false" in note for note in shown["notes"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.csv"]
 
@@ -330,7 +330,7 @@ def test_plan_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
         "  languages: es 2,000, ja 2,000, unknown 1,000",
         "  done already: 10",
         "  in the account: exists 3",
-        "to do: 5,020 captions, for which 3,990 jobs are created",
+        "to do: 5,020 captions, with 3,990 new jobs",
         "  of earlier manifests: old.csv 30",
         "  sources with several rows: 2,000",
         "  requests: mux.write 3,990, mux.read 8,400, heygen 1,030, downloads 5,020",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchcap.cli.command_lines import command_line, complete_commands
+from batchcap.cli.command_lines import command_line, complete_commands, hint_for
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,9 @@ def test_commands_in_a_message_are_completed(
 def test_command_line_for_the_default_folder_is_short() -> None:
     resume = command_line("resume", Path("captions"), "--retry-failed", sandbox=False)
     assert resume == "batchcap resume --retry-failed"
+
+
+def test_hint_for_a_command_that_resume_does_not_continue_names_it_itself() -> None:
+    hint = "Check the key, then: batchcap resume"
+    assert hint_for("audit", hint) == "Check the key, then: the same command again"
+    assert hint_for("run", hint) == hint
