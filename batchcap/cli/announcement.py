@@ -22,7 +22,9 @@ def announcement(
     ledger: LedgerReader, settings: Settings, manifests: Sequence[str] | None, *, sandbox: bool
 ) -> Iterator[str]:
     """Yield what a run is about to do, in a line; in another one, whose rows beside `manifests`."""
-    expected = expect(ledger, settings, sandbox=sandbox, most_rows=_SIMULATED_ROWS)
+    expected = expect(
+        ledger, settings, sandbox=sandbox, most_rows=_SIMULATED_ROWS, with_sources=False
+    )
     if not expected.rows:
         return
     seconds = expected.forecast.seconds.likely

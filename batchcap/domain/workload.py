@@ -17,11 +17,11 @@ class RowRules(msgspec.Struct, frozen=True):
     """What a provider does with a row, by its name and the row's `params`.
 
     `publishes`: the job adds a track to the source. `reads_source`: the source is read before
-    the job is created.
+    the job is created; without it, sources are not counted.
     """
 
     publishes: Callable[[str, Json], bool]
-    reads_source: Callable[[str, Json], bool]
+    reads_source: Callable[[str, Json], bool] | None
 
 
 class Workload(msgspec.Struct, frozen=True):

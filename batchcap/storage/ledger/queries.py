@@ -93,7 +93,7 @@ WITH named AS MATERIALIZED (
     SELECT number, origin, source_id, language, params,
         state IS NULL AND finished_at IS NULL AS new,
         lower(trim(json_extract(params, '$.' || :param))) AS name
-    FROM rows
+    FROM rows NOT INDEXED
     WHERE provider = :provider AND instr(params, :param) AND path IS NOT NULL
         AND ifnull(state, 'done') = 'done'
 )

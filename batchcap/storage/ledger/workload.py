@@ -31,8 +31,8 @@ FROM (
 """
 _COUNTS = """
 SELECT provider, count(*), sum(has_job), sum(creates), sum(creates AND rule(provider, params) & 1),
-       count(CASE WHEN creates THEN seconds(meta) END),
-       ifnull(sum(CASE WHEN creates THEN seconds(meta) END), 0.0)
+       count(CASE WHEN creates AND meta <> '{{}}' THEN seconds(meta) END),
+       ifnull(sum(CASE WHEN creates AND meta <> '{{}}' THEN seconds(meta) END), 0.0)
 FROM ({}) GROUP BY provider ORDER BY provider
 """
 _SOURCES = """
@@ -64,9 +64,12 @@ def workloads(connection: sqlite3.Connection, rules: RowRules, chosen: str) -> l
     """Return what there is to do at each provider; `chosen` is SQL that a row has to satisfy."""
     _register(connection, rules)
     rows = _ROWS.format(f"{_PENDING}{chosen}")
+    counts = connection.execute(_COUNTS.format(rows)).fetchall()
+    if rules.reads_source is None:
+        return [Workload(*values) for values in counts]
     return [
-        Workload(*counts, *connection.execute(_SOURCES.format(rows), (counts[0],)).fetchone())
-        for counts in connection.execute(_COUNTS.format(rows)).fetchall()
+        Workload(*values, *connection.execute(_SOURCES.format(rows), values[:1]).fetchone())
+        for values in counts
     ]
 
 
@@ -94,12 +97,14 @@ def paid_videos(connection: sqlite3.Connection) -> list[PaidVideo]:
 
 
 def _register(connection: sqlite3.Connection, rules: RowRules) -> None:
+    reads_source = rules.reads_source
+
     @functools.lru_cache(maxsize=4096)  # most rows of a manifest have the same parameters
     def rule(provider: str, params: str) -> int:
         parsed = orjson.loads(params)
         return (
             rules.publishes(provider, parsed) * _PUBLISHES
-            + rules.reads_source(provider, parsed) * _READS_SOURCE
+            + (reads_source(provider, parsed) if reads_source else 0) * _READS_SOURCE
         )
 
     connection.create_function("rule", 2, rule, deterministic=True)
