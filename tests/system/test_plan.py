@@ -60,10 +60,13 @@ def test_run_of_a_pilot_then_a_filter_then_all(shell: Shell) -> None:
         assert some.returncode == 0, some.stderr
         states = [result["state"] for result in shell.results()]
         assert states == ["done", "done", "done", "pending", "done", "pending"]
+        one = shell.run("resume", "--limit", "1", *UNLIMITED)
+        assert one.returncode == 0, one.stderr
+        assert [result["state"] for result in shell.results()] == ["done"] * 5 + ["pending"]
         second = shell.manifest(HEADER + "film-9,t,es,\n", "n.csv")
         rest = shell.run("run", second, *UNLIMITED)
         assert rest.returncode == 0, rest.stderr
-        assert "that includes 2 pending rows of earlier manifests: m.csv 2" in rest.stderr
+        assert "that includes 1 pending row of earlier manifests: m.csv 1" in rest.stderr
     assert [result["state"] for result in shell.results()] == ["done"] * 7
 
 

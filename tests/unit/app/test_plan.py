@@ -194,6 +194,16 @@ def test_plan_with_skip_invalid_notes_what_is_skipped(
     assert any(note.startswith("bad.csv:2: to_language_code") for note in shown["notes"])
 
 
+def test_plan_with_skip_invalid_of_a_file_that_cannot_be_read_is_a_problem(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "bad.csv").write_bytes(b"asset_id,to_language_code\nfilm,es\nfilm\xe9,es\n")
+    shown = planned(capsys, "bad.csv", skip_invalid=True)
+    assert shown["status"] == 2
+    (problem,) = shown["problems"]
+    assert problem["where"].startswith("bad.csv")
+
+
 def test_plan_of_a_base_url_that_is_refused_is_a_problem(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
