@@ -60,8 +60,8 @@ def test_run_of_a_pilot_then_a_filter_then_all(shell: Shell) -> None:
         assert some.returncode == 0, some.stderr
         states = [result["state"] for result in shell.results()]
         assert states == ["done", "done", "done", "pending", "done", "pending"]
-        one = shell.run("resume", "--limit", "1", *UNLIMITED)
-        assert one.returncode == 0, one.stderr
+        resumed = shell.run("resume", "--limit", "1", *UNLIMITED)
+        assert resumed.returncode == 0, resumed.stderr
         assert [result["state"] for result in shell.results()] == ["done"] * 5 + ["pending"]
         second = shell.manifest(HEADER + "film-9,t,es,\n", "n.csv")
         rest = shell.run("run", second, *UNLIMITED)

@@ -129,8 +129,8 @@ def test_resume_refused_captions_are_fetched_again_without_a_new_job(
     assert refused.returncode == 1, refused.stderr
     for result in shell.results():
         assert result["error"]["code"] == "bad_caption"
-        kept = shell.folder / result["error"]["message"].partition(" kept as ")[2]
-        assert kept.read_text().startswith("WEBVTT")
+        refused_file = shell.folder / result["error"]["message"].partition(" kept as ")[2]
+        assert refused_file.read_text().startswith("WEBVTT")
     again = shell.run("resume", "--retry-failed", "--only", "bad_caption", *UNLIMITED)
     assert again.returncode == 0, again.stderr
     assert "2 of 2 captions" in again.stdout

@@ -82,9 +82,9 @@ def test_verify_pending_rows_are_counted_and_not_wrong(
 ) -> None:
     name = shell.manifest("video_translate_id\none\ntwo\n")
     assert shell.run("run", name, "-q", "--limit", "1", *UNLIMITED).returncode == 0
-    one = shell.run("verify")
+    verified = shell.run("verify")
     line = "1 of 1 files are good; 1 pending. To continue: batchcap resume\n"
-    assert (one.returncode, one.stdout) == (0, line), one.stderr
+    assert (verified.returncode, verified.stdout) == (0, line), verified.stderr
     ledger_sql(shell.folder / "captions", "DELETE FROM rows WHERE state = 'done'")
     (shell.folder / "captions/heygen/one.vtt").unlink()
     none = shell.run("verify")

@@ -154,11 +154,11 @@ async def test_fetch_refused_text_is_kept_until_the_caption_is_saved(
     async with http_server(host) as url, running_downloader(tmp_path, executor) as downloader:
         with pytest.raises(BadCaption, match=r"^an HTML page, not WebVTT; it is kept as ") as error:
             await downloader.fetch(f"{url}/x")
-        kept = Path(error.value.message.partition(" kept as ")[2])
-        assert kept.parent == tmp_path / ".batchcap/refused"
-        assert kept.read_bytes() == data[: 256 * 1024]
+        refused_file = Path(error.value.message.partition(" kept as ")[2])
+        assert refused_file.parent == tmp_path / ".batchcap/refused"
+        assert refused_file.read_bytes() == data[: 256 * 1024]
         await downloader.fetch(f"{url}/x")
-        assert not kept.exists()
+        assert not refused_file.exists()
 
 
 async def test_fetch_refused_bytes_that_are_no_text_are_not_kept(tmp_path: Path) -> None:

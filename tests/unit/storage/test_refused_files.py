@@ -22,11 +22,11 @@ def keep(refused: RefusedFiles, path: str, data: bytes) -> Path | None:
 
 
 def test_refused_files_are_readable_by_their_owner_alone(out: Path) -> None:
-    kept = keep(RefusedFiles(out), "mux/a.es.vtt", b"<html>")
-    assert kept is not None
-    assert kept.read_bytes() == b"<html>"
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+    refused_file = keep(RefusedFiles(out), "mux/a.es.vtt", b"<html>")
+    assert refused_file is not None
+    assert refused_file.read_bytes() == b"<html>"
+    assert stat.S_IMODE(refused_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(refused_file.parent.stat().st_mode) == 0o700
 
 
 def test_refused_files_keep_the_latest_of_a_caption(out: Path) -> None:
@@ -49,9 +49,9 @@ def test_refused_files_are_bounded_in_number_over_several_runs(out: Path) -> Non
 
 
 def test_refused_files_are_bounded_in_bytes_and_may_end_within_a_character(out: Path) -> None:
-    kept = keep(RefusedFiles(out), "a.vtt", b"x" + "\u00e9".encode() * MAX_BYTES)
-    assert kept is not None
-    assert kept.stat().st_size == MAX_BYTES
+    refused_file = keep(RefusedFiles(out), "a.vtt", b"x" + "\u00e9".encode() * MAX_BYTES)
+    assert refused_file is not None
+    assert refused_file.stat().st_size == MAX_BYTES
 
 
 @pytest.mark.parametrize(
