@@ -98,7 +98,7 @@ class RowTask:
         except RowError as error:
             failure = Failure(error.code, error.message, error.retryable)
         except Unavailable as error:
-            failure = Failure("unavailable", error.message, retryable=True)
+            failure = self._unavailable(error, history)
         finally:
             self._settle_budget()
         return Outcome(
@@ -109,6 +109,14 @@ class RowTask:
             failure=failure,
             job=self.job,
         )
+
+    def _unavailable(self, error: Unavailable, history: RowHistory) -> Failure:
+        """Return why the row failed, and that a job may exist if a create was not answered."""
+        message = error.message
+        was_sent = history.intent_at is not None and history.job_id is None
+        if self.job is None and (self._lost_responses or was_sent):
+            message += "; a create was sent, and its job may exist: --retry-failed looks for it"
+        return Failure("unavailable", message, retryable=True)
 
     async def process_row(self, history: RowHistory) -> Caption:
         """Take the row through its steps, from the one that its history names.

@@ -194,6 +194,15 @@ async def test_create_that_cannot_be_looked_up_stays_unknown_and_is_not_sent() -
     assert harness.ledger.histories[1].intent_at is not None
 
 
+async def test_lost_create_whose_look_up_fails_says_that_its_job_may_exist() -> None:
+    harness = EngineHarness()
+    harness.provider.submits["source1"] = [Ambiguous("no answer")]
+    harness.provider.existing_jobs["source1"] = Unavailable("503")
+    await harness.run()
+    message = "503; a create was sent, and its job may exist: --retry-failed looks for it"
+    assert harness.failure() == Failure("unavailable", message, retryable=True)
+
+
 async def test_create_whose_responses_are_always_lost_fails_its_row() -> None:
     harness = EngineHarness()
     harness.provider.submits["source1"] = [Ambiguous("no answer")] * 9
