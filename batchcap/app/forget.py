@@ -17,7 +17,7 @@ from batchcap.domain.forgetting import ForgetScope, Hold
 from batchcap.domain.ledger_protocols import Ledger
 from batchcap.domain.models import Job, JobState, PendingRow
 from batchcap.domain.protocols import JobControl, Provider
-from batchcap.engine.engine import LONGEST_SEND
+from batchcap.engine.engine import with_lost_at
 
 WORKERS = 16  # rows in progress at once; the rate limits decide the speed
 
@@ -91,10 +91,10 @@ class Forgetter:
 
     async def _look_up(self, pending: PendingRow) -> None:
         """Find the job of a create without a response; discard the create if there is none."""
-        row, history = pending.row, pending.history
-        if history.intent_at is None:
+        row, history = pending.row, with_lost_at(pending.history, self._began)
+        if history.response_lost_at is None:
             return
-        since = min(history.intent_at + LONGEST_SEND, self._began) + self._settle
+        since = history.response_lost_at + self._settle
         await anyio.sleep(max(0.0, since - self._now()))
         job = await self._providers[row.provider].find_existing_job(row, history, since)
         if job is None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 from batchcap.app.account_check import CheckResult, check_account
-from batchcap.app.providers import open_providers
 from batchcap.cli import log
 from batchcap.cli.options import OutputOptions
-from batchcap.cli.runtime import provider_environment, run_async
+from batchcap.cli.runtime import opened_providers, run_async
 from batchcap.cli.status_line import StatusLine
 from batchcap.domain.events import Event, Warned
 from batchcap.domain.ledger_protocols import Ledger
@@ -40,16 +38,12 @@ def check_before_run(
             line.print(f"warning: {event.message}")
 
     async def check() -> CheckResult:
-        async with AsyncExitStack() as stack:
-            place = stack.enter_context(tempfile.TemporaryDirectory(prefix="batchcap-plan-"))
-            out = settings.out if file(settings.out).exists() else Path(place)
-            environment = await stack.enter_async_context(
-                provider_environment(out, sandbox=sandbox and bool(names))
-            )
-            providers = await stack.enter_async_context(
-                open_providers(settings, ledger, names, environment, on_event, sandbox=sandbox)
-            )
-            return await check_account(ledger, providers, on_progress)
+        with tempfile.TemporaryDirectory(prefix="batchcap-plan-") as folder:
+            place = settings.out if file(settings.out).exists() else Path(folder)
+            async with opened_providers(
+                settings, ledger, names, on_event, sandbox=sandbox, place=place
+            ) as providers:
+                return await check_account(ledger, providers, on_progress)
 
     try:
         return run_async(check)

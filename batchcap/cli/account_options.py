@@ -8,11 +8,10 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from batchcap.cli.options import CaOption, ProxyOption, RunOptions, SandboxFlag
+from batchcap.cli.options import SandboxFlag
 from batchcap.cli.parsing import DASH, parse_moment
 from batchcap.domain.account import AccountQuery
 from batchcap.domain.errors import UsageError
-from batchcap.domain.settings import Settings
 from batchcap.reports.manifest_file import FORMATS
 
 FILTERS = Group("Filters")
@@ -42,14 +41,6 @@ class ListOptions:
         Path | None, Parameter(group=FILTERS, help="Only what the ledger in DIR lacks.")
     ] = None
     sandbox: SandboxFlag = False
-    rate: Annotated[list[str] | None, Parameter(negative="", help="BUCKET=N/s, N/min or none.")] = (
-        None
-    )
-    headroom: Annotated[
-        float, Parameter(help="Percent of every bucket left to other programs.")
-    ] = 0.0
-    proxy: ProxyOption = ""
-    ca_file: CaOption = None
     quiet: Annotated[
         bool, Parameter(name=["--quiet", "-q"], negative="", help="No progress, no messages.")
     ] = False
@@ -66,16 +57,6 @@ class ListOptions:
             created_after=parse_moment("--created-after", self.created_after),
             created_before=parse_moment("--created-before", self.created_before),
         )
-
-    def settings(self) -> Settings:
-        """Return the settings for requests."""
-        options = RunOptions(
-            rate=self.rate or [],
-            headroom=self.headroom,
-            proxy=self.proxy,
-            ca_file=self.ca_file,
-        )
-        return options.settings(self.missing_in or Path("captions"), sandbox=self.sandbox)
 
     def file_format(self) -> str:
         """Return the format to write.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +13,10 @@ from cyclopts import Parameter
 
 from batchcap.app.audit import UNKNOWN, Audit, DoubleCharge
 from batchcap.app.audit import audit as compare_with_provider
-from batchcap.app.providers import open_providers
 from batchcap.app.read_only_store import ReadOnlyStore
 from batchcap.cli import log
-from batchcap.cli.options import CaOption, Out, ProxyOption, RunOptions, SandboxFlag
-from batchcap.cli.runtime import provider_environment, run_async
+from batchcap.cli.options import Out, RequestOptions, SandboxFlag
+from batchcap.cli.runtime import opened_providers, run_async
 from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.protocols import JobHistory
 from batchcap.domain.settings import Settings
@@ -29,20 +28,12 @@ def audit(
     *,
     out: Out = Path("captions"),
     sandbox: SandboxFlag = False,
-    rate: Annotated[
-        list[str] | None, Parameter(negative="", help="BUCKET=N/s, N/min or none.")
-    ] = None,
-    headroom: Annotated[
-        float, Parameter(help="Percent of every bucket left to other programs.")
-    ] = 0.0,
-    proxy: ProxyOption = "",
-    ca_file: CaOption = None,
+    request_options: RequestOptions = RequestOptions(),  # noqa: B008  # frozen
     json: Annotated[bool, Parameter(negative="", help="Print one JSON object.")] = False,
 ) -> int:
     """Compare the ledger with the provider: every paid job, any caption paid for twice."""
     log.set_up(verbose=False, log_file=None)
-    options = RunOptions(rate=rate or [], headroom=headroom, proxy=proxy, ca_file=ca_file)
-    settings = options.settings(out, sandbox=sandbox)
+    settings = request_options.settings(out, sandbox=sandbox)
     with closing(open_reader(out)) as ledger:
         result = _audit(ledger, settings, sandbox=sandbox)
     if Lock.holder(out):
@@ -59,14 +50,10 @@ def _audit(ledger: LedgerReader, settings: Settings, *, sandbox: bool) -> Audit:
     names = ledger.providers_with_jobs()
 
     async def compare() -> Audit:
-        async with AsyncExitStack() as stack:
-            environment = await stack.enter_async_context(
-                provider_environment(settings.out, sandbox=sandbox and bool(names))
-            )
-            store = ReadOnlyStore(ledger)
-            providers = await stack.enter_async_context(
-                open_providers(settings, store, names, environment, log.logged, sandbox=sandbox)
-            )
+        store = ReadOnlyStore(ledger)
+        async with opened_providers(
+            settings, store, names, log.logged, sandbox=sandbox
+        ) as providers:
             histories = {
                 name: provider
                 for name, provider in providers.items()

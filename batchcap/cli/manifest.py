@@ -19,6 +19,7 @@ from batchcap.app.read_only_store import ReadOnlyStore
 from batchcap.cli import log
 from batchcap.cli.account_options import FILTERS, ListOptions
 from batchcap.cli.account_progress import AccountProgress
+from batchcap.cli.options import RequestOptions
 from batchcap.cli.parsing import parse_languages
 from batchcap.cli.runtime import provider_environment, run_async
 from batchcap.domain.account import AccountQuery
@@ -35,6 +36,7 @@ def mux(
     from_: Annotated[str, Parameter(name="--from", help="Source language.")] = "",
     passthrough: Annotated[str, Parameter(group=FILTERS, help="A glob.")] = "",
     options: ListOptions = ListOptions(),  # noqa: B008  # frozen
+    request_options: RequestOptions = RequestOptions(),  # noqa: B008  # frozen
 ) -> int:
     """Write a manifest of the account's assets, with their source tracks."""
     query = msgspec.structs.replace(
@@ -43,21 +45,33 @@ def mux(
         source_language=next(iter(parse_languages("--from", from_)), None),
         passthrough=passthrough,
     )
-    return _Command(PROVIDERS["mux"], query, options).run()
+    return _Command(PROVIDERS["mux"], query, options, request_options).run()
 
 
-def heygen(*, options: ListOptions = ListOptions()) -> int:  # noqa: B008  # frozen
+def heygen(
+    *,
+    options: ListOptions = ListOptions(),  # noqa: B008  # frozen
+    request_options: RequestOptions = RequestOptions(),  # noqa: B008  # frozen
+) -> int:
     """Write a manifest of the account's translations."""
-    return _Command(PROVIDERS["heygen"], options.query(), options).run()
+    return _Command(PROVIDERS["heygen"], options.query(), options, request_options).run()
 
 
 class _Command:
     """One walk through an account."""
 
-    def __init__(self, spec: ProviderSpec, query: AccountQuery, options: ListOptions) -> None:
+    def __init__(
+        self,
+        spec: ProviderSpec,
+        query: AccountQuery,
+        options: ListOptions,
+        request_options: RequestOptions,
+    ) -> None:
         check_query(spec, query)
         self._spec, self._query, self._options = spec, query, options
-        self._settings, self._format = options.settings(), options.file_format()
+        out = options.missing_in or Path("captions")
+        self._settings = request_options.settings(out, sandbox=options.sandbox)
+        self._format = options.file_format()
         self._progress = AccountProgress(spec, quiet=options.quiet)
 
     def run(self) -> int:

@@ -6,23 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 from cyclopts import Group, Parameter
 
 from batchcap.cli.parsing import (
     parse_duration,
-    parse_filter,
     parse_max_jobs,
-    parse_moment,
     parse_rate,
     parse_size,
-    parse_unit_cost,
-    parse_units,
 )
 from batchcap.domain.errors import UsageError
-from batchcap.domain.selection import Selection
 from batchcap.domain.settings import (
-    Limits,
     ListenAddress,
     Settings,
     parse_listen,
@@ -34,8 +27,8 @@ OnExisting = Literal["download", "skip", "fail"]
 HeyGenApi = Literal["auto", "v3", "v2"]
 
 _OUTPUT = Group("Output and log")
-_SPEED = Group("Speed and limits")
-_ROWS = Group("Rows")
+SPEED = Group("Speed and limits")
+ROWS = Group("Rows")
 _WEBHOOKS = Group("Webhooks")
 _NETWORK = Group("Network")
 
@@ -73,32 +66,30 @@ SandboxFlag = Annotated[
 class ManifestOptions:
     """How to read manifests."""
 
-    name: Annotated[str, Parameter(group=_ROWS, help="Path below DIR, from the row's fields.")] = (
+    name: Annotated[str, Parameter(group=ROWS, help="Path below DIR, from the row's fields.")] = (
         "{provider}/{source_id}.{language}.vtt"
     )
     to: Annotated[
         str,
-        Parameter(group=_ROWS, help="Target languages for Mux rows that name none, like es;ja."),
+        Parameter(group=ROWS, help="Target languages for Mux rows that name none, like es;ja."),
     ] = ""
     provider: Annotated[
         str,
-        Parameter(
-            group=_ROWS, help="Provider of rows that imply none, and of a plain list of ids."
-        ),
+        Parameter(group=ROWS, help="Provider of rows that imply none, and of a plain list of ids."),
     ] = ""
     from_: Annotated[
         str,
-        Parameter(name="--from", group=_ROWS, help="Source language for Mux rows that name none."),
+        Parameter(name="--from", group=ROWS, help="Source language for Mux rows that name none."),
     ] = ""
-    encoding: Annotated[str, Parameter(group=_ROWS, help="Encoding of the manifests.")] = "utf-8"
+    encoding: Annotated[str, Parameter(group=ROWS, help="Encoding of the manifests.")] = "utf-8"
     sheet: Annotated[
         str,
-        Parameter(group=_ROWS, help="Sheet of a workbook (.xlsx, .ods); default the first."),
+        Parameter(group=ROWS, help="Sheet of a workbook (.xlsx, .ods); default the first."),
     ] = ""
     column: Annotated[
         list[str],
         Parameter(
-            group=_ROWS,
+            group=ROWS,
             negative="",
             help="NAME=COLUMN, such as 'Asset ID=asset_id': what a column of the file is here.",
         ),
@@ -106,7 +97,7 @@ class ManifestOptions:
     extra_columns: Annotated[
         bool,
         Parameter(
-            group=_ROWS,
+            group=ROWS,
             negative="",
             help="Columns with nearly the name of a known one are your own.",
         ),
@@ -114,7 +105,7 @@ class ManifestOptions:
     skip_invalid: Annotated[
         bool,
         Parameter(
-            group=_ROWS, negative="", help="Continue despite invalid rows; they end as invalid."
+            group=ROWS, negative="", help="Continue despite invalid rows; they end as invalid."
         ),
     ] = False
 
@@ -127,49 +118,49 @@ class RunOptions:
     rate: Annotated[
         list[str],
         Parameter(
-            group=_SPEED,
+            group=SPEED,
             negative="",
             help="BUCKET=N/s, N/min or none; buckets: mux.write, mux.read, heygen.",
         ),
     ] = field(default_factory=list)
     headroom: Annotated[
-        float, Parameter(group=_SPEED, help="Percent of every bucket left to other programs.")
+        float, Parameter(group=SPEED, help="Percent of every bucket left to other programs.")
     ] = 0.0
     max_jobs: Annotated[
         list[str],
         Parameter(
-            group=_SPEED, negative="", help="mux=N, jobs open at the provider at once (1000)."
+            group=SPEED, negative="", help="mux=N, jobs open at the provider at once (1000)."
         ),
     ] = field(default_factory=list)
-    connections: Annotated[int, Parameter(group=_SPEED, help="API requests at once.")] = 64
-    downloads: Annotated[int, Parameter(group=_SPEED, help="Files downloaded at once.")] = 32
+    connections: Annotated[int, Parameter(group=SPEED, help="API requests at once.")] = 64
+    downloads: Annotated[int, Parameter(group=SPEED, help="Files downloaded at once.")] = 32
     on_existing: Annotated[
         OnExisting,
         Parameter(
-            group=_ROWS,
+            group=ROWS,
             help="If the Mux asset has a track in exactly the target language. One in another "
             "region (pt-BR for pt-PT) excludes it, unless upload_to_mux=false.",
         ),
     ] = "download"
     heygen_api: Annotated[
-        HeyGenApi, Parameter(group=_ROWS, help="auto tries v3 once and remembers the answer.")
+        HeyGenApi, Parameter(group=ROWS, help="auto tries v3 once and remembers the answer.")
     ] = "auto"
     mux_robots_api: Annotated[
-        Literal["v0", "v1"], Parameter(group=_ROWS, help="The version of the Mux Robots API.")
+        Literal["v0", "v1"], Parameter(group=ROWS, help="The version of the Mux Robots API.")
     ] = "v0"
     job_timeout: Annotated[
-        str, Parameter(group=_ROWS, help="A job still running after this time fails its row.")
+        str, Parameter(group=ROWS, help="A job still running after this time fails its row.")
     ] = "2h"
     settle: Annotated[
-        str, Parameter(group=_ROWS, help="How long a create without a response may still arrive.")
+        str, Parameter(group=ROWS, help="How long a create without a response may still arrive.")
     ] = "60s"
     retry_jobs: Annotated[
         int,
         Parameter(
-            group=_ROWS, help="New jobs (they cost) for a row whose job failed and may be retried."
+            group=ROWS, help="New jobs (they cost) for a row whose job failed and may be retried."
         ),
     ] = 0
-    max_caption: Annotated[str, Parameter(group=_ROWS, help="Largest caption file, decoded.")] = (
+    max_caption: Annotated[str, Parameter(group=ROWS, help="Largest caption file, decoded.")] = (
         "64MB"
     )
 
@@ -256,66 +247,33 @@ class RunOptions:
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class ChoiceOptions:
-    """Which rows to work on, and how much that may cost and take."""
+class RequestOptions:
+    """How to send the requests of a command that only asks providers."""
 
-    limit: Annotated[
-        int | None, Parameter(group=_ROWS, help="Work on the first N pending rows only.")
-    ] = None
-    filter_: Annotated[
+    rate: Annotated[
         list[str],
-        Parameter(
-            name="--filter",
-            group=_ROWS,
-            negative="",
-            help="COLUMN=GLOB: work on pending rows that match only; repeatable.",
-        ),
+        Parameter(group=SPEED, negative="", help="BUCKET=N/s, N/min or none."),
     ] = field(default_factory=list)
-    max_units: Annotated[
-        str,
-        Parameter(group=_SPEED, help="Most units that the jobs of this run may cost together."),
-    ] = ""
-    deadline: Annotated[
-        str,
-        Parameter(
-            group=_SPEED,
-            help="2026-12-04T18:00, local time: stop creating jobs in time to end by then.",
-        ),
-    ] = ""
-    unit_cost: Annotated[
-        str, Parameter(group=_SPEED, help="Units to expect: 2 a caption, or 0.5/min of video.")
-    ] = ""
+    headroom: Annotated[
+        float, Parameter(group=SPEED, help="Percent of every bucket left to other programs.")
+    ] = 0.0
+    proxy: ProxyOption = ""
+    ca_file: CaOption = None
 
-    def applied(self, settings: Settings) -> Settings:
-        """Return the settings with these choices.
+    def settings(self, out: Path, *, sandbox: bool, settle: str = "60s") -> Settings:
+        """Return the checked settings, with those of a run for the rest.
 
         Raises:
             UsageError: A value is wrong; the message names its option.
         """
-        if self.limit is not None and self.limit < 1:
-            raise UsageError(f"--limit: {self.limit} must be at least 1")
-        return msgspec.structs.replace(
-            settings,
-            selection=Selection(
-                tuple(map(parse_filter, self.filter_)), self.limit, _column_aliases()
-            ),
-            limits=Limits(
-                parse_units("--max-units", self.max_units),
-                parse_moment("--deadline", self.deadline),
-                parse_unit_cost(self.unit_cost),
-            ),
+        options = RunOptions(
+            rate=self.rate,
+            headroom=self.headroom,
+            settle=settle,
+            proxy=self.proxy,
+            ca_file=self.ca_file,
         )
-
-
-def _column_aliases() -> dict[str, dict[str, str]]:
-    """Return the columns of each provider that are fields of a row under another name."""
-    return {
-        name: {
-            **dict.fromkeys(spec.columns.ids, "source_id"),
-            **({spec.columns.targets: "language"} if spec.columns.targets else {}),
-        }
-        for name, spec in PROVIDERS.items()
-    }
+        return options.settings(out, sandbox=sandbox)
 
 
 @Parameter(name="*")

@@ -15,9 +15,9 @@ from cyclopts import Parameter
 from batchcap.app.plan import Planner
 from batchcap.cli import log
 from batchcap.cli.account_check import check_before_run
+from batchcap.cli.choice_options import ChoiceOptions
 from batchcap.cli.manifests import open_manifests
 from batchcap.cli.options import (
-    ChoiceOptions,
     ManifestOptions,
     Out,
     OutputOptions,

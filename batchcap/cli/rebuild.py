@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import AsyncExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
 
-from batchcap.app.providers import check_origins, open_providers
+from batchcap.app.providers import check_origins
 from batchcap.app.rebuild import RebuildResult, adopt_files, find_jobs
 from batchcap.cli import log
 from batchcap.cli.command_lines import command_line
 from batchcap.cli.manifests import open_manifests
 from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
-from batchcap.cli.runtime import provider_environment, run_async
+from batchcap.cli.runtime import opened_providers, run_async
 from batchcap.domain.errors import UsageError
 from batchcap.domain.ledger_protocols import NewLedger
 from batchcap.domain.models import Totals
@@ -91,13 +91,9 @@ def _find_jobs(
         )
 
     async def ask_providers() -> None:
-        async with AsyncExitStack() as stack:
-            environment = await stack.enter_async_context(
-                provider_environment(settings.out, sandbox=sandbox)
-            )
-            providers = await stack.enter_async_context(
-                open_providers(settings, ledger, names, environment, log.logged, sandbox=sandbox)
-            )
+        async with opened_providers(
+            settings, ledger, names, log.logged, sandbox=sandbox
+        ) as providers:
             await find_jobs(ledger, providers, started + settings.settle, time.time, result)
 
     run_async(ask_providers)

@@ -13,7 +13,8 @@ from cyclopts import Parameter
 from batchcap.app.limits import check_limits
 from batchcap.app.providers import check_excluded_tracks, check_origins
 from batchcap.cli import log
-from batchcap.cli.options import ChoiceOptions, Out, OutputOptions, RunOptions, SandboxFlag
+from batchcap.cli.choice_options import ChoiceOptions
+from batchcap.cli.options import Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.run_session import RunSession
 from batchcap.domain.errors import UsageError
 from batchcap.storage.ledger import Lock, open_ledger, require

@@ -15,9 +15,9 @@ from cyclopts import Parameter
 from batchcap.app.limits import check_limits, choose_rows
 from batchcap.app.providers import check_before_import, check_excluded_tracks
 from batchcap.cli import log
+from batchcap.cli.choice_options import ChoiceOptions
 from batchcap.cli.manifests import fingerprints, open_manifests
 from batchcap.cli.options import (
-    ChoiceOptions,
     ManifestOptions,
     Out,
     OutputOptions,

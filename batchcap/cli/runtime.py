@@ -12,8 +12,10 @@ from typing import TypeVar
 
 import anyio
 
-from batchcap.domain import settings
+from batchcap.app.providers import open_providers
 from batchcap.domain.errors import BatchcapError, FatalError
+from batchcap.domain.protocols import KeyValueStore, Observer, Provider
+from batchcap.domain.settings import Settings, use_uvloop
 from batchcap.sandbox.child_process import ChildFailedError, sandbox_process
 from batchcap.storage.ledger import folder
 
@@ -29,10 +31,10 @@ def run_async(work: Callable[[], Awaitable[T]]) -> T:
     Raises:
         BatchcapError: As `work` raised it, without the exception groups of task groups.
     """
-    use_uvloop = settings.use_uvloop(os.environ) and find_spec("uvloop") is not None
+    has_uvloop = use_uvloop(os.environ) and find_spec("uvloop") is not None
     tune_gc()
     try:
-        return anyio.run(work, backend_options={"use_uvloop": use_uvloop})
+        return anyio.run(work, backend_options={"use_uvloop": has_uvloop})
     except BaseExceptionGroup as group:
         raise _unwrap(group) from None
 
@@ -73,3 +75,30 @@ async def provider_environment(out: Path, *, sandbox: bool) -> AsyncIterator[Map
         raise FatalError(
             str(error), hint="Its own message is above. To see it alone: batchcap sandbox"
         ) from None
+
+
+@asynccontextmanager
+async def opened_providers(  # what opening depends on, given by name
+    settings: Settings,
+    memory: KeyValueStore,
+    names: list[str],
+    observer: Observer,
+    *,
+    sandbox: bool,
+    place: Path | None = None,
+) -> AsyncIterator[dict[str, Provider]]:
+    """Open some providers, to be asked without an engine; those of the sandbox if so chosen.
+
+    The sandbox keeps its state in the ledger's folder, or in that of `place`.
+
+    Raises:
+        UsageError: The ledger belongs to another origin, or an option is invalid.
+        FatalError: A credential is missing, or the sandbox did not start.
+    """
+    async with (
+        provider_environment(place or settings.out, sandbox=sandbox and bool(names)) as environment,
+        open_providers(
+            settings, memory, names, environment, observer, sandbox=sandbox
+        ) as providers,
+    ):
+        yield providers

@@ -25,6 +25,16 @@ _CLOCK_CHECK = 30.0
 """Seconds from one look at the time of day to the next: the clock may be set."""
 
 
+def with_lost_at(history: RowHistory, began: float) -> RowHistory:
+    """Add the latest time at which a create of an earlier run can have lost its response.
+
+    `began` is when this run began (unix seconds).
+    """
+    if history.intent_at is None:
+        return history
+    return replace(history, response_lost_at=min(history.intent_at + LONGEST_SEND, began))
+
+
 class Engine:
     """Works until every row of the lanes' providers has ended, or is stopped.
 
@@ -82,7 +92,7 @@ class Engine:
         self._observer(RowStarted(row))
         task = RowTask(self._ledger, lane, self._policy, self._observer, self._now, row)
         try:
-            outcome = await task.run(self._with_lost_at(pending.history))
+            outcome = await task.run(with_lost_at(pending.history, self._began))
         except CreatesRefused as error:
             await self._hold_back(lane, row, error)
             return
@@ -111,13 +121,6 @@ class Engine:
                 provider=lane.provider.name,
             )
         )
-
-    def _with_lost_at(self, history: RowHistory) -> RowHistory:
-        """Add the latest time at which an earlier run can have lost a response."""
-        if history.intent_at is None:
-            return history
-        lost_at = min(history.intent_at + LONGEST_SEND, self._began)
-        return replace(history, response_lost_at=lost_at)
 
     async def _stop_lane_on_fatal(
         self, lane: Lane, work: Callable[..., Awaitable[None]], *args: object

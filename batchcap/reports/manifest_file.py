@@ -22,6 +22,7 @@ from batchcap.domain.errors import FatalError, UsageError
 from batchcap.domain.models import Json
 from batchcap.domain.text import one_line
 from batchcap.reports.export import safe_cell
+from batchcap.storage.durable import sync
 
 FORMATS = ("csv", "jsonl", "json")
 LIST_SEPARATOR = ";"
@@ -44,12 +45,7 @@ class Encoder:
         """Return records without their empty values; `are_first`: no other came before."""
         if self._format == "csv":
             return b"".join(_csv_line(self._cells(record)) for record in records)
-        documents = [
-            one_line(
-                orjson.dumps({name: record[name] for name in self._columns if record.get(name)})
-            )
-            for record in records
-        ]
+        documents = [one_line(orjson.dumps(self._filled(record))) for record in records]
         if self._format == "jsonl":
             return b"".join(document + b"\n" for document in documents)
         comma = b"" if are_first else b","
@@ -166,11 +162,7 @@ class ManifestFile:
             self._part.replace(self._path)
             self._state.unlink(missing_ok=True)
             self._new_state.unlink(missing_ok=True)  # a killed process may have left it
-            folder = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync(self._path.parent)
 
     def _sync(self) -> None:
         self._file.flush()

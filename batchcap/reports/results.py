@@ -13,6 +13,7 @@ import msgspec
 from batchcap.domain.errors import FatalError
 from batchcap.domain.ledger_protocols import Ledger, LedgerReader
 from batchcap.domain.models import Totals
+from batchcap.domain.text import counted
 from batchcap.reports.metrics import Metrics
 from batchcap.storage.ledger import file_marks
 
@@ -121,7 +122,7 @@ def repair_line(*, repaired: int, not_repaired: int, repair: str, retry: str) ->
     `repair` is the command if files are still to be repaired, else "". `retry` is the command
     for failed rows.
     """
-    text = f"{repaired:,} file{'' if repaired == 1 else 's'} repaired"
+    text = f"{counted(repaired, 'file')} repaired"
     text += f", {not_repaired:,} not" if not_repaired else ""
     if repair:
         return f"{text}, others remain. To continue: {repair}"

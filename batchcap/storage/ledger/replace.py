@@ -12,6 +12,7 @@ from pathlib import Path
 
 from batchcap.domain.errors import BatchcapError
 from batchcap.domain.models import Caption
+from batchcap.storage.durable import sync
 from batchcap.storage.ledger.queries import open_reader
 from batchcap.storage.ledger.schema import cannot_make, file, open_file, sibling_path, temp_path
 from batchcap.storage.ledger.transactions import transaction
@@ -82,10 +83,10 @@ def new_ledger(out: Path, *, now: Callable[[], float] = time.time) -> Iterator[N
         connection = open_file(out, path, durable=False)
         with closing(NewSqliteLedger(connection, path, out, now=now)) as ledger:
             yield ledger
-        _sync(path)
+        sync(path)
         _move(file(out), backup_path(out))
         path.rename(file(out))
-        _sync(path.parent)
+        sync(path.parent)
     except (OSError, sqlite3.Error) as error:
         raise cannot_make(out, error) from None
     finally:
@@ -135,11 +136,3 @@ def _move(ledger: Path, aside: Path) -> None:
     for old, new in zip(_sides(ledger), _sides(aside), strict=True):
         if old.exists():
             old.rename(new)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -13,7 +13,8 @@ import pytest
 
 from batchcap.app.plan import split_problem
 from batchcap.cli import run as run_command
-from batchcap.cli.options import ChoiceOptions, ManifestOptions, OutputOptions, RunOptions
+from batchcap.cli.choice_options import ChoiceOptions
+from batchcap.cli.options import ManifestOptions, OutputOptions, RunOptions
 from batchcap.cli.plan import plan
 from batchcap.domain.errors import UsageError
 from batchcap.domain.models import Job, JobState, Outcome, RowState
