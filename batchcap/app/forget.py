@@ -90,7 +90,7 @@ class Forgetter:
                 self._report(f"not changed: {pending.row.key}: {error.message}")
 
     async def _look_up(self, pending: PendingRow) -> None:
-        """Find the job of a create without a response; discard the create if there is none."""
+        """Find the job of an unanswered create. If it has none, discard the create."""
         row, history = pending.row, with_lost_at(pending.history, self._began)
         if history.response_lost_at is None:
             return

@@ -96,7 +96,7 @@ def identifier(value: Any) -> str:
 
 
 def check_visible(text: str) -> None:
-    """Check that a text holds no character that nobody can see, other than spaces.
+    """Check that a text has no invisible characters other than spaces.
 
     Raises:
         InvalidValue: It does; the message has the character's code.

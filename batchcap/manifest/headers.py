@@ -53,7 +53,7 @@ class Headers:
         return _problem(near)
 
     def missing_field(self, names: Sequence[str]) -> str:
-        """Return which field of --name no row of a table can fill in, "" if there is none."""
+        """Return what is wrong if --name has a field that is no column of a table, else ""."""
         for field in self._fields if "name" not in names else ():
             if field not in names:
                 close = difflib.get_close_matches(field, filter(None, names), 1)

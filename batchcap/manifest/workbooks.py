@@ -50,7 +50,7 @@ def read_workbook(stream: BinaryIO, sheet: str) -> Iterator[TableRow]:
 
 
 def _sheet(book: CalamineWorkbook, name: str) -> CalamineSheet | str:
-    """Return the sheet with a name, the first one for "", or that there is none."""
+    """Return the sheet with a name, for "" the first one; a message if no sheet has the name."""
     if name and name not in book.sheet_names:
         names = ", ".join(map(quote, book.sheet_names))
         return f"--sheet: the workbook has no {quote(name)}, only {names}"

@@ -109,7 +109,7 @@ def last_line(summary: Summary, resume: str, retry: str) -> str:
     ):
         text += f", {count:,} {label}" if count else ""
     if totals.without_cues:
-        text += f"; {totals.without_cues:,} without a cue, as for a video in which nobody speaks"
+        text += f"; {totals.without_cues:,} without a cue, as silent videos have"
     text += f" ({summary.results})."
     if totals.pending:
         return f"{text} To continue: {resume}"

@@ -3,8 +3,8 @@
 The rehearsal runs the real engine on virtual time, at most `MOST_ROWS` rows of a provider. More
 rows are scaled: what takes longest in steady state (a bucket, the window of jobs, the machine)
 grows with the rows, and what comes on top (the last jobs' end) stays. The range comes from the
-spread of the job lengths: nobody knows which jobs the last rows will get. Equal lanes have
-equal forecasts.
+spread of the job lengths, because those of the last jobs are unknown. Equal lanes have equal
+forecasts.
 """
 
 from __future__ import annotations

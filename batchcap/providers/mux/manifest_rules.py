@@ -34,7 +34,7 @@ def terms(value: Any) -> list[str]:
     """Accept terms that stay untranslated: 1 to 100 of 1 to 100 characters, without < and >.
 
     Characters must be visible, and the ones that Unicode's compatibility form (NFKC) has. Accents
-    are composed, which nobody sees.
+    are composed, which looks the same.
 
     Raises:
         InvalidValue: Mux would refuse them.

@@ -254,8 +254,7 @@ def test_last_line_shows_result_and_next_step() -> None:
         "1 of 6 captions in 7.0s, 2 skipped, 3 invalid (captions/results.jsonl)."
     )
     assert line(7.0, done=9, without_cues=2) == (
-        "9 of 9 captions in 7.0s; 2 without a cue, as for a video in which nobody speaks "
-        "(captions/results.jsonl)."
+        "9 of 9 captions in 7.0s; 2 without a cue, as silent videos have (captions/results.jsonl)."
     )
     assert line(7.0, done=1, failed=2, pending=3).endswith("). To continue: batchcap resume")
 
