@@ -20,8 +20,10 @@ def unlisted_note(ledger: LedgerReader, out: Path, *, sandbox: bool) -> str:
     more = sum(1 for _ in keys)
     if not named:
         return ""
-    rows = "1 row is" if len(named) == 1 else f"{len(named) + more:,} rows are"
+    rows = (
+        "1 row is not in its" if len(named) == 1 else f"{len(named) + more:,} rows are not in their"
+    )
     names = ", ".join(named) + (f" and {more:,} more" if more else "")
     forget = command_line("forget", out, "--unlisted", sandbox=sandbox)
     way_out = f"to remove what was not paid for: {forget}"
-    return f"{rows} not in the manifest any more ({names}); {way_out}"
+    return f"{rows} manifest any more ({names}); {way_out}"

@@ -66,8 +66,9 @@ class InvalidRow(msgspec.Struct, frozen=True, kw_only=True):
     """A manifest row that cannot be worked on, with what could be read of it.
 
     `meta` are the columns that are the user's, or were not reached.
-    `is_whole_file`: the problem is the file's, such as its header or its encoding. Then
-    nothing is imported, even if invalid rows are to be skipped.
+    `is_whole_file`: the problem is the file's, such as its header or its encoding, or it is
+    an option's, such as another --name than the ledger has. Then nothing is imported, even if
+    invalid rows are to be skipped.
     """
 
     line: int

@@ -147,6 +147,32 @@ def test_commands_on_a_killed_run_that_cannot_be_copied_explain_themselves(
         assert "rebuild" not in result.stderr
 
 
+def test_status_of_a_killed_run_whose_copy_fills_the_temporary_disk_blames_the_disk(
+    shell: Shell, killed: Path
+) -> None:
+    folder = str(shell.folder / "captions")
+    pages = sum(-(-file.stat().st_size // 4096) for file in killed.glob("ledger.sqlite*"))
+    script = (
+        f"mount -t tmpfs -o size={pages * 4096 + 8192} tmpfs {shell.folder}/tmp && "
+        f'mount --bind {folder} {folder} && mount -o remount,ro,bind {folder} && exec "$@"'
+    )
+    (shell.folder / "tmp").mkdir()
+    mounted = ["unshare", "-m", "sh", "-c", script, "sh"]
+    if subprocess.run([*mounted, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("mounting needs root and unshare")
+    result = subprocess.run(
+        [*mounted, *COMMAND, "status"],
+        cwd=shell.folder,
+        env={**shell.environment, "TMPDIR": str(shell.folder / "tmp")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 3
+    assert "a temporary copy failed" in result.stderr
+    assert "hint: Copy the whole folder" in result.stderr
+
+
 def test_commands_read_a_folder_on_a_disk_that_is_mounted_read_only(
     shell: Shell, killed: Path
 ) -> None:

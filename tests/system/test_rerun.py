@@ -42,6 +42,10 @@ def test_run_changed_manifest_or_options_is_read_again(shell: Shell) -> None:
     assert moved.returncode == 2
     assert moved.stderr.count("with another path") == 1
     assert "(its paths are like 'heygen/one.vtt'): it is done; leave --name" in moved.stderr
+    assert "hint: Correct that first; --skip-invalid skips single rows only." in moved.stderr
+    skipping = shell.run("run", name, "--sandbox", "--name", "{source_id}.vtt", "--skip-invalid")
+    assert skipping.returncode == 2
+    assert len(shell.results()) == 3
     back = shell.run("run", name, "--sandbox")
     assert "skipped 1 unchanged manifest\n" in back.stderr
 
@@ -84,7 +88,7 @@ def test_run_corrected_id_without_a_key_names_the_old_row_and_how_to_remove_it(
     shell.manifest("asset_id,to_language_code\nfilm-1,es\nfilm-2,es\n")
     again = shell.run("run", name, "-o", "films", *UNLIMITED)
     note = (
-        "1 row is not in the manifest any more (mux:missing-1:es); to remove what was not paid "
+        "1 row is not in its manifest any more (mux:missing-1:es); to remove what was not paid "
         "for: batchcap forget -o films --unlisted\n"
     )
     assert f"note: {note}" in again.stderr

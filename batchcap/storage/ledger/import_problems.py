@@ -75,7 +75,7 @@ class Problems:
             lines.append(f"... and {count - len(lines):,} more")
         hint = "Correct them, or continue without these rows: --skip-invalid"
         if self.are_of_a_file:
-            hint = "Correct the file as a whole first; --skip-invalid skips single rows only."
+            hint = "Correct that first; --skip-invalid skips single rows only."
         noun = "problem" if count == 1 else "problems"
         text = f"{count:,} {noun} in the manifest; nothing was started\n"
         return UsageError(text + "\n".join(lines), hint=hint)

@@ -186,7 +186,10 @@ class _Importer:
         task = self._existing(values) if self._has_indexes else None
         problem = self._conflict(values, task) if self._has_indexes else ""
         if problem:
-            self._invalid(values[0], _rejected(values, problem))
+            row = _rejected(values, problem)
+            if self._other_path:  # else each row of the ledger would be there twice, once invalid
+                row = msgspec.structs.replace(row, is_whole_file=True)
+            self._invalid(values[0], row)
             return True
         if task is None:
             self._connection.execute(_INSERT, values)

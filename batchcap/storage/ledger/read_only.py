@@ -77,8 +77,11 @@ def _connect_copy(out: Path, path: Path, log: Path) -> sqlite3.Connection:
             shutil.copyfile(log, copy.with_name(log.name))
             if [_state(file) for file in (path, log)] != before:
                 raise _log_unreadable(out, path, "a run has just begun to write it")
-            with closing(sqlite3.connect(copy)) as connection:
-                connection.execute("PRAGMA journal_mode = DELETE")  # takes the log in
+            try:
+                with closing(sqlite3.connect(copy)) as connection:
+                    connection.execute("PRAGMA journal_mode = DELETE")  # takes the log in
+            except sqlite3.OperationalError as error:  # of the temporary disk
+                raise _log_unreadable(out, path, str(error)) from None
             return _connect(f"{copy.as_uri()}?mode=ro&immutable=1")
     except OSError as error:
         raise _log_unreadable(out, path, error.strerror or str(error)) from None

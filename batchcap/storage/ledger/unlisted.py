@@ -1,5 +1,7 @@
 """Rows that were imported from a manifest which does not list them any more.
 
+Another manifest may list them: a row knows the one that it was imported from first.
+
 A user who corrects an id or a language in place makes another task, and the row of the old
 line would stay failed, or be worked on, without anybody wanting it. Such rows lose their line:
 `origin` is then "file:". A row that is listed again gets its line back.
@@ -41,6 +43,6 @@ def place(origin: str) -> str:
 
 
 def keys(connection: sqlite3.Connection) -> Iterator[str]:
-    """Yield the keys of rows that no manifest lists any more, in manifest order."""
+    """Yield the keys of marked rows, in manifest order."""
     if connection.execute(_HAS_FLAG, (FLAG,)).fetchone():
         yield from (key for (key,) in connection.execute(_KEYS))
