@@ -97,11 +97,10 @@ class CaptionDownloader:
         if isinstance(result, Caption):
             return result
         try:
-            try:
-                caption = measure_caption(result)
-            except BadCaption as error:
-                raise await self._keep_refused(error, path, result) from None
+            caption = measure_caption(result)
             await self._store.place(path, result)
+        except BadCaption as error:
+            raise await self._keep_refused(error, path, result) from None
         finally:
             self._in_memory.release()
         return caption

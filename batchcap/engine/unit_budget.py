@@ -50,7 +50,7 @@ class UnitBudget:
             units = self._likely_most() if expected is None else expected * self._factor
             if units is None and not self._reserved:
                 units = 0.0  # the first job shows what one costs
-            if units is not None and self._fits(units):
+            if units is not None and self._fits(units) and self._may_learn_more(expected):
                 self._reserved[row.number] = units
                 self._reserved_units += units
             elif not self._reserved:
@@ -68,7 +68,7 @@ class UnitBudget:
         reserved = self._take(row)
         has_ended = job is not None and job.state is not JobState.RUNNING
         self._spent += job.units if job is not None and has_ended else reserved
-        if job is not None and job.state is JobState.COMPLETED:
+        if job is not None and job.state is JobState.COMPLETED and job.units:
             self._completed += 1
             self._dearest = max(self._dearest or 0.0, float(job.units))
             if expected := self._expected(row):
@@ -80,6 +80,15 @@ class UnitBudget:
         if row.number in self._reserved:
             self._take(row)
             self._wake()
+
+    def _may_learn_more(self, expected: float | None) -> bool:
+        """Return whether another job of unknown cost may start before more have ended.
+
+        At first only as many run at once as have ended, so that a cheap first job does not let
+        all others start.
+        """
+        is_early = expected is None and self._completed < FEW_JOBS
+        return not is_early or len(self._reserved) <= self._completed
 
     def _likely_most(self) -> float | None:
         """Return what a job of unknown cost may need, None before the first one."""

@@ -46,7 +46,7 @@ class TrackRule(msgspec.Struct, frozen=True):
 
     Tracks of one source also differ in the text of the parameter `unique`. `uploads` returns
     whether a row with these params adds a track; `hint` is the way out.
-    `published` says what that means to those who see the source.
+    `published` completes the sentence "each job ..." in messages.
     """
 
     uploads: Callable[[Json], bool]
@@ -96,9 +96,9 @@ class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
     rates: Mapping[str, float | None]
     """Requests per second of each bucket; None: no limit."""
     read: str
-    """The bucket of GETs."""
+    """The bucket of GETs and DELETEs."""
     write: str
-    """The bucket of creates."""
+    """The bucket of POSTs."""
     learned: frozenset[str] = frozenset()
     """Buckets whose rate is a first guess, because the provider documents none."""
     window: int

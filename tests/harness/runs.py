@@ -74,7 +74,7 @@ async def run_rows(
 ) -> RunResult:
     """Import rows and work until the end, all in this loop and without threads.
 
-    Where it is not `simulated`, it takes the sandbox for the providers, and reads the
+    If it is not `simulated`, it takes the sandbox for the providers, and reads the
     machine's webhook inbox.
     """
     metrics = Metrics()

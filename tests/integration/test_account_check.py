@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,13 +14,17 @@ from batchcap.domain.models import Row
 from batchcap.domain.workload import RowRules, Workload
 from batchcap.providers import PROVIDERS
 from batchcap.sandbox import Sandbox, SandboxOptions
-from batchcap.sandbox.mux.assets import account_ids
+from batchcap.sandbox.mux.assets import account_ids, find_asset
 from batchcap.storage.ledger import scratch_ledger
 from tests.harness.provider import running_provider
 from tests.harness.rows import heygen_row, mux_row
+from tests.harness.runs import run_rows
 
 pytestmark = pytest.mark.anyio
 
+ASSET = find_asset("film-has-es")
+assert ASSET is not None
+ENGLISH = ASSET.tracks[0].id
 RULES = RowRules(lambda *_: True, lambda *_: True)
 
 
@@ -85,6 +90,48 @@ async def test_check_of_an_unwanted_caption_leaves_nothing_to_do(
         result, left = await check(sandbox, tmp_path, rows, on_existing=on_existing)
     assert result.counts == {kind: 1}
     assert "mux" not in left
+
+
+@pytest.mark.parametrize(
+    ("target", "params"),
+    [
+        ("es", {"replace_existing_tracks": "replace_all"}),
+        ("es", {"replace_existing_tracks": "replace_generated"}),
+        ("es", {"upload_to_mux": False, "track_id": ENGLISH}),
+        ("es", {"track_id": ENGLISH}),
+        ("es-MX", {"upload_to_mux": False}),
+        ("es-MX", {}),
+        ("fr", {}),
+    ],
+    ids=str,
+)
+async def test_check_says_what_the_run_then_does(
+    tmp_path: Path, target: str, params: dict[str, Any]
+) -> None:
+    rows = [mux_row("film-has-es", target, **params)]
+    async with Sandbox(SandboxOptions(job_seconds=0.1)) as sandbox:
+        result, _ = await check(sandbox, tmp_path / "plan", rows)
+        ran = await run_rows(sandbox, tmp_path / "run", rows)
+        creates = len(sandbox.request_log.creates)
+    ((kind, _),) = result.counts.items()
+    state = ran.states()[rows[0].key]
+    expected = {"to_create": ("done", 1), "exists": ("done", 0)}.get(kind, (kind, 0))
+    assert (state, creates) == expected
+
+
+async def test_check_with_v2_requests_each_translation(tmp_path: Path) -> None:
+    rows = [heygen_row(name) for name in ("v1", "v-missing", "v-failed", "v-stuck")]
+    async with Sandbox(SandboxOptions(heygen_running=0.0)) as sandbox:
+        result, _ = await check(sandbox, tmp_path, rows, heygen_api="v2")
+    assert result.counts == {"exists": 1, "not_found": 1, "job_failed": 1, "not_ready": 1}
+
+
+async def test_check_of_listed_translations_without_caption_says_so(tmp_path: Path) -> None:
+    names = [f"v{number}-nocaption" for number in range(120)]
+    options = SandboxOptions(heygen_running=0.0, heygen_account=0, heygen_ids=tuple(names))
+    async with Sandbox(options) as sandbox:
+        result, _ = await check(sandbox, tmp_path, map(heygen_row, names))
+    assert result.counts == {"captions_not_enabled": 120}
 
 
 async def test_check_of_a_whole_account_reads_pages_not_assets(tmp_path: Path) -> None:

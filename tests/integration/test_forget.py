@@ -129,6 +129,15 @@ async def test_cancel_of_a_job_that_mux_deleted_keeps_its_row(tmp_path: Path) ->
         assert harness.ledger.forget(ALL) == 0
 
 
+async def test_cancel_of_a_job_that_mux_does_not_show_yet_cancels_nothing(tmp_path: Path) -> None:
+    options = SandboxOptions(faults={"not_found_after_create": 1.0}, hidden_seconds=30.0)
+    async with Sandbox(options) as sandbox, forget_harness(sandbox, tmp_path) as harness:
+        (job_id,) = await harness.start(mux_row("film-stuck"))
+        await harness.forgetter.cancel()
+        assert harness.lines == [f"missing: mux:film-stuck:es: job {job_id}"]
+        assert "cancelled" not in statuses(sandbox)
+
+
 @pytest.mark.parametrize(
     "faults",
     [

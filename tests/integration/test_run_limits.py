@@ -9,6 +9,7 @@ import pytest
 from batchcap.domain.settings import Limits
 from batchcap.domain.workload import UnitCost
 from batchcap.sandbox import Sandbox, SandboxOptions
+from batchcap.sandbox.mux.assets import find_asset
 from tests.harness.clock import now
 from tests.harness.rows import mux_row
 from tests.harness.runs import run_rows
@@ -32,6 +33,22 @@ async def test_run_with_max_units_stops_creating_before_the_limit(
     assert states.count("done") == len(paid)
     assert states.count("units_exhausted") == 30 - len(paid)
     assert 40 <= sum(job.outcome.units for job in paid) <= 60
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_run_with_max_units_and_all_rows_at_once_stays_near_the_limit(
+    tmp_path: Path, seed: int
+) -> None:
+    options = SandboxOptions(job_seconds=20, job_seconds_max=60, seed=seed)
+    asset = find_asset("film-has-es")
+    assert asset is not None
+    rows = [mux_row("film-has-es", track_id=asset.tracks[0].id), *ROWS]
+    async with Sandbox(options) as sandbox:
+        ran = await run_rows(sandbox, tmp_path, rows, limits=Limits(max_units=60))
+        units = [job.outcome.units for job in sandbox.request_log.creates]
+    assert "--max-units 60" in ran.fatal[0].message
+    assert ran.states()["mux:film-has-es:es"] == "done", "the caption existed, and cost nothing"
+    assert sum(units) <= 60 + max(units)
 
 
 async def test_run_with_enough_units_is_not_stopped(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Container, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+import anyio
+
 from batchcap.domain.account import AccountPage, AccountQuery
 from batchcap.domain.errors import FatalError, RowError, Unavailable
 from batchcap.domain.events import Warned
@@ -28,6 +30,9 @@ _VERSION_KEY = "heygen.api"
 
 CHECKED_TOGETHER = 1000
 """Translations whose states are requested in one go before a run."""
+
+CHECKED_AT_ONCE = 32
+"""Translations that are requested one by one at the same time."""
 
 
 class _ApiVersion(Protocol):
@@ -119,11 +124,16 @@ class HeyGen:
         return translations(answer, query)
 
     async def check_rows(self, rows: Sequence[Row], on_checked: OnChecked) -> None:
-        """See `protocols.AccountCheck`. Whether there is a caption shows on the list only."""
+        """See `protocols.AccountCheck`.
+
+        In v3, whether there is a caption shows on the list only. v2 has neither list nor states
+        of many, so each translation is requested.
+        """
         waiting = {row.source_id: row for row in rows}
 
         def on_job(job: Job) -> None:
-            if (row := waiting.pop(job.id or "", None)) is not None:
+            is_guess = job.state is JobState.NOT_RUNNING and self._version == "v2"
+            if not is_guess and (row := waiting.pop(job.id or "", None)) is not None:
                 on_checked(row, _finding(job))
 
         ids = list(waiting)
@@ -134,8 +144,17 @@ class HeyGen:
                 for job_id in ids[start : start + CHECKED_TOGETHER]:
                     if (row := waiting.pop(job_id, None)) is not None:
                         on_checked(row, error)
-        for row in waiting.values():
-            on_checked(row, Unavailable("HeyGen's responses do not have it"))
+        left = list(waiting.values())
+        for start in range(0, len(left), CHECKED_AT_ONCE):
+            async with anyio.create_task_group() as group:
+                for row in left[start : start + CHECKED_AT_ONCE]:
+                    group.start_soon(self._check_row, row, on_checked)
+
+    async def _check_row(self, row: Row, on_checked: OnChecked) -> None:
+        try:
+            on_checked(row, _finding(await self.get_job(row, row.source_id)))
+        except (RowError, Unavailable) as error:
+            on_checked(row, error)
 
     def _store_version(self) -> None:
         """Store the version that answered, so that no later run has to try."""
@@ -156,6 +175,8 @@ def _finding(job: Job) -> Finding:
     """Return what a run would find: the job, or the error that it would end with."""
     if job.state is JobState.MISSING:
         return RowError("not_found", f"HeyGen has no translation {job.id}")
+    if job.state is JobState.COMPLETED and job.link is None:
+        return RowError("captions_not_enabled", "the translation completed without a caption")
     if job.failure is not None:
         return RowError(job.failure.code, job.failure.message, retryable=job.failure.retryable)
     return job

@@ -30,7 +30,7 @@ MIN_ROWS_PER_PAGE = 2.0
 """Rows that a page of the list must resolve on average. Each saves one request for a link."""
 
 PAGES_JUDGED = 3
-"""Stop reading the list when the last pages, this many, did not resolve enough rows."""
+"""Recent pages that are judged: if they resolve too few rows, the list is not read on."""
 
 MAX_KEPT_LINKS = 30_000
 """Most links of the list that are kept for their rows, some 500 bytes each."""

@@ -25,7 +25,7 @@ MIN_ASSETS_PER_PAGE = 2.0
 """Assets of the rows that a page of the list must have on average."""
 
 PAGES_JUDGED = 3
-"""Stop reading the list when the last pages, this many, did not have enough."""
+"""Recent pages that are judged: if they do not have enough, the list is not read on."""
 
 _PARALLEL = 32
 """Assets that are checked at once."""
@@ -66,10 +66,11 @@ class AssetCheck:
             except (RowError, Unavailable):  # single assets are enough
                 return
             listed = [item for item in answer.items() if as_text(item.get("id")) in waiting]
-            for item in listed:
-                asset = parse_asset(as_text(item.get("id")), item)
-                self._assets.keep(asset)
-                await self._check_asset(waiting.pop(asset.id), on_checked)
+            async with anyio.create_task_group() as group:
+                for item in listed:
+                    asset = parse_asset(as_text(item.get("id")), item)
+                    self._assets.keep(asset)
+                    group.start_soon(self._check_asset, waiting.pop(asset.id), on_checked)
             recent.append(len(listed))
             following = as_text(as_object(answer.json()).get("next_cursor"))
             is_sparse = sum(recent) < MIN_ASSETS_PER_PAGE * PAGES_JUDGED

@@ -28,13 +28,16 @@ class MuxJobControl:
 
         A job's detail may lag behind by a minute. So the summary in the response decides, and
         the detail only adds the units. A job without batchcap's mark, which was adopted, is left
-        to the program that created it.
+        to the program that created it. One whose detail Mux does not show, or not yet, is
+        reported as missing and not cancelled.
 
         Raises:
             RowError: Another program created the job, or Mux refuses to cancel it.
         """
         data = await self._robots.get_details(job_id)
-        if data is not None and not has_tag(data, tag(row)):
+        if data is None:
+            return Job(id=job_id, state=JobState.MISSING)
+        if not has_tag(data, tag(row)):
             raise RowError("rejected", f"job {job_id} was created by another program")
         for _ in range(MAX_LOST_CANCELS):
             answer = await self._cancel(job_id)
@@ -77,7 +80,7 @@ class MuxJobControl:
     async def _with_units(self, job: Job) -> Job:
         """Return a job as the cancel left it, with the units that its detail has."""
         detail = await self._robots.get_job(job.id or "", Priority.FINISH)
-        if detail.state is JobState.RUNNING or job.state is JobState.RUNNING:
+        if job.state is JobState.RUNNING or detail.state in {JobState.RUNNING, JobState.MISSING}:
             return job
         return detail
 

@@ -20,11 +20,23 @@ def check_request(request: JobRequest, asset: Asset, on_existing: str) -> Job | 
     row = request.row
     _check_playback(asset)
     _check_source(asset, request.body["parameters"]["track_id"])
+    if not uploads_track(row.params):
+        return None
     if not replaces(row) and (existing := existing_caption(row, asset, on_existing)):
         return existing
-    if tracks := asset.tracks_in_the_way(row.target, row.params.get("track_name")):
+    if tracks := _tracks_that_stay(asset, row):
         raise RowError("language_exists", _explain_tracks(asset, row, tracks))
     return None
+
+
+def _tracks_that_stay(asset: Asset, row: Row) -> list[Track]:
+    """Return the tracks in the way of a row's that `replace_existing_tracks` does not replace."""
+    rule = row.params.get("replace_existing_tracks", "fail")
+    return [
+        track
+        for track in asset.tracks_in_the_way(row.target, row.params.get("track_name"))
+        if rule == "fail" or (rule == "replace_generated" and not track.is_generated)
+    ]
 
 
 def _check_playback(asset: Asset) -> None:

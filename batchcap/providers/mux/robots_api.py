@@ -46,18 +46,19 @@ class RobotsApi:
             RowError: This job is refused.
         """
         answer = await self._get(f"{TRANSLATE}/{quote_path_segment(job_id)}", priority=priority)
-        if answer.status == 410:
-            raise retired(answer)
         if answer.status == 404:
             return Job(id=job_id, state=JobState.MISSING)
-        if not answer.ok:
-            raise rejected(answer)
-        return self._parser.job(answer.data(), job_id)
+        return self._parser.job(_usable(answer).data(), job_id)
 
     async def get_details(self, job_id: str) -> Json | None:
-        """Return a job's object with its parameters, None if there is none."""
+        """Return a job's object with its parameters, None if there is none.
+
+        Raises:
+            FatalError: The API is retired.
+            RowError: This job is refused.
+        """
         answer = await self._get(f"{TRANSLATE}/{quote_path_segment(job_id)}")
-        return answer.data() if answer.ok else None
+        return None if answer.status == 404 else _usable(answer).data()
 
     async def list_asset_jobs(self, asset_id: str) -> list[Json]:
         """Return the summaries of all jobs of an asset.
@@ -158,6 +159,20 @@ class RobotsApi:
         answer = await self._api.get(path, query, priority=priority)
         check(answer)
         return answer
+
+
+def _usable(answer: ApiResponse) -> ApiResponse:
+    """Return the response to a request about one job, if it is a success.
+
+    Raises:
+        FatalError: The API is retired.
+        RowError: This job is refused.
+    """
+    if answer.status == 410:
+        raise retired(answer)
+    if not answer.ok:
+        raise rejected(answer)
+    return answer
 
 
 def check(answer: ApiResponse) -> None:

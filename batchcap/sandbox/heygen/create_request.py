@@ -27,7 +27,7 @@ class VideoAsset(msgspec.Struct, frozen=True, tag="asset_id"):
 
 
 class CreateTranslation(msgspec.Struct, frozen=True):
-    """A create; fields that do not change what the sandbox does are left out."""
+    """A create; some fields are validated and have no other use in the sandbox."""
 
     video: VideoUrl | VideoAsset
     output_languages: Annotated[list[_Text], msgspec.Meta(min_length=1)]

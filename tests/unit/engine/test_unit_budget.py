@@ -60,6 +60,23 @@ async def test_unit_budget_of_unknown_costs_learns_from_one_job() -> None:
     assert await has_to_wait(budget, ROWS[2])
 
 
+async def test_unit_budget_after_a_cheap_first_job_lets_no_more_jobs_run_than_have_ended() -> None:
+    budget = costs(None, limit=1000.0)
+    await budget.reserve(ROWS[0])
+    budget.settle(ROWS[0], completed(1))
+    await budget.reserve(ROWS[1])
+    await budget.reserve(ROWS[2])
+    assert await has_to_wait(budget, ROWS[3])
+
+
+async def test_unit_budget_learns_nothing_from_a_caption_that_existed() -> None:
+    budget = costs(None, limit=1000.0)
+    await budget.reserve(ROWS[0])
+    budget.settle(ROWS[0], completed(0))
+    await budget.reserve(ROWS[1])
+    assert await has_to_wait(budget, ROWS[2])
+
+
 async def test_unit_budget_of_unknown_costs_needs_no_margin_after_some_jobs() -> None:
     budget = costs(None, limit=FEW_JOBS * 4 + 8)
     for number in range(10, 10 + FEW_JOBS):
