@@ -69,3 +69,6 @@ def test_guarantees_name_tests_that_exist() -> None:
     for path, name in re.findall(r"`(tests/[a-z_/]+\.py)(?:::([a-z_0-9]+))?`", guarantees):
         assert (ROOT / path).exists(), path
         assert name in (ROOT / path).read_text(), name
+    for path, names in re.findall(r"`(tests/[a-z_/]+\.py)` \(([^)]*)\)", guarantees):
+        for name in re.findall(r"`(\w+)`", names):
+            assert name in (ROOT / path).read_text(), name

@@ -60,7 +60,7 @@ def check_limits(
         raise UsageError(
             "\n".join(f"{option}: {text}" for option, text in passed),
             hint="Take fewer rows with --limit or --filter, or raise the limit. "
-            "batchcap plan shows what takes long.",
+            "batchcap plan MANIFEST shows what to expect.",
         )
 
 

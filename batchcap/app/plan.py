@@ -24,7 +24,7 @@ from batchcap.domain.text import counted
 from batchcap.domain.workload import TaskCount
 from batchcap.providers import PROVIDERS
 from batchcap.reports.local_time import utc_time
-from batchcap.reports.plan import Plan, Problem, Range
+from batchcap.reports.plan import SHOWN, Plan, Problem, Range
 from batchcap.reports.results import duration, size
 from batchcap.simulation.forecast import JOBS, MACHINE, WINDOW
 
@@ -90,6 +90,18 @@ class Planner:
         if not self._can_skip():
             for where, text in self._ledger.problems():
                 yield from split_problem(where, text)
+        yield from self._excluded()
+
+    def problem_lines(self) -> Iterator[str]:
+        """Yield the first problems as lines for the screen, each once, and how many more."""
+        rows = ImportResult() if self._can_skip() else self._imported
+        others = [*self._refusals, *self._excluded()]
+        yield from map(str, others[:SHOWN])
+        yield from rows.problems
+        if more := max(0, len(others) - SHOWN) + rows.more_problems:
+            yield f"... and {more:,} more (all of them: --json)"
+
+    def _excluded(self) -> Iterator[Problem]:
         for where, text, hint in excluded_tracks(self._ledger):
             yield Problem(where, None, f"{text}; {hint}")
 

@@ -29,7 +29,8 @@ COMMANDS = {
     The same command again resumes. A further manifest adds to the same folder.""",
     "plan": """Show what a run would do: problems, jobs, requests, units, how long it takes.
 
-    Sends nothing and leaves nothing behind. Exit status 2 if the run would be refused.""",
+    Sends nothing, but for GET requests with --check, and leaves nothing behind. Exit
+    status 2 if the run would be refused.""",
     "resume": "Continue from the ledger alone, until every row has ended.",
     "status": "Show the state of a run, even while it works in another terminal.",
     "report": "Write the result of every row, even while a run works.",

@@ -30,7 +30,7 @@ class ChoiceOptions:
             name="--filter",
             group=ROWS,
             negative="",
-            help="COLUMN=GLOB: work on pending rows that match only; repeatable.",
+            help="COLUMN=GLOB: work on pending rows that match only; repeatable, all must match.",
         ),
     ] = field(default_factory=list)
     max_units: Annotated[

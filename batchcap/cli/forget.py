@@ -105,7 +105,8 @@ def forget(  # noqa: PLR0913  # each parameter is an option of the command line
     if dry_run:
         with closing(open_reader(out)) as reader:
             view = ForgetView(reader, rows.scope(reader), json=json)
-            return view.show_plan(cancel=cancel, delete_tracks=delete_tracks)
+            keeps_rows = _keeps_rows(cancel, delete_tracks)
+            return view.show_plan(cancel=cancel, tracks=delete_tracks, keeps_rows=keeps_rows)
     with Lock(out), closing(open_ledger(out)) as ledger:
         check_origins(ledger, os.environ, settings, sandbox=sandbox)
         scope = rows.scope(ledger)
@@ -115,10 +116,15 @@ def forget(  # noqa: PLR0913  # each parameter is an option of the command line
         asked = _ask_providers(
             ledger, scope, settings, view, cancel=cancel, tracks=delete_tracks, sandbox=sandbox
         )
-        removed = ledger.forget(scope)
+        removed = 0 if _keeps_rows(cancel, delete_tracks) else ledger.forget(scope)
         results.write_results(ledger, out)
         view.show_result(removed, asked)
         return 3 if asked.unavailable else 0
+
+
+def _keeps_rows(cancel: bool, delete_tracks: bool) -> bool:  # two options
+    """Return whether only tracks are to be deleted."""
+    return delete_tracks and not cancel
 
 
 def _confirm(count: int, out: Path) -> None:

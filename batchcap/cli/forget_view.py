@@ -18,6 +18,7 @@ MAX_LISTED = 20
 """Rows that are named for each reason to stay."""
 
 _REASONS = {
+    Hold.NONE: "not paid for; without --delete-tracks they are removed",
     Hold.DONE: "done",
     Hold.PAID: "paid for",
     Hold.RUNNING: "with a job that may be running",
@@ -47,14 +48,15 @@ class ForgetView:
             for _, job_id in self._ledger.held_keys(self._scope, hold)
         )
 
-    def show_plan(self, *, cancel: bool, delete_tracks: bool) -> int:
+    def show_plan(self, *, cancel: bool, tracks: bool, keeps_rows: bool) -> int:
         """Show what would happen; returns the exit status."""
         counts = self._ledger.count_holds(self._scope)
-        free, tracks = counts.pop(Hold.NONE, 0), self.count_tracks() if delete_tracks else 0
+        free = 0 if keeps_rows else counts.pop(Hold.NONE, 0)
+        track_count = self.count_tracks() if tracks else 0
         asked = {hold: counts.pop(hold) for hold in _HINTS if cancel and hold in counts}
         self._show_staying(counts)
         if self._json:
-            shown = {"would_remove": free, "would_ask": asked, "would_delete_tracks": tracks}
+            shown = {"would_remove": free, "would_ask": asked, "would_delete_tracks": track_count}
             self._print_json({**shown, "stay": counts})
             return 0
         for hold, count in asked.items():
@@ -63,8 +65,8 @@ class ForgetView:
         print(f"would remove {counted(free, 'row')}{_staying(counts)}")
         if not (free or asked or counts):
             print("no row is in that selection")
-        if delete_tracks:
-            print(f"would delete up to {counted(tracks, 'track')}")
+        if tracks:
+            print(f"would delete up to {counted(track_count, 'track')}")
         return 0
 
     def show_result(self, removed: int, asked: Withdrawal) -> None:

@@ -106,7 +106,7 @@ def show_plan(
 
 def _print(plan: report.Plan, planner: Planner) -> None:
     """Print a plan for a person: problems first, on stderr, since they come first."""
-    problems = list(report.problem_lines(planner.problems()))
+    problems = list(planner.problem_lines())
     for line in problems:
         print(printable(line), file=sys.stderr)
     if problems:

@@ -186,7 +186,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportResult(msgspec.Struct):
-    """What an import did. `problems` are the first of `invalid`, as "file:line: text".
+    """What an import did.
+
+    `problems` are the first that rows of `invalid` have, as "file:line: text", each once with
+    the lines that have it; there are `more_problems` than these.
 
     `corrected` rows were in the ledger, and are pending with their new parameters. `repeated`
     rows are like an earlier one of the same import but for the user's own columns, of which
@@ -199,6 +202,7 @@ class ImportResult(msgspec.Struct):
     corrected: int = 0
     invalid: int = 0
     problems: list[str] = []
+    more_problems: int = 0
     repeated: int = 0
     repeats: tuple[str, str] | None = None
     has_bad_file: bool = False

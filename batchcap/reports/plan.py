@@ -113,18 +113,6 @@ def as_lines(plan: Plan) -> Iterator[str]:
     yield f"  bottleneck: {plan.limit}"
 
 
-def problem_lines(problems: Iterable[Problem]) -> Iterator[str]:
-    """Yield the first problems as lines, and how many more there are."""
-    hidden = 0
-    for number, problem in enumerate(problems):
-        if number < SHOWN:
-            yield str(problem)
-        else:
-            hidden += 1
-    if hidden:
-        yield f"... and {hidden:,} more"
-
-
 def _counts(label: str, counts: Mapping[str, int]) -> Iterator[str]:
     ordered = sorted(counts.items(), key=lambda item: -item[1])
     shown = [f"{name} {count:,}" for name, count in ordered[:SHOWN]]

@@ -607,7 +607,7 @@ class TestIntake:
         assert message.startswith("30 problems in the manifest; nothing was started")
         assert "m.csv:21: asset_id: missing 21" in message
         assert "missing 22" not in message
-        assert message.endswith("... and 10 more")
+        assert message.endswith("... and 10 more (all of them: batchcap plan MANIFEST --json)")
 
     def test_import_with_equal_problems_lists_one(self, opened: Ledger) -> None:
         bad: Manifest = [

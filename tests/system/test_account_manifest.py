@@ -27,8 +27,13 @@ def test_manifest_mux_is_run_as_it_is(shell: Shell, sandbox: Mapping[str, str]) 
     assert again.returncode == 0, again.stderr
     assert "left out: 10 captions that exist\n" in again.stderr
     assert [line.split(",")[3] for line in again.stdout.splitlines()[1:]] == ["fr"] * 5
+    first = again.stdout.splitlines()[1].partition(",")[0]
+    shell.manifest(f"asset_id,to_language_code\n{first},fr\n", "one.csv")
+    pending = shell.run("run", "one.csv", "--filter", "language=none", "-q", *UNLIMITED)
+    assert pending.returncode == 0, pending.stderr
     missing = shell.run("manifest", "mux", "--to", "es,fr", "--missing-in", "captions", *QUICK)
     assert missing.returncode == 0, missing.stderr
+    assert "left out: 1 captions that the ledger has\n" in missing.stderr
 
 
 def test_manifest_heygen_is_jsonl_on_request(shell: Shell, sandbox: Mapping[str, str]) -> None:

@@ -116,6 +116,17 @@ def test_forget_delete_tracks_deletes_and_keeps_the_files(folder: Shell) -> None
     assert f"gone: mux:film:es: {track}: it was gone already" in again.stderr
 
 
+def test_forget_delete_tracks_alone_keeps_rows_that_were_not_paid_for(folder: Shell) -> None:
+    arguments = [*FORGET, "--key", "*", "--delete-tracks", "--yes"]
+    before = keys(folder)
+    planned = folder.run(*arguments, "--dry-run")
+    assert "would remove 0 rows; 6 stay: " in planned.stdout
+    deleted = folder.run(*arguments)
+    assert deleted.returncode == 0, deleted.stderr
+    assert "tracks deleted\nremoved 0 rows; 6 stay: " in deleted.stdout
+    assert keys(folder) == before
+
+
 @pytest.mark.parametrize(("answer", "status"), [("n", 2), ("y", 0)])
 def test_forget_delete_tracks_on_terminal_asks(folder: Shell, answer: str, status: int) -> None:
     arguments = [*FORGET, "--key", "mux:film:*", "--delete-tracks"]

@@ -68,11 +68,16 @@ class Problems:
     def _sorted(self) -> list[tuple[str, _Problem]]:
         return sorted(self._by_text.items(), key=lambda item: item[1].number())
 
+    def __len__(self) -> int:
+        """The number of problems."""
+        return len(self._by_text) + self._dropped
+
     def refusal(self) -> UsageError:
         """Return the error to raise if these rows must not be skipped."""
-        count, lines = len(self._by_text) + self._dropped, self.lines()
+        count, lines = len(self), self.lines()
         if count > len(lines):
-            lines.append(f"... and {count - len(lines):,} more")
+            more = "all of them: batchcap plan MANIFEST --json"
+            lines.append(f"... and {count - len(lines):,} more ({more})")
         hint = "Correct them, or continue without these rows: --skip-invalid"
         if self.are_of_a_file:
             hint = "Correct that first; --skip-invalid skips single rows only."

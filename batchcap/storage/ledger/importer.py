@@ -128,6 +128,7 @@ class _Importer:
                 self._resolve_duplicates()
         self._refuse_colliding_paths()
         self._result.problems = self.problems.lines()
+        self._result.more_problems = len(self.problems) - len(self._result.problems)
         self._result.has_bad_file = self.problems.are_of_a_file
         return self._result
 

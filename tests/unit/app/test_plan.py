@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import calendar
 import json
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from batchcap.cli.options import ManifestOptions, OutputOptions, RunOptions
 from batchcap.cli.plan import plan
 from batchcap.domain.errors import UsageError
 from batchcap.domain.models import Job, JobState, Outcome, RowState
-from batchcap.reports.plan import Plan, Problem, Range, as_lines, problem_lines
+from batchcap.reports.plan import Plan, Problem, Range, as_lines
 from batchcap.storage.ledger import SqliteLedger, open_ledger
 from tests.harness.clock import now
 from tests.harness.rows import CAPTION
@@ -105,7 +107,7 @@ def test_plan_without_keys_counts_tasks_requests_and_what_is_published(
 
 def test_plan_ends_at_the_likely_time_from_now(capsys: pytest.CaptureFixture[str]) -> None:
     shown = planned(capsys)
-    ends = time.mktime(time.strptime(shown["ends_at"], "%Y-%m-%dT%H:%M:%SZ")) - time.timezone
+    ends = calendar.timegm(time.strptime(shown["ends_at"], "%Y-%m-%dT%H:%M:%SZ"))
     assert abs(ends - time.time() - shown["seconds"]["likely"]) < 60
 
 
@@ -308,9 +310,17 @@ def test_split_problem_separates_columns(text: str, problems: list[tuple[str | N
     ]
 
 
-def test_plan_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "UTC")
+@pytest.fixture
+def in_utc() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TZ", "UTC")
+        time.tzset()
+        yield
     time.tzset()
+
+
+@pytest.mark.usefixtures("in_utc")
+def test_plan_on_the_screen() -> None:
     plan = Plan(
         manifests=["videos.csv"],
         tasks=5000,
@@ -352,8 +362,15 @@ def test_plan_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-def test_problem_lines_count_those_that_are_not_shown() -> None:
-    problems = [Problem(f"m.csv:{line}", "key", "bad") for line in range(25)]
-    lines = list(problem_lines(problems))
-    assert lines[0] == "m.csv:0: key: bad"
-    assert lines[20:] == ["... and 5 more"]
+def test_plan_on_the_screen_has_equal_problems_once_and_counts_the_rest(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = [f"film-{number},English" for number in range(30)]
+    rows += [f"other-{number},e*{number}" for number in range(25)]
+    (tmp_path / "bad.csv").write_text("\n".join(["asset_id,to_language_code", *rows]))
+    assert plan("bad.csv") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("bad.csv:2: to_language_code: 'English' is not a language tag")
+    assert lines[0].endswith("(also in line 3, 4, 5, 6, 7 and 24 more)")
+    assert lines[20] == "... and 6 more (all of them: --json)"
+    assert lines[21].startswith("error: ")
