@@ -51,5 +51,5 @@ def _jobs(expected: Expectation) -> str:
     for work in expected.workloads:
         rule = PROVIDERS[work.provider].track_rule
         if work.published and rule is not None:
-            text += f", of which {work.published:,} publish: each {rule.published}"
+            text += f"; {counted(work.published, 'job')} will publish: each {rule.published}"
     return text

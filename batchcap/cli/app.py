@@ -123,7 +123,10 @@ def _run_command(arguments: Sequence[str]) -> int:
         hint = "Free disk space or fix permissions, then run the same command again."
         return _print_error(f"the ledger cannot be used: {error}", hint, STOPPED)
     except KeyboardInterrupt:
-        print("stopped: nothing is lost\nhint: The same command resumes.", file=sys.stderr)
+        print(
+            "stopped: nothing is lost\nhint: To go on, give the same command again.",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     return result if isinstance(result, int) else DONE
 

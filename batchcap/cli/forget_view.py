@@ -88,7 +88,7 @@ class ForgetView:
         if not (removed or counts):
             print("no row is in that selection")
         if removed:
-            print("A manifest that lists them brings them back when it is run again.")
+            print("A manifest that lists a removed row brings it back when it is run again.")
 
     def _show_staying(self, counts: Mapping[Hold, int]) -> None:
         for hold, count in counts.items():

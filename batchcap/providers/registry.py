@@ -154,7 +154,7 @@ def require_credentials(specs: Iterable[ProviderSpec], secrets: Secrets) -> None
         raise FatalError(
             f"{', and '.join(needs)} in the environment",
             hint=f"export {variables}, then: batchcap resume. "
-            "To try batchcap without an account: --sandbox",
+            "To try batchcap without an account: --sandbox -o rehearsal",
         )
     names = [name for spec in specs for name in spec.credentials]
     if unusable := [name for name in names if not secrets[name].isprintable()]:

@@ -51,7 +51,7 @@ def test_run_of_a_pilot_then_a_filter_then_all(shell: Shell) -> None:
         shell.environment.update(environment)
         pilot = shell.run("run", name, "--limit", "2", *UNLIMITED)
         assert pilot.returncode == 0, pilot.stderr
-        assert "to do: 2 captions, with 2 new jobs, of which 2 publish: " in pilot.stderr
+        assert "to do: 2 captions, with 2 new jobs; 2 jobs will publish: " in pilot.stderr
         assert [result["state"] for result in shell.results()] == ["done"] * 2 + ["pending"] * 4
         none = shell.run("resume", "--filter", "title=Season*", *UNLIMITED)
         assert none.returncode == 0
