@@ -30,6 +30,8 @@ from batchcap.domain.settings import Settings, inbox_folder
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.engine import Engine, Lane, Policy, Poller
 from batchcap.providers import PROVIDERS, ProviderSettings, ProviderSpec
+from batchcap.reports.observers import each
+from batchcap.reports.time_line import TimeLine
 from batchcap.storage.file_store import CaptionStore
 from batchcap.transport.circuit_breaker import CircuitBreaker
 from batchcap.transport.network import Network, network_settings
@@ -71,12 +73,13 @@ class Run:
             settings, ledger, providers, network, observer, now, self._stops
         )
 
-    async def run(self, died_at: float | None) -> list[FatalError]:
+    async def run(self, died_at: float | None, time_line: TimeLine) -> list[FatalError]:
         """Work until all rows have ended, and return what stopped lanes, if anything did.
 
         `died_at` is when the last run began (unix seconds), if that run was killed.
         """
         async with anyio.create_task_group() as group:
+            group.start_soon(time_line.run)
             await self._run_lanes(group, died_at)
             group.cancel_scope.cancel()
         return self._fatal
@@ -186,19 +189,20 @@ async def run(  # noqa: PLR0913  # the choices of a run, given by name
             _open_run(ledger, now) as died_at,
             _file_threads() if threads else nullcontext() as executor,
         ):
+            time_line = TimeLine(ledger, now)
             work = Run(
                 settings,
                 ledger,
                 providers,
                 network,
-                observer,
+                each(observer, time_line),
                 now,
                 stop or ShutdownToken(),
                 executor=executor,
                 webhooks=webhooks,
                 create_until=create_until(ledger, settings, sandbox=sandbox),
             )
-            return await work.run(died_at)
+            return await work.run(died_at, time_line)
 
 
 @contextmanager

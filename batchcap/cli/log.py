@@ -17,6 +17,7 @@ from batchcap.domain.events import (
     JobCreated,
     LaneStopped,
     Paused,
+    RateChanged,
     RequestSent,
     RowEnded,
     RowHeldBack,
@@ -28,6 +29,7 @@ from batchcap.domain.events import (
 )
 from batchcap.domain.protocols import Observer
 from batchcap.domain.text import printable
+from batchcap.reports.observers import each
 
 LOG = logging.getLogger("batchcap")
 
@@ -120,6 +122,8 @@ def _log_other(event: Event) -> None:
             LOG.warning("%s: throttled (429), paused for %.1f s", bucket, seconds)
         case Paused(bucket=bucket, seconds=seconds):
             LOG.log(_level(seconds), "%s: paused for %.1f s", bucket, seconds)
+        case RateChanged(bucket=bucket, rate=rate) if rate is not None:
+            LOG.debug("%s: %.4g requests/s", bucket, rate)
         case WebhookReceived(provider=provider, job_id=job_id):
             LOG.debug("%s: webhook about job %s", provider, job_id)
         case WebhookRefused(provider=provider):
@@ -134,13 +138,8 @@ def _level(seconds: float) -> int:
     return logging.WARNING if seconds >= LONG_PAUSE else logging.DEBUG
 
 
-def observers(*each: Observer) -> Observer:
-    """Return an observer that calls each of `each` in order, except an unused log."""
+def observers(*all_: Observer) -> Observer:
+    """Return an observer that calls each of `all_` in order, except an unused log."""
     if not LOG.isEnabledFor(logging.ERROR):
-        each = tuple(observer for observer in each if observer is not logged)
-
-    def notify(event: Event) -> None:
-        for observer in each:
-            observer(event)
-
-    return notify
+        all_ = tuple(observer for observer in all_ if observer is not logged)
+    return each(*all_)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from batchcap.domain.models import Failure, Outcome, Row
+from batchcap.domain.models import Failure, Outcome, Phase, Row
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -42,6 +42,31 @@ class JobCreated(Event, frozen=True):
 
     row: Row
     job_id: str
+
+
+class RowMoved(Event, frozen=True):
+    """A row that was started is in another phase. It begins in "waiting".
+
+    `began` is when its job began, in unix seconds, if the phase is "at_provider" and it is known.
+    """
+
+    row: Row
+    phase: Phase
+    began: float | None = None
+
+
+class JobEnded(Event, frozen=True):
+    """A job completed or errored; it took `seconds`."""
+
+    row: Row
+    seconds: float
+
+
+class RateChanged(Event, frozen=True):
+    """A bucket has a new rate, in requests per second; None: no limit. Also at the start."""
+
+    bucket: str
+    rate: float | None
 
 
 class RowEnded(Event, frozen=True):

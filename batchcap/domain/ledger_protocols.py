@@ -17,6 +17,7 @@ from batchcap.domain.models import (
     CompletedRow,
     ImportResult,
     InvalidRow,
+    MinuteCount,
     PendingRow,
     Row,
     RowPair,
@@ -127,6 +128,13 @@ class LedgerReader(Protocol):
         """Return the values of its `KeyValueStore` whose keys have a prefix."""
         ...
 
+    def minutes(self) -> Iterator[MinuteCount]:
+        """Yield what happened in each minute of its runs, in the order of time.
+
+        What a run that was killed did in its last seconds may be missing.
+        """
+        ...
+
     def fingerprint(self, file: str) -> str | None:
         """Return the fingerprint of a file that was stored last, or None."""
         ...
@@ -222,6 +230,10 @@ class Ledger(LedgerReader, Checkpoint, KeyValueStore, Protocol):
 
     def set_fingerprint(self, file: str, fingerprint: str) -> None:
         """Store a file's fingerprint; in the import's transaction if `check` calls it."""
+        ...
+
+    def add_minutes(self, counts: Iterable[MinuteCount]) -> None:
+        """Add to the counts of minutes. They are durable with one of the next commits."""
         ...
 
     def recording(self, *, threads: bool) -> AbstractAsyncContextManager[None]:

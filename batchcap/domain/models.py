@@ -28,6 +28,30 @@ class RowState(enum.StrEnum):
     INVALID = "invalid"
 
 
+class Phase(enum.StrEnum):
+    """Where a row is that is being worked on."""
+
+    WAITING = "waiting"
+    """It waits for the quota, or for what must be looked up before."""
+    AT_PROVIDER = "at_provider"
+    """Its job is at the provider."""
+    DOWNLOADING = "downloading"
+
+
+class MinuteCount(msgspec.Struct, frozen=True):
+    """How often something happened in one minute, `minute` * 60 in unix seconds.
+
+    Of a provider ("mux"): "created" jobs, and captions "done", "failed" and "skipped". Of a
+    bucket ("mux.read", "downloads"): "requests" that left, those that were "throttled", and
+    the "quota", which is how many requests its rate allowed; without a limit there is none.
+    """
+
+    minute: int
+    source: str
+    what: str
+    count: int
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One caption to get.
 

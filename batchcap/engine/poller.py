@@ -27,7 +27,7 @@ from collections.abc import Iterator
 
 from batchcap.domain.backoff import Backoff
 from batchcap.domain.errors import RowError, Unavailable
-from batchcap.domain.events import Warned
+from batchcap.domain.events import JobEnded, Warned
 from batchcap.domain.models import Job, JobState, Row
 from batchcap.domain.protocols import KeyValueStore, Observer, OnJob, Pollable
 from batchcap.domain.shutdown import ShutdownToken
@@ -279,6 +279,7 @@ class Poller:
             duration = noticed if job.duration is None else job.duration
             if duration is not None:
                 self.durations.add(waiting.row.target, duration)
+                self._observer(JobEnded(waiting.row, duration))
 
     def _warn_if_stuck(self, waiting: _Waiting) -> None:
         """Warn once a class about a job that takes far longer than most."""

@@ -20,13 +20,14 @@ from batchcap.domain.errors import (
     Stopped,
     Unavailable,
 )
-from batchcap.domain.events import JobCreated
+from batchcap.domain.events import JobCreated, RowMoved
 from batchcap.domain.models import (
     Caption,
     Failure,
     Job,
     JobState,
     Outcome,
+    Phase,
     Row,
     RowHistory,
     RowState,
@@ -145,7 +146,9 @@ class RowTask:
                     job = await slot.create(prepared)  # one POST
                     self._has_created = True
                 await self._record_job(job, began=self._now())
+        self._observer(RowMoved(self._row, Phase.AT_PROVIDER, self._job_began))
         job = await self._wait_for_job(job)
+        self._observer(RowMoved(self._row, Phase.DOWNLOADING))
         return await self._save_caption(job)
 
     async def _process_until_done(self, history: RowHistory) -> Caption:
@@ -163,6 +166,7 @@ class RowTask:
                 history = replace(history, intent_at=at, response_lost_at=at)
             except _JobErrored as error:  # the next round creates a new job
                 self._new_jobs += 1
+                self._observer(RowMoved(self._row, Phase.WAITING))
                 await self._ledger.record_job_ended(self._row, error.job)
                 previous = (*history.previous_job_ids, error.job.id or "")
                 history = RowHistory(previous_job_ids=previous)

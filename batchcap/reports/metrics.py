@@ -54,7 +54,9 @@ class Metrics:
 
     def __call__(self, event: Event) -> None:
         """Count one event."""
-        self._handlers[type(event)](event)
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
 
     def done(self, provider: str) -> int:
         """Return how many rows of a provider have ended in this run, in any state."""

@@ -28,7 +28,7 @@ from collections.abc import Callable
 import anyio
 from aiolimiter import AsyncLimiter
 
-from batchcap.domain.events import Paused, Throttled
+from batchcap.domain.events import Paused, RateChanged, Throttled
 from batchcap.domain.protocols import KeyValueStore, Observer
 from batchcap.domain.shutdown import ShutdownToken
 
@@ -237,6 +237,7 @@ class Bucket:
     def _set_rate(self, rate: float | None) -> None:
         """Change the rate. The log of sends is kept, so that a new rate starts no burst."""
         self.rate = rate
+        self._observer(RateChanged(self.name, rate))
         self._limiter: AsyncLimiter | None = None
         if rate is None:
             return

@@ -33,6 +33,7 @@ from batchcap.domain.models import (
     InvalidRow,
     Job,
     JobState,
+    MinuteCount,
     Outcome,
     Row,
     RowHistory,
@@ -1262,3 +1263,20 @@ class TestForgetting:
                 await ledger.discard_intent(held.row)
         assert numbers == list(range(1, 601))
         assert ledger.forget(self.ALL) == 30
+
+
+class TestMinutes:
+    async def test_minutes_of_two_runs_add_up_in_order_of_time(self, factory: Factory) -> None:
+        later, first = MinuteCount(11, "mux", "done", 2), MinuteCount(10, "mux.read", "requests", 5)
+        with closing(factory.open()) as ledger:
+            async with ledger.recording(threads=False):
+                ledger.add_minutes([later, first, MinuteCount(10, "mux", "created", 1)])
+        with closing(factory.open()) as ledger:
+            async with ledger.recording(threads=False):
+                ledger.add_minutes([later])
+        with closing(factory.read()) as reader:
+            assert list(reader.minutes()) == [
+                MinuteCount(10, "mux", "created", 1),
+                MinuteCount(10, "mux.read", "requests", 5),
+                MinuteCount(11, "mux", "done", 4),
+            ]

@@ -15,6 +15,7 @@ from batchcap.domain.models import (
     CaptionRecord,
     CompletedRow,
     CreateRecord,
+    MinuteCount,
     Row,
     RowPair,
     Totals,
@@ -104,6 +105,8 @@ ORDER BY a.number
 """
 _CREATES = "SELECT job_id, ended, units FROM creates WHERE row = ? ORDER BY nth"
 _VALUES = "SELECT key, value FROM memory WHERE substr(key, 1, length(?1)) = ?1"
+_HAS_MINUTES = "SELECT 1 FROM sqlite_master WHERE name = 'minutes'"
+_MINUTES = "SELECT minute, source, what, count FROM minutes ORDER BY minute, source, what"
 _FINGERPRINT = "SELECT mark FROM seen WHERE file = ?"
 
 
@@ -251,6 +254,12 @@ class SqliteLedgerReader:
     def values(self, prefix: str = "") -> dict[str, str]:
         """See `ledger_protocols.LedgerReader`."""
         return dict(self._select(_VALUES, (prefix,)))
+
+    def minutes(self) -> Iterator[MinuteCount]:
+        """See `ledger_protocols.LedgerReader`."""
+        if any(self._select(_HAS_MINUTES)):  # a ledger of an earlier version has no such table
+            for values in self._select(_MINUTES):
+                yield MinuteCount(*values)
 
     def fingerprint(self, file: str) -> str | None:
         """See `ledger_protocols.LedgerReader`."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from batchcap.domain.errors import FatalError, UsageError
 from batchcap.storage.ledger import transactions
 
-VERSION = 3
-READABLE = {1, 2, VERSION}
+VERSION = 4
+READABLE = {1, 2, 3, VERSION}
 """Versions that can be read; an older one is migrated when it is opened for writing."""
 
 _NO_ACCESS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
@@ -82,6 +82,17 @@ CREATE TABLE forgotten (
 CREATE INDEX forgotten_task ON forgotten (source_id, target, provider);
 """
 
+_MINUTES = """
+-- What happened in each minute, for time lines; see `models.MinuteCount`.
+CREATE TABLE minutes (
+    minute INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    what TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (minute, source, what)
+) WITHOUT ROWID;
+"""
+
 DISTINCT = {"task": "source_id, target, provider", "key": "key", "path": "lower(path)"}
 """What must differ between any two valid rows, by the name of the unique index.
 
@@ -100,7 +111,9 @@ INDEXES = {
 """All indexes of the rows, by name: the statements that make them."""
 
 _INDEXES = "".join(f"{sql};" for sql in INDEXES.values())
-_FROM_1 = f"{''.join(f'DROP INDEX {name};' for name in INDEXES)} {_SEEN} {_INDEXES} {_FORGOTTEN}"
+_FROM_3 = _MINUTES
+_FROM_2 = f"{_FORGOTTEN} {_FROM_3}"
+_FROM_1 = f"{''.join(f'DROP INDEX {name};' for name in INDEXES)} {_SEEN} {_INDEXES} {_FROM_2}"
 
 
 def folder(out: Path) -> Path:
@@ -244,11 +257,13 @@ def _prepared(connection: sqlite3.Connection, *, durable: bool) -> sqlite3.Conne
         connection.execute("PRAGMA synchronous = OFF")
     match connection.execute("PRAGMA user_version").fetchone()[0]:
         case 0:
-            _change(connection, f"{_TABLES} {_SEEN} {_INDEXES} {_FORGOTTEN}")
+            _change(connection, f"{_TABLES} {_SEEN} {_INDEXES} {_FROM_2}")
         case 1:
             _change(connection, _FROM_1)
         case 2:
-            _change(connection, _FORGOTTEN)
+            _change(connection, _FROM_2)
+        case 3:
+            _change(connection, _FROM_3)
     check_version(connection, {VERSION})
     return connection
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 
 from batchcap.domain.forgetting import ForgetScope, Hold
 from batchcap.domain.models import (
@@ -21,6 +22,7 @@ from batchcap.domain.models import (
     InvalidRow,
     Job,
     JobState,
+    MinuteCount,
     Outcome,
     PendingRow,
     Row,
@@ -80,6 +82,10 @@ UPDATE rows SET code = NULL, message = NULL, retryable = NULL
 WHERE state IS NULL AND code IS NOT NULL
 """
 _VALUE = "INSERT OR REPLACE INTO memory VALUES (?, ?)"
+_MINUTE = """
+INSERT INTO minutes VALUES (?, ?, ?, ?)
+ON CONFLICT (minute, source, what) DO UPDATE SET count = count + excluded.count
+"""
 _FINGERPRINT = "INSERT OR REPLACE INTO seen VALUES (?, ?)"
 _NO_FINGERPRINT = "DELETE FROM seen WHERE file = ?"
 
@@ -93,6 +99,7 @@ _STATEMENTS: Statements = {
     _OUTCOME: "outcome committed",
     _HELD_BACK: None,
     _VALUE: None,
+    _MINUTE: None,
     _NO_FINGERPRINT: None,
 }
 
@@ -286,6 +293,11 @@ class SqliteLedger(SqliteLedgerReader):
         if self._values.get(key) != value:
             self._values[key] = value
             self._batcher.submit_nowait((_VALUE, (key, value)))
+
+    def add_minutes(self, counts: Iterable[MinuteCount]) -> None:
+        """See `ledger_protocols.Ledger`."""
+        for count in counts:
+            self._batcher.submit_nowait((_MINUTE, msgspec.structs.astuple(count)))
 
     async def drain(self) -> None:
         """See `ledger_protocols.Ledger`."""

@@ -18,8 +18,16 @@ from batchcap.domain.errors import (
     Stopped,
     Unavailable,
 )
-from batchcap.domain.events import JobCreated, LaneStopped, RowEnded, RowHeldBack, RowStarted
-from batchcap.domain.models import Failure, Job, JobState, Row, RowHistory, RowState
+from batchcap.domain.events import (
+    JobCreated,
+    JobEnded,
+    LaneStopped,
+    RowEnded,
+    RowHeldBack,
+    RowMoved,
+    RowStarted,
+)
+from batchcap.domain.models import Failure, Job, JobState, Phase, Row, RowHistory, RowState
 from batchcap.engine import Engine, Lane, Policy, Poller
 from batchcap.simulation.in_memory import InMemoryStore
 from tests.harness.clock import clock, now
@@ -49,7 +57,9 @@ async def test_engine_row_without_history_is_created_polled_and_fetched() -> Non
     assert outcome.finished_at == pytest.approx(now(), abs=0.1)
     assert harness.downloader.fetched == [(LINK, "fake/source1.es.vtt")]
     event_types = [type(event) for event in harness.observer.events]
-    assert event_types == [RowStarted, JobCreated, RowEnded]
+    assert event_types == [RowStarted, JobCreated, RowMoved, JobEnded, RowMoved, RowEnded]
+    phases = [event.phase for event in harness.observer.of(RowMoved)]
+    assert phases == [Phase.AT_PROVIDER, Phase.DOWNLOADING]
     assert harness.engine.fatal == []
 
 

@@ -278,17 +278,28 @@ class TestVersions:
         open_ledger(tmp_path, create=True).close()
         latest = self.layout(tmp_path)
         with closing(sqlite3.connect(file(tmp_path))) as old:
-            old.executescript("DROP TABLE forgotten; PRAGMA user_version = 2;")
+            old.executescript("DROP TABLE forgotten; DROP TABLE minutes; PRAGMA user_version = 2;")
         with closing(open_reader(tmp_path)) as reader:
             assert reader.count_holds(ForgetScope(key="*")) == {}
             assert list(reader.held_keys(ForgetScope(key="*"), Hold.DONE)) == []
         open_ledger(tmp_path).close()
         assert self.layout(tmp_path) == latest
 
+    def test_open_of_version_3_migrates_it(self, tmp_path: Path) -> None:
+        open_ledger(tmp_path, create=True).close()
+        latest = self.layout(tmp_path)
+        with closing(sqlite3.connect(file(tmp_path))) as old:
+            old.executescript("DROP TABLE minutes; PRAGMA user_version = 3;")
+        with closing(open_reader(tmp_path)) as reader:
+            assert list(reader.minutes()) == []
+        open_ledger(tmp_path).close()
+        assert self.layout(tmp_path) == latest
+
     def layout(self, out: Path) -> list[Any]:
-        """The version and the indexes."""
+        """The version, the names of the tables, and the indexes."""
         with closing(sqlite3.connect(file(out))) as raw:
-            indexes = "SELECT name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name"
+            sql = "CASE type WHEN 'index' THEN sql END"
+            indexes = f"SELECT name, {sql} FROM sqlite_master ORDER BY name"
             version = raw.execute("PRAGMA user_version").fetchall()
             return [*version, *raw.execute(indexes).fetchall()]
 
