@@ -15,9 +15,11 @@ from batchcap.domain.models import (
     Caption,
     CaptionRecord,
     CompletedRow,
+    FailureGroup,
     ImportResult,
     InvalidRow,
     MinuteCount,
+    OpenJob,
     PendingRow,
     Row,
     RowPair,
@@ -60,6 +62,14 @@ class LedgerReader(Protocol):
 
     def failed_codes(self) -> list[str]:
         """Return the error codes of failed rows."""
+        ...
+
+    def failures(self) -> list[FailureGroup]:
+        """Group the failed and invalid rows by their error code, the most frequent one first."""
+        ...
+
+    def open_jobs(self, limit: int) -> list[OpenJob]:
+        """Return the jobs that have been open for longest, the oldest first."""
         ...
 
     def results(self) -> Iterator[dict[str, Any]]:

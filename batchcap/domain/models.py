@@ -150,6 +150,30 @@ class Failure(msgspec.Struct, frozen=True):
     retryable: bool = False
 
 
+class FailureGroup(msgspec.Struct, frozen=True):
+    """The failed and invalid rows with one error code, with the first of them as a sample.
+
+    `retryable` is the number of those whose error may pass. `key` is None for an invalid row
+    without one; `origin` is "file:line".
+    """
+
+    code: str
+    count: int
+    retryable: int
+    key: str | None
+    origin: str
+    message: str
+
+
+class OpenJob(msgspec.Struct, frozen=True):
+    """A pending row with a job that has not ended, created at `since` (unix seconds)."""
+
+    key: str
+    provider: str
+    job_id: str
+    since: float
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A job as the provider last described it.
 

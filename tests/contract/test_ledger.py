@@ -29,6 +29,7 @@ from batchcap.domain.models import (
     CompletedRow,
     CreateRecord,
     Failure,
+    FailureGroup,
     ImportResult,
     InvalidRow,
     Job,
@@ -1263,6 +1264,46 @@ class TestForgetting:
                 await ledger.discard_intent(held.row)
         assert numbers == list(range(1, 601))
         assert ledger.forget(self.ALL) == 30
+
+
+class TestFailures:
+    async def test_failures_are_grouped_with_the_first_row_as_sample(self, ledger: Ledger) -> None:
+        imported(ledger, many(5))
+        works = await ledger.pending("fake", 0, 5)
+        for number, code in ((4, "job_failed"), (1, "job_failed"), (2, "bad_caption")):
+            failure = Failure(code, f"message {number}", retryable=number == 4)
+            outcome = Outcome(
+                state=RowState.FAILED, started_at=EPOCH, finished_at=EPOCH, failure=failure
+            )
+            await ledger.record_outcome(works[number].row, outcome)
+        first, third = works[1].row, works[2].row
+        assert ledger.failures() == [
+            FailureGroup("job_failed", 2, 1, first.key, first.origin, "message 1"),
+            FailureGroup("bad_caption", 1, 0, third.key, third.origin, "message 2"),
+        ]
+
+    async def test_failures_hold_invalid_rows_too(self, ledger: Ledger) -> None:
+        rows_ = [make_row(1), InvalidRow(line=9, message="no id", origin="m.csv:9")]
+        ledger.import_rows([("m.csv", rows_)], skip_invalid=True)
+        assert ledger.failures() == [FailureGroup("invalid", 1, 0, None, "m.csv:9", "no id")]
+
+
+class TestOpenJobs:
+    async def test_open_jobs_are_those_of_pending_rows_the_oldest_first(
+        self, ledger: Ledger
+    ) -> None:
+        imported(ledger, many(6))
+        works = await ledger.pending("fake", 0, 6)
+        for number in (3, 1, 0, 2):
+            await ledger.record_intent(works[number].row)
+            await asyncio.sleep(1)
+            if number != 2:
+                await ledger.record_job(works[number].row, f"job-{number}")
+        ended = Job(id="job-1", state=JobState.ERRORED)
+        await ledger.record_job_ended(works[1].row, ended)
+        keys = [(job.key, job.job_id) for job in ledger.open_jobs(10)]
+        assert keys == [(works[3].row.key, "job-3"), (works[0].row.key, "job-0")]
+        assert ledger.open_jobs(1)[0].since == pytest.approx(now() - 4, abs=0.1)
 
 
 class TestMinutes:

@@ -15,7 +15,9 @@ from batchcap.domain.models import (
     CaptionRecord,
     CompletedRow,
     CreateRecord,
+    FailureGroup,
     MinuteCount,
+    OpenJob,
     Row,
     RowPair,
     Totals,
@@ -56,6 +58,17 @@ _CHOSEN_PROVIDERS = f"""
 SELECT DISTINCT provider FROM rows WHERE state IS NULL AND {CHOSEN}(number) ORDER BY provider
 """  # noqa: S608  # a constant
 _FAILED_CODES = "SELECT DISTINCT code FROM rows WHERE state = 'failed' ORDER BY code"
+# The bare columns are those of the row with the least number, as SQLite promises for min().
+_FAILURES = """
+SELECT code, count(*), sum(retryable), key, origin, message, min(number)
+FROM rows WHERE state IN ('failed', 'invalid') GROUP BY code ORDER BY count(*) DESC, code
+"""
+_OPEN_JOBS = """
+SELECT r.key, r.provider, c.job_id, c.intent_at
+FROM rows r JOIN creates c ON c.row = r.number
+WHERE r.state IS NULL AND r.finished_at IS NULL AND c.job_id IS NOT NULL AND c.ended IS NULL
+ORDER BY c.intent_at, r.number LIMIT ?
+"""
 _COMPLETED = """
 SELECT number, key, path, bytes, sha256, cues FROM rows
 WHERE state = 'done' AND number > ? ORDER BY number LIMIT ?
@@ -166,6 +179,14 @@ class SqliteLedgerReader:
     def failed_codes(self) -> list[str]:
         """See `ledger_protocols.LedgerReader`."""
         return [code for (code,) in self._select(_FAILED_CODES)]
+
+    def failures(self) -> list[FailureGroup]:
+        """See `ledger_protocols.LedgerReader`."""
+        return [FailureGroup(*values[:-1]) for values in self._select(_FAILURES)]
+
+    def open_jobs(self, limit: int) -> list[OpenJob]:
+        """See `ledger_protocols.LedgerReader`."""
+        return [OpenJob(*values) for values in self._select(_OPEN_JOBS, (limit,))]
 
     def results(self) -> Iterator[dict[str, Any]]:
         """See `ledger_protocols.LedgerReader`."""
