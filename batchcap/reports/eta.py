@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 _MEDIAN = math.log(2)
 """The number of jobs expected to run when the chance that none does is one half."""
@@ -91,7 +91,7 @@ def time_left(waiting: int, pace: float | None, ages: Collection[float], jobs: S
     return _first_below(_MEDIAN, running, creating)
 
 
-def _first_below(limit: float, running, low: float) -> float:
+def _first_below(limit: float, running: Callable[[float], float], low: float) -> float:
     """Return the first time from `low` on at which a falling count is below a limit."""
     if running(low) <= limit:
         return low

@@ -1283,7 +1283,7 @@ class TestFailures:
         ]
 
     async def test_failures_hold_invalid_rows_too(self, ledger: Ledger) -> None:
-        rows_ = [make_row(1), InvalidRow(line=9, message="no id", origin="m.csv:9")]
+        rows_: Manifest = [make_row(1), InvalidRow(line=9, message="no id", origin="m.csv:9")]
         ledger.import_rows([("m.csv", rows_)], skip_invalid=True)
         assert ledger.failures() == [FailureGroup("invalid", 1, 0, None, "m.csv:9", "no id")]
 
