@@ -73,7 +73,11 @@ class LedgerReader(Protocol):
         ...
 
     def results(self) -> Iterator[dict[str, Any]]:
-        """Yield one object for each row in manifest order, as results.jsonl shows it."""
+        """Yield one object for each row in manifest order, as results.jsonl shows it.
+
+        A pending row has the id of the job that was created for it, unless that job ended
+        without a caption.
+        """
         ...
 
     def result_lines(self) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import anyio
 import anyio.lowlevel
 import msgspec
+import orjson
 import pytest
 from hypothesis import given as given_many
 from hypothesis import settings
@@ -208,6 +209,47 @@ class TestLedger:
         await ledger.record_job(row, "job-1")
         assert creates(factory) == [("job-1", None, 0)]
         assert (await first_history(ledger)).job_id == "job-1"
+
+    async def test_results_of_a_pending_row_have_its_job_once_it_was_created(
+        self, ledger: Ledger, factory: Factory
+    ) -> None:
+        imported(ledger, many(2))
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
+        assert [result["job_id"] for result in durable_results(factory)] == [None, None]
+        await ledger.record_job(row, "job-1")
+        for results in (durable_results(factory), list(ledger.results())):
+            assert [result["job_id"] for result in results] == ["job-1", None]
+        lines = [orjson.loads(line) for line in ledger.result_lines()]
+        assert lines == list(ledger.results())
+
+    @pytest.mark.parametrize("state", [JobState.ERRORED, JobState.CANCELLED, JobState.MISSING])
+    async def test_results_of_a_pending_row_have_no_job_that_ended_without_a_caption(
+        self, ledger: Ledger, state: JobState
+    ) -> None:
+        imported(ledger, many(1))
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
+        await ledger.record_job(row, "job-1")
+        await ledger.record_job_ended(row, Job(id="job-1", state=state))
+        assert [result["job_id"] for result in ledger.results()] == [None]
+        await ledger.record_intent(row)
+        assert [result["job_id"] for result in ledger.results()] == [None]
+        await ledger.record_job(row, "job-2")
+        assert [result["job_id"] for result in ledger.results()] == ["job-2"]
+
+    async def test_results_of_a_row_to_download_again_have_its_completed_job(
+        self, ledger: Ledger
+    ) -> None:
+        imported(ledger, many(1))
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
+        await ledger.record_job(row, "job-1")
+        job = Job(id="job-1", state=JobState.COMPLETED)
+        await ledger.record_outcome(row, outcome(job=job))
+        ledger.requeue_damaged([row.number])
+        (result,) = ledger.results()
+        assert (result["state"], result["job_id"]) == ("pending", "job-1")
 
     async def test_record_outcome_is_durable_once_awaited(
         self, ledger: Ledger, factory: Factory
@@ -1060,6 +1102,22 @@ class TestFingerprints:
         await ledger.record_intent(row)
         assert ledger.fingerprint(RESULTS) == "1"
         await ledger.record_outcome(row, outcome())
+        assert ledger.fingerprint(RESULTS) is None
+
+    @pytest.mark.parametrize("ends", [False, True])
+    async def test_record_of_a_job_clears_the_fingerprint_of_the_results(
+        self, ledger: Ledger, ends: bool
+    ) -> None:
+        imported(ledger, many(1))
+        row = await first_row(ledger)
+        await ledger.record_intent(row)
+        if ends:
+            await ledger.record_job(row, "job-1")
+        ledger.set_fingerprint(RESULTS, "1")
+        if ends:
+            await ledger.record_job_ended(row, Job(id="job-1", state=JobState.ERRORED))
+        else:
+            await ledger.record_job(row, "job-1")
         assert ledger.fingerprint(RESULTS) is None
 
 

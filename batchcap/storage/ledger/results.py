@@ -6,8 +6,14 @@ import functools
 from datetime import UTC, datetime
 from typing import Any
 
+# A row has the job of its outcome. Until then, it is the job of its last create, unless that
+# job ended without a caption or the provider does not know it.
+_JOB = """CASE WHEN state IS NOT NULL THEN job_id ELSE (
+    SELECT CASE WHEN ifnull(ended, 'completed') = 'completed' THEN job_id END
+    FROM creates WHERE row = number ORDER BY nth DESC LIMIT 1
+) END"""
 COLUMNS = (
-    "key, provider, source_id, language, state, path, bytes, sha256, cues, job_id, "
+    f"key, provider, source_id, language, state, path, bytes, sha256, cues, {_JOB}, "
     "code, message, retryable, started_at, finished_at, meta, origin"
 )
 """What `result` needs of a row, in this order."""

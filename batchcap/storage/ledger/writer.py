@@ -247,6 +247,7 @@ class SqliteLedger(SqliteLedgerReader):
 
     async def record_job(self, row: Row, job_id: str) -> None:
         """See `protocols.Checkpoint`."""
+        self._forget_results()
         await self._record(_JOB, row.number, job_id)
 
     async def discard_intent(self, row: Row) -> None:
@@ -256,6 +257,7 @@ class SqliteLedger(SqliteLedgerReader):
 
     async def record_job_ended(self, row: Row, job: Job) -> None:
         """See `protocols.Checkpoint`."""
+        self._forget_results()
         await self._record(_JOB_ENDED, row.number, job.state.value, job.units, job.id)
 
     async def record_outcome(self, row: Row, outcome: Outcome) -> None:
@@ -265,7 +267,7 @@ class SqliteLedger(SqliteLedgerReader):
             self._batcher.submit_nowait(
                 (_JOB_ENDED, (row.number, job.state.value, job.units, job.id))
             )
-        self._batcher.submit_nowait((_NO_FINGERPRINT, (file_marks.RESULTS,)))
+        self._forget_results()
         await self._record(
             _OUTCOME,
             outcome.state.value,
@@ -280,7 +282,7 @@ class SqliteLedger(SqliteLedgerReader):
     async def record_held_back(self, row: Row, failure: Failure) -> None:
         """See `protocols.Checkpoint`. The next run forgets it when it starts."""
         self.set(_HAS_HELD_BACK, "yes")
-        self._batcher.submit_nowait((_NO_FINGERPRINT, (file_marks.RESULTS,)))
+        self._forget_results()
         values = (failure.code, failure.message, failure.retryable, row.number)
         await self._record(_HELD_BACK, *values)
 
@@ -302,6 +304,10 @@ class SqliteLedger(SqliteLedgerReader):
     async def drain(self) -> None:
         """See `ledger_protocols.Ledger`."""
         await self._batcher.drain()
+
+    def _forget_results(self) -> None:
+        """Forget the fingerprint of results.jsonl, in the commit of the next record or before."""
+        self._batcher.submit_nowait((_NO_FINGERPRINT, (file_marks.RESULTS,)))
 
     def _forget_held_back(self) -> None:
         if self.get(_HAS_HELD_BACK) and not self._repairs:
