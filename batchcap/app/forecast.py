@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from batchcap.app.read_only_store import ReadOnlyStore
+from batchcap.app.sources import missing_sources
 from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.models import Json
 from batchcap.domain.settings import Settings
@@ -43,6 +44,10 @@ class Expectation(msgspec.Struct, frozen=True):
     units_reason: str
     measured: int
     lengths: JobLengths
+    sources: int = 0
+    """The source captions to fetch."""
+    source_reads: Mapping[str, int] = {}
+    """The requests that their links take, by bucket."""
 
     @property
     def rows(self) -> int:
@@ -74,14 +79,27 @@ def expect(
     not counted, nor that some have to be read first; that takes half the time.
     """
     works = ledger.workloads(RowRules(_publishes, _reads_source if with_sources else None))
+    sources = missing_sources(ledger, settings) if with_sources else {}
+    working = {work.provider for work in works}
+    works += [Workload(name, 0) for name in sources if name not in working]
     lanes, measured, lengths = [], 0, _assumed(sandbox=sandbox)
     for work in works:
         own, count = job_lengths(ledger, work.provider, sandbox=sandbox)
         if work.creates or work.with_job:
             measured, lengths = count, own
-        lanes.append(_lane(work, settings, own, is_measured=count > 0))
+        wanted = sources.get(work.provider, 0)
+        lanes.append(_lane(work, settings, own, wanted, is_measured=count > 0))
     units, reason = _units(ledger, works, settings.limits.unit_cost)
-    return Expectation(works, forecast(lanes, most_rows), units, reason, measured, lengths)
+    return Expectation(
+        workloads=works,
+        forecast=forecast(lanes, most_rows),
+        units=units,
+        units_reason=reason,
+        measured=measured,
+        lengths=lengths,
+        sources=sum(sources.values()),
+        source_reads={name: n for lane in lanes for name, n in lane.more_requests.items()},
+    )
 
 
 def job_lengths(ledger: LedgerReader, provider: str, *, sandbox: bool) -> tuple[JobLengths, int]:
@@ -116,9 +134,12 @@ def _reads_source(provider: str, params: Json) -> bool:
 
 
 def _lane(
-    work: Workload, settings: Settings, lengths: JobLengths, *, is_measured: bool
+    work: Workload, settings: Settings, lengths: JobLengths, sources: int, *, is_measured: bool
 ) -> LaneWork:
+    """Return what a provider's lane has to do, with so many sources to fetch."""
     spec = PROVIDERS[work.provider]
+    # A source that is read before a job is created needs no other request for its link.
+    links = max(0, sources - work.source_reads)
     return LaneWork(
         provider=work.provider,
         rows=work.rows,
@@ -132,6 +153,7 @@ def _lane(
         has_webhooks=settings.listening is not None and spec.webhook is not None,
         connections=settings.connections,
         job_timeout=settings.job_timeout,
+        more_requests={spec.read: links} if links else {},
     )
 
 

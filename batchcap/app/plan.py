@@ -128,7 +128,7 @@ class Planner:
             if name not in self._names
         }
         file_bytes, is_measured = self._file_size()
-        seconds = forecast.seconds
+        seconds, files = forecast.seconds, expected.rows + expected.sources
         return Plan(
             manifests=self._names,
             tasks=sum(count.count for count in counts),
@@ -140,7 +140,8 @@ class Planner:
             published=expected.published,
             earlier_manifests=earlier,
             shared_sources=sum(work.shared for work in expected.workloads if work.creates),
-            requests={**self._no_requests(), **forecast.requests, "downloads": expected.rows},
+            requests={**self._no_requests(), **forecast.requests, "downloads": files},
+            sources=self._sources(expected),
             bottleneck=forecast.bottleneck,
             limit=self._limit(expected),
             seconds=Range(seconds.low, seconds.likely, seconds.high),
@@ -150,8 +151,8 @@ class Planner:
             if expected.units is None
             else {"low": expected.units.low, "high": expected.units.high},
             units_reason=expected.units_reason,
-            files=expected.rows,
-            bytes=round(expected.rows * file_bytes),
+            files=files,
+            bytes=round(files * file_bytes),
             account=account.counts if account else None,
             notes=[
                 *notes,
@@ -162,6 +163,12 @@ class Planner:
 
     def _no_requests(self) -> dict[str, int]:
         return {bucket: 0 for spec in PROVIDERS.values() for bucket in spec.rates}
+
+    def _sources(self, expected: Expectation) -> dict[str, int] | None:
+        """Return the requests for source captions, by bucket; None if these are not wanted."""
+        if not self._settings.fetch_sources:
+            return None
+        return {**expected.source_reads, "downloads": expected.sources}
 
     def _file_size(self) -> tuple[float, bool]:
         """Return the bytes of a caption file, and whether the ledger's files were measured."""
@@ -202,6 +209,7 @@ class Planner:
             if count := states.get(state):
                 retry = ", as long as you do not run: batchcap resume --retry-failed"
                 yield f"{count:,} tasks {state} and stay so{retry if state == 'failed' else ''}"
+        yield from self._notes_on_sources(expected)
         yield from self._notes_on_jobs(expected)
         if expected.forecast.is_scaled:
             yield (
@@ -228,8 +236,14 @@ class Planner:
                 f"{duration(lengths.quantile(0.5))}, 95 % within {duration(lengths.quantile(0.95))}"
             )
 
+    def _notes_on_sources(self, expected: Expectation) -> Iterator[str]:
+        for work in expected.workloads:
+            if self._settings.fetch_sources and PROVIDERS[work.provider].source_key is None:
+                rows = counted(work.rows, "row")
+                yield f"{work.provider} offers no source captions; --fetch-sources skips {rows}"
+
     def _notes_on_disk(self, expected: Expectation) -> Iterator[str]:
-        needed = round(expected.rows * self._file_size()[0])
+        needed = round((expected.rows + expected.sources) * self._file_size()[0])
         free = _free_bytes(self._settings.out)
         if free is not None and needed > free:
             yield f"the captions need {size(needed)}, and the disk has {size(free)} left"

@@ -20,6 +20,7 @@ from batchcap.app.providers import (
     secrets_in,
     webhooks_for,
 )
+from batchcap.app.sources import fetching, providers_to_ask, source_fetchers
 from batchcap.app.webhooks import OnListening, WebhookFeed
 from batchcap.captions.downloader import CaptionDownloader
 from batchcap.captions.file_host import FileHosts
@@ -104,11 +105,14 @@ class Run:
                 adopt_since=died_at,
                 create_until=self._create_until,
             )
-            engine = Engine(self._ledger, lanes, policy, self._observer, self._now)
+            fetchers = source_fetchers(lanes, self._ledger, self._settings, self._observer)
+            observer = each(self._observer, *fetchers)
+            engine = Engine(self._ledger, lanes, policy, observer, self._now)
             self._fatal = engine.fatal
             pollers = {lane.provider.name: lane.poller for lane in lanes}
             await self._webhooks.start(stack, group, pollers)
-            await engine.run()
+            async with fetching(fetchers, self._ledger):
+                await engine.run()
             for bucket in self._factory.buckets.values():
                 bucket.close()
 
@@ -170,8 +174,7 @@ async def run(  # noqa: PLR0913  # the choices of a run, given by name
         FatalError: A credential is missing.
     """
     check_origins(ledger, environment, settings, sandbox=sandbox)
-    pending = ledger.providers_with_pending()
-    names = [name for name in PROVIDERS if name in pending]
+    names = providers_to_ask(ledger, settings)
     providers = providers_in_use(names, environment, settings, sandbox=sandbox)
     network = network_settings(environment, settings.proxy, settings.ca_file)
     webhooks = WebhookFeed(

@@ -1,4 +1,4 @@
-"""The options that choose rows and limit what a run may cost and take."""
+"""The options that choose what to work on, and limit what a run may cost and take."""
 
 from __future__ import annotations
 
@@ -48,6 +48,15 @@ class ChoiceOptions:
         str, Parameter(group=SPEED, help="Units to expect: 2 a caption, or 0.5/min of video.")
     ] = ""
 
+    fetch_sources: Annotated[
+        bool,
+        Parameter(
+            group=ROWS,
+            negative="",
+            help="Also download the captions that are translated from, once for each source.",
+        ),
+    ] = False
+
     def applied(self, settings: Settings) -> Settings:
         """Return the settings with these choices.
 
@@ -61,6 +70,7 @@ class ChoiceOptions:
             selection=Selection(
                 tuple(map(parse_filter, self.filter_)), self.limit, _column_aliases()
             ),
+            fetch_sources=self.fetch_sources,
             limits=Limits(
                 parse_units("--max-units", self.max_units),
                 parse_moment("--deadline", self.deadline),

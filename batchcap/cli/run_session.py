@@ -13,6 +13,7 @@ from rich.console import Console
 
 from batchcap.app.limits import choose_rows
 from batchcap.app.run import run as run_rows
+from batchcap.app.sources import providers_to_ask
 from batchcap.cli import log
 from batchcap.cli.announcement import announcement
 from batchcap.cli.command_lines import command_line, complete_commands
@@ -85,7 +86,7 @@ class RunSession:
             UsageError: A setting is wrong; nothing was started.
             FatalError: The run cannot start.
         """
-        if self._ledger.providers_with_pending():
+        if providers_to_ask(self._ledger, self._settings):
             self._prepare()
         fatal = run_async(self._work)
         try:
@@ -113,7 +114,7 @@ class RunSession:
 
     async def _run_with_display(self) -> list[FatalError]:
         async with AsyncExitStack() as stack:
-            sandbox = self._sandbox and bool(self._ledger.providers_with_pending())
+            sandbox = self._sandbox and bool(providers_to_ask(self._ledger, self._settings))
             environment = await stack.enter_async_context(
                 provider_environment(self._settings.out, sandbox=sandbox)
             )

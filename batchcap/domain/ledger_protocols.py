@@ -88,6 +88,13 @@ class LedgerReader(Protocol):
         """Yield the rows that are done, in manifest order, a page at a time."""
         ...
 
+    def rows(self, provider: str, *, done: bool) -> Iterator[list[Row]]:
+        """Yield the rows of a provider that are done, or those that are pending and chosen.
+
+        They come in manifest order, a page at a time.
+        """
+        ...
+
     def has_task(self, row: Row) -> bool:
         """Return whether the ledger has the task that a row asks for."""
         ...

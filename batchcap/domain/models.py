@@ -191,6 +191,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     duration: float | None = None
 
 
+class SourceLink(msgspec.Struct, frozen=True):
+    """The track that a caption is translated from. `url` leads to its text; it is perishable."""
+
+    track: str
+    url: str
+
+
 class ProviderJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job as the provider lists it, created by any program.
 

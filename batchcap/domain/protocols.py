@@ -24,6 +24,7 @@ from batchcap.domain.models import (
     ProviderJob,
     Row,
     RowHistory,
+    SourceLink,
 )
 
 Observer = Callable[[Event], None]
@@ -177,6 +178,25 @@ class JobControl(Protocol):
         """Delete the text track that a job added to the row's source, and no other.
 
         Raises what the methods of `Provider` raise.
+        """
+        ...
+
+
+@runtime_checkable
+class SourceCaptions(Protocol):
+    """The part of a provider that has the captions which a row's caption is translated from."""
+
+    name: str
+
+    async def source_link(self, row: Row) -> SourceLink:
+        """Return the track that a row is translated from, with a link to its text, by GETs alone.
+
+        After a row's caption is done, that takes no request if its source was read for it.
+
+        Raises:
+            RowError: It is unknown, or there is no link to it.
+
+        Beside that, raises what the methods of `Provider` raise.
         """
         ...
 

@@ -158,6 +158,8 @@ class Settings(msgspec.Struct, frozen=True):
     ca_file: Path | None = None
     limits: Limits = Limits()
     selection: Selection = Selection()
+    fetch_sources: bool = False
+    """Whether the captions that are translated from are downloaded beside those that are made."""
 
     @property
     def quota_share(self) -> float:

@@ -103,6 +103,9 @@ class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Buckets whose rate is a first guess, because the provider documents none."""
     window: int
     """Rows in work at once. If the provider creates jobs: jobs open at once."""
+    source_key: Callable[[Json], str] | None = None
+    """Returns, of a row's params, which captions of its source it is translated from. None: it
+    has no `protocols.SourceCaptions`."""
     creates_jobs: bool = True
     """Whether rows are made by jobs that cost; if not, they name jobs that exist."""
 

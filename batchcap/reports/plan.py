@@ -40,6 +40,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     manifests name. The rest is about the `to_do` captions that the run would get: those of
     the manifests, and pending ones of `earlier_manifests`. `account` counts what `--check` found
     for them, before they were counted; None without it. `jobs` of them need a new job.
+    `sources` are those of the requests that are for source captions; None without
+    `--fetch-sources`.
     `limit` says in words what decides how long it takes. `now` is in unix seconds.
     """
 
@@ -54,6 +56,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     earlier_manifests: Mapping[str, int]
     shared_sources: int
     requests: Mapping[str, int]
+    sources: Mapping[str, int] | None = None
     bottleneck: str | None
     limit: str
     seconds: Range
@@ -99,10 +102,12 @@ def as_lines(plan: Plan) -> Iterator[str]:
         yield from _counts("of earlier manifests", plan.earlier_manifests)
     if plan.shared_sources:
         yield f"  sources with several rows: {plan.shared_sources:,}"
-    if not plan.to_do:
+    if not plan.to_do and not any((plan.sources or {}).values()):
         return
-    requests = [f"{bucket} {count:,}" for bucket, count in plan.requests.items() if count]
-    yield f"  requests: {', '.join(requests)}"
+    yield f"  requests: {_listed(plan.requests)}"
+    if plan.sources is not None:
+        listed = _listed(plan.sources) or "none, all are there"
+        yield f"  of these for source captions (--fetch-sources): {listed}"
     yield f"  files: {plan.files:,}, about {size(plan.bytes)}"
     yield f"  units: {_units(plan)}"
     low, likely, high = (duration(getattr(plan.seconds, end)) for end in ("low", "likely", "high"))
@@ -111,6 +116,10 @@ def as_lines(plan: Plan) -> Iterator[str]:
         f"{local_time(plan.now + plan.seconds.likely)}"
     )
     yield f"  bottleneck: {plan.limit}"
+
+
+def _listed(requests: Mapping[str, int]) -> str:
+    return ", ".join(f"{bucket} {count:,}" for bucket, count in requests.items() if count)
 
 
 def _counts(label: str, counts: Mapping[str, int]) -> Iterator[str]:

@@ -35,6 +35,9 @@ MUX_KEYWORDS: Mapping[str, str] = {
     "generated": "generated-es: likewise, with a track that Mux generated",
     "errored": "errored-es: likewise, with a track that is errored",
     "deleted": "deleted-es: likewise, with a track that is deleted",
+    "nosource": "the text of the asset's own tracks is 404",
+    "badsource": "the text of the asset's own tracks is not WebVTT",
+    "bigsource": "the text of the asset's own tracks is a hundred times as long as others",
     # Its jobs.
     "fails": "every job: errored, retryable true",
     "failsonce": "the first job of a language: errored, retryable true; the next one completes",

@@ -51,8 +51,9 @@ _UNLUCKY = 0.025
 class LaneWork(msgspec.Struct, frozen=True):
     """What there is to do at one provider, and what limits it.
 
-    `rates` are those of its buckets, less what is left to other programs. `is_measured`: the
-    lengths come from jobs of this ledger.
+    `rates` are those of its buckets, less what is left to other programs. `more_requests`, by
+    bucket, come on top of those of the rows. `is_measured`: the lengths come from jobs of this
+    ledger.
     """
 
     provider: str
@@ -67,6 +68,7 @@ class LaneWork(msgspec.Struct, frozen=True):
     has_webhooks: bool = False
     connections: int = 64
     job_timeout: float = 7200.0
+    more_requests: Mapping[str, int] = {}
 
 
 class Seconds(msgspec.Struct, frozen=True):
@@ -98,7 +100,7 @@ class Forecast(msgspec.Struct, frozen=True):
 
 def forecast(lanes: Sequence[LaneWork], most_rows: int = MOST_ROWS) -> Forecast:
     """Return what to expect if the lanes start now, each beside the others."""
-    forecasts = [_of_lane(lane, most_rows) for lane in lanes if lane.rows]
+    forecasts = [_of_lane(lane, most_rows) for lane in lanes if lane.rows or lane.more_requests]
     if not forecasts:
         return Forecast({}, Seconds(0.0, 0.0, 0.0), None, 0, is_scaled=False)
     longest = max(forecasts, key=lambda part: part.seconds.likely)
@@ -127,6 +129,7 @@ def _of_lane(lane: LaneWork, most_rows: int) -> Forecast:
     else:
         requests = dict.fromkeys(lane.rates, lane.rows)
         rest = lane.lengths.quantile(0.5) if lane.creates or lane.with_job else 0.0
+    requests = {name: n + lane.more_requests.get(name, 0) for name, n in requests.items()}
     phases = _phases(lane, lane.rows, requests)
     limit = max(phases, key=phases.__getitem__)
     likely = phases[limit] + max(0.0, rest)

@@ -1,4 +1,4 @@
-"""The source captions that `--fetch-sources` downloads: their names in the output folder.
+"""The source captions that `--fetch-sources` downloads: their files and what the ledger knows.
 
 They are in `DIR/.batchcap/sources/<provider>/<source id>.<track>.vtt`. An id may be any text.
 One of lower-case letters, digits, `-` and `_` is its own name; any other gets a hash at its
@@ -10,10 +10,18 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import msgspec
+
+from batchcap.domain.ledger_protocols import LedgerReader
+from batchcap.domain.models import Json, Row
+from batchcap.domain.protocols import KeyValueStore
 from batchcap.storage.ledger.schema import folder
+
+PREFIX = "sources."
+"""What the ledger's keys of source captions begin with."""
 
 _PLAIN = re.compile(r"[a-z0-9_-]{1,80}")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
@@ -71,3 +79,73 @@ def _name(identifier: str) -> str:
     shown = _NOT_IN_NAMES.sub("_", identifier[:_SHOWN])
     digest = hashlib.sha256(identifier.encode(errors="surrogatepass")).hexdigest()
     return f"{shown}~{digest[:16]}"
+
+
+class SourceFailure(msgspec.Struct, frozen=True):
+    """Source captions that could not be had, and why."""
+
+    provider: str
+    source_id: str
+    reason: str
+
+
+class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the ledger keeps of source captions: their track, or why there are none."""
+
+    track: str = ""
+    error: str = ""
+
+
+class SourceRecords:
+    """What a ledger knows of one provider's source captions.
+
+    Rows of a source for whose params `key_of` returns the same text share their captions.
+    """
+
+    def __init__(
+        self, memory: KeyValueStore, out: Path, provider: str, key_of: Callable[[Json], str]
+    ) -> None:
+        self._memory, self._out, self._provider = memory, out, provider
+        self._key_of = key_of
+
+    def key(self, row: Row) -> str:
+        """Return the key of what the ledger knows, the same for rows that share their captions."""
+        kind = [row.source_id, self._key_of(row.params)]
+        return f"{PREFIX}{self._provider}.{msgspec.json.encode(kind).decode()}"
+
+    def has(self, row: Row) -> bool:
+        """Return whether the source captions of a row were downloaded and are still there."""
+        stored = self._memory.get(self.key(row))
+        if stored is None:
+            return False
+        track = msgspec.json.decode(stored, type=_Record).track
+        return bool(track) and self.is_there(row, track)
+
+    def is_there(self, row: Row, track: str) -> bool:
+        """Return whether the captions of a track are on disk: they are complete or absent."""
+        return (self._out / self.path(row, track)).is_file()
+
+    def path(self, row: Row, track: str) -> str:
+        """Return where the captions of a row's track are, below the output folder."""
+        return source_path(self._out, self._provider, row.source_id, track)
+
+    def add(self, row: Row, track: str) -> None:
+        """Record that the captions were downloaded."""
+        self._set(row, _Record(track=track))
+
+    def add_failure(self, row: Row, reason: str) -> None:
+        """Record why there are none."""
+        self._set(row, _Record(error=reason))
+
+    def _set(self, row: Row, record: _Record) -> None:
+        self._memory.set(self.key(row), msgspec.json.encode(record).decode())
+
+
+def source_failures(ledger: LedgerReader) -> Iterator[SourceFailure]:
+    """Yield the source captions that could not be had when they were last tried, by source."""
+    for key, stored in sorted(ledger.values(PREFIX).items()):
+        record = msgspec.json.decode(stored, type=_Record)
+        if record.error:
+            provider, _, kind = key.removeprefix(PREFIX).partition(".")
+            source_id, _ = msgspec.json.decode(kind, type=tuple[str, str])
+            yield SourceFailure(provider, source_id, record.error)

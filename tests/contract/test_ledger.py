@@ -41,6 +41,7 @@ from batchcap.domain.models import (
     RowHistory,
     RowState,
 )
+from batchcap.domain.selection import Selection
 from batchcap.storage.ledger import open_ledger, open_reader
 from batchcap.storage.ledger.file_marks import RESULTS
 from tests.harness import rows
@@ -1025,6 +1026,17 @@ class TestReader:
         read = [done for page in ledger.completed_rows() for done in page]
         caption = (CAPTION.bytes, CAPTION.sha256, CAPTION.cues)
         assert read == [CompletedRow(row.number, row.key, row.path, *caption) for row in completed]
+
+    async def test_rows_are_those_in_a_state_at_a_provider_in_order(self, ledger: Ledger) -> None:
+        imported(ledger, many(1200))
+        works = await ledger.pending("fake", 0, 2000)
+        done = [work.row for work in works if work.row.number % 2]
+        await asyncio.gather(*(ledger.record_outcome(row, outcome()) for row in done))
+        assert [row for page in ledger.rows("fake", done=True) for row in page] == done
+        ledger.choose(Selection(limit=2))
+        chosen = [row for page in ledger.rows("fake", done=False) for row in page]
+        assert chosen == [work.row for work in works if not work.row.number % 2][:2]
+        assert not list(ledger.rows("other", done=True))
 
     def test_has_task_compares_provider_source_and_target(self, opened: Ledger) -> None:
         imported(opened, many(1))

@@ -139,16 +139,20 @@ class Assets:
         self._reads: OrderedDict[str, tuple[float, asyncio.Future[Asset]]] = OrderedDict()
 
     async def get(
-        self, asset_id: str, *, fresh: bool = False, priority: Priority = Priority.FINISH
+        self,
+        asset_id: str,
+        *,
+        max_age: float = _CACHE_SECONDS,
+        priority: Priority = Priority.FINISH,
     ) -> Asset:
-        """Return an asset, at most five minutes old, or read anew if `fresh`.
+        """Return an asset that was read within the last `max_age` seconds, or is read now.
 
         Raises:
             RowError: "asset_not_found", or the request is refused.
         """
         now = asyncio.get_running_loop().time()
         read_at, read = self._reads.get(asset_id, (0.0, None))
-        if read is None or (read.done() and (fresh or now - read_at > _CACHE_SECONDS)):
+        if read is None or (read.done() and now - read_at >= max_age):
             read = asyncio.ensure_future(self._read_asset(asset_id, priority))
             read.add_done_callback(take_exception)
             self._reads[asset_id] = (now, read)

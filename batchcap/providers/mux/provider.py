@@ -5,6 +5,7 @@ Sources are Mux's API reference and guides, and its SDK @mux/mux-node 15.3.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,7 +14,16 @@ from urllib.parse import quote
 from batchcap.domain.account import AccountPage, AccountQuery
 from batchcap.domain.errors import NotAccepted, RowError
 from batchcap.domain.forgetting import RemovedTrack
-from batchcap.domain.models import Job, JobRequest, JobState, Json, ProviderJob, Row, RowHistory
+from batchcap.domain.models import (
+    Job,
+    JobRequest,
+    JobState,
+    Json,
+    ProviderJob,
+    Row,
+    RowHistory,
+    SourceLink,
+)
 from batchcap.domain.protocols import OnChecked, OnJob, SendSlot
 from batchcap.providers.http_errors import rejected
 from batchcap.providers.mux import refusals
@@ -227,11 +237,19 @@ class Mux:
         asset = await self._assets.get(row.source_id)
         track = asset.track(job.track)
         if track is None or not track.ready:  # it may have become ready since
-            asset = await self._assets.get(row.source_id, fresh=True)
+            asset = await self._assets.get(row.source_id, max_age=0.0)
             track = asset.track(job.track)
         if track is not None and track.status == "preparing":
             return None
         return self._track_url(asset, job.track)
+
+    async def source_link(self, row: Row) -> SourceLink:
+        """See `protocols.SourceCaptions`. An asset that was read once serves, however long ago."""
+        asset = await self._assets.get(row.source_id, max_age=math.inf, priority=Priority.POLL)
+        track_id = row.params.get("track_id") or await self._source_tracks.choose(
+            asset, row.params.get("from_language")
+        )
+        return SourceLink(track_id, self._track_url(asset, track_id))
 
     async def list_jobs(self, source_id: str) -> list[ProviderJob]:
         """See `protocols.JobHistory`. Every job that Mux still keeps for an asset."""
@@ -303,7 +321,7 @@ class Mux:
 
     async def _find_track(self, row: Row, job_id: str | None) -> Job | None:
         """Return the ready text track in the row's language as the result of a job."""
-        track = (await self._assets.get(row.source_id, fresh=True)).in_language(row.target)
+        track = (await self._assets.get(row.source_id, max_age=0.0)).in_language(row.target)
         if track is None or not track.ready:
             return None
         return Job(id=job_id, state=JobState.COMPLETED, track=track.id)
@@ -325,7 +343,7 @@ class Mux:
     async def _explain_422(self, request: JobRequest, answer: ApiResponse) -> Job:
         """Return the caption for which a create was refused with 422; else raise why it was."""
         if answer.status == 422:
-            asset = await self._assets.get(request.row.source_id, fresh=True)
+            asset = await self._assets.get(request.row.source_id, max_age=0.0)
             if existing := refusals.check_request(request, asset, self._on_existing):
                 return existing
         raise rejected(answer)

@@ -17,6 +17,13 @@ from batchcap.transport.response import as_object, as_text
 ListJobs = Callable[[str], Awaitable[list[Json]]]
 
 
+def source_key(params: Json) -> str:
+    """Return a text that is the same for rows of an asset that have the same source track."""
+    if track_id := params.get("track_id"):
+        return f"track {track_id}"
+    return f"language {canonical(params.get('from_language') or '')}"
+
+
 class SourceTracks:
     """Chooses source tracks. `list_jobs` returns every job of an asset, in full."""
 

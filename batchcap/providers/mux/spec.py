@@ -11,6 +11,7 @@ from batchcap.providers.mux.asset_list import ASSET_COLUMNS
 from batchcap.providers.mux.provider import STREAM_URL, Mux
 from batchcap.providers.mux.schema import CREDENTIALS, DASHBOARDS, NAME
 from batchcap.providers.mux.signing import SIGNING_SECRETS
+from batchcap.providers.mux.source_tracks import source_key
 from batchcap.providers.mux.webhooks import WEBHOOK
 from batchcap.providers.registry import AccountColumns, BaseUrl, ProviderSpec, TrackRule
 
@@ -50,6 +51,7 @@ SPEC = ProviderSpec(
     read="mux.read",
     write="mux.write",
     window=1000,
+    source_key=source_key,
     options={"on_existing": "download"},
     track_rule=TrackRule(
         manifest_rules.uploads_track,

@@ -15,8 +15,10 @@ from urllib.parse import parse_qs
 import msgspec
 
 from batchcap.sandbox.caption_responses import serve_vtt
+from batchcap.sandbox.caption_text import make_webvtt
 from batchcap.sandbox.http_types import Request, Response, Route, json_response
-from batchcap.sandbox.mux.assets import Track, parse_playback_id
+from batchcap.sandbox.id_keywords import keywords
+from batchcap.sandbox.mux.assets import Track, find_asset, parse_playback_id
 from batchcap.sandbox.rate_limits import TokenBucket
 from batchcap.sandbox.world import World
 
@@ -73,6 +75,20 @@ class StreamHost:
         track: Track | None = self._world.jobs.track(asset_id, track_id, request.now)
         if track is None or track.status != "ready":
             return _NOT_FOUND
+        asset = find_asset(asset_id)
+        if asset is not None and track in asset.tracks:
+            return self._serve_source(request, asset_id, track)
+        return serve_vtt(self._world, request, asset_id, track.language)
+
+    def _serve_source(self, request: Request, asset_id: str, track: Track) -> Response:
+        """Serve a track that no job made."""
+        present, size = keywords(asset_id), self._world.options.caption_bytes
+        if "nosource" in present:
+            return _NOT_FOUND
+        if "badsource" in present:
+            return Response(200, b"{}", "text/vtt")
+        if "bigsource" in present:
+            return Response(200, make_webvtt(asset_id, track.language, 100 * size), "text/vtt")
         return serve_vtt(self._world, request, asset_id, track.language)
 
     def _has_valid_token(self, request: Request) -> bool:

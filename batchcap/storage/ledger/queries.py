@@ -73,6 +73,9 @@ _COMPLETED = """
 SELECT number, key, path, bytes, sha256, cues FROM rows
 WHERE state = 'done' AND number > ? ORDER BY number LIMIT ?
 """
+_ROWS = """
+SELECT {} FROM rows WHERE provider = ? AND number > ? AND state IS {}{} ORDER BY number LIMIT ?
+"""
 _TASK = """
 SELECT 1 FROM rows WHERE provider = ? AND source_id = ? AND target = ? AND path IS NOT NULL
 """
@@ -203,6 +206,14 @@ class SqliteLedgerReader:
         """See `ledger_protocols.LedgerReader`."""
         after = 0
         while page := [CompletedRow(*row) for row in self._select(_COMPLETED, (after, _PAGE))]:
+            yield page
+            after = page[-1].number
+
+    def rows(self, provider: str, *, done: bool) -> Iterator[list[Row]]:
+        """See `ledger_protocols.LedgerReader`."""
+        state, chosen = ("'done'", "") if done else ("NULL", self._only_chosen())
+        sql, after = _ROWS.format(", ".join(Row.__struct_fields__), state, chosen), 0
+        while page := [Row.of(row) for row in self._select(sql, (provider, after, _PAGE))]:
             yield page
             after = page[-1].number
 
