@@ -11,7 +11,7 @@ import anyio
 from batchcap.app.read_only_store import ReadOnlyStore
 from batchcap.captions.source_fetcher import SourceFetcher
 from batchcap.domain.ledger_protocols import Ledger, LedgerReader
-from batchcap.domain.protocols import KeyValueStore, Observer, SourceCaptions
+from batchcap.domain.protocols import Observer, SourceCaptions
 from batchcap.domain.settings import Settings
 from batchcap.engine import Lane
 from batchcap.providers import PROVIDERS, ProviderSpec
@@ -44,9 +44,10 @@ def source_fetchers(
     """Return what fetches the sources of some lanes' rows: nothing if they are not wanted."""
     fetchers = []
     for lane in lanes:
-        records = _records(ledger, settings, PROVIDERS[lane.provider.name])
-        if records is not None and isinstance(lane.provider, SourceCaptions):
-            fetcher = SourceFetcher(lane.provider, lane.downloader, records, lane.stop, observer)
+        provider, key_of = lane.provider, PROVIDERS[lane.provider.name].source_key
+        if settings.fetch_sources and key_of and isinstance(provider, SourceCaptions):
+            records = SourceRecords(ledger, settings.out, provider.name, key_of)
+            fetcher = SourceFetcher(provider, lane.downloader, records, lane.stop, observer)
             fetchers.append(fetcher)
     return fetchers
 
@@ -68,18 +69,13 @@ def _missing(
     ledger: LedgerReader, settings: Settings, spec: ProviderSpec, *, done: bool
 ) -> Iterator[str]:
     """Yield the keys of the sources, each once, that are wanted and were not fetched."""
-    records = _records(ReadOnlyStore(ledger, PREFIX), settings, spec)
-    if records is None:
+    if not settings.fetch_sources or spec.source_key is None:
         return
+    memory = ReadOnlyStore(ledger, PREFIX)
+    records = SourceRecords(memory, settings.out, spec.name, spec.source_key)
     seen = set[str]()
     for row in chain.from_iterable(ledger.rows(spec.name, done=done)):
         if (key := records.key(row)) not in seen:
             seen.add(key)
             if not records.has(row):
                 yield key
-
-
-def _records(memory: KeyValueStore, settings: Settings, spec: ProviderSpec) -> SourceRecords | None:
-    if not settings.fetch_sources or spec.source_key is None:
-        return None
-    return SourceRecords(memory, settings.out, spec.name, spec.source_key)

@@ -141,6 +141,24 @@ def test_run_second_signal_leaves_complete_files(shell: Shell, sandbox: Mapping[
     check(shell, sandbox, "twice", "twice")
 
 
+def test_run_interrupted_resumes_without_fetching_a_source_twice(
+    shell: Shell, sandbox: Mapping[str, str]
+) -> None:
+    set_options(sandbox, job_seconds=0.2)
+    lines = [f"source-film-{n},es\n" for n in range(24)]
+    name = shell.manifest("asset_id,to_language_code\n" + "".join(lines))
+    arguments = ["run", name, "-o", "source", "--fetch-sources", *QUICK, "--max-jobs", "mux=8"]
+    process = start_and_wait_for_files(shell, "source", *arguments)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    resumed = shell.run("resume", "-o", "source", "--fetch-sources", *QUICK)
+    assert resumed.returncode == 0, resumed.stderr
+    assert len(list((shell.folder / "source/.batchcap/sources/mux").glob("*.vtt"))) == 24
+    assert request_log(sandbox)["requests"]["downloads"] == 48
+    assert not list((shell.folder / "source").rglob("*.part"))
+
+
 def storm_manifest(shell: Shell, prefix: str) -> str:
     """Write a manifest with regional siblings, of which one is a track and one only a file."""
     lines = [f"{prefix}-film-{n},es;de,en,,true" for n in range(150)]

@@ -104,7 +104,7 @@ def test_secrets_appear_nowhere_after_a_verbose_run_with_faults(
     faulty: Shell, private_key: str
 ) -> None:
     name = faulty.manifest(HEADER + "\n".join(ROWS) + "\n")
-    verbose = ["-v", "--log-file", "log", "--settle", "2s"]
+    verbose = ["-v", "--log-file", "log", "--settle", "2s", "--fetch-sources"]
     slow = ["--rate=mux.write=30/s", *UNLIMITED[1:]]
     places = kill_in_the_middle(faulty, "run", name, *verbose, *slow)
     assert b" run " in places["process list"]
@@ -118,6 +118,7 @@ def test_secrets_appear_nowhere_after_a_verbose_run_with_faults(
     assert_clean({**output, **files(faulty.folder)}, private_key)
     states = {result["source_id"]: result["state"] for result in faulty.results()}
     assert states["film-signed-has-es-1"] == "done"
+    assert list((faulty.folder / "captions/.batchcap/sources/mux").glob("film-signed-*"))
     assert states["html-1"] == states["failed-1"] == states["film-fails-1"] == "failed"
     assert request_log(faulty.environment)["leaks"] == []
     assert sum(request_log(faulty.environment)["faults"].values()) > 10
