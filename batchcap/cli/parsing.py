@@ -65,6 +65,19 @@ def parse_duration(option: str, text: str) -> float:
     return seconds
 
 
+def parse_delimiter(text: str) -> str:
+    """Parse what stands between two cells of CSV: one character, or `tab`.
+
+    Raises:
+        UsageError: It cannot separate cells.
+    """
+    delimiter = "\t" if text in {"tab", "\\t"} else text
+    is_usable = len(delimiter) == 1 and not delimiter.isalnum() and delimiter not in '"\r\n\0'
+    if not is_usable:
+        raise UsageError(f"--delimiter: invalid {text[:40]!r}", hint="One character, like ; or tab")
+    return delimiter
+
+
 def parse_size(option: str, text: str) -> int:
     """Parse `64MB`, `512KiB` or `1000` into bytes.
 

@@ -1,18 +1,30 @@
-"""`batchcap report`: the results for a spreadsheet or a program."""
+"""`batchcap report`: the results for a spreadsheet, a program or a pull request."""
 
 from __future__ import annotations
 
+import os
 import sys
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, BinaryIO, Literal, get_args
 
 from cyclopts import Parameter
 
-from batchcap.cli.parsing import DASH
+from batchcap.cli.parsing import DASH, parse_delimiter
 from batchcap.domain.errors import FatalError, UsageError
-from batchcap.reports.export import as_csv, as_json
+from batchcap.domain.ledger_protocols import LedgerReader
+from batchcap.domain.text import counted, printable
+from batchcap.reports.cells import ChangedCells
+from batchcap.reports.csv_report import as_csv
+from batchcap.reports.json_report import as_json
+from batchcap.reports.markdown_report import as_markdown
+from batchcap.reports.xlsx_report import require_xlsxwriter, write_xlsx
 from batchcap.storage.ledger import open_reader
+from batchcap.storage.whole_file import whole_file
+
+Format = Literal["json", "csv", "xlsx", "md"]
 
 
 def report(
@@ -20,28 +32,100 @@ def report(
     dir_: Annotated[Path, Parameter(name="--dir", help="The output folder of the run.")] = Path(
         "captions"
     ),
-    format_: Annotated[Literal["json", "csv"], Parameter(name="--format")] = "json",
+    format_: Annotated[
+        Format | None,
+        Parameter(name="--format", help="Without it, the ending of the file decides; else json."),
+    ] = None,
     out: Annotated[
         str, Parameter(name=["--out", "-o"], help="The file to write; - is standard output.")
     ] = "-",
+    delimiter: Annotated[
+        str,
+        Parameter(help="Of CSV: one character, or tab. Excel expects ; where , is a decimal sign."),
+    ] = ",",
 ) -> int:
     """Write the result of every row, even while a run works."""
+    chosen = format_ or _format_of(out)
+    if chosen == "xlsx":
+        _check_workbook(out)
+    if chosen != "csv" and delimiter != ",":
+        raise UsageError("--delimiter is for --format csv")
+    changed = ChangedCells()
+    csv = partial(as_csv, delimiter=parse_delimiter(delimiter), changed=changed)
+    pieces: dict[str, Callable[[LedgerReader], Generator[str]]] = {
+        "json": as_json,
+        "csv": csv,
+        "md": as_markdown,
+    }
+    with closing(open_reader(dir_)) as ledger, _opened(out) as file:
+        if chosen == "xlsx":
+            write_xlsx(ledger, file, _folder_seen_from(out, dir_))
+        else:
+            _write(pieces[chosen](ledger), file)
+    if changed.count:
+        print(
+            f"note: Excel reads {counted(changed.count, 'cell')} as other values, such as "
+            f"{printable(changed.example)!r}; --format xlsx keeps them",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _is_stdout(out: str) -> bool:
+    return out in {"-", DASH}
+
+
+def _format_of(out: str) -> str:
+    ending = Path(out).suffix[1:].lower()
+    return ending if ending in get_args(Format) else "json"
+
+
+def _check_workbook(out: str) -> None:
+    """Check that a workbook can be written.
+
+    Raises:
+        UsageError: XlsxWriter is not installed, or standard output is a terminal.
+    """
+    require_xlsxwriter()
+    if _is_stdout(out) and sys.stdout.isatty():
+        raise UsageError(
+            "a workbook is not written to a terminal", hint="Like this: -o results.xlsx"
+        )
+
+
+def _folder_seen_from(out: str, folder: Path) -> str:
+    """Return the relative path from where a file is written to a folder."""
+    place = Path() if _is_stdout(out) else Path(out).resolve().parent
+    return os.path.relpath(folder.resolve(), place.resolve())
+
+
+def _write(pieces: Generator[str], file: BinaryIO) -> None:
+    with closing(pieces):  # it reads the ledger
+        for piece in pieces:
+            file.write(piece.encode("utf-8", "backslashreplace"))
+
+
+@contextmanager
+def _opened(out: str) -> Iterator[BinaryIO]:
+    """Yield the file to write, which is complete or absent; or standard output.
+
+    Raises:
+        UsageError: It cannot be made.
+        FatalError: The disk refuses it later.
+    """
+    if _is_stdout(out):
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        return
     with ExitStack() as stack:
-        ledger = stack.enter_context(closing(open_reader(dir_)))
-        make = as_csv if format_ == "csv" else as_json
-        pieces = stack.enter_context(closing(make(ledger)))  # it reads the ledger
-        if out in {"-", DASH}:
-            sys.stdout.writelines(pieces)
-            return 0
         try:
-            target = Path(out).open("w", encoding="utf-8", newline="")  # noqa: SIM115  # closed below
+            file = stack.enter_context(whole_file(Path(out)))
         except OSError as error:
             raise UsageError(f"-o {out}: {error.strerror or error}") from None
         try:
-            with target:
-                target.writelines(pieces)
+            with stack.pop_all():
+                yield file
         except OSError as error:
             message = f"cannot write {out}: {error.strerror or error}"
             hint = "Free disk space, or write to another place."
             raise FatalError(message, hint=hint) from None
-    return 0

@@ -3,5 +3,7 @@
 results  results.jsonl and the summary
 metrics  counts of events while a run works
 time_line  counts of events for each minute, kept in the ledger
-export   the results as CSV and JSON
+advice   what to do about each error code
+coverage  which source has a caption in which language
+json_report, csv_report, xlsx_report, markdown_report  the formats of `batchcap report`
 """

@@ -21,7 +21,7 @@ import orjson
 from batchcap.domain.errors import FatalError, UsageError
 from batchcap.domain.models import Json
 from batchcap.domain.text import one_line
-from batchcap.reports.export import safe_cell
+from batchcap.reports.cells import safe_cell
 from batchcap.storage.durable import sync
 
 FORMATS = ("csv", "jsonl", "json")
