@@ -1,112 +1,142 @@
-"""The progress display: a small table on a terminal, a line every few seconds elsewhere.
+"""The progress display: a table on a terminal, now and then a line elsewhere.
 
-It reads counters a few times a second. One display row for each item would cost more CPU
-than the items.
+Both show a `Snapshot`. One display row for each item would cost more CPU than the items.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import anyio
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from batchcap.domain.models import RowState, Totals
+from batchcap.cli.progress_text import compact, ends, failures, pauses, rates, since
 from batchcap.domain.text import printable
-from batchcap.reports.metrics import Metrics
 from batchcap.reports.results import duration, size
+from batchcap.reports.snapshot import ProviderState, Snapshot
 
 REFRESH_INTERVAL = 0.2  # seconds between two updates of the table
-LINE_INTERVAL = 5.0  # seconds between two lines if there is no terminal
+LINE_INTERVALS = ((60.0, 10.0), (600.0, 60.0), (float("inf"), 300.0))
+"""Until which second of a run a line appears how often at most, if there is no terminal."""
+
 MAX_PROVIDERS = 5  # rows of the table
+WIDE, NARROW = 100, 60
+"""Columns from which there is a bar, and below which everything is abbreviated."""
+
+_LABELS = ("waiting", "at provider", "downloading", "done", "failed")
+_SHORT_LABELS = ("wait", "open", "load", "done", "fail")
 
 
 class Progress:
-    """Shows a run on stderr. `before` holds the ledger's totals at its start."""
+    """Shows a run on stderr. `snapshot` returns where it stands."""
 
-    def __init__(self, metrics: Metrics, before: Totals, console: Console) -> None:
-        self._metrics, self._before, self._console = metrics, before, console
+    def __init__(self, snapshot: Callable[[], Snapshot], console: Console) -> None:
+        self._snapshot, self._console = snapshot, console
 
     @asynccontextmanager
     async def shown(self) -> AsyncIterator[None]:
         """Show the progress until the block ends."""
-        self._started = anyio.current_time()
+        is_screen = self._console.is_terminal and not self._console.is_dumb_terminal
         async with anyio.create_task_group() as group:
-            group.start_soon(self._live if self._console.is_terminal else self._lines)
+            group.start_soon(self._live if is_screen else self._lines)
             try:
                 yield
             finally:
                 group.cancel_scope.cancel()
 
     async def _live(self) -> None:
-        with Live(self.table(), console=self._console, auto_refresh=False, transient=True) as live:
-            while True:
-                await anyio.sleep(REFRESH_INTERVAL)
-                live.update(self.table(), refresh=True)
+        with Live(console=self._console, auto_refresh=False, transient=True) as live:
+            async with anyio.create_task_group() as group:
+                group.start_soon(_suspend_on_request, live)
+                while True:
+                    live.update(table(self._snapshot(), self._console.width), refresh=True)
+                    await anyio.sleep(REFRESH_INTERVAL)
 
     async def _lines(self) -> None:
+        began, shown = anyio.current_time(), ""
         while True:
-            await anyio.sleep(LINE_INTERVAL)
-            print(self.line(), file=sys.stderr, flush=True)  # progress is for stderr
+            age = anyio.current_time() - began
+            await anyio.sleep(next(pause for until, pause in LINE_INTERVALS if age < until))
+            snapshot = self._snapshot()
+            if (text := counts(snapshot)) != shown:
+                shown = text
+                print(line(snapshot), file=sys.stderr, flush=True)  # progress is for stderr
 
-    def line(self) -> str:
-        """Return the progress as one line."""
-        parts = [f"{done:,}/{total:,} {name}" for name, done, total in self._counts()]
-        failed = self._failed()
-        parts += [f"{failed:,} failed"] if failed else []
-        return f"{duration(self._elapsed())}: {', '.join(parts)}; {self._speed()}{self._pause()}"
 
-    def table(self) -> Table:
-        """Return the progress as a table of at most eight rows."""
-        table = Table.grid(padding=(0, 2))
-        for name, done, total in self._counts()[:MAX_PROVIDERS]:
-            active = self._metrics.active[name]
-            table.add_row(
-                Text(name, style="bold"),
-                ProgressBar(total=max(total, 1), completed=done, width=30),
-                f"{done:,}/{total:,}",
-                f"{active:,} active",
-            )
-        table.add_row("", self._speed(), "", Text(self._pause().lstrip("; "), style="yellow"))
-        if failed := self._failed():
-            codes = ", ".join(f"{code} {n:,}" for code, n in self._metrics.errors.most_common(4))
-            table.add_row("", Text(f"{failed:,} failed", style="red"), "", codes)
-        if self._metrics.last_warning:
-            table.add_row("", Text(printable(self._metrics.last_warning[:100]), style="yellow"))
-        return table
+async def _suspend_on_request(live: Live) -> None:
+    """Give the terminal back while the process is stopped by Ctrl-Z."""
+    with anyio.open_signal_receiver(signal.SIGTSTP) as signals:
+        async for _ in signals:
+            live.stop()
+            os.kill(os.getpid(), signal.SIGSTOP)
+            live.start()  # the shell has continued the process
 
-    def _counts(self) -> list[tuple[str, int, int]]:
-        return [
-            (
-                name,
-                sum(states.values()) - states.get("pending", 0) + self._metrics.done(name),
-                sum(states.values()),
-            )
-            for name, states in self._before.by_provider.items()
-        ]
 
-    def _failed(self) -> int:
-        return sum(n for (_, state), n in self._metrics.ended.items() if state is RowState.FAILED)
+def counts(snapshot: Snapshot) -> str:
+    """Return where the rows of each provider are, as text that changes when a row moves."""
+    return ", ".join(map(_provider_counts, snapshot.providers))
 
-    def _elapsed(self) -> float:
-        return anyio.current_time() - self._started
 
-    def _speed(self) -> str:
-        elapsed = max(self._elapsed(), 0.1)
-        done = sum(self._metrics.ended.values())
-        left = self._before.pending - done
-        text = f"{done / elapsed:.1f}/s, {size(self._metrics.bytes)}"
-        return text + (f", {duration(left * elapsed / done)} left" if done and left > 0 else "")
+def line(snapshot: Snapshot) -> str:
+    """Return the progress as one line."""
+    text = f"{duration(snapshot.at - snapshot.began)}: {counts(snapshot)}"
+    details = [*ends(snapshot), *failures(snapshot), *pauses(snapshot), *since(snapshot)]
+    return printable("; ".join([text, *details]))
 
-    def _pause(self) -> str:
-        now = anyio.current_time()
-        waits = {
-            name: until - now for name, until in self._metrics.paused_until.items() if until > now
-        }
-        return "".join(f"; {name} paused for {duration(left)}" for name, left in waits.items())
+
+def _provider_counts(provider: ProviderState) -> str:
+    ended = provider.total - provider.waiting - provider.at_provider - provider.downloading
+    text = f"{ended:,}/{provider.total:,} {provider.name}"
+    phases = ((provider.waiting, "waiting"), (provider.at_provider, "at the provider"))
+    where = ", ".join(f"{count:,} {label}" for count, label in phases if count)
+    return f"{text} ({where})" if where else text
+
+
+def table(snapshot: Snapshot, width: int) -> Group:
+    """Return the progress for a terminal of some columns: one row for each provider."""
+    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    grid.add_column("", no_wrap=True, overflow="ellipsis")
+    if width >= WIDE:
+        grid.add_column("")
+    for label in _SHORT_LABELS if width < NARROW else _LABELS:
+        grid.add_column(label, justify="right", no_wrap=True)
+    for provider in snapshot.providers[:MAX_PROVIDERS]:
+        grid.add_row(*_cells(provider, width))
+    lines = [Text(printable(text), style, no_wrap=True) for text, style in _below(snapshot)]
+    for text in lines:
+        text.truncate(width, overflow="ellipsis")
+    return Group(grid, *lines)
+
+
+def _cells(provider: ProviderState, width: int) -> Iterator[Text | ProgressBar]:
+    number = compact if width < NARROW else "{:,}".format
+    yield Text(provider.name[: width // 5], style="bold")
+    phases = (provider.waiting, provider.at_provider, provider.downloading)
+    if width >= WIDE:
+        ended = provider.total - sum(phases)
+        yield ProgressBar(total=max(provider.total, 1), completed=ended, width=width - 80)
+    for count in (*phases, provider.done):
+        yield Text(number(count))
+    yield Text(number(provider.failed), style="red" if provider.failed else "")
+
+
+def _below(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """Yield the lines below the table, each with its style."""
+    amount = [size(snapshot.bytes), *([f"{snapshot.units:,} units"] if snapshot.units else [])]
+    yield ", ".join([*ends(snapshot), *amount]), ""
+    if used := rates(snapshot):
+        yield f"requests/s: {', '.join(used)}", "dim"
+    for text in list(pauses(snapshot))[:2]:
+        yield text, "yellow"
+    for text in failures(snapshot):
+        yield text, "red"
+    for text in since(snapshot):
+        yield text, "yellow"

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
 import anyio
+import msgspec
 from rich.console import Console
 
 from batchcap.app.limits import choose_rows
+from batchcap.app.outlook import run_tracker
 from batchcap.app.run import run as run_rows
 from batchcap.app.sources import providers_to_ask
 from batchcap.cli import log
@@ -27,14 +29,19 @@ from batchcap.domain.errors import FatalError
 from batchcap.domain.events import Event, LaneStopped, Paused, Warned
 from batchcap.domain.ledger_protocols import Ledger
 from batchcap.domain.models import RowState, Totals
+from batchcap.domain.protocols import Observer
 from batchcap.domain.settings import Settings
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.domain.text import printable
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import documented_rates
-from batchcap.reports import results
+from batchcap.reports import results, snapshot
+from batchcap.reports.failure_table import failure_lines
 from batchcap.reports.metrics import Metrics
+from batchcap.reports.tracker import RunTracker
 from batchcap.sandbox.child_process import ChildFailedError, send_webhooks
+
+SNAPSHOT_INTERVAL = 5.0  # seconds after which another process sees a new snapshot
 
 _PRINTED = {LaneStopped, Warned, Paused}
 
@@ -60,7 +67,7 @@ class RunSession:
         self._stop = ShutdownToken()
         self._signals = Signals(self._stop, quiet=options.quiet)
         self._started = time.monotonic()
-        self._progress: Progress | None = None
+        self._tracker: RunTracker | None = None
 
     def choose(self, manifests: Sequence[str] | None = None) -> None:
         """Choose the rows to work on, and say what will happen.
@@ -98,9 +105,7 @@ class RunSession:
 
     def _prepare(self) -> None:
         """Do what takes long with a large ledger, before the event loop starts."""
-        if not (self._options.quiet or self._options.no_progress):
-            before = self._ledger.totals()
-            self._progress = Progress(self._metrics, before, Console(stderr=True))
+        self._tracker = run_tracker(self._ledger, self._settings, time.time, sandbox=self._sandbox)
 
     async def _work(self) -> list[FatalError]:
         """Work, with signals handled from the first moment to the last."""
@@ -118,8 +123,13 @@ class RunSession:
             environment = await stack.enter_async_context(
                 provider_environment(self._settings.out, sandbox=sandbox)
             )
-            if self._progress:
-                await stack.enter_async_context(self._progress.shown())
+            if self._tracker:
+                group = await stack.enter_async_context(anyio.create_task_group())
+                stack.callback(group.cancel_scope.cancel)
+                group.start_soon(self._store_snapshots, self._tracker)
+                if not (self._options.quiet or self._options.no_progress):
+                    progress = Progress(self._tracker.snapshot, Console(stderr=True))
+                    await stack.enter_async_context(progress.shown())
             if self._warning:
                 self._print_event(Warned(self._warning))
 
@@ -134,11 +144,21 @@ class RunSession:
                 self._settings,
                 self._ledger,
                 environment,
-                log.observers(self._metrics, log.logged, self._print_event),
+                log.observers(*self._observers(), log.logged, self._print_event),
                 sandbox=self._sandbox,
                 stop=self._stop,
                 on_listening=on_listening,
             )
+
+    def _observers(self) -> list[Observer]:
+        return [self._metrics, *([self._tracker] if self._tracker else [])]
+
+    async def _store_snapshots(self, tracker: RunTracker) -> None:
+        """Let other processes see where the run stands."""
+        while True:
+            await anyio.sleep(SNAPSHOT_INTERVAL)
+            text = msgspec.json.encode(tracker.snapshot()).decode()
+            self._ledger.set(snapshot.KEY, text)
 
     def _print_event(self, event: Event) -> None:
         """Print what the user must see at once, above the progress display. An `Observer`."""
@@ -173,21 +193,27 @@ class RunSession:
         buckets = [*documented_rates(PROVIDERS.values()), "downloads"]
         out = self._settings.out
         summary = results.summarize(self._ledger, out, self._metrics, elapsed, buckets)
+        groups = self._ledger.failures() if self._has_failed(summary.totals) else []
+        if not self._options.quiet:
+            for line in failure_lines(groups):
+                text = complete_commands(line, self._settings.out, sandbox=self._sandbox)
+                print(printable(text), file=sys.stderr)
         if self._options.json:
             # In ASCII, because the folder's name may hold bytes that are not text.
             repaired = self._repair_counts() if self._repairs else {}
             shown = {**summary.as_json(), **repaired}
             sys.stdout.write(json.dumps(shown, separators=(",", ":")) + "\n")
         else:
-            print(printable(self._last_line(summary)))
+            can_retry = any(group.retryable for group in groups)
+            print(printable(self._last_line(summary, can_retry=can_retry)))
         if fatal:
             return 3
         if self._signals.received is not None and self._has_rows_left(summary.totals):
             return 128 + self._signals.received
         return 1 if self._has_failed(summary.totals) else 0
 
-    def _last_line(self, summary: results.Summary) -> str:
-        retry = self._command("resume", "--retry-failed")
+    def _last_line(self, summary: results.Summary, *, can_retry: bool) -> str:
+        retry = self._command("resume", "--retry-failed") if can_retry else ""
         if not self._repairs:
             return results.last_line(summary, self._command("resume"), retry)
         repair = self._command("verify", "--repair")

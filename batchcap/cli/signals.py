@@ -15,7 +15,10 @@ GRACE = 10.0
 
 
 class Signals:
-    """Turns SIGINT and SIGTERM into a stop. `received` is the first signal, or None."""
+    """Turns SIGINT, SIGTERM and SIGHUP into a stop. `received` is the first signal, or None.
+
+    A SIGHUP that was ignored from the start, as by nohup, stays ignored.
+    """
 
     def __init__(self, stop: ShutdownToken, *, quiet: bool) -> None:
         self._stop, self._quiet = stop, quiet
@@ -29,7 +32,10 @@ class Signals:
         The first starts nothing new and cancels `work` after `GRACE`; the second cancels
         it at once.
         """
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        handled = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            handled.append(signal.SIGHUP)
+        with anyio.open_signal_receiver(*handled) as signals:
             task_status.started()
             async for number in signals:
                 if self.received is not None:

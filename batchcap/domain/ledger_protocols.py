@@ -48,6 +48,10 @@ class LedgerReader(Protocol):
         """Return the providers that have pending rows; only chosen rows count."""
         ...
 
+    def pending_by_provider(self) -> dict[str, int]:
+        """Count the pending rows that this run works on, by provider; only chosen rows count."""
+        ...
+
     def workloads(self, rules: RowRules) -> list[Workload]:
         """Return what there is to do at each provider; only chosen rows count."""
         ...

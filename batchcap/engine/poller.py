@@ -42,7 +42,7 @@ MIN_SWEEP_INTERVAL = 2.0
 QUOTA_SHARE = 0.1
 """Share of the read quota that may go into requests which settle no job."""
 
-_PER_JOB = 0.05
+SECONDS_PER_JOB = 0.05
 """Seconds of the interval for each job that the run has followed, at the end of a run."""
 
 _SHARED_CHECK = 0.5
@@ -210,7 +210,9 @@ class Poller:
         elif provider.read_rate is None or 2 * len(self._open) >= self._window:
             interval = MIN_SWEEP_INTERVAL
         else:
-            interval = min(max(MIN_SWEEP_INTERVAL, self._jobs_begun * _PER_JOB), SWEEP_INTERVAL)
+            interval = min(
+                max(MIN_SWEEP_INTERVAL, self._jobs_begun * SECONDS_PER_JOB), SWEEP_INTERVAL
+            )
         return max(interval, self._vain_seconds)
 
     async def _sweep(self) -> None:

@@ -20,6 +20,9 @@ _MEDIAN = math.log(2)
 _TAIL = 0.3
 """Beyond the longest job known, jobs run on for this share of its length on average."""
 
+_UNKNOWN = 1e-6
+"""A share of jobs below which nothing is known of how long they run on."""
+
 _GRID = 8
 """Ages are rounded to this many steps for each doubling."""
 
@@ -38,7 +41,7 @@ class Survival:
         self._times, self._shares, self._areas = [0.0], [1.0], [0.0]
         for time in sorted(ended):
             at_risk = left + len(ages) - bisect_left(ages, time)
-            share = self._shares[-1] * (1 - ended[time] / (at_risk + 1))
+            share = self._shares[-1] * (1 - ended[time] / at_risk)
             area = (self._shares[-1] + share) / 2 * (time - self._times[-1])
             self._times.append(time)
             self._shares.append(share)
@@ -50,21 +53,28 @@ class Survival:
         place = bisect_right(self._times, time)
         if place == len(self._times):
             return self._shares[-1] * math.exp(-(time - self._times[-1]) / self._tail)
-        (began, ends), (high, low) = self._times[place - 1 :][:2], self._shares[place - 1 :][:2]
+        began, ends = self._times[place - 1], self._times[place]
+        high, low = self._shares[place - 1], self._shares[place]
         return high + (low - high) * (time - began) / (ends - began)
 
     def area(self, time: float) -> float:
         """Return the integral of the share from 0 to `time`."""
         place = bisect_right(self._times, time) - 1
-        began, high = self._times[place], self._shares[place]
+        high, seconds = self._shares[place], time - self._times[place]
         if place == len(self._times) - 1:
-            tail = high * self._tail * (1 - math.exp(-(time - began) / self._tail))
-            return self._areas[place] + tail
-        return self._areas[place] + (high + self.share(time)) / 2 * (time - began)
+            return self._areas[place] + high * self._tail * (1 - math.exp(-seconds / self._tail))
+        return self._areas[place] + (high + self.share(time)) / 2 * seconds
 
     @property
     def _tail(self) -> float:
         return max(1.0, _TAIL * self._times[-1])
+
+    def left(self, age: float, after: float) -> float:
+        """Return the chance that a job of this age runs for `after` seconds more."""
+        share = self.share(age)
+        if share <= _UNKNOWN:
+            return math.exp(-after / (_TAIL * age))
+        return self.share(age + after) / share
 
 
 def time_left(waiting: int, pace: float | None, ages: Collection[float], jobs: Survival) -> float:
@@ -85,7 +95,7 @@ def time_left(waiting: int, pace: float | None, ages: Collection[float], jobs: S
     def running(after: float) -> float:
         count = (pace or 0.0) * (jobs.area(after) - jobs.area(after - creating))
         for age, jobs_open in started:
-            count += jobs_open * jobs.share(age + after) / max(jobs.share(age), 1e-300)
+            count += jobs_open * jobs.left(age, after)
         return count
 
     return _first_below(_MEDIAN, running, creating)

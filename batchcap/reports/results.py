@@ -97,7 +97,8 @@ def _fingerprint(path: Path) -> str:
 def last_line(summary: Summary, resume: str, retry: str) -> str:
     """Return the result of a run and the next step as one line.
 
-    `resume` and `retry` are the commands for pending and for failed rows.
+    `resume` and `retry` are the commands for pending and for failed rows; `retry` is "" if a
+    retry cannot help.
     """
     totals = summary.totals
     text = f"{totals.done:,} of {totals.total:,} captions in {duration(summary.elapsed_seconds)}"
@@ -110,23 +111,25 @@ def last_line(summary: Summary, resume: str, retry: str) -> str:
         text += f", {count:,} {label}" if count else ""
     if totals.without_cues:
         text += f"; {totals.without_cues:,} without a cue, as silent videos have"
+    if totals.units_consumed:
+        text += f"; {totals.units_consumed:,} units"
     text += f" ({summary.results})."
     if totals.pending:
         return f"{text} To continue: {resume}"
-    return f"{text} To try failed rows again: {retry}" if totals.failed else text
+    return f"{text} To try failed rows again: {retry}" if retry else text
 
 
 def repair_line(*, repaired: int, not_repaired: int, repair: str, retry: str) -> str:
     """Return the result of a repair and the next step as one line.
 
     `repair` is the command if files are still to be repaired, else "". `retry` is the command
-    for failed rows.
+    for failed rows, "" if a retry cannot help.
     """
     text = f"{counted(repaired, 'file')} repaired"
     text += f", {not_repaired:,} not" if not_repaired else ""
     if repair:
         return f"{text}, others remain. To continue: {repair}"
-    return f"{text}. To try again: {retry}" if not_repaired else f"{text}."
+    return f"{text}. To try again: {retry}" if retry else f"{text}."
 
 
 def duration(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from batchcap.engine import Engine, Lane, Policy, Poller
 from batchcap.providers import PROVIDERS, ProviderContext
 from batchcap.providers.registry import documented_rates
 from batchcap.reports.metrics import Metrics
+from batchcap.reports.observers import each
 from batchcap.simulation.api_client import InMemorySender
 from batchcap.simulation.in_memory import InMemoryLedger, InMemoryStore, NullDownloader
 from batchcap.simulation.providers import InMemoryHeyGen, InMemoryMux, InMemoryProvider, JobLengths
@@ -115,14 +116,15 @@ class Result(msgspec.Struct, frozen=True):
         return self.waits[min(len(self.waits) - 1, int(share * len(self.waits)))]
 
 
-def rehearse(scenario: Scenario) -> Result:
-    """Run the engine through a scenario on virtual time."""
+def rehearse(scenario: Scenario, *observers: Observer) -> Result:
+    """Run the engine through a scenario on virtual time, with further observers of its events."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(_Rehearsal(scenario).run())
+        return runner.run(_Rehearsal(scenario, observers).run())
 
 
 class _Rehearsal:
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, observers: Sequence[Observer]) -> None:
+        self._observers = observers
         self._scenario, self._simulated = scenario, scenario.provider_in_memory()
         self._metrics, self._store = Metrics(), InMemoryStore()
         self._buckets: dict[str, Bucket] = {}
@@ -155,7 +157,7 @@ class _Rehearsal:
 
     async def _provider(self, stack: AsyncExitStack) -> Provider:
         scenario, spec = self._scenario, PROVIDERS[self._scenario.provider]
-        self._stop, self._observer = ShutdownToken(), _observer(self._metrics)
+        self._stop, self._observer = ShutdownToken(), each(self._metrics, *self._observers)
         connections = anyio.Semaphore(scenario.connections, fast_acquire=True)
         for name in {spec.read, spec.write}:
             self._buckets[name] = Bucket(
@@ -193,13 +195,10 @@ class _Rehearsal:
         )
 
 
-def _observer(metrics: Metrics) -> Observer:
-    return metrics
-
-
 def _clock() -> float:
     return asyncio.get_running_loop().time()
 
 
 def _now() -> float:
+    """Unix seconds of the simulation."""
     return _EPOCH + _clock()

@@ -21,13 +21,14 @@ from aiohttp import web
 
 from batchcap.app.run import run
 from batchcap.cli import log
-from batchcap.cli.progress import Progress
+from batchcap.cli.progress import line
 from batchcap.domain.backoff import Backoff
 from batchcap.domain.errors import Ambiguous, FatalError, Unavailable
-from batchcap.domain.events import Event, Paused, Warned
-from batchcap.domain.models import Row
+from batchcap.domain.events import Event, Paused, RateChanged, Warned
+from batchcap.domain.models import Row, Totals
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.reports.metrics import Metrics
+from batchcap.reports.tracker import RunTracker
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.storage.ledger import open_ledger
 from batchcap.transport.api_client import Api
@@ -720,15 +721,10 @@ async def test_file_host_retry_after_of_a_year_is_reported_and_can_be_stopped(ou
 
 
 async def test_progress_pause_of_a_year_is_shown() -> None:
-    metrics = Metrics()
-    metrics(Paused("mux.write", float(YEAR)))
-    from rich.console import Console
-
-    from batchcap.domain.models import Totals
-
-    progress = Progress(metrics, Totals(), Console())
-    async with progress.shown():
-        assert "mux.write paused for 8760h" in progress.line()
+    tracker = RunTracker(Totals(), {}, now)
+    tracker(RateChanged("mux.write", 1.0))
+    tracker(Paused("mux.write", float(YEAR)))
+    assert "mux.write pauses for 8760h" in line(tracker.snapshot())
 
 
 HUGE = ["1e308", "9" * 400, "1e400", "nan", "-1", "Sun, 31 Dec 9999 23:59:59 GMT", "x" * 4000]

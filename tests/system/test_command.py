@@ -212,7 +212,8 @@ def test_resume_retry_failed_puts_failed_rows_back(shell: Shell) -> None:
     process = shell.run("run", name, "--sandbox")
     assert process.returncode == 1
     assert "2 failed" in process.stdout
-    assert "--retry-failed" in process.stdout
+    assert "--retry-failed" not in process.stdout  # neither can succeed
+    assert "--retry-failed --only job_failed" not in process.stderr
     codes = [result["error"] and result["error"]["code"] for result in shell.results()]
     assert codes == [None, "not_found", "job_failed"]
     again = shell.run("resume", "--sandbox", "--retry-failed", "--only", "not_found", "--json")

@@ -49,15 +49,15 @@ def test_run_on_terminal_shows_progress_and_last_line(shell: Shell) -> None:
     name = shell.manifest("asset_id,to_language_code,from_language\n" + rows)
     status, output = watch(shell, "run", name, "--sandbox")
     assert status == 0, output
-    assert "active" in output
-    assert "/600" in output
+    assert "at provider" in output
+    assert "requests/s: " in output
     assert output.rstrip().endswith("(captions/results.jsonl).")
 
 
 def test_run_ctrl_c_on_terminal_stops_and_names_resume(shell: Shell) -> None:
     rows = "".join(f"film-{n},es;de,en\n" for n in range(500))
     name = shell.manifest("asset_id,to_language_code,from_language\n" + rows)
-    status, output = watch(shell, "run", name, "--sandbox", interrupt_after="active")
+    status, output = watch(shell, "run", name, "--sandbox", interrupt_after="at provider")
     assert status == 128 + signal.SIGINT, output
     assert "To continue: batchcap resume --sandbox" in output
     assert "Traceback" not in output

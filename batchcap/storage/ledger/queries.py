@@ -58,6 +58,9 @@ _CHOSEN_PROVIDERS = f"""
 SELECT DISTINCT provider FROM rows WHERE state IS NULL AND {CHOSEN}(number) ORDER BY provider
 """  # noqa: S608  # a constant
 _FAILED_CODES = "SELECT DISTINCT code FROM rows WHERE state = 'failed' ORDER BY code"
+_PENDING_BY_PROVIDER = """
+SELECT provider, count(*) FROM rows WHERE state IS NULL{} GROUP BY provider
+"""
 # The bare columns are those of the row with the least number, as SQLite promises for min().
 _FAILURES = """
 SELECT code, count(*), sum(retryable), key, origin, message, min(number)
@@ -163,6 +166,12 @@ class SqliteLedgerReader:
         if self._chosen is not None:
             return [provider for (provider,) in self._select(_CHOSEN_PROVIDERS)]
         return [provider for (provider,) in self._select(_WITH_PENDING, (self._repairs,))]
+
+    def pending_by_provider(self) -> dict[str, int]:
+        """See `ledger_protocols.LedgerReader`."""
+        repaired = " AND finished_at IS NOT NULL" if self._repairs else ""
+        where = f"{self._only_chosen()}{repaired}"
+        return dict(self._select(_PENDING_BY_PROVIDER.format(where)))
 
     def workloads(self, rules: RowRules) -> list[Workload]:
         """See `ledger_protocols.LedgerReader`."""

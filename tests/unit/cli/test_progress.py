@@ -1,144 +1,203 @@
-"""The progress display: a line, and a table of a few rows."""
+"""The progress display: a table at three widths, and lines without a terminal."""
 
 from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import itertools
+from collections.abc import Iterator
+from typing import Any
 
+import anyio
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
-from batchcap.cli.progress import Progress
-from batchcap.domain.events import RowEnded, RowStarted, Throttled, Warned
-from batchcap.domain.models import Failure, Outcome, RowState, Totals
-from batchcap.reports.metrics import Metrics
-from tests.harness.rows import CAPTION, row
+from batchcap.cli.progress import Progress, line, table
+from batchcap.cli.progress_text import compact, rough
+from batchcap.reports.snapshot import BucketState, ProviderState, Snapshot
+from tests.harness.clock import EPOCH
 
 pytestmark = pytest.mark.anyio
 
-BEFORE = Totals(
-    total=3000,
-    done=400,
-    failed=100,
-    pending=2500,
-    by_provider={
-        "mux": {"done": 400, "failed": 100, "pending": 1500},
-        "heygen": {"pending": 1000},
-    },
+
+def provider(name: str = "mux", **counts: Any) -> ProviderState:
+    values = dict.fromkeys(("waiting", "at_provider", "downloading", "done", "failed"), 0)
+    values |= {"skipped": 0, "invalid": 0, **counts}
+    total = sum(values.values())
+    return ProviderState(name=name, total=total, is_stopped=False, ends_at=None, **values)
+
+
+SNAPSHOT = Snapshot(
+    at=EPOCH + 725,
+    began=EPOCH,
+    providers=[
+        provider(waiting=5420, at_provider=310, downloading=2, done=4212, failed=56),
+        provider("heygen", done=12345),
+    ],
+    buckets=[
+        BucketState("mux.write", 1.0, 0.98, None),
+        BucketState("mux.read", 5.0, 2.1, EPOCH + 785),
+        BucketState("downloads", None, 240.0, None),
+    ],
+    bytes=2_300_000,
+    units=812,
+    errors={"job_failed": 50, "not_found": 6},
+    ends_at=EPOCH + 725 + 5730,
+    problem="mux: polling failed: 503",
+    problem_at=EPOCH + 713,
 )
 
 
-@asynccontextmanager
-async def shown(
-    before: Totals = BEFORE, *, terminal: bool = False
-) -> AsyncIterator[tuple[Progress, Metrics, io.StringIO]]:
-    screen, metrics = io.StringIO(), Metrics()
-    console = Console(file=screen, force_terminal=terminal, width=120)
-    progress = Progress(metrics, before, console)
-    async with progress.shown():
-        yield progress, metrics, screen
+def drawn(snapshot: Snapshot, width: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, record=True, color_system=None)
+    console.print(table(snapshot, width))
+    return console.export_text().splitlines()
 
 
-def drawn(progress: Progress) -> str:
-    console = Console(file=io.StringIO(), width=120, record=True)
-    console.print(progress.table())
-    return console.export_text()
+@pytest.mark.parametrize("width", [120, 80, 40])
+def test_table_has_one_row_a_provider_and_fits(width: int) -> None:
+    lines = drawn(SNAPSHOT, width)
+    assert max(map(len, lines)) <= width
+    rows = [line.split() for line in lines if line.startswith(("mux ", "heygen "))]
+    assert len(rows) == 2
+    shown = [cell for cell in rows[0] if not set(cell) <= {"━", "╸", "╺"}]
+    assert shown == ["mux", "5,420", "310", "2", "4,212", "56"]
+    assert ("━" in "".join(lines)) is (width == 120)
 
 
-def end(metrics: Metrics, count: int, provider: str, code: str = "") -> None:
-    for number in range(count):
-        ended_row = row(number + 1, provider=provider)
-        state = RowState.FAILED if code else RowState.DONE
-        metrics(RowStarted(ended_row))
-        metrics(
-            RowEnded(
-                ended_row,
-                Outcome(
-                    state=state,
-                    started_at=0,
-                    finished_at=1,
-                    caption=None if code else CAPTION,
-                    failure=Failure(code, "why") if code else None,
-                ),
-            )
-        )
+@pytest.mark.parametrize(
+    ("width", "header"),
+    [
+        (120, ["waiting", "at", "provider", "downloading", "done", "failed"]),
+        (80, ["waiting", "at", "provider", "downloading", "done", "failed"]),
+        (40, ["wait", "open", "load", "done", "fail"]),
+    ],
+)
+def test_table_names_the_phases(width: int, header: list[str]) -> None:
+    assert drawn(SNAPSHOT, width)[0].split() == header
 
 
-async def test_line_shows_counts_speed_and_time_left() -> None:
-    async with shown() as (progress, metrics, _):
-        end(metrics, 500, "mux")
-        await asyncio.sleep(100)
-        line = progress.line()
-    assert line == "1m 40s: 1,000/2,000 mux, 0/1,000 heygen; 5.0/s, 20.0 kB, 6m 40s left"
+def test_table_shows_rates_time_left_pauses_failures_and_the_last_problem() -> None:
+    text = "\n".join(drawn(SNAPSHOT, 120))
+    assert "about 1h 35m left, until " in text
+    assert ", 2.3 MB, 812 units" in text
+    assert "requests/s: mux.write 0.98 of 1, mux.read 2.1 of 5, downloads 240" in text
+    assert "mux.read pauses for 1m 00s, as the provider asked" in text
+    assert "failed: job_failed 50, not_found 6" in text
+    assert "12.0s ago: mux: polling failed: 503" in text
 
 
-async def test_line_shows_failures_and_pauses() -> None:
-    async with shown() as (progress, metrics, _):
-        end(metrics, 3, "heygen", "not_found")
-        metrics(Throttled("heygen", 90.0))
-        await asyncio.sleep(45)
-        assert ", 3 failed; " in progress.line()
-        assert progress.line().endswith("; heygen paused for 45.0s")
-        await asyncio.sleep(46)
-        assert "paused" not in progress.line()
+def test_table_shows_text_from_outside_as_text() -> None:
+    text = "\n".join(drawn(replace(SNAPSHOT, problem="[/odd] [bold]x\x1b[2J\ny"), 120))
+    assert "[/odd] [bold]x\\x1b[2J\\ny" in text
 
 
-async def test_line_without_rows_shows_the_time() -> None:
-    async with shown(Totals(errors={}, by_provider={})) as (progress, _, _screen):
-        assert progress.line().startswith("0.0s: ")
+def test_table_with_many_providers_and_codes_stays_small() -> None:
+    many = replace(
+        SNAPSHOT,
+        providers=[provider(f"provider{number}", waiting=1) for number in range(50)],
+        errors={f"code{number}": 1 for number in range(50)},
+        buckets=[BucketState(f"bucket{number}", 1.0, 1.0, EPOCH + 900) for number in range(50)],
+        problem="w" * 1000,
+    )
+    assert len(drawn(many, 80)) <= 12
 
 
-async def test_table_shows_each_provider_and_its_active_rows() -> None:
-    async with shown() as (progress, metrics, _):
-        end(metrics, 100, "mux")
-        metrics(RowStarted(row(9, provider="heygen")))
-        text = drawn(progress)
-    mux = next(line for line in text.splitlines() if line.startswith("mux"))
-    heygen = next(line for line in text.splitlines() if line.startswith("heygen"))
-    assert "600/2,000" in mux
-    assert "0 active" in mux
-    assert "1 active" in heygen
+def test_line_shows_the_same_without_a_table() -> None:
+    assert line(SNAPSHOT).startswith(
+        "12m 05s: 4,268/10,000 mux (5,420 waiting, 310 at the provider), "
+        "12,345/12,345 heygen; about 1h 35m left, until "
+    )
+    assert line(SNAPSHOT).endswith(
+        "; failed: job_failed 50, not_found 6; mux.read pauses for 1m 00s, as the provider asked; "
+        "12.0s ago: mux: polling failed: 503"
+    )
 
 
-async def test_table_shows_failures_warnings_and_pauses() -> None:
-    async with shown() as (progress, metrics, _):
-        end(metrics, 2, "mux", "not_found")
-        end(metrics, 1, "mux", "job_failed")
-        metrics(Throttled("mux.read", 60.0))
-        metrics(Warned("something [/odd] [bold]in brackets"))
-        text = drawn(progress)
-    assert "3 failed" in text
-    assert "not_found 2, job_failed 1" in text
-    assert "mux.read paused for" in text
-    assert "[/odd] [bold]in" in text.replace("\n", " ")
+def test_line_without_an_estimate_says_so() -> None:
+    assert "; the time left is not known yet" in line(replace(SNAPSHOT, ends_at=None))
+    finished = replace(SNAPSHOT, providers=[provider(done=1)], ends_at=None)
+    assert "left" not in line(finished)
 
 
-async def test_table_with_many_providers_has_at_most_eight_rows() -> None:
-    many = {f"provider{number}": {"invalid": 1} for number in range(50)}
-    async with shown(Totals(total=50, by_provider=many)) as (progress, metrics, _):
-        for code in range(20):
-            end(metrics, 1, "mux", f"code{code}")
-        for name in range(20):
-            metrics(Throttled(f"bucket{name}", 60.0))
-        metrics(Warned("w" * 1000))
-        assert progress.table().row_count <= 8
+def moving() -> Iterator[Snapshot]:
+    """A run in which something moves every second."""
+    for seconds in itertools.count():
+        row = provider(waiting=10_000 - seconds, done=seconds)
+        yield replace(SNAPSHOT, at=EPOCH + seconds, providers=[row])
 
 
-async def test_progress_without_terminal_prints_a_line_every_five_seconds(
+async def printed(seconds: float, snapshots: Iterator[Snapshot]) -> None:
+    began = asyncio.get_running_loop().time()
+
+    def snapshot() -> Snapshot:
+        elapsed = asyncio.get_running_loop().time() - began
+        return next(now for now in snapshots if now.at - EPOCH > elapsed - 0.5)
+
+    async with Progress(snapshot, Console(file=io.StringIO())).shown():
+        await asyncio.sleep(seconds)
+
+
+async def test_progress_without_terminal_prints_ever_fewer_lines(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    async with shown() as (_progress, _metrics, _):
-        await asyncio.sleep(26)
+    await printed(3601, moving())
     output = capsys.readouterr()
     assert output.out == ""
-    assert len(output.err.splitlines()) == 5
+    times = [text.partition(":")[0] for text in output.err.splitlines()]
+    assert times[:7] == ["10.0s", "20.0s", "30.0s", "40.0s", "50.0s", "1m 00s", "2m 00s"]
+    assert times[14:17] == ["10m 00s", "15m 00s", "20m 00s"]
+    assert len(times) == 6 + 9 + 10
+
+
+async def test_progress_without_terminal_prints_nothing_when_nothing_changed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    await printed(3601, itertools.repeat(replace(SNAPSHOT, at=EPOCH + 10_000)))
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+async def test_progress_on_a_dumb_terminal_prints_lines(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, _environ={"TERM": "dumb"})
+    async with Progress(lambda: SNAPSHOT, console).shown():
+        await asyncio.sleep(11)
+    assert screen.getvalue() == ""
+    assert "\x1b" not in (shown := capsys.readouterr().err)
+    assert shown.startswith("12m 05s: ")
 
 
 async def test_progress_on_terminal_shows_the_table_and_removes_it() -> None:
-    async with shown(terminal=True) as (_progress, metrics, screen):
-        end(metrics, 100, "mux")
-        await asyncio.sleep(1)
-        assert "600/2,000" in screen.getvalue()
-    assert screen.getvalue().endswith("\x1b[2K") or "\x1b[?25h" in screen.getvalue()
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=80, _environ={"TERM": "xterm"})
+    async with Progress(lambda: SNAPSHOT, console).shown():
+        await anyio.sleep(1)
+        assert "4,212" in screen.getvalue()
+    assert screen.getvalue().endswith("\x1b[2K")
+    assert screen.getvalue().count("\x1b[?25l") == screen.getvalue().count("\x1b[?25h") == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        *((0, "0"), (9999, "9,999"), (12_340, "12.3k"), (123_400, "123k"), (999_949, "1000k")),
+        *((999_950, "1.0M"), (12_345_678, "12.3M")),
+    ],
+)
+def test_compact_numbers_have_five_characters_at_most(count: int, text: str) -> None:
+    assert compact(count) == text
+    assert len(text) <= 5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *((0, "5 s"), (12, "10 s"), (88, "90 s"), (95, "2 min"), (3500, "58 min")),
+        *((3590, "1h 00m"), (5730, "1h 35m"), (86_400, "24h 00m")),
+    ],
+)
+def test_rough_duration_is_as_exact_as_an_estimate(seconds: float, text: str) -> None:
+    assert rough(seconds) == text

@@ -238,16 +238,21 @@ async def test_summary_has_the_documented_names(ledger: Ledger, tmp_path: Path) 
     }
 
 
-def line(elapsed: float = 2590.0, without_cues: int = 0, **counts: Any) -> str:
+def line(
+    elapsed: float = 2590.0, without_cues: int = 0, *, can_retry: bool = False, **counts: Any
+) -> str:
     totals = Totals(total=sum(counts.values()), without_cues=without_cues, **counts)
     summary = Summary(totals, elapsed, {}, 0, "captions/results.jsonl")
-    return last_line(summary, RESUME, RETRY)
+    return last_line(summary, RESUME, RETRY if can_retry else "")
 
 
 def test_last_line_shows_result_and_next_step() -> None:
-    assert line(done=9709, failed=291) == (
+    assert line(done=9709, failed=291, can_retry=True) == (
         "9,709 of 10,000 captions in 43m 10s, 291 failed (captions/results.jsonl). "
         "To try failed rows again: batchcap resume --retry-failed"
+    )
+    assert (
+        line(done=4, failed=1) == "4 of 5 captions in 43m 10s, 1 failed (captions/results.jsonl)."
     )
     assert line(done=5) == "5 of 5 captions in 43m 10s (captions/results.jsonl)."
     assert line(7.0, done=1, skipped=2, invalid=3) == (
@@ -261,7 +266,8 @@ def test_last_line_shows_result_and_next_step() -> None:
 
 def test_repair_line_shows_result_and_next_step() -> None:
     def repaired(repaired: int, not_repaired: int = 0, repair: str = "") -> str:
-        return repair_line(repaired=repaired, not_repaired=not_repaired, repair=repair, retry=RETRY)
+        retry = RETRY if not_repaired > 1 else ""
+        return repair_line(repaired=repaired, not_repaired=not_repaired, repair=repair, retry=retry)
 
     assert repaired(1) == "1 file repaired."
     assert repaired(1200, 3) == (

@@ -1,0 +1,73 @@
+"""Where a run stands, as one value: for the terminal, `status` and the live page."""
+
+from __future__ import annotations
+
+import msgspec
+
+KEY = "snapshot"
+"""The ledger's key for the last snapshot of a run, as JSON."""
+
+
+class ProviderState(msgspec.Struct, frozen=True):
+    """The rows of one provider. `total` counts all of the ledger, in whatever state.
+
+    `waiting` rows wait for quota or were not started yet. `is_stopped`: these stay pending in this
+    run. `ends_at` is when the last row will have ended (unix seconds), None if it is unknown.
+    """
+
+    name: str
+    total: int
+    waiting: int
+    at_provider: int
+    downloading: int
+    done: int
+    failed: int
+    skipped: int
+    invalid: int
+    is_stopped: bool
+    ends_at: float | None
+
+    @property
+    def left(self) -> int:
+        """Rows that this run still works on."""
+        return (0 if self.is_stopped else self.waiting) + self.at_provider + self.downloading
+
+
+class BucketState(msgspec.Struct, frozen=True):
+    """One quota: requests per second, allowed (None: no limit) and sent in the last minute.
+
+    `paused_until` is when the present pause ends (unix seconds).
+    """
+
+    name: str
+    rate: float | None
+    sent: float
+    paused_until: float | None
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a run stands at a time. All times are unix seconds.
+
+    `units` were billed in this run. `problem` is the last one, at `problem_at`. `ends_at` is
+    None while it is unknown. `is_final`: the run has ended.
+    """
+
+    at: float
+    began: float
+    providers: list[ProviderState]
+    buckets: list[BucketState]
+    bytes: int = 0
+    units: int = 0
+    errors: dict[str, int] = {}
+    ends_at: float | None = None
+    problem: str = ""
+    problem_at: float | None = None
+    is_final: bool = False
+
+
+def decode(text: str | None) -> Snapshot | None:
+    """Return the snapshot that a run stored; None if there is none of this version."""
+    try:
+        return msgspec.json.decode(text or "", type=Snapshot)
+    except msgspec.MsgspecError:
+        return None

@@ -1,0 +1,176 @@
+"""Follows a run by its events, and describes at any time where it stands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+
+from batchcap.domain.events import (
+    Event,
+    JobEnded,
+    LaneStopped,
+    Paused,
+    RateChanged,
+    RequestSent,
+    RowEnded,
+    RowHeldBack,
+    RowMoved,
+    Throttled,
+    Warned,
+)
+from batchcap.domain.models import Phase, RowState, Totals
+from batchcap.reports.lane_progress import LaneProgress, Outlook
+from batchcap.reports.snapshot import BucketState, ProviderState, Snapshot
+
+_RATE_WINDOW = 60.0  # seconds in which the requests of a bucket are counted
+
+
+class RunTracker:
+    """Where a run stands. An `Observer`.
+
+    `before` holds the ledger's totals when the run began, `outlooks` what it works on by
+    provider. `now` gives unix seconds.
+    """
+
+    def __init__(
+        self, before: Totals, outlooks: Mapping[str, Outlook], now: Callable[[], float]
+    ) -> None:
+        self._before, self._now, self._outlooks = before, now, outlooks
+        self._began = now()
+        self._lanes = {name: LaneProgress(outlook) for name, outlook in outlooks.items()}
+        self._rates: dict[str, float | None] = {}
+        self._paused_until: dict[str, float] = {}
+        self._sent: Counter[str] = Counter()
+        self._samples: deque[tuple[float, Counter[str]]] = deque()
+        self._errors: Counter[str] = Counter()
+        self._bytes = self._units = 0
+        self._problem = ""
+        self._problem_at: float | None = None
+        self._handlers: dict[type[Event], Callable[..., None]] = {
+            RowMoved: self._row_moved,
+            RowEnded: self._row_ended,
+            RowHeldBack: self._row_held_back,
+            JobEnded: self._job_ended,
+            RequestSent: self._request_sent,
+            RateChanged: self._rate_changed,
+            Throttled: self._paused,
+            Paused: self._paused,
+            Warned: self._warned,
+            LaneStopped: self._lane_stopped,
+        }
+
+    def __call__(self, event: Event) -> None:
+        """Take in one event."""
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
+
+    def snapshot(self, *, is_final: bool = False) -> Snapshot:
+        """Return where the run stands now."""
+        loop_time, at = _clock(), self._now()
+        self._sample(loop_time)
+        providers = [
+            self._provider(name, states, loop_time, at)
+            for name, states in self._before.by_provider.items()
+        ]
+        ends = [provider.ends_at for provider in providers if provider.left]
+        known = [end for end in ends if end is not None]
+        return Snapshot(
+            at=at,
+            began=self._began,
+            providers=providers,
+            buckets=[self._bucket(name, loop_time, at) for name in self._rates],
+            bytes=self._bytes,
+            units=self._units,
+            errors=dict(self._errors.most_common()),
+            ends_at=max(known) if known and len(known) == len(ends) else None,
+            problem=self._problem,
+            problem_at=self._problem_at,
+            is_final=is_final,
+        )
+
+    def _provider(
+        self, name: str, states: Mapping[str, int], loop_time: float, at: float
+    ) -> ProviderState:
+        lane = self._lanes.get(name)
+        ended: Mapping[RowState, int] = lane.ended if lane else {}
+        counts = {
+            state.value: states.get(state, 0) + ended.get(state, 0)
+            for state in (RowState.DONE, RowState.FAILED, RowState.SKIPPED, RowState.INVALID)
+        }
+        ends_at = None
+        if lane is not None:
+            bucket = self._outlooks[name].bucket
+            pause = max(0.0, self._paused_until.get(bucket, 0.0) - loop_time)
+            lane.estimate(loop_time, self._rates.get(bucket), pause)
+            ends_at = None if lane.ends_at is None else at + lane.ends_at - loop_time
+        return ProviderState(
+            name=name,
+            total=sum(states.values()),
+            waiting=lane.count(Phase.WAITING) if lane else 0,
+            at_provider=lane.count(Phase.AT_PROVIDER) if lane else 0,
+            downloading=lane.count(Phase.DOWNLOADING) if lane else 0,
+            is_stopped=lane.is_stopped if lane else False,
+            ends_at=ends_at,
+            **counts,
+        )
+
+    def _bucket(self, name: str, loop_time: float, at: float) -> BucketState:
+        until = self._paused_until.get(name, 0.0)
+        (began, first), (ended, last) = self._samples[0], self._samples[-1]
+        sent = (last[name] - first[name]) / (ended - began) if ended > began else 0.0
+        paused_until = at + until - loop_time if until > loop_time else None
+        return BucketState(name, self._rates[name], round(sent, 3), paused_until)
+
+    def _sample(self, loop_time: float) -> None:
+        """Count the requests so far, once a second at most."""
+        if not self._samples or loop_time - self._samples[-1][0] >= 1.0:
+            self._samples.append((loop_time, self._sent.copy()))
+        while self._samples[0][0] < loop_time - _RATE_WINDOW and len(self._samples) > 2:
+            self._samples.popleft()
+
+    def _row_moved(self, event: RowMoved) -> None:
+        if (lane := self._lanes.get(event.row.provider)) is not None:
+            age = 0.0 if event.began is None else max(0.0, self._now() - event.began)
+            lane.row_moved(event, _clock(), age)
+
+    def _row_ended(self, event: RowEnded) -> None:
+        outcome = event.outcome
+        if (lane := self._lanes.get(event.row.provider)) is not None:
+            lane.row_ended(event.row, outcome)
+        self._bytes += outcome.caption.bytes if outcome.caption else 0
+        self._units += outcome.job.units if outcome.job else 0
+        if outcome.failure is not None:
+            self._errors[outcome.failure.code] += 1
+
+    def _row_held_back(self, event: RowHeldBack) -> None:
+        if (lane := self._lanes.get(event.row.provider)) is not None:
+            lane.row_held_back(event.row)
+
+    def _job_ended(self, event: JobEnded) -> None:
+        if (lane := self._lanes.get(event.row.provider)) is not None:
+            lane.job_ended(event)
+
+    def _request_sent(self, event: RequestSent) -> None:
+        self._sent[event.bucket] += 1
+        self._rates.setdefault(event.bucket, None)
+
+    def _rate_changed(self, event: RateChanged) -> None:
+        self._rates[event.bucket] = event.rate
+
+    def _paused(self, event: Throttled | Paused) -> None:
+        until = _clock() + event.seconds
+        self._paused_until[event.bucket] = max(until, self._paused_until.get(event.bucket, 0.0))
+
+    def _warned(self, event: Warned | LaneStopped) -> None:
+        self._problem, self._problem_at = event.message, self._now()
+
+    def _lane_stopped(self, event: LaneStopped) -> None:
+        self._warned(event)
+        if (lane := self._lanes.get(event.provider)) is not None:
+            lane.is_stopped = True
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()
