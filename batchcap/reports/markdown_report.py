@@ -15,11 +15,13 @@ from batchcap.reports.advice import advice_for
 from batchcap.reports.coverage import GAPS, CaptionState, Coverage, Source
 from batchcap.reports.markdown import code, table
 from batchcap.reports.results import size
+from batchcap.storage.sources import source_failures
 
 MAX_LANGUAGES = 40
 MAX_SOURCES = 20
 MAX_CODES = 30
-"""Languages, sources and error codes that are listed."""
+MAX_SOURCE_FAILURES = 10
+"""Languages, sources, error codes and sources without captions that are listed."""
 _MAX_ID = 80  # characters of an id or a language
 
 _STATES = ("done", "failed", "skipped", "invalid", "pending")
@@ -43,6 +45,7 @@ def _lines(ledger: LedgerReader) -> Iterator[str]:
         coverage.add(result)
     yield from _languages(coverage)
     yield from _gaps(coverage)
+    yield from _source_failures(ledger)
 
 
 def _summary(totals: Totals) -> str:
@@ -125,6 +128,23 @@ def _missing(source: Source) -> Iterator[str]:
     for wanted in (CaptionState.RUNNING, CaptionState.MISSING, CaptionState.FAILED):
         names = [name or "no language" for name, state in source.states.items() if state == wanted]
         yield code(", ".join(names)) if names else ""
+
+
+def _source_failures(ledger: LedgerReader) -> Iterator[str]:
+    """Yield the sources whose captions `--fetch-sources` could not have."""
+    failures = source_failures(ledger)
+    first = list(islice(failures, MAX_SOURCE_FAILURES))
+    if not first:
+        return
+    more = sum(1 for _ in failures)
+    yield from _heading("Source captions that could not be had")
+    rows = [
+        [code(failure.provider, _MAX_ID), code(failure.source_id, _MAX_ID), code(failure.reason)]
+        for failure in first
+    ]
+    yield from table(["provider", "source", "reason"], rows)
+    if more:
+        yield from ("", f"And {more:,} more.")
 
 
 def _heading(text: str) -> Iterator[str]:
