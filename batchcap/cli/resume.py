@@ -14,6 +14,7 @@ from batchcap.app.limits import check_limits
 from batchcap.app.providers import check_excluded_tracks, check_origins
 from batchcap.cli import log
 from batchcap.cli.choice_options import ChoiceOptions
+from batchcap.cli.on_end import OnEnd, ending_with
 from batchcap.cli.options import Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.run_session import RunSession
 from batchcap.domain.errors import UsageError
@@ -24,6 +25,7 @@ def resume(
     *,
     out: Out = Path("captions"),
     sandbox: SandboxFlag = False,
+    on_end: OnEnd = "",
     retry_failed: Annotated[
         bool, Parameter(negative="", help="Put failed rows back first.")
     ] = False,
@@ -40,7 +42,11 @@ def resume(
     settings = choice_options.applied(run_options.settings(out, sandbox=sandbox))
     log.set_up(output_options.verbose, output_options.log_file)
     require(out)
-    with Lock(out), closing(open_ledger(out)) as ledger:
+    with (
+        ending_with(on_end, out, quiet=output_options.quiet) as ending,
+        Lock(out),
+        closing(open_ledger(out)) as ledger,
+    ):
         check_origins(ledger, os.environ, settings, sandbox=sandbox)
         if retry_failed:
             codes = ledger.failed_codes()
@@ -49,7 +55,7 @@ def resume(
                     f"--only: no row failed with {only!r}", hint=f"There are: {', '.join(codes)}"
                 )
             ledger.requeue_failed(only or None, partial(check_excluded_tracks, ledger))
-        session = RunSession(ledger, settings, output_options, sandbox=sandbox)
+        session = RunSession(ledger, settings, output_options, ending, sandbox=sandbox)
         session.choose()
         check_limits(ledger, settings, sandbox=sandbox)
         return session.run()

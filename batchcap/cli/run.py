@@ -17,6 +17,7 @@ from batchcap.app.providers import check_before_import, check_excluded_tracks
 from batchcap.cli import log
 from batchcap.cli.choice_options import ChoiceOptions
 from batchcap.cli.manifests import fingerprints, open_manifests
+from batchcap.cli.on_end import OnEnd, ending_with
 from batchcap.cli.options import (
     ManifestOptions,
     Out,
@@ -40,6 +41,7 @@ def run(
     ],
     out: Out = Path("captions"),
     sandbox: SandboxFlag = False,
+    on_end: OnEnd = "",
     dry_run: Annotated[
         bool, Parameter(negative="", help="Only show the plan, as batchcap plan does.")
     ] = False,
@@ -58,7 +60,7 @@ def run(
     names = list(dict.fromkeys(manifests))
     if dry_run:
         return show_plan(names, manifest_options, settings, output_options, sandbox=sandbox)
-    with Lock(out):
+    with ending_with(on_end, out, quiet=output_options.quiet) as ending, Lock(out):
         gc.disable()  # rows make no reference cycles; looking for them took a tenth of the time
         try:
             summary = import_manifests(names, manifest_options, settings, sandbox=sandbox)
@@ -72,7 +74,7 @@ def run(
         with closing(open_ledger(out)) as ledger:
             if not output_options.quiet and (note := unlisted_note(ledger, out, sandbox=sandbox)):
                 print(f"note: {note}", file=sys.stderr)
-            session = RunSession(ledger, settings, output_options, sandbox=sandbox)
+            session = RunSession(ledger, settings, output_options, ending, sandbox=sandbox)
             session.choose(names)
             return session.run()
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from typing import Any
 
 import anyio
 import msgspec
@@ -21,6 +22,7 @@ from batchcap.cli.announcement import announcement
 from batchcap.cli.command_lines import command_line, complete_commands
 from batchcap.cli.fd_limits import fit_to_fd_limit
 from batchcap.cli.log import LONG_PAUSE
+from batchcap.cli.on_end import Ending
 from batchcap.cli.options import OutputOptions
 from batchcap.cli.progress import Progress
 from batchcap.cli.runtime import provider_environment, run_async
@@ -54,11 +56,13 @@ class RunSession:
         ledger: Ledger,
         settings: Settings,
         options: OutputOptions,
+        ending: Ending,
         *,
         sandbox: bool,
         repairs: bool = False,
     ) -> None:
         self._ledger, self._repairs = ledger, repairs
+        self._ending = ending
         self._settings, self._warning = fit_to_fd_limit(settings)
         self._options, self._sandbox = options, sandbox
         self._metrics = Metrics()
@@ -87,12 +91,21 @@ class RunSession:
                 print(printable(line), file=sys.stderr)
 
     def run(self) -> int:
-        """Work until the end; returns the exit status.
+        """Work until the end; returns the exit status, which `ending` has too.
 
         Raises:
             UsageError: A setting is wrong; nothing was started.
-            FatalError: The run cannot start.
+            FatalError: The run cannot start, or the ledger cannot be used any more.
         """
+        try:
+            status, summary = self._run()
+        except FatalError:
+            self._ending.record(3, {})
+            raise
+        self._ending.record(status, summary)
+        return status
+
+    def _run(self) -> tuple[int, Mapping[str, Any]]:
         if providers_to_ask(self._ledger, self._settings):
             self._prepare()
         fatal = run_async(self._work)
@@ -188,7 +201,8 @@ class RunSession:
                 file=sys.stderr,
             )
 
-    def _report(self, fatal: list[FatalError]) -> int:
+    def _report(self, fatal: list[FatalError]) -> tuple[int, Mapping[str, Any]]:
+        """Print how the run ended; returns the exit status and the summary."""
         elapsed = time.monotonic() - self._started
         buckets = [*documented_rates(PROVIDERS.values()), "downloads"]
         out = self._settings.out
@@ -198,19 +212,21 @@ class RunSession:
             for line in failure_lines(groups):
                 text = complete_commands(line, self._settings.out, sandbox=self._sandbox)
                 print(printable(text), file=sys.stderr)
+        shown = {**summary.as_json(), **(self._repair_counts() if self._repairs else {})}
         if self._options.json:
             # In ASCII, because the folder's name may hold bytes that are not text.
-            repaired = self._repair_counts() if self._repairs else {}
-            shown = {**summary.as_json(), **repaired}
             sys.stdout.write(json.dumps(shown, separators=(",", ":")) + "\n")
         else:
             can_retry = any(group.retryable for group in groups)
             print(printable(self._last_line(summary, can_retry=can_retry)))
+        return self._exit_status(fatal, summary.totals), shown
+
+    def _exit_status(self, fatal: list[FatalError], totals: Totals) -> int:
         if fatal:
             return 3
-        if self._signals.received is not None and self._has_rows_left(summary.totals):
+        if self._signals.received is not None and self._has_rows_left(totals):
             return 128 + self._signals.received
-        return 1 if self._has_failed(summary.totals) else 0
+        return 1 if self._has_failed(totals) else 0
 
     def _last_line(self, summary: results.Summary, *, can_retry: bool) -> str:
         retry = self._command("resume", "--retry-failed") if can_retry else ""

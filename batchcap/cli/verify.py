@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
@@ -24,9 +24,11 @@ from batchcap.app.verify import (
 from batchcap.cli import log
 from batchcap.cli.command_lines import command_line
 from batchcap.cli.manifests import open_manifests
+from batchcap.cli.on_end import Ending, OnEnd, ending_with
 from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.parsing import DASH
 from batchcap.cli.run_session import RunSession
+from batchcap.domain.errors import UsageError
 from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.settings import Settings
 from batchcap.domain.text import printable
@@ -43,15 +45,21 @@ def verify(
     repair: Annotated[
         bool, Parameter(negative="", help="Download again what is wrong; creates no job.")
     ] = False,
+    on_end: OnEnd = "",
     manifest_options: ManifestOptions = ManifestOptions(),  # noqa: B008  # frozen
     run_options: RunOptions = RunOptions(),  # noqa: B008  # frozen
     output_options: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
 ) -> int:
     """Hash and parse every file, and compare it with the ledger."""
+    if on_end and not repair:
+        raise UsageError("--on-end needs --repair")
     settings = run_options.settings(out, sandbox=sandbox)
     log.set_up(output_options.verbose, output_options.log_file)
     check = _Verification(manifests, settings, manifest_options, output_options, sandbox=sandbox)
-    return check.repair() if repair else check.run()
+    if not repair:
+        return check.run()
+    with ending_with(on_end, out, quiet=output_options.quiet) as ending:
+        return check.repair(ending)
 
 
 class _Verification:
@@ -89,7 +97,7 @@ class _Verification:
             print(f"{self._counts(verdict)}. {self._next_step(verdict)}".rstrip())
         return 1 if verdict.kinds else 0
 
-    def repair(self) -> int:
+    def repair(self, ending: Ending) -> int:
         """Check, then download what is wrong and what an earlier repair did not finish."""
         require(self._out)
         with Lock(self._out), closing(open_ledger(self._out, repairs=True)) as ledger:
@@ -103,15 +111,20 @@ class _Verification:
                     ledger,
                     self._settings,
                     self._output_options,
+                    ending,
                     sandbox=self._sandbox,
                     repairs=True,
                 )
-                return session.run() or (1 if verdict.kinds["unknown"] else 0)
+                status = session.run() or (1 if verdict.kinds["unknown"] else 0)
+                ending.exit_status = status
+                return status
         if self._output_options.json:
             self._print_json(verdict)
         else:
             print(f"{self._counts(verdict)}.")
-        return 1 if verdict.kinds else 0
+        status = 1 if verdict.kinds else 0
+        ending.record(status, self._summary(verdict))
+        return status
 
     def _check(
         self, ledger: LedgerReader, *, requeue: Callable[[list[int]], None] | None = None
@@ -156,7 +169,10 @@ class _Verification:
         return ""
 
     def _print_json(self, verdict: Verdict) -> None:
-        shown = {
+        sys.stdout.write(msgspec.json.encode(self._summary(verdict)).decode() + "\n")
+
+    def _summary(self, verdict: Verdict) -> dict[str, Any]:
+        return {
             "sandbox": self._rehearsal,
             "checked": verdict.checked,
             "good": verdict.checked - verdict.wrong,
@@ -166,7 +182,6 @@ class _Verification:
             **msgspec.to_builtins(verdict),
             "temp_files": [printable(path) for path in verdict.temp_files],
         }
-        sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
 
     def _counts(self, verdict: Verdict) -> str:
         """`118 of 120 files are good: 1 missing, 1 sha256; 1 not in the ledger`."""
