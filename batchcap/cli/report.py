@@ -9,22 +9,26 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal, get_args
+from urllib.parse import quote
 
 from cyclopts import Parameter
 
+from batchcap.app.providers import is_rehearsal
+from batchcap.cli.command_lines import complete_commands
 from batchcap.cli.parsing import DASH, parse_delimiter
 from batchcap.domain.errors import FatalError, UsageError
 from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.text import counted, printable
 from batchcap.reports.cells import ChangedCells
 from batchcap.reports.csv_report import as_csv
+from batchcap.reports.html import page
 from batchcap.reports.json_report import as_json
 from batchcap.reports.markdown_report import as_markdown
 from batchcap.reports.xlsx_report import require_xlsxwriter, write_xlsx
 from batchcap.storage.ledger import open_reader
 from batchcap.storage.whole_file import whole_file
 
-Format = Literal["json", "csv", "xlsx", "md"]
+Format = Literal["json", "csv", "xlsx", "md", "html"]
 
 
 def report(
@@ -43,6 +47,10 @@ def report(
         str,
         Parameter(help="Of CSV: one character, or tab. Excel expects ; where , is a decimal sign."),
     ] = ",",
+    embed: Annotated[
+        bool,
+        Parameter(negative="", help="Put the captions themselves into the HTML page."),
+    ] = False,
 ) -> int:
     """Write the result of every row, even while a run works."""
     chosen = format_ or _format_of(out)
@@ -50,12 +58,15 @@ def report(
         _check_workbook(out)
     if chosen != "csv" and delimiter != ",":
         raise UsageError("--delimiter is for --format csv")
+    if embed and chosen != "html":
+        raise UsageError("--embed is for --format html")
     changed = ChangedCells()
     csv = partial(as_csv, delimiter=parse_delimiter(delimiter), changed=changed)
     pieces: dict[str, Callable[[LedgerReader], Generator[str]]] = {
         "json": as_json,
         "csv": csv,
         "md": as_markdown,
+        "html": partial(_as_page, dir_, _folder_seen_from(out, dir_), embed=embed),
     }
     with closing(open_reader(dir_)) as ledger, _opened(out) as file:
         if chosen == "xlsx":
@@ -69,6 +80,12 @@ def report(
             file=sys.stderr,
         )
     return 0
+
+
+def _as_page(folder: Path, link: str, ledger: LedgerReader, *, embed: bool) -> Generator[str]:
+    complete = partial(complete_commands, out=folder, sandbox=is_rehearsal(ledger))
+    files_link = f"{quote(link)}/"
+    return page(ledger, out=folder, files_link=files_link, embed=embed, complete=complete)
 
 
 def _is_stdout(out: str) -> bool:

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+SHIPPED = (".py", ".html", ".css", ".js")
 MANIFEST = ROOT / "manifests" / "demo.csv"
 
 
@@ -33,8 +34,9 @@ def test_wheel_and_sdist_hold_every_module_and_the_demo_manifest(tmp_path: Path)
     wheel = build("wheel", source, tmp_path / "wheel")
     with zipfile.ZipFile(wheel) as archive:
         assert archive.read("batchcap/cli/demo.csv") == MANIFEST.read_bytes()
-        packed = {name for name in archive.namelist() if name.endswith(".py")}
-    assert packed == {str(path.relative_to(ROOT)) for path in (ROOT / "batchcap").rglob("*.py")}
+        packed = {name for name in archive.namelist() if name.endswith(SHIPPED)}
+    files = [path for end in SHIPPED for path in (ROOT / "batchcap").rglob(f"*{end}")]
+    assert packed == {str(path.relative_to(ROOT)) for path in files}
 
 
 def test_every_folder_of_the_package_has_an_init() -> None:

@@ -1,0 +1,60 @@
+// A live page takes what its server sends, and shows where the run stands.
+
+const LIVE = {
+  connecting: "connecting",
+  live: "live",
+  lost: "connection lost, trying again",
+  ended: "the run has ended",
+};
+
+function connectLive() {
+  if (!about.live) return;
+  setLive("connecting");
+  const events = new EventSource("events");
+  events.onopen = () => setLive(about.snapshot?.is_final ? "ended" : "live");
+  events.onerror = () => {
+    if (byId("live").dataset.state !== "ended") setLive("lost");
+  };
+  const take = (event) => receive(JSON.parse(event.data));
+  events.onmessage = take;
+  events.addEventListener("ended", (event) => {
+    if (event.data) take(event);
+    setLive("ended");
+    events.close();
+  });
+}
+
+function setLive(state) {
+  byId("live").hidden = false;
+  if (byId("live").dataset.state === state) return;
+  byId("live").dataset.state = state;
+  byId("live").textContent = LIVE[state];
+}
+
+function receive(change) {
+  if (change.rows) addBlock(change.rows);
+  if (change.totals) about.totals = change.totals;
+  if (change.minutes) addMinutes(change.minutes);
+  if (change.snapshot) about.snapshot = change.snapshot;
+  if (change.snapshot?.is_final) setLive("ended");
+  scheduleUpdate(Boolean(change.rows));
+}
+
+function renderNow() {
+  const run = about.snapshot;
+  byId("now").hidden = !about.live || !run || run.is_final;
+  if (byId("now").hidden) return;
+  const paused = run.buckets.filter((bucket) => bucket.paused_until > run.at);
+  byId("now").replaceChildren(
+    element("p", {}, run.ends_at ? [element("strong", {}, `${duration(run.ends_at - run.at)} left`),
+      `, until about ${clock(run.ends_at)}`] : "The end is not known yet"),
+    element("ul", {}, run.providers.map((each) => element("li", {}, element("strong", {}, each.name), " ",
+      `${number(each.waiting)} waiting for quota, ${number(each.at_provider)} at the provider, `
+      + `${number(each.downloading)} downloading`,
+      each.is_stopped ? "; stopped: the rest stays pending in this run" : "")),
+      run.buckets.map((each) => element("li", {}, element("strong", {}, each.name), " ",
+        `${brief(each.sent)} requests a second`, each.rate ? ` of ${brief(each.rate)} allowed` : "",
+        paused.includes(each) ? `; paused until ${clock(each.paused_until, true)}` : ""))),
+    run.problem ? element("p", { class: "problem" }, element("span", { class: "label" },
+      `Last problem, ${clock(run.problem_at ?? run.at, true)}: `), element("bdi", {}, run.problem)) : "");
+}
