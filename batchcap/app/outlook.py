@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from batchcap.app.forecast import job_lengths
+from batchcap.app.sources import missing_sources
 from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.settings import Settings
 from batchcap.engine.poller import MIN_SWEEP_INTERVAL, SECONDS_PER_JOB, SWEEP_INTERVAL
@@ -32,7 +33,8 @@ def run_tracker(
             lengths=_weighed(lengths, ENOUGH_JOBS if measured else _ASSUMED_WEIGHT),
             notice=_notice(pending, has_webhooks=settings.listening is not None),
         )
-    return RunTracker(ledger.totals(), outlooks, now)
+    sources = sum(missing_sources(ledger, settings).values())
+    return RunTracker(ledger.totals(), outlooks, now, sources)
 
 
 def _weighed(lengths: JobLengths, weight: float) -> dict[float, float]:

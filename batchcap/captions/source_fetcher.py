@@ -21,7 +21,7 @@ from batchcap.domain.errors import (
     Stopped,
     Unavailable,
 )
-from batchcap.domain.events import Event, RowEnded, Warned
+from batchcap.domain.events import Event, RowEnded, SourceEnded, Warned
 from batchcap.domain.models import Row, RowState, SourceLink
 from batchcap.domain.protocols import Downloader, Observer, SourceCaptions
 from batchcap.domain.shutdown import ShutdownToken
@@ -155,6 +155,7 @@ class SourceFetcher:
             finally:
                 self._paths.discard(path)
         self._records.add(row, link.track)
+        self._observer(SourceEnded(row))
 
     async def _fetch_file(self, url: str, path: str) -> None:
         with anyio.move_on_after(LONGEST_DOWNLOAD) as scope:
@@ -175,6 +176,7 @@ class SourceFetcher:
 
     def _record_missing(self, row: Row, reason: str) -> None:
         self._records.add_failure(row, reason)
+        self._observer(SourceEnded(row, reason))
         self._missing += 1
         if self._missing <= _MAX_WARNINGS:
             self._warn(f"{self.name}: no source captions of {row.source_id}: {reason}")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from batchcap.app.forecast import Expectation, expect
+from batchcap.app.sources import missing_sources
 from batchcap.cli.manifests import printable_name
 from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.settings import Settings
@@ -25,6 +26,7 @@ def announcement(
     expected = expect(
         ledger, settings, sandbox=sandbox, most_rows=_SIMULATED_ROWS, with_sources=False
     )
+    yield from _sources(ledger, settings)
     if not expected.rows:
         return
     seconds = expected.forecast.seconds.likely
@@ -42,6 +44,11 @@ def announcement(
         listed = ", ".join(f"{name} {count:,}" for name, count in earlier.items())
         rows = counted(sum(earlier.values()), "pending row")
         yield f"that includes {rows} of earlier manifests: {listed}"
+
+
+def _sources(ledger: LedgerReader, settings: Settings) -> Iterator[str]:
+    if sources := sum(missing_sources(ledger, settings).values()):
+        yield f"source captions to fetch: {sources:,} (--fetch-sources)"
 
 
 def _jobs(expected: Expectation) -> str:

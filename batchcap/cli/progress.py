@@ -18,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from batchcap.cli.progress_text import compact, ends, failures, pauses, rates, since
+from batchcap.cli.progress_text import compact, ends, failures, pauses, rates, since, sources
 from batchcap.domain.text import printable
 from batchcap.reports.results import duration, size
 from batchcap.reports.snapshot import ProviderState, Snapshot
@@ -81,8 +81,8 @@ async def _suspend_on_request(live: Live) -> None:
 
 
 def counts(snapshot: Snapshot) -> str:
-    """Return where the rows of each provider are, as text that changes when a row moves."""
-    return ", ".join(map(_provider_counts, snapshot.providers))
+    """Return where rows and source captions are, as text that changes when one of them moves."""
+    return ", ".join([*map(_provider_counts, snapshot.providers), *sources(snapshot)])
 
 
 def line(snapshot: Snapshot) -> str:
@@ -132,6 +132,8 @@ def _below(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     """Yield the lines below the table, each with its style."""
     amount = [size(snapshot.bytes), *([f"{snapshot.units:,} units"] if snapshot.units else [])]
     yield ", ".join([*ends(snapshot), *amount]), ""
+    for text in sources(snapshot):
+        yield text, ""
     if used := rates(snapshot):
         yield f"requests/s: {', '.join(used)}", "dim"
     for text in list(pauses(snapshot))[:2]:

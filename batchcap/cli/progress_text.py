@@ -40,6 +40,13 @@ def pauses(snapshot: Snapshot) -> Iterator[str]:
             yield f"{bucket.name} pauses for {duration(left)}, as the provider asked"
 
 
+def sources(snapshot: Snapshot) -> Iterator[str]:
+    """Yield how many source captions were fetched, if any are to be."""
+    if (state := snapshot.sources) is not None:
+        text = f"source captions: {state.fetched:,} of {state.total:,}"
+        yield f"{text}, {state.failed:,} could not be had" if state.failed else text
+
+
 def failures(snapshot: Snapshot) -> Iterator[str]:
     """Yield how many rows failed in this run, by code."""
     codes = [f"{code} {count:,}" for code, count in list(snapshot.errors.items())[:_MAX_CODES]]

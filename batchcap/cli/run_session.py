@@ -16,7 +16,7 @@ from rich.console import Console
 from batchcap.app.limits import choose_rows
 from batchcap.app.outlook import run_tracker
 from batchcap.app.run import run as run_rows
-from batchcap.app.sources import providers_to_ask
+from batchcap.app.sources import missing_sources, providers_to_ask
 from batchcap.cli import log
 from batchcap.cli.announcement import announcement
 from batchcap.cli.command_lines import command_line, complete_commands
@@ -212,6 +212,8 @@ class RunSession:
             for line in failure_lines(groups):
                 text = complete_commands(line, self._settings.out, sandbox=self._sandbox)
                 print(printable(text), file=sys.stderr)
+            if self._settings.fetch_sources:
+                print(self._source_line(), file=sys.stderr)
         shown = {**summary.as_json(), **(self._repair_counts() if self._repairs else {})}
         if self._options.json:
             # In ASCII, because the folder's name may hold bytes that are not text.
@@ -236,6 +238,15 @@ class RunSession:
         if not self._has_rows_left(summary.totals):
             repair = ""
         return results.repair_line(**self._repair_counts(), repair=repair, retry=retry)
+
+    def _source_line(self) -> str:
+        """Return what became of the source captions, and the command for those still missing."""
+        text = f"source captions: {self._metrics.sources:,} downloaded"
+        missing = sum(missing_sources(self._ledger, self._settings).values())
+        if not missing:
+            return f"{text}, none is missing"
+        again = self._command("resume", "--fetch-sources")
+        return f"{text}, {missing:,} missing. To try again: {again}"
 
     def _repair_counts(self) -> dict[str, int]:
         """Return the number of files that were repaired and of those that were not."""

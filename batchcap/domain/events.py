@@ -83,6 +83,13 @@ class RowHeldBack(Event, frozen=True):
     failure: Failure
 
 
+class SourceEnded(Event, frozen=True):
+    """The source captions of a row were downloaded, or `failure` says why there are none."""
+
+    row: Row
+    failure: str | None = None
+
+
 class Warned(Event, frozen=True):
     """Something that the user may want to know; the run goes on."""
 

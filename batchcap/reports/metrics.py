@@ -15,6 +15,7 @@ from batchcap.domain.events import (
     RowEnded,
     RowHeldBack,
     RowStarted,
+    SourceEnded,
     Throttled,
     Warned,
     WebhookReceived,
@@ -34,6 +35,8 @@ class Metrics:
         self.created = 0
         self.throttled = 0
         self.bytes = 0
+        self.sources = 0
+        """Source captions that were downloaded."""
         self.paused_until: dict[str, float] = {}
         self.webhooks: Counter[str] = Counter()
         self.webhooks_refused: Counter[str] = Counter()
@@ -44,6 +47,7 @@ class Metrics:
             RowEnded: self._row_ended,
             RowHeldBack: self._row_held_back,
             JobCreated: self._job_created,
+            SourceEnded: self._source_ended,
             Throttled: self._row_throttled,
             Paused: self._paused,
             Warned: self._warned,
@@ -82,6 +86,9 @@ class Metrics:
 
     def _job_created(self, _event: JobCreated) -> None:
         self.created += 1
+
+    def _source_ended(self, event: SourceEnded) -> None:
+        self.sources += event.failure is None
 
     def _row_throttled(self, event: Throttled) -> None:
         self.throttled += 1

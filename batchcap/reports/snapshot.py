@@ -45,17 +45,27 @@ class BucketState(msgspec.Struct, frozen=True):
     paused_until: float | None
 
 
+class SourcesState(msgspec.Struct, frozen=True):
+    """The source captions that a run is to fetch, and what has become of them."""
+
+    total: int
+    fetched: int = 0
+    failed: int = 0
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Where a run stands at a time. All times are unix seconds.
 
-    `units` were billed in this run. `problem` is the last one, at `problem_at`. `ends_at` is
-    None while it is unknown. `is_final`: the run has ended.
+    `sources` is None if no source captions are to be fetched. `units` were billed in this run.
+    `problem` is the last one, at `problem_at`. `ends_at` is None while it is unknown.
+    `is_final`: the run has ended.
     """
 
     at: float
     began: float
     providers: list[ProviderState]
     buckets: list[BucketState]
+    sources: SourcesState | None = None
     bytes: int = 0
     units: int = 0
     errors: dict[str, int] = {}

@@ -16,12 +16,13 @@ from batchcap.domain.events import (
     RowEnded,
     RowHeldBack,
     RowMoved,
+    SourceEnded,
     Throttled,
     Warned,
 )
 from batchcap.domain.models import Phase, RowState, Totals
 from batchcap.reports.lane_progress import LaneProgress, Outlook
-from batchcap.reports.snapshot import BucketState, ProviderState, Snapshot
+from batchcap.reports.snapshot import BucketState, ProviderState, Snapshot, SourcesState
 
 _RATE_WINDOW = 60.0  # seconds in which the requests of a bucket are counted
 
@@ -30,11 +31,15 @@ class RunTracker:
     """Where a run stands. An `Observer`.
 
     `before` holds the ledger's totals when the run began, `outlooks` what it works on by
-    provider. `now` gives unix seconds.
+    provider. `sources` is the number of source captions to fetch. `now` gives unix seconds.
     """
 
     def __init__(
-        self, before: Totals, outlooks: Mapping[str, Outlook], now: Callable[[], float]
+        self,
+        before: Totals,
+        outlooks: Mapping[str, Outlook],
+        now: Callable[[], float],
+        sources: int = 0,
     ) -> None:
         self._before, self._now, self._outlooks = before, now, outlooks
         self._began = now()
@@ -45,6 +50,7 @@ class RunTracker:
         self._samples: deque[tuple[float, Counter[str]]] = deque()
         self._errors: Counter[str] = Counter()
         self._bytes = self._units = 0
+        self._sources, self._sources_fetched, self._sources_failed = sources, 0, 0
         self._problem = ""
         self._problem_at: float | None = None
         self._handlers: dict[type[Event], Callable[..., None]] = {
@@ -56,6 +62,7 @@ class RunTracker:
             RateChanged: self._rate_changed,
             Throttled: self._paused,
             Paused: self._paused,
+            SourceEnded: self._source_ended,
             Warned: self._warned,
             LaneStopped: self._lane_stopped,
         }
@@ -81,6 +88,7 @@ class RunTracker:
             began=self._began,
             providers=providers,
             buckets=[self._bucket(name, loop_time, at) for name in self._rates],
+            sources=self._sources_state(),
             bytes=self._bytes,
             units=self._units,
             errors=dict(self._errors.most_common()),
@@ -143,6 +151,15 @@ class RunTracker:
         self._units += outcome.job.units if outcome.job else 0
         if outcome.failure is not None:
             self._errors[outcome.failure.code] += 1
+
+    def _source_ended(self, event: SourceEnded) -> None:
+        self._sources_fetched += event.failure is None
+        self._sources_failed += event.failure is not None
+
+    def _sources_state(self) -> SourcesState | None:
+        if not self._sources:
+            return None
+        return SourcesState(self._sources, self._sources_fetched, self._sources_failed)
 
     def _row_held_back(self, event: RowHeldBack) -> None:
         if (lane := self._lanes.get(event.row.provider)) is not None:

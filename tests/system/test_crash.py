@@ -154,6 +154,8 @@ def test_run_interrupted_resumes_without_fetching_a_source_twice(
     assert process.returncode == 128 + signal.SIGINT
     resumed = shell.run("resume", "-o", "source", "--fetch-sources", *QUICK)
     assert resumed.returncode == 0, resumed.stderr
+    assert " (--fetch-sources)\n" in resumed.stderr
+    assert " downloaded, none is missing\n" in resumed.stderr
     assert len(list((shell.folder / "source/.batchcap/sources/mux").glob("*.vtt"))) == 24
     assert request_log(sandbox)["requests"]["downloads"] == 48
     assert not list((shell.folder / "source").rglob("*.part"))

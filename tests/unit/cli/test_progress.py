@@ -15,7 +15,7 @@ from rich.console import Console
 
 from batchcap.cli.progress import Progress, line, table
 from batchcap.cli.progress_text import compact, rough
-from batchcap.reports.snapshot import BucketState, ProviderState, Snapshot
+from batchcap.reports.snapshot import BucketState, ProviderState, Snapshot, SourcesState
 from tests.harness.clock import EPOCH
 
 pytestmark = pytest.mark.anyio
@@ -113,6 +113,14 @@ def test_line_shows_the_same_without_a_table() -> None:
         "; failed: job_failed 50, not_found 6; mux.read pauses for 1m 00s, as the provider asked; "
         "12.0s ago: mux: polling failed: 503"
     )
+
+
+def test_table_and_line_show_source_captions_if_any_are_to_be_fetched() -> None:
+    snapshot = replace(SNAPSHOT, sources=SourcesState(1200, fetched=310, failed=4))
+    text = "source captions: 310 of 1,200, 4 could not be had"
+    assert text in drawn(snapshot, 80)
+    assert text in line(snapshot)
+    assert "source captions" not in line(SNAPSHOT)
 
 
 def test_line_without_an_estimate_says_so() -> None:

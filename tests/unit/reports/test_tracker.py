@@ -17,11 +17,12 @@ from batchcap.domain.events import (
     RowHeldBack,
     RowMoved,
     RowStarted,
+    SourceEnded,
     Warned,
 )
 from batchcap.domain.models import Failure, Job, JobState, Outcome, Phase, Row, RowState, Totals
 from batchcap.reports.lane_progress import Outlook
-from batchcap.reports.snapshot import Snapshot, decode
+from batchcap.reports.snapshot import Snapshot, SourcesState, decode
 from batchcap.reports.tracker import RunTracker
 from tests.harness.clock import now
 from tests.harness.rows import CAPTION
@@ -149,6 +150,14 @@ async def test_tracker_adds_a_pause_to_the_time_left_at_once() -> None:
 
 async def test_tracker_without_quota_and_without_a_start_knows_no_end() -> None:
     assert tracker().snapshot().ends_at is None
+
+
+async def test_tracker_counts_source_captions_if_any_are_to_be_fetched() -> None:
+    assert tracker().snapshot().sources is None
+    run = RunTracker(BEFORE, {}, now, sources=3)
+    run(SourceEnded(row(1)))
+    run(SourceEnded(row(2), "404"))
+    assert run.snapshot().sources == SourcesState(3, fetched=1, failed=1)
 
 
 async def test_snapshot_survives_its_way_through_the_ledger() -> None:
