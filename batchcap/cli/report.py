@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -54,38 +54,25 @@ def report(
 ) -> int:
     """Write the result of every row, even while a run works."""
     chosen = format_ or _format_of(out)
-    if chosen == "xlsx":
-        _check_workbook(out)
-    if chosen != "csv" and delimiter != ",":
-        raise UsageError("--delimiter is for --format csv")
-    if embed and chosen != "html":
-        raise UsageError("--embed is for --format html")
-    changed = ChangedCells()
-    csv = partial(as_csv, delimiter=parse_delimiter(delimiter), changed=changed)
-    pieces: dict[str, Callable[[LedgerReader], Generator[str]]] = {
-        "json": as_json,
-        "csv": csv,
-        "md": as_markdown,
-        "html": partial(_as_page, dir_, _folder_seen_from(out, dir_), embed=embed),
-    }
+    _check(chosen, out, delimiter, embed=embed)
+    separator, place = parse_delimiter(delimiter), _folder_seen_from(out, dir_)
     with closing(open_reader(dir_)) as ledger, _opened(out) as file:
-        if chosen == "xlsx":
-            write_xlsx(ledger, file, _folder_seen_from(out, dir_))
-        else:
-            _write(pieces[chosen](ledger), file)
-    if changed.count:
-        print(
-            f"note: Excel reads {counted(changed.count, 'cell')} as other values, such as "
-            f"{printable(changed.example)!r}; --format xlsx keeps them",
-            file=sys.stderr,
-        )
+        rehearsal = is_rehearsal(ledger)
+        complete = partial(complete_commands, out=dir_, sandbox=rehearsal)
+        match chosen:
+            case "csv":
+                _write_csv(ledger, file, separator)
+            case "xlsx":
+                write_xlsx(ledger, file, place, complete)
+            case "md":
+                _write(as_markdown(ledger, complete, is_rehearsal=rehearsal), file)
+            case "html":
+                link = f"{quote(place)}/"
+                pieces = page(ledger, out=dir_, files_link=link, embed=embed, complete=complete)
+                _write(pieces, file)
+            case _:
+                _write(as_json(ledger), file)
     return 0
-
-
-def _as_page(folder: Path, link: str, ledger: LedgerReader, *, embed: bool) -> Generator[str]:
-    complete = partial(complete_commands, out=folder, sandbox=is_rehearsal(ledger))
-    files_link = f"{quote(link)}/"
-    return page(ledger, out=folder, files_link=files_link, embed=embed, complete=complete)
 
 
 def _is_stdout(out: str) -> bool:
@@ -97,17 +84,22 @@ def _format_of(out: str) -> str:
     return ending if ending in get_args(Format) else "json"
 
 
-def _check_workbook(out: str) -> None:
-    """Check that a workbook can be written.
+def _check(chosen: str, out: str, delimiter: str, *, embed: bool) -> None:
+    """Check that the format can be written, and that it has these options.
 
     Raises:
-        UsageError: XlsxWriter is not installed, or standard output is a terminal.
+        UsageError: It cannot, or an option is another format's.
     """
-    require_xlsxwriter()
-    if _is_stdout(out) and sys.stdout.isatty():
-        raise UsageError(
-            "a workbook is not written to a terminal", hint="Like this: -o results.xlsx"
-        )
+    if delimiter != "," and chosen != "csv":
+        raise UsageError("--delimiter is for --format csv")
+    if embed and chosen != "html":
+        raise UsageError("--embed is for --format html")
+    if chosen == "xlsx":
+        require_xlsxwriter()
+        if _is_stdout(out) and sys.stdout.isatty():
+            raise UsageError(
+                "a workbook is not written to a terminal", hint="Like this: -o results.xlsx"
+            )
 
 
 def _folder_seen_from(out: str, folder: Path) -> str:
@@ -120,6 +112,18 @@ def _write(pieces: Generator[str], file: BinaryIO) -> None:
     with closing(pieces):  # it reads the ledger
         for piece in pieces:
             file.write(piece.encode("utf-8", "backslashreplace"))
+
+
+def _write_csv(ledger: LedgerReader, file: BinaryIO, delimiter: str) -> None:
+    """Write CSV, and warn of cells that Excel reads as something else."""
+    changed = ChangedCells()
+    _write(as_csv(ledger, delimiter=delimiter, changed=changed), file)
+    if changed.count:
+        print(
+            f"note: Excel reads {counted(changed.count, 'cell')} as other values, such as "
+            f"{printable(changed.example)!r}; --format xlsx keeps them",
+            file=sys.stderr,
+        )
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def as_csv(
     table = ResultTable(ledger)
     yield _BOM + _record(table.columns, delimiter)
     for result in ledger.results():
-        values = [safe_cell(value) for value in table.record(result)]
+        values = table.record(result)
         if changed:
             for value in values:
                 changed.look(value)

@@ -5,7 +5,7 @@ It stays below the 65,536 characters that GitHub takes, however many rows there 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import islice
 
 from batchcap.domain.ledger_protocols import LedgerReader
@@ -27,19 +27,28 @@ _MAX_ID = 80  # characters of an id or a language
 _STATES = ("done", "failed", "skipped", "invalid", "pending")
 
 
-def as_markdown(ledger: LedgerReader) -> Generator[str]:
-    """Yield the lines: a summary, and tables by state, error code and language."""
-    for line in _lines(ledger):
+def as_markdown(
+    ledger: LedgerReader, complete: Callable[[str], str], *, is_rehearsal: bool = False
+) -> Generator[str]:
+    """Yield the lines: a summary, and tables by state, error code and language.
+
+    `complete` adds the folder of the run to a command. A rehearsal is one of the sandbox.
+    """
+    for line in _lines(ledger, complete, is_rehearsal=is_rehearsal):
         yield f"{line}\n"
 
 
-def _lines(ledger: LedgerReader) -> Iterator[str]:
+def _lines(
+    ledger: LedgerReader, complete: Callable[[str], str], *, is_rehearsal: bool
+) -> Iterator[str]:
     totals = ledger.totals()
     yield f"## Captions: {totals.done:,} of {totals.total:,} done"
     yield ""
     yield _summary(totals)
+    if is_rehearsal:
+        yield from ("", "A rehearsal: these captions are the sandbox's.")
     yield from _states(totals)
-    yield from _failures(ledger)
+    yield from _failures(ledger, complete)
     coverage = Coverage()
     for result in ledger.results():
         coverage.add(result)
@@ -69,7 +78,7 @@ def _states(totals: Totals) -> Iterator[str]:
     yield from table(["provider", *_STATES], rows, numbers=len(_STATES))
 
 
-def _failures(ledger: LedgerReader) -> Iterator[str]:
+def _failures(ledger: LedgerReader, complete: Callable[[str], str]) -> Iterator[str]:
     groups = ledger.failures()
     if not groups:
         return
@@ -77,7 +86,8 @@ def _failures(ledger: LedgerReader) -> Iterator[str]:
     for group in groups[:MAX_CODES]:
         advice = advice_for(group.code, retryable=group.retryable > 0)
         sample = code(group.key or group.origin, _MAX_ID)
-        what_to_do = f"{advice.text} {code(advice.command)}" if advice.command else advice.text
+        command = code(complete(advice.command)) if advice.command else ""
+        what_to_do = f"{advice.text} {command}".rstrip()
         cells = (code(group.code), f"{group.count:,}", sample, code(group.message))
         rows.append([*cells, advice.retry, what_to_do])
     yield from _heading("Failures")

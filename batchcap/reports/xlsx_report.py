@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,8 +80,13 @@ def require_xlsxwriter() -> None:
         ) from None
 
 
-def write_xlsx(ledger: LedgerReader, file: BinaryIO, folder: str) -> None:
-    """Write the workbook. `folder` is the relative path to the captions from where it will be.
+def write_xlsx(
+    ledger: LedgerReader, file: BinaryIO, folder: str, complete: Callable[[str], str]
+) -> None:
+    """Write the workbook.
+
+    `folder` is the relative path to the captions from where the workbook will be. `complete`
+    adds the folder of the run to a command.
 
     Raises:
         UsageError: XlsxWriter is not installed, or the results do not fit into a workbook.
@@ -96,7 +101,7 @@ def write_xlsx(ledger: LedgerReader, file: BinaryIO, folder: str) -> None:
         path = Path(temporary) / "book.xlsx"  # `file` may be a pipe
         book = Workbook(path, {"constant_memory": True, "tmpdir": temporary})
         try:
-            sheets = _Sheets(book)
+            sheets = _Sheets(book, complete)
             sheets.add_coverage(sheets.add_results(ledger, table, folder))
             sheets.add_failures(ledger)
             book.close()
@@ -114,8 +119,8 @@ def write_xlsx(ledger: LedgerReader, file: BinaryIO, folder: str) -> None:
 class _Sheets:
     """Adds the sheets to a workbook, one after the other and row by row."""
 
-    def __init__(self, book: Any) -> None:
-        self._book = book
+    def __init__(self, book: Any, complete: Callable[[str], str]) -> None:
+        self._book, self._complete = book, complete
         self._header = book.add_format({"bold": True, "bottom": 1, "bg_color": "#F2F2F2"})
         self._time = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
         self._states = {
@@ -173,8 +178,9 @@ class _Sheets:
         groups = ledger.failures()
         for row, group in enumerate(groups, 1):
             advice = advice_for(group.code, retryable=group.retryable > 0)
+            command = self._complete(advice.command)
             values = (
-                *(group.code, group.count, advice.retry, advice.text, advice.command),
+                *(group.code, group.count, advice.retry, advice.text, command),
                 *(group.key, group.origin, group.message),
             )
             for column, value in enumerate(values):
@@ -222,6 +228,8 @@ def _write_link(sheet: Any, row: int, column: int, folder: str, path: str) -> bo
 
 def _text(text: str) -> str:
     """Return text that XML can hold, at most as long as a cell can be."""
+    if text.isascii() and len(text) <= _MAX_TEXT:
+        return text
     encoded = text.encode("utf-16-le", "replace")
     if len(encoded) > 2 * _MAX_TEXT:
         encoded = encoded[: 2 * (_MAX_TEXT - 1)] + "…".encode("utf-16-le")

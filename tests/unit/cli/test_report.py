@@ -16,7 +16,7 @@ from batchcap.cli.parsing import parse_delimiter
 from batchcap.cli.report import report
 from batchcap.domain.errors import FatalError, UsageError
 from batchcap.domain.models import Row
-from tests.harness.ledgers import ended, ledger_of
+from tests.harness.ledgers import ended, failed, ledger_of
 
 pytestmark = pytest.mark.usefixtures("captions")
 
@@ -131,6 +131,16 @@ def test_report_that_fails_leaves_the_file_of_before(
         report(format_=format_, out="r")  # type: ignore[arg-type]  # one of them
     assert Path("r").read_text() == "old"
     assert {path.name for path in Path().iterdir()} == {"captions", "r"}
+
+
+def test_report_names_the_folder_in_its_commands(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    row = Row(key="a", provider="p", source_id="a", language="es", path="a.vtt")
+    with ledger_of(tmp_path / "my run", [row], {"a": failed("unavailable")}):
+        report(dir_=Path("my run"), format_="md")
+    command = "`batchcap resume -o 'my run' --retry-failed --only unavailable`"
+    assert command in capfd.readouterr().out
 
 
 def test_report_to_a_place_that_is_not_there_is_a_usage_error() -> None:

@@ -17,6 +17,10 @@ COMMENT = 65_536
 """Characters of a comment on GitHub."""
 
 
+def complete(command: str) -> str:
+    return command.replace("resume", "resume -o out")
+
+
 def row(source: str, language: str | None = "es", **changes: Any) -> Row:
     given = {
         "key": f"{source}:{language}",
@@ -31,7 +35,7 @@ def row(source: str, language: str | None = "es", **changes: Any) -> Row:
 
 def report(folder: Path, rows: list[Row | InvalidRow], outcomes: dict[str, Outcome | str]) -> str:
     with ledger_of(folder, rows, outcomes) as ledger:
-        return "".join(as_markdown(ledger))
+        return "".join(as_markdown(ledger, complete))
 
 
 def test_markdown_has_summary_states_failures_and_coverage(tmp_path: Path) -> None:
@@ -53,7 +57,7 @@ def test_markdown_has_summary_states_failures_and_coverage(tmp_path: Path) -> No
     )
     assert "| `p` | 1 | 1 | 1 | 0 | 2 |" in text
     assert "| `bad_caption` | 1 | `a:ja` | `not \\| WebVTT` | yes | A retry downloads" in text
-    assert "`batchcap resume --retry-failed --only bad_caption` |" in text
+    assert "`batchcap resume -o out --retry-failed --only bad_caption` |" in text
     assert "| `invalid` | 1 | `m.csv:9` | `no id` | after a change | Correct the man" in text
     assert "| `de` | 0 | 0 | 1 | 0 | 0 |\n" in text
     assert text.endswith(
@@ -62,6 +66,12 @@ def test_markdown_has_summary_states_failures_and_coverage(tmp_path: Path) -> No
         "| --- | --- | --- | --- | --- |\n"
         "| `p` | `a` | `de` | `it` | `ja` |\n"
     )
+
+
+def test_markdown_of_a_rehearsal_says_so(tmp_path: Path) -> None:
+    with ledger_of(tmp_path, [row("a")]) as ledger:
+        assert "rehearsal" in "".join(as_markdown(ledger, complete, is_rehearsal=True))
+        assert "rehearsal" not in "".join(as_markdown(ledger, complete))
 
 
 def test_markdown_of_a_run_without_gaps_has_no_failures(tmp_path: Path) -> None:

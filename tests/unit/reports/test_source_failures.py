@@ -28,7 +28,7 @@ def reports(out: Path, rows: Sequence[Row], failing: Sequence[Row], reason: str)
     """Return the report in JSON and in Markdown."""
     with ledger_of(out, rows) as ledger:
         asyncio.run(record(ledger, out, failing, reason))
-        return "".join(as_json(ledger)), "".join(as_markdown(ledger))
+        return "".join(as_json(ledger)), "".join(as_markdown(ledger, str))
 
 
 def test_report_names_sources_without_captions_with_the_reason(tmp_path: Path) -> None:

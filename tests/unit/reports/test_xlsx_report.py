@@ -28,6 +28,10 @@ HOSTILE = [
 ]
 
 
+def complete(command: str) -> str:
+    return command.replace("resume", "resume -o out")
+
+
 def row(source: str, language: str | None = "es", **changes: Any) -> Row:
     given = {
         "key": f"{source}:{language}",
@@ -48,7 +52,7 @@ def data_of(
 ) -> bytes:
     file = io.BytesIO()
     with ledger_of(folder, rows, outcomes) as ledger:
-        write_xlsx(ledger, file, place)
+        write_xlsx(ledger, file, place, complete)
     return file.getvalue()
 
 
@@ -190,7 +194,7 @@ def test_xlsx_failures_say_what_to_do(tmp_path: Path) -> None:
         2,
         "yes",
     )
-    assert first["command"] == "batchcap resume --retry-failed --only unavailable"
+    assert first["command"] == "batchcap resume -o out --retry-failed --only unavailable"
     assert (first["sample row"], first["its message"]) == ("a:es", "why")
     assert (second["code"], second["its place"]) == ("invalid", "m.csv:9")
     assert (third["can a retry help"], third["its message"]) == ("no", "=boom")
