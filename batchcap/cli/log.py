@@ -22,6 +22,7 @@ from batchcap.domain.events import (
     RowEnded,
     RowHeldBack,
     RowStarted,
+    SourceEnded,
     Throttled,
     Warned,
     WebhookReceived,
@@ -128,6 +129,10 @@ def _log_other(event: Event) -> None:
             LOG.debug("%s: webhook about job %s", provider, job_id)
         case WebhookRefused(provider=provider):
             LOG.debug("%s: webhook refused", provider)
+        case SourceEnded(row=row, failure=None):
+            LOG.info("source %s: captions downloaded", row.source_id)
+        case SourceEnded(row=row, failure=failure):
+            LOG.info("source %s: no captions, %s", row.source_id, failure)
         case Warned(message=message):
             LOG.warning("%s", message)
         case LaneStopped(provider=provider, message=message):
