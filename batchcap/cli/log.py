@@ -94,13 +94,13 @@ def set_up(verbose: bool, log_file: Path | None) -> None:
 def logged(event: Event) -> None:
     """Log one event. An `Observer`."""
     if LOG.isEnabledFor(logging.ERROR):  # there is a handler
-        if isinstance(event, RowStarted | JobCreated | RowEnded | RowHeldBack):
+        if isinstance(event, RowStarted | JobCreated | RowEnded | RowHeldBack | SourceEnded):
             _log_row(event)
         else:
             _log_other(event)
 
 
-def _log_row(event: RowStarted | JobCreated | RowEnded | RowHeldBack) -> None:
+def _log_row(event: RowStarted | JobCreated | RowEnded | RowHeldBack | SourceEnded) -> None:
     match event:
         case RowStarted(row=row):
             LOG.debug("row %s: started", row.key)
@@ -113,6 +113,9 @@ def _log_row(event: RowStarted | JobCreated | RowEnded | RowHeldBack) -> None:
             LOG.warning("row %s: failed, %s: %s", row.key, failure.code, failure.message)
         case RowEnded(row=row, outcome=outcome):
             LOG.info("row %s: %s", row.key, outcome.state)
+        case SourceEnded(row=row, failure=failure):
+            result = "captions downloaded" if failure is None else f"no captions, {failure}"
+            LOG.info("source %s: %s", row.source_id, result)
 
 
 def _log_other(event: Event) -> None:
@@ -129,10 +132,6 @@ def _log_other(event: Event) -> None:
             LOG.debug("%s: webhook about job %s", provider, job_id)
         case WebhookRefused(provider=provider):
             LOG.debug("%s: webhook refused", provider)
-        case SourceEnded(row=row, failure=None):
-            LOG.info("source %s: captions downloaded", row.source_id)
-        case SourceEnded(row=row, failure=failure):
-            LOG.info("source %s: no captions, %s", row.source_id, failure)
         case Warned(message=message):
             LOG.warning("%s", message)
         case LaneStopped(provider=provider, message=message):
