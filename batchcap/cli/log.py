@@ -22,7 +22,6 @@ from batchcap.domain.events import (
     RowEnded,
     RowHeldBack,
     RowStarted,
-    SourceEnded,
     Throttled,
     Warned,
     WebhookReceived,
@@ -94,13 +93,13 @@ def set_up(verbose: bool, log_file: Path | None) -> None:
 def logged(event: Event) -> None:
     """Log one event. An `Observer`."""
     if LOG.isEnabledFor(logging.ERROR):  # there is a handler
-        if isinstance(event, RowStarted | JobCreated | RowEnded | RowHeldBack | SourceEnded):
+        if isinstance(event, RowStarted | JobCreated | RowEnded | RowHeldBack):
             _log_row(event)
         else:
             _log_other(event)
 
 
-def _log_row(event: RowStarted | JobCreated | RowEnded | RowHeldBack | SourceEnded) -> None:
+def _log_row(event: RowStarted | JobCreated | RowEnded | RowHeldBack) -> None:
     match event:
         case RowStarted(row=row):
             LOG.debug("row %s: started", row.key)
@@ -113,9 +112,6 @@ def _log_row(event: RowStarted | JobCreated | RowEnded | RowHeldBack | SourceEnd
             LOG.warning("row %s: failed, %s: %s", row.key, failure.code, failure.message)
         case RowEnded(row=row, outcome=outcome):
             LOG.info("row %s: %s", row.key, outcome.state)
-        case SourceEnded(row=row, failure=failure):
-            result = "captions downloaded" if failure is None else f"no captions, {failure}"
-            LOG.info("source %s: %s", row.source_id, result)
 
 
 def _log_other(event: Event) -> None:

@@ -5,16 +5,21 @@ let coverageColumns = [];
 function refreshCoverage() {
   const { language } = filterValues();
   const chosen = languages.filter((each) => !language || each.name === language.slice(1));
-  coverageColumns = [{ width: "var(--first)" }, ...chosen.map((each) => ({
-    language: each, width: `${Math.min(9, Math.max(3.6, each.label.length * 0.55 + 1.4))}rem`,
-  }))];
+  const widths = chosen.map(({ label }) => Math.min(9, Math.max(3.6, label.length * 0.55 + 1.4)));
+  const others = widths.reduce((sum, width) => sum + width, 0);
+  coverageColumns = [
+    { key: "", width: `clamp(var(--first), calc(100cqw - ${others.toFixed(2)}rem - 2px), 32rem)` },
+    ...chosen.map((each, at) => ({ key: `=${each.name}`, language: each, width: `${widths[at]}rem` })),
+  ];
   coverageGrid.refresh();
 }
 
 const coverageContent = {
   columns: () => coverageColumns,
   count: () => hitVideos.length,
-  nameOf: (index) => hitVideos[index],
+  item: (index) => hitVideos[index],
+  look: (index) => `${hitVideos[index].at} ${isFiltered ? filterCount : ""} ${hitVideos[index].rows
+    .map((row) => row.status).join(" ")}`,
   find: (video, index) => (hitVideos[index] === video ? index : placeOf(hitVideos, video) ?? index),
   head(node, { language }) {
     node.textContent = language ? language.label || "(none)" : "Video";
@@ -70,7 +75,7 @@ function statusCell(node, members) {
   node.classList.add(isHit ? `status-${status}` : "faded");
   node.textContent = STATUSES[status].sign;
   const code = members.find((row) => row.code)?.code;
-  node.setAttribute("aria-label", [STATUSES[status].label, code].filter((part) => part).join(", "));
+  node.setAttribute("aria-label", [...new Set([STATUSES[status].label, code])].filter((part) => part).join(", "));
   node.title = node.getAttribute("aria-label");
 }
 

@@ -35,8 +35,8 @@ function problemOf(row) {
   return [element("div", { class: "problem" },
     element("p", {}, row.code ? element("code", {}, row.code) : "", " ",
       element("span", { dir: "auto" }, row.message)),
-    advice && element("p", { class: "advice" }, `${advice.text} ${RETRY[advice.retry]}.`),
-    advice?.command && element("p", { class: "command" }, element("code", {}, advice.command)))];
+    advice ? element("p", { class: "advice" }, `${advice.text} ${RETRY[advice.retry]}.`) : null,
+    advice?.command ? element("p", { class: "command" }, element("code", {}, advice.command)) : null)];
 }
 
 function fieldsOf(row) {
@@ -54,7 +54,7 @@ function fieldsOf(row) {
     ["Ended", row.finishedAt === null ? null : moment(row.finishedAt)],
     ["Took", took === null ? null : duration(took)],
     ["Manifest", row.origin],
-    ...Object.entries(row.meta ?? {}).map(([name, value]) =>
+    ...Object.entries(row.meta ?? {}).filter(([name]) => name.toLowerCase() !== "title").map(([name, value]) =>
       [name, typeof value === "object" ? JSON.stringify(value) : String(value)]),
   ];
   return fields.filter(([, value]) => value !== null && value !== "");

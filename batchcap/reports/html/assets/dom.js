@@ -21,9 +21,17 @@ function fill(node, attributes, children) {
   return node;
 }
 
+// Replaces what an element holds. What had the focus has it afterwards: it is known by `data-focus`.
+function replaceAll(parent, nodes) {
+  const { activeElement } = document;
+  const key = parent.contains(activeElement) ? activeElement.dataset.focus : null;
+  parent.replaceChildren(...nodes);
+  if (key) parent.querySelector(`[data-focus="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+}
+
 function table(caption, heads, lines, numeric = []) {
   const align = (index) => (numeric.includes(index) ? "number" : null);
-  return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
+  return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption, "data-focus": caption },
     element("table", {},
       element("caption", { class: "unseen" }, caption),
       element("thead", {}, element("tr", {},

@@ -24,12 +24,12 @@ function failureGroups() {
 function renderFailures() {
   const groups = failureGroups();
   byId("failures").hidden = !groups.length;
-  byId("failure-groups").replaceChildren(...groups.map(failureCard));
+  replaceAll(byId("failure-groups"), groups.map(failureCard));
 }
 
 function failureCard({ code, advice, rows: members }) {
   const [sample] = members;
-  const show = element("button", { type: "button", class: "show" },
+  const show = element("button", { type: "button", class: "show", "data-focus": code },
     members.length === 1 ? "Show the row" : `Show ${number(members.length)} rows`,
     element("span", { class: "unseen" }, ` with ${code}`));
   show.addEventListener("click", () => {
@@ -42,13 +42,14 @@ function failureCard({ code, advice, rows: members }) {
     element("div", { class: "group-head" },
       element("h3", {}, element("code", {}, code)),
       element("p", { class: "group-count" }, counted(members.length, "row"),
-        members[0].state === "pending" ? " (pending)" : ""),
-      advice && element("p", { class: `retry retry-${advice.retry.replaceAll(" ", "-")}` },
-        RETRY[advice.retry])),
-    advice && element("p", { class: "advice" }, advice.text),
-    advice?.command && element("p", { class: "command" }, element("code", {}, advice.command)),
-    element("p", { class: "sample" }, element("span", { class: "label" }, "For example "),
-      element("bdi", {}, sample.key ?? sample.origin ?? ""), ": ",
-      element("span", { dir: "auto" }, sample.message ?? "")),
-    show);
+        sample.state === "pending" ? " (pending)" : ""),
+      advice ? element("p", { class: `retry retry-${advice.retry.replaceAll(" ", "-")}` },
+        RETRY[advice.retry]) : null),
+    element("div", { class: "group-body" },
+      advice ? element("p", { class: "advice" }, advice.text) : null,
+      advice?.command ? element("p", { class: "command" }, element("code", {}, advice.command)) : null,
+      element("p", { class: "sample" }, element("span", {}, "For example "),
+        element("bdi", {}, sample.key ?? sample.origin ?? ""), ": ",
+        element("span", { dir: "auto" }, sample.message ?? "")),
+      show));
 }

@@ -3,6 +3,7 @@
 let hits = rows;
 let hitVideos = videos;
 let isFiltered = false;
+let filterCount = 0; // grows with each change of the filter
 
 const SELECTS = { status: "by-status", provider: "by-provider", language: "by-language", code: "by-code" };
 
@@ -56,6 +57,7 @@ function offerChoices() {
 
 function offer(name, choices) {
   const select = byId(SELECTS[name]);
+  if (select === document.activeElement) return; // it may be open
   const chosen = select.value;
   const offered = chosen && !choices.some(([value]) => value === chosen)
     ? [...choices, [chosen, chosen.replace(/^=/, "")]] : choices;
@@ -72,13 +74,16 @@ function setFilter(values) {
 }
 
 function connectFilter(onChange) {
-  filterChanged = onChange;
+  filterChanged = () => {
+    filterCount += 1;
+    onChange();
+  };
   let timer = 0;
   byId("search").addEventListener("input", () => {
     clearTimeout(timer);
-    timer = setTimeout(onChange, rows.length > 20000 ? 200 : 60);
+    timer = setTimeout(filterChanged, rows.length > 20000 ? 200 : 60);
   });
-  for (const id of Object.values(SELECTS)) byId(id).addEventListener("change", onChange);
+  for (const id of Object.values(SELECTS)) byId(id).addEventListener("change", filterChanged);
   byId("filter").addEventListener("submit", (event) => event.preventDefault());
   byId("clear").addEventListener("click", () => {
     setFilter({});

@@ -55,9 +55,9 @@ function renderFigures(totals) {
     ["Videos", number(videos.length)],
     ["Languages", number(languages.filter((each) => each.name).length)],
     ["Size", size(totals.bytes)],
-    ["Units", number(totals.units_consumed)],
     ["Requests", number(requests)],
   ];
+  if (totals.units_consumed) figures.push(["Units", number(totals.units_consumed)]);
   if (totals.without_cues) figures.push(["Without a cue", number(totals.without_cues)]);
   byId("figures").replaceChildren(...figures.map(([name, value]) =>
     element("div", {}, element("dt", {}, name), element("dd", {}, value))));

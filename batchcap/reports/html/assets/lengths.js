@@ -30,16 +30,19 @@ function lengthChart(provider) {
 const edgeLabel = (seconds) => (seconds < 60 ? `${seconds} s` : seconds < 3600 ? `${seconds / 60} min`
   : seconds === Infinity ? "∞" : `${seconds / 3600} h`);
 
+const INSET = 24;
+
 function histogram(counts, edges) {
   const height = 150;
   const base = height - PLOT.bottom;
   const top = Math.max(...counts);
-  const step = Math.min(72, (WIDTH - PLOT.left - 24) / counts.length);
-  const drawn = svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img" });
-  drawn.append(svg("line", { x1: PLOT.left, x2: PLOT.left + step * counts.length, y1: base, y2: base,
+  const width = chartWidth();
+  const step = Math.min(72, (width - 48) / counts.length);
+  const drawn = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" });
+  drawn.append(svg("line", { x1: INSET, x2: INSET + step * counts.length, y1: base, y2: base,
     class: "level zero" }));
   counts.forEach((count, at) => {
-    const x = PLOT.left + at * step;
+    const x = INSET + at * step;
     const tall = ((base - PLOT.top - 14) * count) / top;
     drawn.append(
       svg("rect", { x: x + 1, y: base - tall, width: step - 2, height: tall, class: "bar length" },
@@ -47,6 +50,6 @@ function histogram(counts, edges) {
       svg("text", { x: x + step / 2, y: base - tall - 4, class: "x middle" }, count ? number(count) : ""));
   });
   edges.forEach((seconds, at) => drawn.append(
-    svg("text", { x: PLOT.left + at * step, y: base + 16, class: "x middle" }, edgeLabel(seconds))));
+    svg("text", { x: INSET + at * step, y: base + 16, class: "x middle" }, edgeLabel(seconds))));
   return drawn;
 }

@@ -1,28 +1,28 @@
 // The list of captions.
 
 const LIST_COLUMNS = [
-  { name: "Caption", width: "var(--first)" },
-  { name: "Language", width: "6.5rem" },
-  { name: "State", width: "7.5rem" },
-  { name: "File", width: "minmax(14rem, 1fr)" },
-  { name: "Cues", width: "4.5rem", isNumber: true },
-  { name: "Size", width: "6rem", isNumber: true },
-  { name: "Took", width: "6rem", isNumber: true },
-  { name: "Error", width: "minmax(16rem, 1.4fr)" },
+  { key: "Caption", width: "var(--first)" },
+  { key: "Language", width: "6.5rem" },
+  { key: "State", width: "7.5rem" },
+  { key: "File", label: "File, or what is wrong", width: "minmax(16rem, 1fr)" },
+  { key: "Cues", width: "4.5rem", isNumber: true },
+  { key: "Size", width: "6rem", isNumber: true },
+  { key: "Took", width: "6rem", isNumber: true },
 ];
 
 const listContent = {
   columns: () => LIST_COLUMNS,
   count: () => hits.length,
-  nameOf: (index) => hits[index],
+  item: (index) => hits[index],
+  look: (index) => `${hits[index].at} ${hits[index].status} ${hits[index].finishedAt}`,
   find: (row, index) => (hits[index] === row ? index : placeOf(hits, row) ?? index),
   head(node, column) {
-    node.textContent = column.name;
+    node.textContent = column.label ?? column.key;
     if (column.isNumber) node.classList.add("number");
   },
   cell(node, index, column) {
     if (LIST_COLUMNS[column].isNumber) node.classList.add("number");
-    LIST_CELLS[LIST_COLUMNS[column].name](node, hits[index]);
+    LIST_CELLS[LIST_COLUMNS[column].key](node, hits[index]);
   },
   open: (index) => openDetails(hits[index]),
 };
@@ -42,7 +42,8 @@ const LIST_CELLS = {
   },
   File(node, row) {
     const link = linkOf(row);
-    const text = row.state === "done" ? row.path ?? "" : "";
+    const text = (row.state === "done" ? row.path : row.message) ?? "";
+    if (row.code) node.append(element("code", {}, row.code), " ");
     node.append(link ? element("a", { href: link, dir: "auto" }, text) : element("bdi", {}, text));
     node.title = text;
   },
@@ -54,11 +55,6 @@ const LIST_CELLS = {
   },
   Took(node, row) {
     node.textContent = tookOf(row) === null ? "" : duration(tookOf(row));
-  },
-  Error(node, row) {
-    if (!row.message) return;
-    node.append(row.code ? element("code", {}, row.code) : "", " ", element("bdi", {}, row.message));
-    node.title = row.message;
   },
 };
 

@@ -56,6 +56,16 @@ function renderKey() {
   element("li", {}, element("span", { class: "sign none", "aria-hidden": "true" }), "not asked for"));
 }
 
+function connectResize() {
+  let width = chartWidth();
+  addEventListener("resize", () => {
+    if (chartWidth() === width) return;
+    width = chartWidth();
+    renderTimeline();
+    renderLengths();
+  });
+}
+
 function connectPrint() {
   const grid = () => (byId("list").hidden ? coverageGrid : listGrid);
   const count = () => (byId("list").hidden ? hitVideos.length : hits.length);
@@ -82,6 +92,7 @@ for (const choice of document.querySelectorAll("input[name=view]")) {
 }
 connectDetails();
 connectPrint();
+connectResize();
 showView("coverage");
 connectLive();
 document.documentElement.dataset.ready = "yes";

@@ -1,10 +1,12 @@
 // Time lines as SVG: captions, and the requests of each bucket beside its quota.
 
-const WIDTH = 560;
 const PLOT = { left: 44, right: 8, top: 10, bottom: 24 };
 const GAP_MINUTES = 15; // a longer silence is cut out of the line
 const MOST_BINS = 140;
 const SHORT_RUN = 4; // minutes, under which seconds are counted instead
+
+// Charts are drawn in the pixels that they are shown in, so that their texts keep their size.
+const chartWidth = () => Math.max(280, Math.min(560, document.querySelector("main").clientWidth));
 
 function renderTimeline() {
   const kept = [...new Set([...minutes.values()].flatMap((counts) => [...counts.keys()]))];
@@ -87,7 +89,8 @@ function merged(what) {
 }
 
 const bucketNames = () => [...minutes.keys()].filter((name) => name.endsWith(" requests"))
-  .map((name) => name.slice(0, -" requests".length)).sort((a, b) => a.localeCompare(b, "en"));
+  .map((name) => name.slice(0, -" requests".length))
+  .sort((a, b) => minutes.has(`${b} quota`) - minutes.has(`${a} quota`) || a.localeCompare(b, "en"));
 
 const ofBucket = (bucket, what) => minutes.get(`${bucket} ${what}`) ?? new Map();
 
@@ -125,7 +128,8 @@ function plot(axis, series, unit) {
   const top = niceCeiling(Math.max(...up.flatMap((each) => each.values), 1));
   const bottom = down.length ? Math.max(top / 4, niceCeiling(Math.max(...down[0].values))) : 0;
   const height = down.length ? 190 : 150;
-  const inner = { width: WIDTH - PLOT.left - PLOT.right, height: height - PLOT.top - PLOT.bottom };
+  const width = chartWidth();
+  const inner = { width: width - PLOT.left - PLOT.right, height: height - PLOT.top - PLOT.bottom };
   const y = (value) => PLOT.top + (inner.height * (top - value)) / (top + bottom);
   const gap = axis.parts.length > 1 ? Math.min(14, inner.width / 4 / (axis.parts.length - 1)) : 0;
   const step = (inner.width - gap * (axis.parts.length - 1)) / axis.bins;
@@ -133,26 +137,26 @@ function plot(axis, series, unit) {
     const before = axis.parts.filter((part) => part.from + part.bins <= bin && part !== axis.parts.at(-1));
     return PLOT.left + bin * step + before.length * gap;
   };
-  const drawn = svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img" });
-  drawn.append(...levels(top, bottom, y), ...series.flatMap((each) => {
+  const drawn = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" });
+  drawn.append(...levels(width, top, bottom, y), ...series.flatMap((each) => {
     if (each.line) return [stepLine(axis, each, x, step, y)];
     if (each.marks) return marks(each, x, step);
     return bars(each, x, step, y);
-  }), ...timeLabels(axis, x, step, y(-bottom)), tips(axis, series, x, step, inner.height, unit));
+  }), ...timeLabels(width, axis, x, step, y(-bottom)), tips(axis, series, x, step, inner.height, unit));
   return drawn;
 }
 
-function levels(top, bottom, y) {
+function levels(width, top, bottom, y) {
   const values = [0, top / 2, top, ...(bottom ? [-bottom] : [])];
   return values.flatMap((value) => [
-    svg("line", { x1: PLOT.left, x2: WIDTH - PLOT.right, y1: y(value), y2: y(value),
+    svg("line", { x1: PLOT.left, x2: width - PLOT.right, y1: y(value), y2: y(value),
       class: value ? "level" : "level zero" }),
     svg("text", { x: PLOT.left - 6, y: y(value) + 3.5, class: "y" }, brief(Math.abs(value))),
   ]);
 }
 
 function bars({ values, kind, down }, x, step, y) {
-  const room = step > 4 ? 1 : step > 2 ? 0.5 : 0;
+  const room = step > 5 ? 1 : 0;
   const path = values.map((value, bin) => (value
     ? `M${x(bin).toFixed(1)} ${y(0).toFixed(1)}V${y(down ? -value : value).toFixed(1)}`
       + `h${(step - room).toFixed(2)}V${y(0).toFixed(1)}Z` : "")).join("");
@@ -173,7 +177,7 @@ function marks({ values }, x, step) {
     ? [svg("path", { d: `M${x(bin) + step / 2 - 4} 1h8l-4 7Z`, class: "mark throttled" })] : []));
 }
 
-function timeLabels(axis, x, step, base) {
+function timeLabels(chart, axis, x, step, base) {
   const labels = [];
   let right = 0;
   const many = axis.parts.length > 1;
@@ -185,7 +189,7 @@ function timeLabels(axis, x, step, base) {
       const text = many && !at && dateOf(seconds) !== dateOf(axis.parts[0].first * axis.seconds)
         ? `${dateOf(seconds).slice(5)} ${clock(seconds)}` : clock(seconds, axis.seconds === 1);
       const width = text.length * 6.2;
-      if (place < right || place + width > WIDTH) continue;
+      if (place < right || place + width > chart) continue;
       right = place + width + 12;
       labels.push(svg("line", { x1: place, x2: place, y1: base, y2: base + 4, class: "tick" }),
         svg("text", { x: place, y: base + 16, class: "x" }, text));

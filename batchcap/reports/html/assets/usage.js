@@ -6,7 +6,7 @@ function renderUsage() {
   if (providers.size) tables.push(providerTable());
   if (buckets.length) tables.push(bucketTable(buckets));
   byId("usage").hidden = !tables.length;
-  byId("usage-tables").replaceChildren(...tables);
+  replaceAll(byId("usage-tables"), tables);
 }
 
 function bucketTable(buckets) {

@@ -5,13 +5,15 @@ const MARGIN = 8; // rows beyond the view, so that a quick scroll does not show 
 const PRINTED = 1000; // rows on paper
 
 // content: columns(), count(), head(node, column), cell(node, row, column), open(row, column),
-// nameOf(row), which finds a row again after a filter.
+// item(row) and find(item, row), which find a row again after a filter, and look(row), which
+// changes with what its cells show.
 function createGrid(root, content, rowHeight) {
   const head = element("div", { role: "rowgroup", class: "grid-head" });
   const body = element("div", { role: "rowgroup", class: "grid-body" });
   root.append(head, body);
   const shown = new Map();
-  let active = { row: 0, column: 0, name: null };
+  let active = { row: 0, column: 0, item: null };
+  let shownColumns = [];
   let isPrinting = false;
   let frame = 0;
 
@@ -50,6 +52,7 @@ function createGrid(root, content, rowHeight) {
       focusable(cell).tabIndex = index === active.row && column === active.column ? 0 : -1;
     });
     node.dataset.row = index;
+    node.dataset.look = content.look(index);
     let after = null; // in the order of the rows, as a screen reader reads them
     for (const [other, place] of shown) {
       if (other > index && (after === null || other < Number(after.dataset.row))) after = place;
@@ -68,29 +71,40 @@ function createGrid(root, content, rowHeight) {
     const columns = content.columns();
     root.setAttribute("aria-rowcount", count + 1);
     root.setAttribute("aria-colcount", columns.length);
-    root.style.setProperty("--columns", columns.map((column) => column.width).join(" "));
+    const widths = columns.map((column) => column.width).join(" ");
+    root.style.setProperty("--columns", widths);
+    const hasSameColumns = columns.length === shownColumns.length
+      && columns.every((column, place) => column.key === shownColumns[place].key);
+    shownColumns = columns;
+    if (!hasSameColumns) drawHead(columns);
+    body.style.height = `${count * rowHeight}px`;
+    active.row = Math.max(0, count ? content.find(active.item, active.row) : 0);
+    active.row = Math.min(active.row, Math.max(0, count - 1));
+    active.column = Math.min(active.column, columns.length - 1);
+    active.item = count ? content.item(active.row) : null;
+    for (const [index, node] of shown) {
+      if (index < count && hasSameColumns && node.dataset.look === content.look(index)) continue;
+      node.remove();
+      shown.delete(index);
+    }
+    root.classList.toggle("empty", !count);
+    draw();
+    if (hadFocus && count) focusable(cellAt(active.row, active.column)).focus({ preventScroll: true });
+  }
+
+  function drawHead(columns) {
     head.replaceChildren(element("div", { role: "row", "aria-rowindex": 1, class: "grid-row" },
       columns.map((column, place) => {
         const node = element("div", { role: "columnheader", class: "cell", "aria-colindex": place + 1 });
         content.head(node, column);
         return node;
       })));
-    body.style.height = `${count * rowHeight}px`;
-    active.row = Math.max(0, count ? content.find(active.name, active.row) : 0);
-    active.row = Math.min(active.row, Math.max(0, count - 1));
-    active.column = Math.min(active.column, columns.length - 1);
-    active.name = count ? content.nameOf(active.row) : null;
-    for (const node of shown.values()) node.remove();
-    shown.clear();
-    root.classList.toggle("empty", !count);
-    draw();
-    if (hadFocus && count) focusable(cellAt(active.row, active.column)).focus({ preventScroll: true });
   }
 
   function activate(row, column) {
     const before = cellAt(active.row, active.column);
     if (before) focusable(before).tabIndex = -1;
-    active = { row, column, name: content.nameOf(row) };
+    active = { row, column, item: content.item(row) };
     reveal(row, column);
     const cell = focusable(cellAt(row, column));
     cell.tabIndex = 0;
@@ -105,10 +119,8 @@ function createGrid(root, content, rowHeight) {
     else if (top > root.scrollTop + room) root.scrollTop = top - room;
     draw();
     const cell = cellAt(row, column);
-    const fixed = column ? cellAt(row, 0).offsetWidth : 0;
-    if (column && cell.offsetLeft - fixed < root.scrollLeft) root.scrollLeft = cell.offsetLeft - fixed;
-    const right = cell.offsetLeft + cell.offsetWidth;
-    if (column && right > root.scrollLeft + root.clientWidth) root.scrollLeft = right - root.clientWidth;
+    root.style.scrollPaddingLeft = `${cellAt(row, 0).offsetWidth}px`; // it covers what is below it
+    cell.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   function target(event) {
@@ -159,7 +171,7 @@ function createGrid(root, content, rowHeight) {
 
   function top() {
     root.scrollTop = 0;
-    active = { row: 0, column: 0, name: null };
+    active = { row: 0, column: 0, item: null };
   }
 
   return { refresh, print, top };
