@@ -16,6 +16,7 @@ from batchcap.app.account_check import TO_CREATE, CheckResult
 from batchcap.app.forecast import Expectation, expect
 from batchcap.app.limits import passed_limits
 from batchcap.app.providers import check_before_import, excluded_tracks
+from batchcap.app.sources import offers_sources
 from batchcap.domain.errors import UsageError
 from batchcap.domain.ledger_protocols import Ledger
 from batchcap.domain.models import ImportResult, InvalidRow, Row
@@ -238,7 +239,7 @@ class Planner:
 
     def _notes_on_sources(self, expected: Expectation) -> Iterator[str]:
         for work in expected.workloads:
-            if self._settings.fetch_sources and PROVIDERS[work.provider].source_key is None:
+            if self._settings.fetch_sources and not offers_sources(work.provider):
                 rows = counted(work.rows, "row")
                 yield f"{work.provider} offers no source captions; --fetch-sources skips {rows}"
 

@@ -106,7 +106,7 @@ class Run:
                 create_until=self._create_until,
             )
             fetchers = source_fetchers(lanes, self._ledger, self._settings, self._observer)
-            observer = each(self._observer, *fetchers)
+            observer = each(self._observer, *fetchers) if fetchers else self._observer
             engine = Engine(self._ledger, lanes, policy, observer, self._now)
             self._fatal = engine.fatal
             pollers = {lane.provider.name: lane.poller for lane in lanes}

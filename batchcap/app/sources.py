@@ -28,6 +28,11 @@ def providers_to_ask(ledger: LedgerReader, settings: Settings) -> list[str]:
     ]
 
 
+def offers_sources(provider: str) -> bool:
+    """Return whether a provider has the captions that its rows are translated from."""
+    return provider not in PROVIDERS or PROVIDERS[provider].source_key is not None
+
+
 def missing_sources(ledger: LedgerReader, settings: Settings) -> dict[str, int]:
     """Count the sources that a run will fetch, by provider: of its rows, and of done ones."""
     counts = {}

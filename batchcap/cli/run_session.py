@@ -16,7 +16,7 @@ from rich.console import Console
 from batchcap.app.limits import choose_rows
 from batchcap.app.outlook import run_tracker
 from batchcap.app.run import run as run_rows
-from batchcap.app.sources import missing_sources, providers_to_ask
+from batchcap.app.sources import providers_to_ask
 from batchcap.cli import log
 from batchcap.cli.announcement import announcement
 from batchcap.cli.command_lines import command_line, complete_commands
@@ -27,6 +27,7 @@ from batchcap.cli.options import OutputOptions
 from batchcap.cli.progress import Progress
 from batchcap.cli.runtime import provider_environment, run_async
 from batchcap.cli.signals import Signals
+from batchcap.cli.source_summary import source_counts, source_lines
 from batchcap.domain.errors import FatalError
 from batchcap.domain.events import Event, LaneStopped, Paused, Warned
 from batchcap.domain.ledger_protocols import Ledger
@@ -207,14 +208,18 @@ class RunSession:
         buckets = [*documented_rates(PROVIDERS.values()), "downloads"]
         out = self._settings.out
         summary = results.summarize(self._ledger, out, self._metrics, elapsed, buckets)
+        sources = source_counts(self._ledger, self._settings, self._metrics)
         groups = self._ledger.failures() if self._has_failed(summary.totals) else []
         if not self._options.quiet:
             for line in failure_lines(groups):
                 text = complete_commands(line, self._settings.out, sandbox=self._sandbox)
                 print(printable(text), file=sys.stderr)
-            if self._settings.fetch_sources:
-                print(self._source_line(), file=sys.stderr)
+            for line in source_lines(summary.totals, sources):
+                text = complete_commands(line, self._settings.out, sandbox=self._sandbox)
+                print(printable(text), file=sys.stderr)
         shown = {**summary.as_json(), **(self._repair_counts() if self._repairs else {})}
+        if sources is not None:
+            shown["source_captions"] = sources
         if self._options.json:
             # In ASCII, because the folder's name may hold bytes that are not text.
             sys.stdout.write(json.dumps(shown, separators=(",", ":")) + "\n")
@@ -238,15 +243,6 @@ class RunSession:
         if not self._has_rows_left(summary.totals):
             repair = ""
         return results.repair_line(**self._repair_counts(), repair=repair, retry=retry)
-
-    def _source_line(self) -> str:
-        """Return what became of the source captions, and the command for those still missing."""
-        text = f"source captions: {self._metrics.sources:,} downloaded"
-        missing = sum(missing_sources(self._ledger, self._settings).values())
-        if not missing:
-            return f"{text}, none is missing"
-        again = self._command("resume", "--fetch-sources")
-        return f"{text}, {missing:,} missing. To try again: {again}"
 
     def _repair_counts(self) -> dict[str, int]:
         """Return the number of files that were repaired and of those that were not."""
