@@ -82,8 +82,8 @@ class SourceFetcher:
         ):
             try:
                 self._send.send_nowait(event.row)
-            except anyio.WouldBlock:  # `finish` takes it
-                return
+            except (anyio.WouldBlock, anyio.ClosedResourceError):
+                return  # `finish` takes it, or the next run after this one was cancelled
             self._taken.add(self._records.key(event.row))
 
     async def run(self) -> None:

@@ -22,6 +22,7 @@ from batchcap.domain.events import (
     RowEnded,
     RowHeldBack,
     RowStarted,
+    SourceEnded,
     Throttled,
     Warned,
     WebhookReceived,
@@ -93,13 +94,13 @@ def set_up(verbose: bool, log_file: Path | None) -> None:
 def logged(event: Event) -> None:
     """Log one event. An `Observer`."""
     if LOG.isEnabledFor(logging.ERROR):  # there is a handler
-        if isinstance(event, RowStarted | JobCreated | RowEnded | RowHeldBack):
+        if isinstance(event, RowStarted | JobCreated | RowEnded | RowHeldBack | SourceEnded):
             _log_row(event)
         else:
             _log_other(event)
 
 
-def _log_row(event: RowStarted | JobCreated | RowEnded | RowHeldBack) -> None:
+def _log_row(event: RowStarted | JobCreated | RowEnded | RowHeldBack | SourceEnded) -> None:
     match event:
         case RowStarted(row=row):
             LOG.debug("row %s: started", row.key)
@@ -112,6 +113,9 @@ def _log_row(event: RowStarted | JobCreated | RowEnded | RowHeldBack) -> None:
             LOG.warning("row %s: failed, %s: %s", row.key, failure.code, failure.message)
         case RowEnded(row=row, outcome=outcome):
             LOG.info("row %s: %s", row.key, outcome.state)
+        case SourceEnded(row=row, failure=failure):
+            result = "captions downloaded" if failure is None else f"no captions, {failure}"
+            LOG.info("source %s: %s", row.source_id, result)
 
 
 def _log_other(event: Event) -> None:

@@ -53,12 +53,20 @@ class Progress:
                 group.cancel_scope.cancel()
 
     async def _live(self) -> None:
-        with Live(console=self._console, auto_refresh=False, transient=True) as live:
-            async with anyio.create_task_group() as group:
-                group.start_soon(_suspend_on_request, live)
-                while True:
-                    live.update(table(self._snapshot(), self._console.width), refresh=True)
-                    await anyio.sleep(REFRESH_INTERVAL)
+        """Draw the table; give the terminal back while the process is stopped by Ctrl-Z."""
+        with anyio.open_signal_receiver(signal.SIGTSTP) as stops:
+            while True:
+                with Live(console=self._console, auto_refresh=False, transient=True) as live:
+                    async with anyio.create_task_group() as group:
+                        group.start_soon(self._draw, live)
+                        await anext(stops)
+                        group.cancel_scope.cancel()
+                os.kill(os.getpid(), signal.SIGSTOP)  # the shell continues the process
+
+    async def _draw(self, live: Live) -> None:
+        while True:
+            live.update(table(self._snapshot(), self._console.width), refresh=True)
+            await anyio.sleep(REFRESH_INTERVAL)
 
     async def _lines(self) -> None:
         began, shown = anyio.current_time(), ""
@@ -69,15 +77,6 @@ class Progress:
             if (text := counts(snapshot)) != shown:
                 shown = text
                 print(line(snapshot), file=sys.stderr, flush=True)  # progress is for stderr
-
-
-async def _suspend_on_request(live: Live) -> None:
-    """Give the terminal back while the process is stopped by Ctrl-Z."""
-    with anyio.open_signal_receiver(signal.SIGTSTP) as signals:
-        async for _ in signals:
-            live.stop()
-            os.kill(os.getpid(), signal.SIGSTOP)
-            live.start()  # the shell has continued the process
 
 
 def counts(snapshot: Snapshot) -> str:
@@ -112,7 +111,7 @@ def table(snapshot: Snapshot, width: int) -> Group:
         grid.add_row(*_cells(provider, width))
     lines = [Text(printable(text), style, no_wrap=True) for text, style in _below(snapshot)]
     for text in lines:
-        text.truncate(width, overflow="ellipsis")
+        text.truncate(width - 1, overflow="ellipsis")
     return Group(grid, *lines)
 
 

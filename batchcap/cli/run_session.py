@@ -169,6 +169,7 @@ class RunSession:
 
     async def _store_snapshots(self, tracker: RunTracker) -> None:
         """Let other processes see where the run stands."""
+        tracker.snapshot()  # requests are counted from now on
         while True:
             await anyio.sleep(SNAPSHOT_INTERVAL)
             text = msgspec.json.encode(tracker.snapshot()).decode()

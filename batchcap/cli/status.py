@@ -4,56 +4,84 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
 
 from batchcap.app.providers import is_rehearsal
 from batchcap.cli.command_lines import command_line
 from batchcap.cli.options import Out
+from batchcap.cli.status_view import RunState, as_json, as_lines
 from batchcap.cli.unlisted import unlisted_note
-from batchcap.domain.models import Totals
+from batchcap.domain.errors import UsageError
+from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.text import printable
-from batchcap.storage.ledger import Lock, LockHolder, open_reader
+from batchcap.reports import snapshot
+from batchcap.storage.ledger import Lock, open_reader
+
+WATCH_INTERVAL = 2.0  # seconds between two updates
 
 
 def status(
     *,
     out: Out = Path("captions"),
     json: Annotated[bool, Parameter(negative="", help="Print one JSON object.")] = False,
+    watch: Annotated[
+        bool, Parameter(negative="", help="Go on showing it until the run ends, or Ctrl-C.")
+    ] = False,
 ) -> int:
     """Show the state of a run, even while it works in another terminal."""
+    if json and watch:
+        raise UsageError("--watch and --json exclude each other")
     with closing(open_reader(out)) as ledger:
-        counts, sandbox = ledger.totals(), is_rehearsal(ledger)
-        note = unlisted_note(ledger, out, sandbox=sandbox)
-    holder = Lock.holder(out)
-    resume = command_line("resume", out, sandbox=sandbox)
+        if watch:
+            _watch(ledger, out)
+        state = _read(ledger, out)
+        note = unlisted_note(ledger, out, sandbox=state.is_rehearsal)
     if json:
-        shown = {"running": holder, "sandbox": sandbox, **msgspec.to_builtins(counts)}
-        sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
-    else:
-        if sandbox:
-            print("a rehearsal: its captions are the sandbox's")
-        print("\n".join(map(printable, _lines(counts, holder, resume))))
-        if note:
-            print(note)
+        sys.stdout.write(msgspec.json.encode(as_json(state)).decode() + "\n")
+        return 0
+    print("\n".join(map(printable, as_lines(state))))
+    if note:
+        print(note)
     return 0
 
 
-def _lines(counts: Totals, holder: LockHolder | None, resume: str) -> Iterator[str]:
-    if holder:
-        age = time.time() - holder.since
-        yield f"running: process {holder.pid} on {holder.host}, for {age:.0f} s"
-    else:
-        yield "not running" + (f"; to continue: {resume}" if counts.pending else "")
-    for provider, states in counts.by_provider.items():
-        yield f"{provider}: " + ", ".join(f"{count:,} {state}" for state, count in states.items())
-    yield f"{counts.done:,} of {counts.total:,} captions done"
-    if counts.without_cues:
-        yield f"done, without a cue: {counts.without_cues:,}"
-    for code, count in sorted(counts.errors.items()):
-        yield f"failed, {code}: {count:,}"
+def _watch(ledger: LedgerReader, out: Path) -> None:
+    """Show the state until no run is at work any more, or until Ctrl-C."""
+    console = Console()
+    try:
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            while Lock.holder(out):
+                text = "\n".join(map(printable, as_lines(_read(ledger, out))))
+                if console.is_terminal:
+                    live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+                else:
+                    print(text, end="\n\n", flush=True)
+                time.sleep(WATCH_INTERVAL)
+    except KeyboardInterrupt:
+        pass
+
+
+def _read(ledger: LedgerReader, out: Path) -> RunState:
+    holder = Lock.holder(out)
+    sandbox = is_rehearsal(ledger)
+    stored = snapshot.decode(ledger.values(snapshot.KEY).get(snapshot.KEY)) if holder else None
+    if stored is not None and holder is not None and stored.at < holder.since:
+        stored = None  # of an earlier run
+    return RunState(
+        totals=ledger.totals(),
+        holder=holder,
+        is_rehearsal=sandbox,
+        snapshot=stored,
+        open_job_count=ledger.open_job_count(),
+        oldest_jobs=ledger.open_jobs(20),
+        resume=command_line("resume", out, sandbox=sandbox),
+        at=time.time(),
+    )

@@ -76,6 +76,10 @@ class LedgerReader(Protocol):
         """Return the jobs that have been open for longest, the oldest first."""
         ...
 
+    def open_job_count(self) -> int:
+        """Count the pending rows with a job that has not ended."""
+        ...
+
     def results(self) -> Iterator[dict[str, Any]]:
         """Yield one object for each row in manifest order, as results.jsonl shows it.
 

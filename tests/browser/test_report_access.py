@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it has no types
 from playwright.sync_api import Page, expect
 
 from tests.browser.pages import OpenPage, make_page
-
 
 QUICK = {"resultTypes": ["violations"]}
 """axe-core describes only what is wrong."""

@@ -1373,6 +1373,7 @@ class TestOpenJobs:
         await ledger.record_job_ended(works[1].row, ended)
         keys = [(job.key, job.job_id) for job in ledger.open_jobs(10)]
         assert keys == [(works[3].row.key, "job-3"), (works[0].row.key, "job-0")]
+        assert ledger.open_job_count() == 2
         assert ledger.open_jobs(1)[0].since == pytest.approx(now() - 4, abs=0.1)
 
 

@@ -21,12 +21,14 @@ import anyio
 import pytest
 
 from batchcap.app.run import run as run_rows
+from batchcap.captions import webvtt
 from batchcap.domain.languages import primary_language
 from batchcap.domain.models import Row
 from batchcap.reports.metrics import Metrics
 from batchcap.sandbox import FAULTS, Sandbox, SandboxOptions
 from batchcap.sandbox.mux.assets import find_asset
 from batchcap.storage.ledger import open_ledger, open_reader
+from batchcap.storage.sources import source_file
 from tests.harness.clock import now
 from tests.harness.rows import heygen_row, mux_row
 from tests.harness.runs import ledger_sql, unlimited_settings
@@ -98,6 +100,7 @@ class SeededRun:
             detail_lag_seconds=chance.choice([0.0, 60.0]),
             track_settle_seconds=chance.choice([0.5, 120.0]),
         )
+        self.fetches_sources = seed % 3 == 0
         self.rows: list[Row] = []
         for number in range(7):
             track: dict[str, Any] = source_track(f"film-{number}") if number % 2 else ENGLISH
@@ -110,11 +113,11 @@ class SeededRun:
         self.rows += [heygen_row(f"video-{number}") for number in range(12)]
 
 
-async def live(sandbox: Sandbox, out: Path, rows: list[Row], seconds: float) -> None:
+async def live(sandbox: Sandbox, out: Path, fate: SeededRun, seconds: float) -> None:
     """Run to the end, or until a simulated kill -9 after `seconds`."""
     ledger = open_ledger(out, create=True, now=now)
-    ledger.import_rows([("test", rows)], skip_invalid=False)
-    settings = unlimited_settings(out, rates=RATES, settle=10.0)
+    ledger.import_rows([("test", fate.rows)], skip_invalid=False)
+    settings = unlimited_settings(out, rates=RATES, settle=10.0, fetch_sources=fate.fetches_sources)
     with anyio.CancelScope() as life:
 
         async def die() -> None:
@@ -206,31 +209,44 @@ def complete(sandbox: Sandbox, out: Path, rows: list[Row]) -> None:
         jobs = sandbox.request_log.creates_for(result["source_id"], result["language"])
         assert not [job for job in jobs if job.is_completed(sandbox.now())], "paid and not fetched"
     files = {str(path.relative_to(out)) for path in out.rglob("*.vtt")}
+    files = {path for path in files if not path.startswith(".batchcap/sources/")}
     assert files == {result["path"] for result in results if result["state"] == "done"}
     assert not list(out.rglob("*.part"))
+
+
+def has_sources(out: Path) -> None:
+    """Check that every Mux caption has its source captions, which are complete."""
+    with closing(open_reader(out)) as ledger:
+        for result in ledger.results():
+            if result["provider"] == "mux" and result["state"] == "done":
+                path = source_file(out, "mux", result["source_id"])
+                assert path is not None, f"{result['key']} has no source captions"
+                assert webvtt.check(path.read_bytes())
 
 
 async def simulate(out: Path, seed: int) -> None:
     fate, ended, deaths = SeededRun(seed), dict[str, Any](), list[float]()
     async with Sandbox(fate.options) as sandbox:
         for seconds in fate.lives:
-            await live(sandbox, out, fate.rows, seconds)
+            await live(sandbox, out, fate, seconds)
             deaths.append(asyncio.get_running_loop().time())
             safe(sandbox, out, ended, deaths)
-        await live(sandbox, out, fate.rows, 1e9)
+        await live(sandbox, out, fate, 1e9)
         safe(sandbox, out, ended, deaths)
         complete(sandbox, out, fate.rows)
         if fate.options.create_limit is not None:
             sandbox.change(create_limit=None)
-            await live(sandbox, out, fate.rows, 1e9)
+            await live(sandbox, out, fate, 1e9)
             safe(sandbox, out, ended, deaths)
             complete(sandbox, out, fate.rows)
         sandbox.change(faults={})
         with closing(open_ledger(out)) as ledger:
             ledger.requeue_failed(None)
-        await live(sandbox, out, fate.rows, 1e9)
+        await live(sandbox, out, fate, 1e9)
         safe(sandbox, out, {}, deaths)
         complete(sandbox, out, fate.rows)
+        if fate.fetches_sources:
+            has_sources(out)
         with closing(open_reader(out)) as ledger:
             lost = [result for result in ledger.results() if result["state"] != "done"]
         rows = {row.key: row for row in fate.rows}

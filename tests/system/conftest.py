@@ -27,7 +27,7 @@ class Shell:
         self.environment: dict[str, str] = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("MUX_", "HEYGEN_"))
+            if not name.startswith(("MUX_", "HEYGEN_")) and name not in {"COLUMNS", "LINES"}
         }
 
     def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:

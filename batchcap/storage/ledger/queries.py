@@ -66,12 +66,15 @@ _FAILURES = """
 SELECT code, count(*), sum(retryable), key, origin, message, min(number)
 FROM rows WHERE state IN ('failed', 'invalid') GROUP BY code ORDER BY count(*) DESC, code
 """
-_OPEN_JOBS = """
-SELECT r.key, r.provider, c.job_id, c.intent_at
+_WITH_OPEN_JOB = """
 FROM rows r JOIN creates c ON c.row = r.number
 WHERE r.state IS NULL AND r.finished_at IS NULL AND c.job_id IS NOT NULL AND c.ended IS NULL
+"""
+_OPEN_JOBS = f"""
+SELECT r.key, r.provider, c.job_id, c.intent_at {_WITH_OPEN_JOB}
 ORDER BY c.intent_at, r.number LIMIT ?
 """
+_OPEN_JOB_COUNT = f"SELECT count(*) {_WITH_OPEN_JOB}"
 _COMPLETED = """
 SELECT number, key, path, bytes, sha256, cues FROM rows
 WHERE state = 'done' AND number > ? ORDER BY number LIMIT ?
@@ -199,6 +202,10 @@ class SqliteLedgerReader:
     def open_jobs(self, limit: int) -> list[OpenJob]:
         """See `ledger_protocols.LedgerReader`."""
         return [OpenJob(*values) for values in self._select(_OPEN_JOBS, (limit,))]
+
+    def open_job_count(self) -> int:
+        """See `ledger_protocols.LedgerReader`."""
+        return sum(count for (count,) in self._select(_OPEN_JOB_COUNT))
 
     def results(self) -> Iterator[dict[str, Any]]:
         """See `ledger_protocols.LedgerReader`."""

@@ -132,3 +132,11 @@ async def test_fetcher_that_is_stopped_takes_nothing_more(tmp_path: Path) -> Non
     await work.run(rows, rows)
     assert not work.host.fetched
     assert not work.warnings
+
+
+async def test_fetcher_of_a_cancelled_run_ignores_rows_that_still_end(tmp_path: Path) -> None:
+    work = Work(tmp_path, Host(tmp_path))
+    with anyio.move_on_after(1):
+        await work.fetcher.run()
+    work.fetcher(RowEnded(mux_row("film"), DONE))
+    assert not work.host.fetched

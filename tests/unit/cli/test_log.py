@@ -18,6 +18,7 @@ from batchcap.domain.events import (
     RowEnded,
     RowHeldBack,
     RowStarted,
+    SourceEnded,
     Throttled,
     Warned,
 )
@@ -58,6 +59,8 @@ def ended(state: RowState, failure: Failure | None = None) -> RowEnded:
             "INFO row fake:source1:es: stays pending, units_exhausted",
         ),
         (Throttled("heygen", 7.25), "WARNING heygen: throttled (429), paused for 7.2 s"),
+        (SourceEnded(row()), "INFO source source1: captions downloaded"),
+        (SourceEnded(row(), "404"), "INFO source source1: no captions, 404"),
         (Warned("be careful"), "WARNING be careful"),
         (LaneStopped("mux", "no credit", "top up"), "ERROR mux stopped: no credit"),
     ],
