@@ -29,6 +29,8 @@ from batchcap.domain.text import printable
 from batchcap.reports.results import RESULTS
 
 TIME_LIMIT = 60.0  # seconds
+_SILENCE = 2.0  # seconds after which the user is told what is waited for
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _KILL_AFTER = 2.0  # seconds from SIGTERM to SIGKILL
 
 OnEnd = Annotated[
@@ -86,7 +88,7 @@ def ending_with(command: str, out: Path, *, quiet: bool) -> Iterator[Ending]:
         yield ending
     finally:
         if arguments and ending.exit_status is not None:
-            problem = _run(arguments, ending, out)
+            problem = _run(arguments, ending, out, quiet=quiet)
             if problem and not quiet:
                 print(f"warning: --on-end: {printable(problem)}", file=sys.stderr)
 
@@ -109,40 +111,104 @@ def parse_command(text: str) -> list[str]:
     return arguments
 
 
-def _run(arguments: list[str], ending: Ending, out: Path) -> str:
+class _Interruption:
+    """Raises `KeyboardInterrupt` for a signal, but no earlier than it is released.
+
+    Otherwise a signal in the moment in which the command starts would leave it behind.
+    """
+
+    def __init__(self) -> None:
+        self._is_held, self._is_received = True, False
+
+    def receive(self, _number: int, _frame: object) -> None:
+        """Handle a signal."""
+        self._is_received = True
+        if not self._is_held:
+            raise KeyboardInterrupt
+
+    def release(self) -> None:
+        """Raise it now if a signal came, and from now on at once."""
+        self._is_held = False
+        if self._is_received:
+            raise KeyboardInterrupt
+
+
+def _run(arguments: list[str], ending: Ending, out: Path, *, quiet: bool) -> str:
     """Run the command; returns what went wrong, or ""."""
     hidden = secrets_in(os.environ)
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    sys.stdout.flush()
-    sys.stderr.flush()
+    environment |= ending.variables(out)
+    document = json.dumps(ending.summary, separators=(",", ":")) + "\n"
     try:
-        # In a session of its own, so that it can be ended with all that it started.
-        process = subprocess.Popen(  # noqa: S603  # the user's own command
-            arguments,
-            stdin=subprocess.PIPE,
-            stdout=2,
-            env=environment | ending.variables(out),
-            start_new_session=True,
-        )
+        with _interruption() as interruption:
+            status = _status(arguments, environment, document, interruption, quiet=quiet)
     except OSError as error:
         return f"{arguments[0]}: {error.strerror or error}"
-    document = json.dumps(ending.summary, separators=(",", ":")).encode() + b"\n"
-    with process:
-        try:
-            process.communicate(document, TIME_LIMIT)
-        except subprocess.TimeoutExpired:
-            _end(process)
-            return f"{arguments[0]} took longer than {TIME_LIMIT:.0f} s, and was ended"
-        except KeyboardInterrupt:
-            _end(process)
-            return f"{arguments[0]} was ended"
-        except BaseException:
-            _end(process)
-            raise
-    status = process.returncode
+    except subprocess.TimeoutExpired:
+        return f"{arguments[0]} took longer than {TIME_LIMIT:.0f} s, and was ended"
+    except KeyboardInterrupt:
+        return f"{arguments[0]} was ended"
     if status < 0:
         return f"{arguments[0]} was ended by signal {-status}"
     return f"{arguments[0]} exited with status {status}" if status else ""
+
+
+def _status(
+    arguments: list[str],
+    environment: Mapping[str, str],
+    document: str,
+    interruption: _Interruption,
+    *,
+    quiet: bool,
+) -> int:
+    """Run the command with a document on its stdin; returns its exit status.
+
+    It has a session of its own, so that it can be ended with all that it started.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with subprocess.Popen(  # noqa: S603  # the user's own command
+        arguments, stdin=subprocess.PIPE, stdout=2, env=environment, start_new_session=True
+    ) as process:
+        try:
+            interruption.release()
+            _wait(process, document, quiet=quiet)
+        except BaseException:
+            _end(process)
+            raise
+    return process.returncode
+
+
+def _wait(process: subprocess.Popen[bytes], document: str, *, quiet: bool) -> None:
+    """Give the command its input and wait for its end, not in silence for long.
+
+    Raises:
+        subprocess.TimeoutExpired: It takes too long.
+    """
+    try:
+        process.communicate(document.encode(), _SILENCE)
+    except subprocess.TimeoutExpired:
+        if not quiet:
+            print(
+                f"waiting for the command of --on-end, {TIME_LIMIT:.0f} s at most; Ctrl-C ends it",
+                file=sys.stderr,
+            )
+        process.communicate(timeout=TIME_LIMIT - _SILENCE)
+
+
+@contextmanager
+def _interruption() -> Iterator[_Interruption]:
+    """Handle the signals that end a run; one that is ignored, as by nohup, stays ignored."""
+    interruption = _Interruption()
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, interruption.receive)
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
