@@ -18,12 +18,16 @@ from batchcap.domain.models import MinuteCount, Totals
 from batchcap.reports.advice import CODES, advice_for
 from batchcap.reports.html.blocks import Result, row_block, row_blocks, script_json
 from batchcap.reports.html.captions import caption_blocks
+from batchcap.storage.sources import source_failures
 
 _SCRIPTS = (
-    *("dom", "model", "filter", "glance", "failures", "timeline", "lengths", "usage"),
+    *("dom", "model", "filter", "glance", "failures", "timeline", "lengths", "usage", "sources"),
     *("virtual", "coverage", "list", "captions", "details", "live", "main"),
 )
 """Parts of the page's one script, in order."""
+MAX_SOURCE_FAILURES = 100
+"""Sources without captions that the page lists."""
+
 _STYLES = ("base", "charts", "rows", "details")
 
 
@@ -60,6 +64,7 @@ def page(  # keywords that say what they are
         "minutes": _minutes(ledger.minutes()),
         "advice": {code: _advice(code, complete) for code in sorted(CODES)},
         "snapshot": msgspec.to_builtins(snapshot),
+        "sourceFailures": _source_failures(ledger),
     }
     head, tail = _skeleton(live)
     yield head
@@ -114,6 +119,12 @@ def content_security_policy(*, live: bool) -> str:
 
 def _minutes(counts: Iterable[MinuteCount]) -> list[tuple[int, str, str, int]]:
     return [(count.minute, count.source, count.what, count.count) for count in counts]
+
+
+def _source_failures(ledger: LedgerReader) -> dict[str, object]:
+    """Return how many source captions could not be had, and the first of them with the reason."""
+    failures = list(source_failures(ledger))
+    return {"count": len(failures), "first": msgspec.to_builtins(failures[:MAX_SOURCE_FAILURES])}
 
 
 def _advice(code: str, complete: Callable[[str], str]) -> list[dict[str, Any]]:

@@ -83,6 +83,7 @@ function connectPrint() {
 
 readData();
 renderSummaries();
+renderSources();
 renderKey();
 offerChoices();
 applyFilter();
