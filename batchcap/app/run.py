@@ -141,6 +141,7 @@ class Run:
                 largest=largest,
                 stop=stop,
                 circuit=CircuitBreaker(f"{spec.name}'s file hosts", stop, observer),
+                observer=observer,
             ),
             stop=stop,
             window=window,

@@ -22,7 +22,9 @@ from batchcap.captions import webvtt
 from batchcap.captions.file_host import FileHosts
 from batchcap.domain.backoff import Backoff
 from batchcap.domain.errors import BadCaption, LinkExpired, Unavailable
+from batchcap.domain.events import Waiting
 from batchcap.domain.models import Caption
+from batchcap.domain.protocols import Observer
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.storage.file_store import CaptionStore, store_failed
 from batchcap.transport.circuit_breaker import CircuitBreaker
@@ -53,12 +55,13 @@ class CaptionDownloader:
         largest: int,
         stop: ShutdownToken,
         circuit: CircuitBreaker,
+        observer: Observer,
         backoff: Backoff | None = None,
     ) -> None:
         self._store, self._hosts, self._slots = store, hosts, slots
         self._largest, self._stop = largest, stop
         self._backoff = backoff or Backoff()
-        self._circuit = circuit
+        self._circuit, self._observer = circuit, observer
         self._in_memory = asyncio.Semaphore(_MAX_SMALL_FILES)
 
     async def adopt(self, path: str, since: float) -> Caption | None:
@@ -84,7 +87,10 @@ class CaptionDownloader:
                 failures += not (error.retry_after or excused)
                 if failures >= self._backoff.attempts:
                     raise
-                await self._stop.sleep(error.retry_after or self._backoff.delay(max(failures, 1)))
+                delay = error.retry_after or self._backoff.delay(max(failures, 1))
+                reason = f"the next download, after {error.message}"
+                self._observer(Waiting("downloads", reason, delay))
+                await self._stop.sleep(delay)
             except (LinkExpired, BadCaption):
                 self._circuit.record_success()
                 raise

@@ -9,6 +9,7 @@ them.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Self
@@ -17,7 +18,7 @@ from yarl import URL
 
 from batchcap.domain.addresses import is_public_address, literal_address
 from batchcap.domain.errors import BadCaption, LinkExpired, RowError, Unavailable
-from batchcap.domain.events import Paused, RequestSent, Throttled
+from batchcap.domain.events import Paused, RequestEnded, RequestSent, Throttled
 from batchcap.domain.protocols import Observer
 from batchcap.transport.decompression import ReadChunk, decompressed
 from batchcap.transport.http_errors import AddressBlocked, BodyUnreadable, HttpError
@@ -116,8 +117,7 @@ class FileHosts:
     async def _follow(self, link: str) -> Response:
         for _ in range(MAX_REDIRECTS + 1):
             url = self._checked(link)
-            self._observer(RequestSent("downloads"))
-            response = await self._session.send("GET", url)
+            response = await self._get(url)
             redirected = response.status in _REDIRECTS
             target = response.headers.get("location") if redirected else None
             if target is None:
@@ -125,6 +125,17 @@ class FileHosts:
             with response:
                 link = _joined(link, target)
         raise RowError("link_dead", f"the link is redirected more than {MAX_REDIRECTS} times")
+
+    async def _get(self, url: URL) -> Response:
+        began, status = _clock(), None
+        self._observer(RequestSent("downloads"))
+        try:
+            response = await self._session.send("GET", url)
+            status = response.status
+            return response
+        finally:
+            place = f"{url.raw_host}{url.raw_path}"
+            self._observer(RequestEnded("downloads", "GET", place, status, _clock() - began))
 
     def _body(self, response: Response) -> ReadChunk:
         """The body of a file. Any other response is closed."""
@@ -156,6 +167,10 @@ class FileHosts:
         if not _is_allowed_host(url.raw_host or "", self._loopback):
             raise AddressBlocked(f"the link leads to {url.raw_host}, which is not a public address")
         return url
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _failed(error: HttpError) -> Unavailable:

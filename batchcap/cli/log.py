@@ -1,7 +1,7 @@
-"""Events as log lines: -v writes them to stderr, --log-file to a file.
+"""The log, by structlog: -v writes lines to stderr, --log-file JSON lines to a file.
 
-Messages are made without credentials and links. The formatter removes whatever looks like
-a signed link all the same, because the text of a library's error may hold one.
+Entries are made without credentials and links (`log_fields`). Whatever looks like a signed link
+is removed all the same, because the text of a library's error may hold one.
 """
 
 from __future__ import annotations
@@ -10,46 +10,25 @@ import logging
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
+import orjson
+import structlog
+from structlog.stdlib import ProcessorFormatter
+from structlog.typing import EventDict, Processor
+
+from batchcap.cli.log_fields import log_entry
 from batchcap.domain.errors import UsageError
-from batchcap.domain.events import (
-    Event,
-    JobCreated,
-    LaneStopped,
-    Paused,
-    RateChanged,
-    RequestSent,
-    RowEnded,
-    RowHeldBack,
-    RowStarted,
-    SourceEnded,
-    Throttled,
-    Warned,
-    WebhookReceived,
-    WebhookRefused,
-)
+from batchcap.domain.events import Event
 from batchcap.domain.protocols import Observer
-from batchcap.domain.text import printable
+from batchcap.domain.text import one_line, printable
 from batchcap.reports.observers import each
 
 LOG = logging.getLogger("batchcap")
 
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*", re.IGNORECASE)
-_FORMAT = "%(asctime)s %(levelname)s %(message)s"
-
-LONG_PAUSE = 60.0
-"""Seconds from which a pause is worth a warning."""
-
-
-class _Redacting(logging.Formatter):
-    """Removes signatures from links, in tracebacks too, and makes a message one line."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
-        return printable(super().formatMessage(record))
-
-    def format(self, record: logging.LogRecord) -> str:
-        lines = super().format(record).split("\n")
-        return _QUERY.sub(r"\1?<signature>", "\n".join(map(printable, lines)))
+_FIRST = ("timestamp", "level", "event")
+_PAIRS = structlog.processors.KeyValueRenderer()
 
 
 class _LogFile(logging.FileHandler):
@@ -79,67 +58,25 @@ def set_up(verbose: bool, log_file: Path | None) -> None:
         LOG.removeHandler(handler)
         handler.close()
     LOG.propagate = False
-    handlers: list[logging.Handler] = [logging.StreamHandler()] if verbose else []
+    handlers: list[tuple[logging.Handler, Processor]] = []
+    if verbose:
+        handlers.append((logging.StreamHandler(), _as_line))
     if log_file is not None:
         try:
-            handlers.append(_LogFile(log_file, encoding="utf-8"))
+            handlers.append((_LogFile(log_file, encoding="utf-8"), _as_json))
         except OSError as error:
             raise UsageError(f"--log-file {log_file}: {error.strerror or error}") from None
     LOG.setLevel(logging.DEBUG if handlers else logging.CRITICAL)
-    for handler in handlers:
-        handler.setFormatter(_Redacting(_FORMAT))
+    for handler, renderer in handlers:
+        handler.setFormatter(_formatter(renderer))
         LOG.addHandler(handler)
 
 
 def logged(event: Event) -> None:
     """Log one event. An `Observer`."""
-    if LOG.isEnabledFor(logging.ERROR):  # there is a handler
-        if isinstance(event, RowStarted | JobCreated | RowEnded | RowHeldBack | SourceEnded):
-            _log_row(event)
-        else:
-            _log_other(event)
-
-
-def _log_row(event: RowStarted | JobCreated | RowEnded | RowHeldBack | SourceEnded) -> None:
-    match event:
-        case RowStarted(row=row):
-            LOG.debug("row %s: started", row.key)
-        case JobCreated(row=row, job_id=job_id):
-            LOG.info("row %s: job %s created", row.key, job_id)
-        case RowHeldBack(row=row, failure=failure):
-            LOG.info("row %s: stays pending, %s", row.key, failure.code)
-        case RowEnded(row=row, outcome=outcome) if outcome.failure is not None:
-            failure = outcome.failure
-            LOG.warning("row %s: failed, %s: %s", row.key, failure.code, failure.message)
-        case RowEnded(row=row, outcome=outcome):
-            LOG.info("row %s: %s", row.key, outcome.state)
-        case SourceEnded(row=row, failure=failure):
-            result = "captions downloaded" if failure is None else f"no captions, {failure}"
-            LOG.info("source %s: %s", row.source_id, result)
-
-
-def _log_other(event: Event) -> None:
-    match event:
-        case RequestSent(bucket=bucket):
-            LOG.debug("request: %s", bucket)
-        case Throttled(bucket=bucket, seconds=seconds):
-            LOG.warning("%s: throttled (429), paused for %.1f s", bucket, seconds)
-        case Paused(bucket=bucket, seconds=seconds):
-            LOG.log(_level(seconds), "%s: paused for %.1f s", bucket, seconds)
-        case RateChanged(bucket=bucket, rate=rate) if rate is not None:
-            LOG.debug("%s: %.4g requests/s", bucket, rate)
-        case WebhookReceived(provider=provider, job_id=job_id):
-            LOG.debug("%s: webhook about job %s", provider, job_id)
-        case WebhookRefused(provider=provider):
-            LOG.debug("%s: webhook refused", provider)
-        case Warned(message=message):
-            LOG.warning("%s", message)
-        case LaneStopped(provider=provider, message=message):
-            LOG.error("%s stopped: %s", provider, message)
-
-
-def _level(seconds: float) -> int:
-    return logging.WARNING if seconds >= LONG_PAUSE else logging.DEBUG
+    if LOG.isEnabledFor(logging.ERROR) and (entry := log_entry(event)):  # there is a handler
+        level, name, fields = entry
+        _STRUCTURED.log(level, name, **fields)
 
 
 def observers(*all_: Observer) -> Observer:
@@ -147,3 +84,49 @@ def observers(*all_: Observer) -> Observer:
     if not LOG.isEnabledFor(logging.ERROR):
         all_ = tuple(observer for observer in all_ if observer is not logged)
     return each(*all_)
+
+
+def _without_signatures(_logger: object, _method: str, entry: EventDict) -> EventDict:
+    """Remove signatures from links in every text."""
+    return {name: _redacted(value) for name, value in entry.items()}
+
+
+def _redacted(value: Any) -> Any:
+    return _QUERY.sub(r"\1?<signature>", value) if isinstance(value, str) else value
+
+
+def _as_line(_logger: object, _method: str, entry: EventDict) -> str:
+    """Return an entry as one line: time, level, event, and its fields as `name='value'`."""
+    head = " ".join(str(entry.pop(name)) for name in _FIRST if name in entry)
+    return printable(f"{head} {_PAIRS(None, '', entry)}")
+
+
+def _as_json(_logger: object, _method: str, entry: EventDict) -> str:
+    ordered = {**{name: entry.pop(name) for name in _FIRST if name in entry}, **entry}
+    return one_line(orjson.dumps(ordered, default=repr)).decode()
+
+
+_SHARED: list[Processor] = [
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+    structlog.processors.UnicodeDecoder(),
+    _without_signatures,
+]
+_STRUCTURED: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+    LOG,
+    processors=[
+        structlog.stdlib.filter_by_level,
+        *_SHARED,
+        ProcessorFormatter.wrap_for_formatter,
+    ],
+    wrapper_class=structlog.stdlib.BoundLogger,
+)
+
+
+def _formatter(renderer: Processor) -> ProcessorFormatter:
+    """Format the entries of this module, and the records of plain `logging` in the same way."""
+    return ProcessorFormatter(
+        foreign_pre_chain=_SHARED,
+        processors=[ProcessorFormatter.remove_processors_meta, renderer],
+    )

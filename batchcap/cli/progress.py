@@ -18,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from batchcap.cli.progress_text import compact, ends, failures, pauses, rates, since, sources
+from batchcap.cli.progress_text import compact, ends, failures, pauses, rates, since, sources, waits
 from batchcap.domain.text import printable
 from batchcap.reports.results import duration, size
 from batchcap.reports.snapshot import ProviderState, Snapshot
@@ -87,7 +87,8 @@ def counts(snapshot: Snapshot) -> str:
 def line(snapshot: Snapshot) -> str:
     """Return the progress as one line."""
     text = f"{duration(snapshot.at - snapshot.began)}: {counts(snapshot)}"
-    details = [*ends(snapshot), *failures(snapshot), *pauses(snapshot), *since(snapshot)]
+    details = [*ends(snapshot), *failures(snapshot), *pauses(snapshot), *waits(snapshot)]
+    details += since(snapshot)
     return printable("; ".join([text, *details]))
 
 
@@ -136,6 +137,8 @@ def _below(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     if used := rates(snapshot):
         yield f"requests/s: {', '.join(used)}", "dim"
     for text in list(pauses(snapshot))[:2]:
+        yield text, "yellow"
+    for text in list(waits(snapshot))[:2]:
         yield text, "yellow"
     for text in failures(snapshot):
         yield text, "red"

@@ -47,6 +47,14 @@ def sources(snapshot: Snapshot) -> Iterator[str]:
         yield f"{text}, {state.failed:,} could not be had" if state.failed else text
 
 
+def waits(snapshot: Snapshot) -> Iterator[str]:
+    """Yield what requests and rows wait for, the most frequent reason first."""
+    for wait in snapshot.waits:
+        left = duration(max(0.0, wait.until - snapshot.at))
+        many = f"{wait.count:,} wait" if wait.count > 1 else "one waits"
+        yield f"{wait.where}: {many} for {wait.reason} ({left})"
+
+
 def failures(snapshot: Snapshot) -> Iterator[str]:
     """Yield how many rows failed in this run, by code."""
     codes = [f"{code} {count:,}" for code, count in list(snapshot.errors.items())[:_MAX_CODES]]

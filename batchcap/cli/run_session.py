@@ -21,7 +21,7 @@ from batchcap.cli import log
 from batchcap.cli.announcement import announcement
 from batchcap.cli.command_lines import command_line, complete_commands
 from batchcap.cli.fd_limits import fit_to_fd_limit
-from batchcap.cli.log import LONG_PAUSE
+from batchcap.cli.log_fields import LONG_PAUSE
 from batchcap.cli.on_end import Ending
 from batchcap.cli.options import OutputOptions
 from batchcap.cli.progress import Progress

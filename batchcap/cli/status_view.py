@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from batchcap.cli.progress_text import ends, pauses, rates, since
+from batchcap.cli.progress_text import ends, pauses, rates, since, waits
 from batchcap.domain.models import OpenJob, Totals
 from batchcap.reports.results import duration
 from batchcap.reports.snapshot import ProviderState, Snapshot
@@ -90,6 +90,7 @@ def _of_run(snapshot: Snapshot, at: float) -> Iterator[str]:
     if used := rates(snapshot):
         yield f"requests/s: {', '.join(used)}"
     yield from pauses(snapshot)
+    yield from waits(snapshot)
     for text in since(snapshot):
         yield f"last problem: {text}"
     if at - snapshot.at > _OLD_SNAPSHOT:

@@ -17,6 +17,36 @@ class RequestSent(Event, frozen=True):
     bucket: str
 
 
+class RequestEnded(Event, frozen=True):
+    """One HTTP request got its response, or lost it: then `status` is None.
+
+    `path` has no query, and begins with the host if it is a file host's. The request took
+    `seconds` to the end of an API's response, or to the headers of a file's; before that it
+    waited `waited` seconds for the quota. `attempt` counts from 1.
+    """
+
+    bucket: str
+    method: str
+    path: str
+    status: int | None
+    seconds: float
+    waited: float = 0.0
+    request_id: str | None = None
+    attempt: int = 1
+
+
+class Waiting(Event, frozen=True):
+    """Something waits `seconds`, and then tries again, for a reason that many may share.
+
+    `where` is a provider or a file host, `row` the row that waits, if it is one.
+    """
+
+    where: str
+    reason: str
+    seconds: float
+    row: Row | None = None
+
+
 class Throttled(Event, frozen=True):
     """A server returned 429; the whole bucket pauses for `seconds`."""
 

@@ -10,7 +10,9 @@ from collections.abc import Awaitable, Callable
 
 from batchcap.domain.backoff import Backoff
 from batchcap.domain.errors import BadCaption, LinkExpired, RowError
+from batchcap.domain.events import Waiting
 from batchcap.domain.models import Caption, Job, Row
+from batchcap.domain.protocols import Observer
 from batchcap.engine.lane import Lane
 
 MAX_BAD_DOWNLOADS = 2
@@ -23,8 +25,15 @@ LINK_BACKOFF = Backoff(attempts=6, first=1.0, longest=20.0)
 class CaptionDownload:
     """Downloads one caption. `refreshed` returns the job with a fresh link."""
 
-    def __init__(self, lane: Lane, row: Row, refreshed: Callable[[Job], Awaitable[Job]]) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        row: Row,
+        observer: Observer,
+        refreshed: Callable[[Job], Awaitable[Job]],
+    ) -> None:
         self._lane, self._row, self._refreshed = lane, row, refreshed
+        self._observer = observer
         self._expired: list[str] = []
         self._bad_downloads = self._missing = 0
         self._missing_since: float | None = None
@@ -60,7 +69,8 @@ class CaptionDownload:
                 raise RowError("link_dead", "all links have expired", retryable=True)
             raise RowError("captions_not_enabled", "the job completed without a caption")
         self._missing += 1
-        await self._lane.stop.sleep(LINK_BACKOFF.delay(self._missing))
+        reason = "the link of the completed job's caption"
+        await self._wait(reason, LINK_BACKOFF.delay(self._missing))
 
     async def _replace_link(self, link: str, error: LinkExpired) -> None:
         """Wait before the next link, but not before the second: the first may just be old."""
@@ -70,7 +80,12 @@ class CaptionDownload:
             message = f"{count} links in a row failed: {error.message}"
             raise RowError("link_dead", message, retryable=True)
         if count > 1:
-            await self._lane.stop.sleep(LINK_BACKOFF.delay(count - 1))
+            reason = f"another link, after {error.message}"
+            await self._wait(reason, LINK_BACKOFF.delay(count - 1))
+
+    async def _wait(self, reason: str, seconds: float) -> None:
+        self._observer(Waiting(self._row.provider, reason, seconds, self._row))
+        await self._lane.stop.sleep(seconds)
 
 
 def _clock() -> float:

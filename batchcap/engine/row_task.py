@@ -20,7 +20,7 @@ from batchcap.domain.errors import (
     Stopped,
     Unavailable,
 )
-from batchcap.domain.events import JobCreated, RowMoved
+from batchcap.domain.events import JobCreated, RowMoved, Waiting
 from batchcap.domain.models import (
     Caption,
     Failure,
@@ -159,7 +159,7 @@ class RowTask:
             except NotAccepted as error:
                 self._failures = error.failures
                 history = replace(history, intent_at=None, response_lost_at=None)
-                await self._lane.stop.sleep(error.delay)
+                await self._wait(f"the next create, after {error.message}", error.delay)
             except Ambiguous as error:  # the next round looks the create up first
                 self._lost_responses.append(error.message)
                 at = self._now()
@@ -170,6 +170,11 @@ class RowTask:
                 await self._ledger.record_job_ended(self._row, error.job)
                 previous = (*history.previous_job_ids, error.job.id or "")
                 history = RowHistory(previous_job_ids=previous)
+
+    async def _wait(self, reason: str, seconds: float) -> None:
+        if seconds > 0:
+            self._observer(Waiting(self._row.provider, reason, seconds, self._row))
+        await self._lane.stop.sleep(seconds)
 
     @asynccontextmanager
     async def _send_slot(self) -> AsyncIterator[SendSlot]:
@@ -220,7 +225,7 @@ class RowTask:
             return None
         # The create may still be under way. If the clock was set back, the wait stays short.
         since = min(history.response_lost_at, self._now()) + self._policy.settle
-        await self._lane.stop.sleep(since - self._now())
+        await self._wait("the job of a create without a response", since - self._now())
         job = await self._provider.find_existing_job(self._row, history, since)
         if job is not None:
             await self._record_job(job)
@@ -270,7 +275,9 @@ class RowTask:
             caption = await self._lane.downloader.adopt(self._row.path, since)
             if caption is not None:
                 return caption
-        return await CaptionDownload(self._lane, self._row, self._refreshed).run(job)
+        return await CaptionDownload(self._lane, self._row, self._observer, self._refreshed).run(
+            job
+        )
 
     async def _refreshed(self, job: Job) -> Job:
         """Return the completed job as the provider describes it now, with a fresh link."""

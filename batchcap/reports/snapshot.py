@@ -53,6 +53,15 @@ class SourcesState(msgspec.Struct, frozen=True):
     failed: int = 0
 
 
+class WaitState(msgspec.Struct, frozen=True):
+    """How many wait at a place for the same reason, until `until` at most (unix seconds)."""
+
+    where: str
+    reason: str
+    count: int
+    until: float
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Where a run stands at a time. All times are unix seconds.
 
@@ -66,6 +75,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     providers: list[ProviderState]
     buckets: list[BucketState]
     sources: SourcesState | None = None
+    waits: list[WaitState] = []
     bytes: int = 0
     units: int = 0
     errors: dict[str, int] = {}

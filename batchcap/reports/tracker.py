@@ -18,12 +18,14 @@ from batchcap.domain.events import (
     RowMoved,
     SourceEnded,
     Throttled,
+    Waiting,
     Warned,
 )
 from batchcap.domain.models import Phase, RowState, Totals
 from batchcap.reports.lane_progress import LaneProgress, Outlook
-from batchcap.reports.snapshot import BucketState, ProviderState, Snapshot, SourcesState
+from batchcap.reports.snapshot import BucketState, ProviderState, Snapshot, SourcesState, WaitState
 
+_MAX_WAITS = 1000  # waits of one reason, and reasons, that are kept
 _RATE_WINDOW = 60.0  # seconds in which the requests of a bucket are counted
 
 
@@ -51,6 +53,7 @@ class RunTracker:
         self._errors: Counter[str] = Counter()
         self._bytes = self._units = 0
         self._sources, self._sources_fetched, self._sources_failed = sources, 0, 0
+        self._waits: dict[tuple[str, str], deque[float]] = {}
         self._problem = ""
         self._problem_at: float | None = None
         self._handlers: dict[type[Event], Callable[..., None]] = {
@@ -63,6 +66,7 @@ class RunTracker:
             Throttled: self._paused,
             Paused: self._paused,
             SourceEnded: self._source_ended,
+            Waiting: self._waiting,
             Warned: self._warned,
             LaneStopped: self._lane_stopped,
         }
@@ -89,6 +93,7 @@ class RunTracker:
             providers=providers,
             buckets=[self._bucket(name, loop_time, at) for name in self._rates],
             sources=self._sources_state(),
+            waits=self._wait_states(loop_time, at),
             bytes=self._bytes,
             units=self._units,
             errors=dict(self._errors.most_common()),
@@ -179,6 +184,24 @@ class RunTracker:
     def _paused(self, event: Throttled | Paused) -> None:
         until = _clock() + event.seconds
         self._paused_until[event.bucket] = max(until, self._paused_until.get(event.bucket, 0.0))
+
+    def _waiting(self, event: Waiting) -> None:
+        untils = self._waits.setdefault((event.where, event.reason), deque(maxlen=_MAX_WAITS))
+        untils.append(_clock() + event.seconds)
+        if len(self._waits) > _MAX_WAITS:
+            del self._waits[next(iter(self._waits))]
+
+    def _wait_states(self, loop_time: float, at: float) -> list[WaitState]:
+        """Return what waits now, and forget what has waited."""
+        states = []
+        for (where, reason), untils in list(self._waits.items()):
+            left = [until for until in untils if until > loop_time]
+            self._waits[where, reason] = deque(left, maxlen=_MAX_WAITS)
+            if left:
+                states.append(WaitState(where, reason, len(left), at + max(left) - loop_time))
+            else:
+                del self._waits[where, reason]
+        return sorted(states, key=lambda state: -state.count)
 
     def _warned(self, event: Warned | LaneStopped) -> None:
         self._problem, self._problem_at = event.message, self._now()

@@ -7,6 +7,7 @@ arrive and `Ambiguous` if it may have.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,7 +17,7 @@ from urllib.parse import quote, urlencode
 from batchcap.domain import failpoints
 from batchcap.domain.backoff import Backoff
 from batchcap.domain.errors import Ambiguous, NotAccepted, Unavailable
-from batchcap.domain.events import RequestSent
+from batchcap.domain.events import RequestEnded, RequestSent, Waiting
 from batchcap.domain.models import Json
 from batchcap.domain.protocols import Observer
 from batchcap.domain.shutdown import ShutdownToken
@@ -53,6 +54,7 @@ class Api:
         backoff: Backoff | None = None,
     ) -> None:
         self._sender = sender
+        self._provider = provider
         self._buckets = {"GET": read, "DELETE": read, "POST": write}
         self._stop, self._observer, self._now = stop, observer, now
         self._backoff = backoff or Backoff()
@@ -98,17 +100,22 @@ class Api:
         return await self._with_retries("DELETE", path, priority)
 
     async def _with_retries(self, method: str, path: str, priority: Priority) -> ApiResponse:
-        failures = 0
+        failures = attempt = 0
         while True:
+            attempt += 1
+            began = _clock()
             try:
                 bucket = await self._acquire(method, priority)
                 try:
-                    response = await self._send(method, path, None)
+                    response = await self._send(method, path, None, began, attempt)
                 finally:
                     bucket.release()
                 return self._check_status(method, response)
             except Unavailable as error:
                 failures, delay = self._after_failure(method, error, failures, priority)
+                if delay:
+                    reason = f"the next attempt, after {error.message}"
+                    self._observer(Waiting(self._provider, reason, delay))
                 await self._stop.sleep(delay)
 
     @asynccontextmanager
@@ -122,18 +129,20 @@ class Api:
         Raises:
             Stopped: The run is stopped first.
         """
+        began = _clock()
         bucket = await self._acquire("POST", priority)
-        slot = SendSlot(bucket, partial(self._post, priority, failures))
+        slot = SendSlot(bucket, partial(self._post, priority, failures, began))
         try:
             yield slot
         finally:
             slot.release()
 
     async def _post(
-        self, priority: Priority, failures: int, path: str, body: Json | None
+        self, priority: Priority, failures: int, began: float, path: str, body: Json | None
     ) -> ApiResponse:
         try:
-            return self._check_status("POST", await self._send("POST", path, body))
+            response = await self._send("POST", path, body, began, failures + 1)
+            return self._check_status("POST", response)
         except Unavailable as error:
             failures, delay = self._after_failure("POST", error, failures, priority)
             raise NotAccepted(error.message, failures=failures, delay=delay) from None
@@ -179,13 +188,20 @@ class Api:
                 return bucket
             bucket.release()
 
-    async def _send(self, method: str, path: str, body: Json | None) -> ApiResponse:
-        """Send one request, and return its response whatever its status."""
+    async def _send(
+        self, method: str, path: str, body: Json | None, began: float, attempt: int
+    ) -> ApiResponse:
+        """Send one request, and return its response whatever its status.
+
+        `began` is when it began to wait for the quota.
+        """
         bucket = self._buckets[method]
         self._observer(RequestSent(bucket.name))
         self._first_contact.begin()
+        sent, status, request_id = _clock(), None, None
         try:
             response = await self._sender.send(method, path, body)
+            status, request_id = response.status, response.request_id
         except NotSent as error:
             self._circuit.record_failure()
             reason = f"cannot connect to {self._sender.host}: {sanitize(str(error))}"
@@ -193,6 +209,13 @@ class Api:
             raise Unavailable(reason) from None
         except ResponseLost as error:
             self._lost(method, path, error)
+        finally:
+            shown, took = path.partition("?")[0], _clock() - sent
+            self._observer(
+                RequestEnded(
+                    bucket.name, method, shown, status, took, sent - began, request_id, attempt
+                )
+            )
         self._first_contact.is_made = True
         if method == "POST":
             failpoints.reach("response read")
@@ -288,6 +311,10 @@ def quote_path_segment(name: str) -> str:
 
 def _query(query: Mapping[str, str] | None) -> str:
     return "?" + urlencode(query) if query else ""
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _number(value: str | None) -> float | None:

@@ -15,7 +15,7 @@ import asyncio
 from collections import deque
 
 from batchcap.domain.backoff import Backoff
-from batchcap.domain.events import Warned
+from batchcap.domain.events import Waiting, Warned
 from batchcap.domain.protocols import Observer
 from batchcap.domain.shutdown import ShutdownToken
 
@@ -92,6 +92,7 @@ class CircuitBreaker:
         if self._timer is None:
             self._probes += 1
             delay = self._backoff.delay(self._probes)
+            self._observer(Waiting(self._name, "its recovery", delay))
             self._timer = asyncio.get_running_loop().call_later(delay, self._send_probe)
 
     def _send_probe(self) -> None:

@@ -33,6 +33,7 @@ class DownloaderHarness:
             largest=largest,
             stop=self.stop,
             circuit=CircuitBreaker("file hosts", self.stop, Recorder()),
+            observer=Recorder(),
             backoff=Backoff(jitter=0.0),
         )
 

@@ -113,7 +113,7 @@ def test_secrets_appear_nowhere_after_a_verbose_run_with_faults(
 
     process = faulty.run("resume", *verbose, *UNLIMITED)
     assert process.returncode == 1, process.stderr
-    assert "request: mux.read" in process.stderr
+    assert "request_ended bucket='mux.read'" in process.stderr
     output = {"stdout": process.stdout.encode(), "stderr": process.stderr.encode()}
     assert_clean({**output, **files(faulty.folder)}, private_key)
     states = {result["source_id"]: result["state"] for result in faulty.results()}
