@@ -49,11 +49,12 @@ _MIN_RATE, _MAX_RATE = 0.1, 100.0  # requests/s, of an adaptive bucket
 
 
 class Priority(enum.IntEnum):
-    """Finish what is started before starting more."""
+    """Finish what is started before starting more. No row waits for what is `SPARE`."""
 
     FINISH = 0
     POLL = 1
     START = 2
+    SPARE = 3
 
 
 class Bucket:

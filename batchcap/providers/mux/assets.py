@@ -139,20 +139,16 @@ class Assets:
         self._reads: OrderedDict[str, tuple[float, asyncio.Future[Asset]]] = OrderedDict()
 
     async def get(
-        self,
-        asset_id: str,
-        *,
-        max_age: float = _CACHE_SECONDS,
-        priority: Priority = Priority.FINISH,
+        self, asset_id: str, *, fresh: bool = False, priority: Priority = Priority.FINISH
     ) -> Asset:
-        """Return an asset that was read within the last `max_age` seconds, or is read now.
+        """Return an asset, at most five minutes old, or read anew if `fresh`.
 
         Raises:
             RowError: "asset_not_found", or the request is refused.
         """
         now = asyncio.get_running_loop().time()
         read_at, read = self._reads.get(asset_id, (0.0, None))
-        if read is None or (read.done() and now - read_at >= max_age):
+        if read is None or (read.done() and (fresh or now - read_at > _CACHE_SECONDS)):
             read = asyncio.ensure_future(self._read_asset(asset_id, priority))
             read.add_done_callback(take_exception)
             self._reads[asset_id] = (now, read)
@@ -163,6 +159,21 @@ class Assets:
             if read.done() and self._reads.get(asset_id, (0, None))[1] is read:
                 del self._reads[asset_id]
             raise
+
+    async def get_spare(self, asset_id: str) -> Asset:
+        """Return an asset that was read at any time, or read it when nothing else waits.
+
+        No other caller waits for that read.
+
+        Raises:
+            RowError: "asset_not_found", or the request is refused.
+        """
+        _, read = self._reads.get(asset_id, (0.0, None))
+        if read is not None and not (read.done() and read.exception()):
+            return await asyncio.shield(read)
+        asset = await self._read_asset(asset_id, Priority.SPARE)
+        self.keep(asset)
+        return asset
 
     def keep(self, asset: Asset) -> None:
         """Keep an asset that another response had in full, as if it was read now."""

@@ -5,7 +5,6 @@ Sources are Mux's API reference and guides, and its SDK @mux/mux-node 15.3.
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -237,7 +236,7 @@ class Mux:
         asset = await self._assets.get(row.source_id)
         track = asset.track(job.track)
         if track is None or not track.ready:  # it may have become ready since
-            asset = await self._assets.get(row.source_id, max_age=0.0)
+            asset = await self._assets.get(row.source_id, fresh=True)
             track = asset.track(job.track)
         if track is not None and track.status == "preparing":
             return None
@@ -245,7 +244,7 @@ class Mux:
 
     async def source_link(self, row: Row) -> SourceLink:
         """See `protocols.SourceCaptions`. An asset that was read once serves, however long ago."""
-        asset = await self._assets.get(row.source_id, max_age=math.inf, priority=Priority.POLL)
+        asset = await self._assets.get_spare(row.source_id)
         track_id = row.params.get("track_id") or await self._source_tracks.choose(
             asset, row.params.get("from_language")
         )
@@ -321,7 +320,7 @@ class Mux:
 
     async def _find_track(self, row: Row, job_id: str | None) -> Job | None:
         """Return the ready text track in the row's language as the result of a job."""
-        track = (await self._assets.get(row.source_id, max_age=0.0)).in_language(row.target)
+        track = (await self._assets.get(row.source_id, fresh=True)).in_language(row.target)
         if track is None or not track.ready:
             return None
         return Job(id=job_id, state=JobState.COMPLETED, track=track.id)
@@ -343,7 +342,7 @@ class Mux:
     async def _explain_422(self, request: JobRequest, answer: ApiResponse) -> Job:
         """Return the caption for which a create was refused with 422; else raise why it was."""
         if answer.status == 422:
-            asset = await self._assets.get(request.row.source_id, max_age=0.0)
+            asset = await self._assets.get(request.row.source_id, fresh=True)
             if existing := refusals.check_request(request, asset, self._on_existing):
                 return existing
         raise rejected(answer)

@@ -42,3 +42,24 @@ async def test_refused_request_that_nobody_waits_for_is_not_logged(
     del assets, caller
     gc.collect()
     assert caplog.records == []
+
+
+@pytest.mark.anyio
+async def test_assets_read_when_nothing_else_waits_holds_up_no_other_caller() -> None:
+    spare_may_go, reads = asyncio.Event(), list[Priority]()
+
+    async def read(asset_id: str, priority: Priority) -> ApiResponse:
+        reads.append(priority)
+        if priority is Priority.SPARE:
+            await spare_may_go.wait()
+        return ApiResponse(200, {}, b'{"data": {}}')
+
+    assets = Assets(read)
+    spare = asyncio.ensure_future(assets.get_spare("film"))
+    await asyncio.sleep(0)
+    assert await assets.get("film", priority=Priority.START) == parse_asset("film", {})
+    assert not spare.done()
+    spare_may_go.set()
+    await spare
+    await assets.get_spare("film")
+    assert reads == [Priority.SPARE, Priority.START]
