@@ -139,7 +139,7 @@ class LaneProgress:
         seconds, count = now - began, last - first
         if rate and seconds < _ENOUGH:
             return rate
-        return count / seconds if count else None
+        return count / seconds if count and seconds else None
 
 
 def _rounded(seconds: float) -> float:

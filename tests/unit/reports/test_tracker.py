@@ -152,6 +152,16 @@ async def test_tracker_without_quota_and_without_a_start_knows_no_end() -> None:
     assert tracker().snapshot().ends_at is None
 
 
+async def test_tracker_paused_from_the_start_without_quota_knows_no_end() -> None:
+    """All the time so far was the pause, in which a row that was on its way got its job."""
+    run = tracker()
+    run.snapshot()
+    run(Paused("mux.write", 900.0))
+    await asyncio.sleep(3)
+    run(RowMoved(row(1), Phase.AT_PROVIDER, now()))
+    assert run.snapshot().ends_at is None
+
+
 async def test_tracker_counts_source_captions_if_any_are_to_be_fetched() -> None:
     assert tracker().snapshot().sources is None
     run = RunTracker(BEFORE, {}, now, sources=3)
