@@ -123,7 +123,7 @@ async def test_file_host_with_more_redirects_is_a_dead_link(redirects: int) -> N
         with pytest.raises(RowError) as caught:
             await fetch(hosts, f"{url}/{redirects}")
     assert caught.value.code == "link_dead"
-        assert len(observer.of(RequestSent)) <= 6
+    assert len(observer.of(RequestSent)) <= 6
 
 
 FORBIDDEN = [
