@@ -39,6 +39,15 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+def new_page(browser: Browser, *, width: int = 1280, scheme: str = "light") -> Page:
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if scheme == "dark" else "light",
+        timezone_id="UTC",
+    )
+    return context.new_page()
+
+
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[OpenPage]:
     """Open a file in a context of its own; no script may fail, and nothing else be requested."""
@@ -47,11 +56,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     requests: list[str] = []
 
     def open_page(path: Path, *, width: int = 1280, scheme: str = "light") -> Page:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900},
-            color_scheme="dark" if scheme == "dark" else "light",
-        )
-        page = context.new_page()
+        page = new_page(browser, width=width, scheme=scheme)
         pages.append(page)
         page.on("request", lambda request: requests.append(request.url))
         page.on("pageerror", lambda error: problems.append(str(error)))
