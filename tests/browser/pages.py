@@ -54,7 +54,9 @@ async def _make_run(folder: Path) -> None:
     async with Sandbox(options) as sandbox:
         rates = documented_rates(PROVIDERS.values())
         rows = read_rows(_write_manifest(folder.parent / "videos.csv", first=1, count=24))
-        await run_rows(sandbox, folder, rows, rates=rates, options={"on_existing": "skip"})
+        await run_rows(
+            sandbox, folder, rows, rates=rates, options={"on_existing": "skip"}, fetch_sources=True
+        )
         stop = ShutdownToken()
         asyncio.get_running_loop().call_later(20.0, stop.request)
         rows = read_rows(_write_manifest(folder.parent / "later.csv", first=101, count=6))

@@ -66,9 +66,8 @@ def test_hostile_texts_are_shown_as_text(folder: Path, open_page: OpenPage, view
     grid = page.locator(f"#{view.lower()}")
     shown = grid.locator(".name").all_text_contents()
     assert shown == ATTACKS
-    assert page.locator("img, svg[onload], script:not([type]):not(:last-of-type)").count() == 0
-    assert page.locator("link").count() == 1
-    assert page.locator("h2#details-title").count() == 1
+    assert page.locator("img, [onload], [onerror], link[rel=stylesheet]").count() == 0
+    assert page.locator("script:not([type])").count() == 1
     for number, attack in enumerate(ATTACKS):
         grid.locator(f"[data-row='{number}'] .name").click()
         expect(page.locator("#details-title")).to_have_text(attack, use_inner_text=False)
@@ -110,12 +109,19 @@ def test_content_security_policy_stops_a_script_that_got_in(folder: Path, browse
 
 
 def test_lone_surrogate_is_written_as_an_escape(tmp_path: Path) -> None:
-    row = {
-        **dict.fromkeys(("key", "provider", "source_id", "language", "path", "bytes", "cues")),
-        **{"job_id": None, "error": None, "started_at": None, "finished_at": None},
-        "state": "pending",
-        "meta": {"title": "broken \ud83d </script>"},
-    }
+    absent = (
+        "key",
+        "provider",
+        "source_id",
+        "language",
+        "path",
+        "bytes",
+        "cues",
+        "job_id",
+        "error",
+    )
+    row = dict.fromkeys((*absent, "started_at", "finished_at"))
+    row |= {"state": "pending", "meta": {"title": "broken \ud83d </script>"}}
     text = message(rows=[row])
     assert r"broken \ud83d \u003c/script>" in text
     text.encode()
