@@ -17,6 +17,7 @@ import pytest
 
 from batchcap.cli import on_end
 from batchcap.cli.on_end import ending_with, parse_command
+from batchcap.cli.verify import verify
 from batchcap.domain.errors import FatalError, UsageError
 
 SUMMARY = {"total": 3, "done": 2, "failed": 1, "skipped": 0, "invalid": 0, "pending": 0, "bytes": 9}
@@ -206,6 +207,11 @@ def test_on_end_is_run_although_the_run_raises(tmp_path: Path) -> None:
         ending.record(3, {})
         raise FatalError("the disk is lost")
     assert (tmp_path / "got").read_text() == "{}\n"
+
+
+def test_verify_without_repair_takes_no_command() -> None:
+    with pytest.raises(UsageError, match="--repair"):
+        verify(on_end="true")
 
 
 @pytest.mark.parametrize("text", ["no-such-program x", "'open", " ", "./missing", "/etc/passwd"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import re
 import sys
 import zipfile
@@ -229,6 +231,26 @@ def test_xlsx_of_more_than_a_sheet_holds_is_refused(
     with pytest.raises(UsageError, match=f"^{message} .*sheet of Excel has 3 ") as caught:
         data_of(tmp_path, [*map(row, "abc")])
     assert "--format csv" in caught.value.hint
+
+
+def test_xlsx_of_more_than_four_gigabytes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)
+    with pytest.raises(UsageError, match="larger than 4 GB"):
+        data_of(tmp_path, [row("a")])
+
+
+def test_xlsx_on_a_full_temporary_disk_raises_the_error_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "utime", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        data_of(tmp_path, [row("a")])
+    assert caught.value.errno == errno.ENOSPC
 
 
 def test_xlsx_without_xlsxwriter_names_the_command_to_install_it(
