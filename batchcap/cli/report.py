@@ -72,6 +72,8 @@ def report(
                 _write(pieces, file)
             case _:
                 _write(as_json(ledger), file)
+    if format_ is None and chosen == "json" and (note := _note_on_ending(out)):
+        print(note, file=sys.stderr)
     return 0
 
 
@@ -82,6 +84,15 @@ def _is_stdout(out: str) -> bool:
 def _format_of(out: str) -> str:
     ending = Path(out).suffix[1:].lower()
     return ending if ending in get_args(Format) else "json"
+
+
+def _note_on_ending(out: str) -> str:
+    """Return a note if the ending of a file promises something else than JSON, else ""."""
+    ending = Path(out).suffix
+    if ending.lower() in {"", ".json"}:
+        return ""
+    formats = ", ".join(f".{name}" for name in get_args(Format) if name != "json")
+    return f"note: {printable(out)} is JSON; the endings of other formats are {formats}"
 
 
 def _check(chosen: str, out: str, delimiter: str, *, embed: bool) -> None:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pytest
@@ -43,6 +44,24 @@ def test_report_to_standard_output_has_the_bytes_of_the_file(
     shown = capfdbinary.readouterr().out
     assert shown == Path("r").read_bytes()
     assert (b"\r\n" in shown, shown.startswith(b"\xef\xbb\xbf")) == ((format_ == "csv"),) * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "noted"),
+    [
+        ({"out": "r.pdf"}, True),
+        ({"out": "r.pdf", "format_": "json"}, False),
+        ({"out": "r.JSON"}, False),
+        ({"out": "r"}, False),
+        ({}, False),
+    ],
+)
+def test_report_in_json_under_another_ending_says_so(
+    capsys: pytest.CaptureFixture[str], arguments: dict[str, Any], noted: bool
+) -> None:
+    assert report(**arguments) == 0
+    note = "note: r.pdf is JSON; the endings of other formats are .csv, .xlsx, .md, .html\n"
+    assert capsys.readouterr().err == (note if noted else "")
 
 
 @pytest.mark.parametrize(
