@@ -6,7 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AsyncExitStack, contextmanager, nullcontext
+from contextlib import AsyncExitStack, closing, contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
 
 import anyio
 from anyio.abc import TaskGroup
@@ -25,6 +27,7 @@ from batchcap.app.webhooks import OnListening, WebhookFeed
 from batchcap.captions.downloader import CaptionDownloader
 from batchcap.captions.file_host import FileHosts
 from batchcap.domain.errors import FatalError
+from batchcap.domain.events import Warned
 from batchcap.domain.ledger_protocols import Ledger
 from batchcap.domain.protocols import Observer
 from batchcap.domain.settings import Settings, inbox_folder
@@ -36,6 +39,7 @@ from batchcap.reports.time_line import TimeLine
 from batchcap.storage.file_store import CaptionStore
 from batchcap.transport.circuit_breaker import CircuitBreaker
 from batchcap.transport.network import Network, network_settings
+from batchcap.transport.trace import HarFile
 
 FILE_THREADS = 4  # a batch of small files takes one; the others stream large ones
 _OPEN = "run.open"
@@ -192,6 +196,7 @@ async def run(  # noqa: PLR0913  # the choices of a run, given by name
         with (
             _open_run(ledger, now) as died_at,
             _file_threads() if threads else nullcontext() as executor,
+            _traced(network, settings.trace_file, observer) as network,
         ):
             time_line = TimeLine(ledger, now)
             work = Run(
@@ -219,6 +224,20 @@ def _open_run(ledger: Ledger, now: Callable[[], float]) -> Iterator[float | None
     ledger.set(_OPEN, began or repr(now()))
     yield float(began) if began else None
     ledger.set(_OPEN, "")
+
+
+@contextmanager
+def _traced(network: Network, file: Path | None, observer: Observer) -> Iterator[Network]:
+    """Record every request in a file, if one is given.
+
+    Raises:
+        UsageError: It cannot be opened.
+    """
+    if file is None:
+        yield network
+    else:
+        with closing(HarFile(file, lambda reason: observer(Warned(reason)))) as trace:
+            yield replace(network, trace=trace)
 
 
 def _file_threads() -> ThreadPoolExecutor:

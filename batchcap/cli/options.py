@@ -167,6 +167,14 @@ class RunOptions:
     proxy: ProxyOption = ""
     ca_file: CaOption = None
 
+    trace: Annotated[
+        Path | None,
+        Parameter(
+            group=_NETWORK,
+            help="Write every request to a HAR file, without credentials, for a bug report.",
+        ),
+    ] = None
+
     listen: Annotated[
         str,
         Parameter(
@@ -207,6 +215,7 @@ class RunOptions:
             listening=self._listen_address(sandbox=sandbox),
             proxy=self.proxy,
             ca_file=self.ca_file,
+            trace_file=self.trace,
         )
 
     def _limits(self, *, sandbox: bool) -> tuple[dict[str, float | None], dict[str, int]]:

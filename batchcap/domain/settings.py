@@ -156,6 +156,8 @@ class Settings(msgspec.Struct, frozen=True):
     proxy: str = ""
     """Of --proxy; it may hold a password."""
     ca_file: Path | None = None
+    trace_file: Path | None = None
+    """A HAR file to which every request of a run is written."""
     limits: Limits = Limits()
     selection: Selection = Selection()
     fetch_sources: bool = False

@@ -27,8 +27,9 @@ from multidict import MultiMapping
 from yarl import URL
 
 from batchcap.transport.http_connector import AddressFilter, Connector
-from batchcap.transport.http_errors import BodyLost, NotSent, ResponseLost, why_lost
+from batchcap.transport.http_errors import BodyLost, HttpError, NotSent, ResponseLost, why_lost
 from batchcap.transport.network import Network
+from batchcap.transport.trace import Exchange
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -55,10 +56,12 @@ class Response:
     Leaving the `with` before the end of the body closes the connection.
     """
 
-    __slots__ = ("_deadline", "_response", "headers", "status")
+    __slots__ = ("_deadline", "_exchange", "_response", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, deadline: float) -> None:
-        self._response, self._deadline = response, deadline
+    def __init__(
+        self, response: aiohttp.ClientResponse, deadline: float, exchange: Exchange | None
+    ) -> None:
+        self._response, self._deadline, self._exchange = response, deadline, exchange
         self.status = response.status
         self.headers: MultiMapping[str] = response.headers
         """Names in any case. Of a header that came twice, `[]` gives the first."""
@@ -73,6 +76,13 @@ class Response:
         trace: TracebackType | None,
     ) -> None:
         self._response.release()
+        if self._exchange is not None:
+            self._exchange.end(str(error or ""))
+
+    def record(self, content: bytes) -> None:
+        """Show a body in the trace, if there is one."""
+        if self._exchange is not None:
+            self._exchange.content = content
 
     async def read_chunk(self) -> bytes:
         """What has arrived of the body, as it was sent; b"" at its end.
@@ -83,12 +93,14 @@ class Response:
         content = self._response.content
         try:
             chunk = content.read_nowait()
-            if chunk or content.at_eof():
-                return chunk
-            async with asyncio.timeout_at(self._deadline):
-                return await content.readany()
+            if not chunk and not content.at_eof():
+                async with asyncio.timeout_at(self._deadline):
+                    chunk = await content.readany()
         except (aiohttp.ClientError, OSError) as error:
             raise BodyLost(why_lost(error)) from None
+        if self._exchange is not None:
+            self._exchange.size += len(chunk)
+        return chunk
 
 
 class HttpSession:
@@ -143,15 +155,25 @@ class HttpSession:
         session, options = self._route(url.scheme, url.raw_host or "", url.port or 0)
         data = None if body is None else _JsonBody(body, on_sent)
         began = asyncio.get_running_loop().time()
+        exchange = self._exchange(method, url, body)
         try:
             async with asyncio.timeout_at(began + self._timeouts.headers):
                 response = await session.request(method, url, data=data, **options)
         except TimeoutError as error:
-            raise ResponseLost(why_lost(error)) from None
+            raise _traced(exchange, ResponseLost(why_lost(error))) from None
+        except HttpError as error:
+            raise _traced(exchange, error) from None
+        if exchange is not None:
+            exchange.responded(response.status, response.headers)
         if not _has_end(response, url.scheme):
             response.close()
-            raise BodyLost("the response has no length")
-        return Response(response, began + self._timeouts.total)
+            raise _traced(exchange, BodyLost("the response has no length"))
+        return Response(response, began + self._timeouts.total, exchange)
+
+    def _exchange(self, method: str, url: URL, body: bytes | None) -> Exchange | None:
+        """Begin to record a request, if there is a trace."""
+        trace = self._network.trace
+        return None if trace is None else Exchange(trace, method, url, self._headers, body)
 
     def _find_route(
         self, scheme: str, host: str, port: int
@@ -186,6 +208,12 @@ class HttpSession:
                 max_field_size=_MAX_LINE,
             )
         return self._sessions[proxied]
+
+
+def _traced(exchange: Exchange | None, error: HttpError) -> HttpError:
+    if exchange is not None:
+        exchange.end(str(error))
+    return error
 
 
 async def _once(

@@ -21,6 +21,7 @@ from urllib.request import (  # type: ignore[attr-defined]  # typeshed leaves it
 
 from batchcap.domain.addresses import is_loopback
 from batchcap.domain.errors import UsageError
+from batchcap.transport.trace import HarFile
 
 _VISIBLE = re.compile(r"[!-~]+")  # ASCII characters; urlsplit drops line breaks
 
@@ -40,6 +41,8 @@ class Network:
     proxies: Mapping[str, Proxy] = field(default_factory=dict)
     no_proxy: str = ""
     ca_file: Path | None = None
+    trace: HarFile | None = None
+    """Where every request is recorded."""
 
     def proxy_for(self, scheme: str, host: str, port: int) -> Proxy | None:
         """The proxy for requests to an origin; None: connect directly, as always to loopback."""

@@ -87,8 +87,9 @@ class HttpSender:
         )
         with response:
             content = await _read_body(response)
-        for secret in self._secrets:  # a server may repeat what it was sent
-            content = content.replace(secret, b"***")
+            for secret in self._secrets:  # a server may repeat what it was sent
+                content = content.replace(secret, b"***")
+            response.record(content)
         return ApiResponse(response.status, response.headers, content, self._dashboards)
 
     async def close(self) -> None:

@@ -105,6 +105,7 @@ def test_secrets_appear_nowhere_after_a_verbose_run_with_faults(
 ) -> None:
     name = faulty.manifest(HEADER + "\n".join(ROWS) + "\n")
     verbose = ["-v", "--log-file", "log", "--settle", "2s", "--fetch-sources"]
+    verbose += ["--trace", "trace.har"]
     slow = ["--rate=mux.write=30/s", *UNLIMITED[1:]]
     places = kill_in_the_middle(faulty, "run", name, *verbose, *slow)
     assert b" run " in places["process list"]
@@ -112,8 +113,9 @@ def test_secrets_appear_nowhere_after_a_verbose_run_with_faults(
     assert_clean({**places, **files(faulty.folder)}, private_key)
 
     process = faulty.run("resume", *verbose, *UNLIMITED)
-    assert process.returncode == 1, process.stderr
+    assert process.returncode == 1, process.stderr[-3000:]
     assert "request_ended bucket='mux.read'" in process.stderr
+    assert len(json.loads((faulty.folder / "trace.har").read_bytes())["log"]["entries"]) > 20
     output = {"stdout": process.stdout.encode(), "stderr": process.stderr.encode()}
     assert_clean({**output, **files(faulty.folder)}, private_key)
     states = {result["source_id"]: result["state"] for result in faulty.results()}
@@ -130,7 +132,7 @@ def test_secrets_wrong_credential_is_not_printed(faulty: Shell, private_key: str
     wrong = "wrong-secret-wrong-secret"
     faulty.environment |= {"MUX_TOKEN_SECRET": wrong, "HEYGEN_API_KEY": wrong}
     name = faulty.manifest(HEADER + "\n".join(ROWS[:3] + ROWS[-1:]) + "\n")
-    result = faulty.run("run", name, "-v", "--log-file", "log")
+    result = faulty.run("run", name, "-v", "--log-file", "log", "--trace", "trace.har")
     assert result.returncode == 3
     pair = base64.b64encode(f"{TOKEN}:{wrong}".encode())
     for content in (result.stdout.encode(), result.stderr.encode(), *files(faulty.folder).values()):

@@ -148,6 +148,17 @@ async def test_tracker_adds_a_pause_to_the_time_left_at_once() -> None:
     assert second == pytest.approx(first + 900, abs=10)
 
 
+async def test_tracker_whose_whole_run_was_a_pause_knows_no_pace() -> None:
+    run = tracker()
+    run(RateChanged("mux.write", None))
+    run(Paused("mux.write", 100.0))
+    for number in range(1, 4):
+        run.snapshot()
+        run(RowMoved(row(number), Phase.AT_PROVIDER, now()))
+        await asyncio.sleep(5)
+    assert run.snapshot().ends_at is None
+
+
 async def test_tracker_without_quota_and_without_a_start_knows_no_end() -> None:
     assert tracker().snapshot().ends_at is None
 
