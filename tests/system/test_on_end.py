@@ -6,13 +6,22 @@ import json
 import os
 import shlex
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.system.conftest import UNLIMITED, Shell, set_options
 
-SAVE = ["--on-end", shlex.join(["sh", "-c", 'cat > got; echo "$BATCHCAP_STATE" >> states'])]
+IS_FREE = (
+    "import fcntl; fcntl.flock(open('captions/.batchcap/lock'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+)
+SCRIPT = f"""
+cat > got
+{shlex.join([sys.executable, "-S", "-c", IS_FREE])} && echo "$BATCHCAP_STATE" >> states
+"""
+SAVE = ["--on-end", shlex.join(["sh", "-c", SCRIPT])]
+"""Saves the summary and, if the folder is free for another command, the state."""
 
 
 def states(shell: Shell) -> list[str]:
