@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -102,6 +103,8 @@ class RunSession:
             status, summary = self._run()
         except FatalError:
             self._ending.record(3, {})
+            with contextlib.suppress(FatalError):  # the ledger itself may be the reason
+                self._ending.record(3, self._summary().as_json())
             raise
         self._ending.record(status, summary)
         return status
@@ -205,10 +208,7 @@ class RunSession:
 
     def _report(self, fatal: list[FatalError]) -> tuple[int, Mapping[str, Any]]:
         """Print how the run ended; returns the exit status and the summary."""
-        elapsed = time.monotonic() - self._started
-        buckets = [*documented_rates(PROVIDERS.values()), "downloads"]
-        out = self._settings.out
-        summary = results.summarize(self._ledger, out, self._metrics, elapsed, buckets)
+        summary = self._summary()
         sources = source_counts(self._ledger, self._settings, self._metrics)
         groups = self._ledger.failures() if self._has_failed(summary.totals) else []
         if not self._options.quiet:
@@ -228,6 +228,11 @@ class RunSession:
             can_retry = any(group.retryable for group in groups)
             print(printable(self._last_line(summary, can_retry=can_retry)))
         return self._exit_status(fatal, summary.totals), shown
+
+    def _summary(self) -> results.Summary:
+        elapsed = time.monotonic() - self._started
+        buckets = [*documented_rates(PROVIDERS.values()), "downloads"]
+        return results.summarize(self._ledger, self._settings.out, self._metrics, elapsed, buckets)
 
     def _exit_status(self, fatal: list[FatalError], totals: Totals) -> int:
         if fatal:

@@ -85,3 +85,6 @@ def test_stopped_run_ends_with_the_command(shell: Shell, sandbox: Mapping[str, s
     name = shell.manifest("video_translate_id\none\n")
     ran = shell.run("run", name, *UNLIMITED, *SAVE)
     assert (ran.returncode, states(shell)) == (3, ["stopped"]), ran.stderr
+    del shell.environment["HEYGEN_API_KEY"]
+    assert shell.run("resume", *UNLIMITED, *SAVE).returncode == 3
+    assert (states(shell), summary(shell)["pending"]) == (["stopped"] * 2, 1)
