@@ -144,10 +144,9 @@ def test_run_second_signal_leaves_complete_files(shell: Shell, sandbox: Mapping[
 def test_run_interrupted_resumes_without_fetching_a_source_twice(
     shell: Shell, sandbox: Mapping[str, str]
 ) -> None:
-    set_options(sandbox, job_seconds=0.2)
-    lines = [f"source-film-{n},es\n" for n in range(24)]
-    name = shell.manifest("asset_id,to_language_code\n" + "".join(lines))
-    arguments = ["run", name, "-o", "source", "--fetch-sources", *QUICK, "--max-jobs", "mux=8"]
+    lines = [f"source-film-generated-es-{n},en,es\n" for n in range(24)]  # without a job
+    name = shell.manifest("asset_id,from_language,to_language_code\n" + "".join(lines))
+    arguments = ["run", name, "-o", "source", "--fetch-sources", *QUICK, "--rate=mux.read=15/s"]
     process = start_and_wait_for_files(shell, "source", *arguments)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)

@@ -86,7 +86,7 @@ class Work:
 async def test_fetcher_with_more_rows_than_its_queue_takes_fetches_each_source_once(
     tmp_path: Path,
 ) -> None:
-    rows = [mux_row(f"film-{n}", tag) for tag in ("es", "ja") for n in range(1500)]
+    rows = [mux_row(f"film-{n}", tag) for tag in ("es", "ja") for n in range(1100)]
     work = Work(tmp_path, Host(tmp_path))
     await work.run(rows, rows)
     assert sorted(work.host.fetched) == sorted({row.source_id for row in rows})
