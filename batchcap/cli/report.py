@@ -45,7 +45,7 @@ def report(
     ] = "-",
     delimiter: Annotated[
         str,
-        Parameter(help="Of CSV: one character, or tab. Excel expects ; where , is a decimal sign."),
+        Parameter(help="Of CSV: one character, or tab. With a decimal comma, Excel expects ;."),
     ] = ",",
     embed: Annotated[
         bool,
