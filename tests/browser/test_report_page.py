@@ -56,7 +56,7 @@ def test_failures_are_grouped_with_what_to_do(
         code: f"{count} rows" if count > 1 else "1 row" for code, count in Counter(errors).items()
     }
     group = shown["job_failed"]
-    expect(group.locator(".advice")).to_have_text(advice_for("job_failed").text)
+    expect(group.locator(".advice")).to_contain_text(advice_for("job_failed").text)
     command = group.locator(".command").inner_text()
     assert command == f"batchcap resume -o {run_folder} --sandbox --retry-failed --only job_failed"
     retry = shown["asset_not_found"].locator(".retry").inner_text()

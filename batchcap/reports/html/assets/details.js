@@ -30,8 +30,7 @@ function renderDetails() {
 
 function problemOf(row) {
   if (!row.message) return [];
-  const code = row.state === "invalid" ? "invalid" : row.code;
-  const advice = adviceFor(code, row.retryable);
+  const advice = adviceFor(codeOf(row), row.retryable);
   return [element("div", { class: "problem" },
     element("p", {}, row.code ? element("code", {}, row.code) : "", " ",
       element("span", { dir: "auto" }, row.message)),
