@@ -122,6 +122,7 @@ class _Sheets:
     def __init__(self, book: Any, complete: Callable[[str], str]) -> None:
         self._book, self._complete = book, complete
         self._header = book.add_format({"bold": True, "bottom": 1, "bg_color": "#F2F2F2"})
+        self._link = book.get_default_url_format()
         self._time = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
         self._states = {
             state: book.add_format({"bg_color": background, "font_color": text})
@@ -145,7 +146,7 @@ class _Sheets:
                 elif column != path:
                     _write(sheet, row, column, value)
                 elif result["state"] == "done" and links < MAX_LINKS:
-                    links += _write_link(sheet, row, column, folder, value)
+                    links += self._write_link(sheet, row, column, folder, value)
                 else:
                     _write(sheet, row, column, value)
         sheet.autofilter(0, 0, max(row, 1), len(table.columns) - 1)
@@ -187,6 +188,18 @@ class _Sheets:
                 _write(sheet, row, column, value)
         sheet.autofilter(0, 0, max(len(groups), 1), len(_FAILURE_COLUMNS) - 1)
 
+    def _write_link(self, sheet: Any, row: int, column: int, folder: str, path: str) -> bool:
+        """Write a path with a link to its file; without one if Excel has no room for it."""
+        link = _ENCODED.sub(lambda match: f"%{ord(match[0]):02X}", f"{folder}/{path}")
+        if len(link.encode("utf-16-le")) // 2 > _MAX_LINK:
+            _write(sheet, row, column, path)
+            return False
+        # What begins with a dot is taken neither for a drive nor for the scheme of a URL.
+        dot = "" if link.startswith(".") else "./"
+        sheet.write_url(row, column, f"external:{dot}{link}")
+        sheet.write_string(row, column, _text(path), self._link)  # early versions change slashes
+        return True
+
     def _sheet(self, name: str, columns: Sequence[str], *, frozen: int) -> Any:
         """Add a sheet with a header that stays in view, as do the first `frozen` columns."""
         sheet = self._book.add_worksheet(name)
@@ -212,18 +225,6 @@ def _write(sheet: Any, row: int, column: int, value: object) -> None:
         sheet.write_number(row, column, value)
     else:
         sheet.write_string(row, column, _text(str(value)))
-
-
-def _write_link(sheet: Any, row: int, column: int, folder: str, path: str) -> bool:
-    """Write a path with a link to its file; without one if Excel has no room for it."""
-    link = _ENCODED.sub(lambda match: f"%{ord(match[0]):02X}", f"{folder}/{path}")
-    if len(link.encode("utf-16-le")) // 2 > _MAX_LINK:
-        _write(sheet, row, column, path)
-        return False
-    # What begins with a dot is taken neither for a drive nor for the scheme of a URL.
-    dot = "" if link.startswith(".") else "./"
-    sheet.write_url(row, column, f"external:{dot}{link}", string=path)
-    return True
 
 
 def _text(text: str) -> str:
