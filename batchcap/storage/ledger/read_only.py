@@ -8,6 +8,8 @@ killed run may have them, both files are copied to a temporary folder and read t
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -56,15 +58,23 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 
 def _check_access(out: Path, path: Path) -> None:
+    """Check that there is a ledger which may be read, without opening it.
+
+    A process that closes a file loses its locks on it (POSIX). If this one has the ledger open
+    elsewhere, another process would take itself for the last user, and remove the log.
+    """
     try:
-        path.open("rb").close()
+        path.stat()
+        reason = "" if os.access(path, os.R_OK) else os.strerror(errno.EACCES)
     except (FileNotFoundError, NotADirectoryError):
         raise schema.nothing_here(out) from None
     except OSError as error:
+        reason = error.strerror or str(error)
+    if reason:
         raise FatalError(
-            f"cannot read {path}: {error.strerror or error}",
+            f"cannot read {path}: {reason}",
             hint="Ask the owner of the folder for permission to read it and .batchcap in it.",
-        ) from None
+        )
 
 
 def _connect_copy(out: Path, path: Path, log: Path) -> sqlite3.Connection:

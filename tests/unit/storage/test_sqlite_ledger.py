@@ -93,7 +93,7 @@ class TestFile:
         written = [root for _, operation, _, root, *_ in steps if operation == "OpenWrite"]
         names = "SELECT name FROM sqlite_master WHERE rootpage = ?"
         names_written = [connection.execute(names, (root,)).fetchone()[0] for root in written]
-        assert sorted(names_written) == ["pending", "rows"]
+        assert sorted(names_written) == ["ended", "pending", "rows"]
 
     def test_queries_about_one_row_scan_no_table(self, ledger: SqliteLedger) -> None:
         queries: list[str] = []
@@ -226,6 +226,21 @@ class TestFaults:
             connection.execute("COMMIT")
             assert reader.totals().done == 3
 
+    def test_reader_beside_the_run_leaves_the_locks_of_the_process(self, tmp_path: Path) -> None:
+        filled(tmp_path, 1)
+        with closing(open_ledger(tmp_path)), closing(open_reader(tmp_path)) as reader:
+            open_reader(tmp_path).close()
+            script = (
+                "import sqlite3, sys; connection = sqlite3.connect(sys.argv[1]);"
+                "connection.execute('UPDATE rows SET bytes = 1'); connection.commit();"
+                "connection.close()"
+            )
+            command = [sys.executable, "-c", script, str(file(tmp_path))]
+            subprocess.run(command, check=True)
+            log = file(tmp_path).with_name("ledger.sqlite-wal")
+            assert log.exists()  # the other process did not take itself for the last one
+            assert next(reader.results())["bytes"] == 1
+
 
 VERSION_1 = """
 CREATE TABLE memory (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -278,7 +293,10 @@ class TestVersions:
         open_ledger(tmp_path, create=True).close()
         latest = self.layout(tmp_path)
         with closing(sqlite3.connect(file(tmp_path))) as old:
-            old.executescript("DROP TABLE forgotten; DROP TABLE minutes; PRAGMA user_version = 2;")
+            old.executescript(
+                "DROP TABLE forgotten; DROP TABLE minutes; DROP INDEX ended;"
+                "PRAGMA user_version = 2;"
+            )
         with closing(open_reader(tmp_path)) as reader:
             assert reader.count_holds(ForgetScope(key="*")) == {}
             assert list(reader.held_keys(ForgetScope(key="*"), Hold.DONE)) == []
@@ -289,7 +307,7 @@ class TestVersions:
         open_ledger(tmp_path, create=True).close()
         latest = self.layout(tmp_path)
         with closing(sqlite3.connect(file(tmp_path))) as old:
-            old.executescript("DROP TABLE minutes; PRAGMA user_version = 3;")
+            old.executescript("DROP TABLE minutes; DROP INDEX ended; PRAGMA user_version = 3;")
         with closing(open_reader(tmp_path)) as reader:
             assert list(reader.minutes()) == []
         open_ledger(tmp_path).close()
