@@ -92,6 +92,25 @@ class LedgerReader(Protocol):
         """Yield the lines of results.jsonl."""
         ...
 
+    def data_version(self) -> int:
+        """Return a number that is another one if something was committed through another opening.
+
+        It is only compared with the number that the last call returned.
+        """
+        ...
+
+    def row_versions(self, since: float) -> dict[int, float]:
+        """Return the rows that may differ from what they were at `since` (unix seconds).
+
+        These are the rows that ended then or later and all pending rows whose job is open, each
+        by number, with a value that is another one when the row has ended or has another job.
+        """
+        ...
+
+    def results_of(self, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """Return the objects of some rows by number, as `results` yields them."""
+        ...
+
     def completed_rows(self) -> Iterator[list[CompletedRow]]:
         """Yield the rows that are done, in manifest order, a page at a time."""
         ...
@@ -109,6 +128,10 @@ class LedgerReader(Protocol):
 
     def owns_path(self, path: str) -> bool:
         """Return whether any row's file has this path below the output folder."""
+        ...
+
+    def has_caption(self, path: str) -> bool:
+        """Return whether a row that is done has its file at this path below the output folder."""
         ...
 
     def providers_with_jobs(self) -> list[str]:
@@ -157,8 +180,8 @@ class LedgerReader(Protocol):
         """Return the values of its `KeyValueStore` whose keys have a prefix."""
         ...
 
-    def minutes(self) -> Iterator[MinuteCount]:
-        """Yield what happened in each minute of its runs, in the order of time.
+    def minutes(self, since: int = 0) -> Iterator[MinuteCount]:
+        """Yield what happened in each minute of its runs from `since` on, in the order of time.
 
         What a run that was killed did in its last seconds may be missing.
         """

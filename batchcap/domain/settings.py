@@ -97,13 +97,8 @@ def parse_listen(address: str, public_url: str = "", *, insecure: bool = False) 
         UsageError: A value is wrong, or `insecure` is set although other machines can
             reach the address. The message names the option.
     """
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/\[\]]+)):([0-9]{1,5})", address)
-    if match is None or int(match[3]) > 65535:
-        raise UsageError(
-            f"--listen: invalid address {address[:80]!r}",
-            hint="Like this: --listen 127.0.0.1:8467, or [::1]:8467; with port 0, any free port",
-        )
-    host, public, public_on_loopback = match[1] or match[2], None, True
+    host, port = parse_host_port("--listen", address, 8467)
+    public, public_on_loopback = None, True
     if public_url:
         public, public_on_loopback = checked_url(
             "--public-url", public_url, "Like this: --public-url https://hooks.example.com"
@@ -114,7 +109,23 @@ def parse_listen(address: str, public_url: str = "", *, insecure: bool = False) 
             hint="Set the signing secrets instead, or leave out --public-url and listen on "
             "127.0.0.1.",
         )
-    return ListenAddress(host, int(match[3]), public, insecure)
+    return ListenAddress(host, port, public, insecure)
+
+
+def parse_host_port(option: str, text: str, example: int) -> tuple[str, int]:
+    """Parse `HOST:PORT`, with an IPv6 address in brackets; `example` is a port for the hint.
+
+    Raises:
+        UsageError: It is none; the message names the option.
+    """
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/\[\]]+)):([0-9]{1,5})", text)
+    if match is None or int(match[3]) > 65535:
+        raise UsageError(
+            f"{option}: invalid address {text[:80]!r}",
+            hint=f"Like this: {option} 127.0.0.1:{example}, or [::1]:{example}; with port 0, any "
+            "free port",
+        )
+    return match[1] or match[2], int(match[3])
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -1377,6 +1377,81 @@ class TestOpenJobs:
         assert ledger.open_jobs(1)[0].since == pytest.approx(now() - 4, abs=0.1)
 
 
+class TestChanges:
+    """What a page that follows a run asks for."""
+
+    async def test_row_versions_are_those_of_open_jobs_and_of_later_outcomes(
+        self, ledger: Ledger
+    ) -> None:
+        imported(ledger, many(5))
+        works = await ledger.pending("fake", 0, 5)
+        for number, after in ((0, 0.0), (1, 10.0), (2, 20.0)):
+            outcome = Outcome(
+                state=RowState.DONE,
+                started_at=EPOCH,
+                finished_at=EPOCH + after,
+                caption=CAPTION,
+            )
+            await ledger.record_outcome(works[number].row, outcome)
+        await ledger.record_intent(works[3].row)
+        assert ledger.row_versions(EPOCH + 30) == {}
+        await ledger.record_job(works[3].row, "job-3")
+        numbers = [work.row.number for work in works]
+        versions = ledger.row_versions(EPOCH + 10)
+        assert versions.keys() == {numbers[1], numbers[2], numbers[3]}
+        failure = Failure("job_failed", "no", retryable=False)
+        failed = Outcome(
+            state=RowState.FAILED, started_at=EPOCH, finished_at=EPOCH + 40, failure=failure
+        )
+        await ledger.record_outcome(works[3].row, failed)
+        later = ledger.row_versions(EPOCH + 30)
+        assert later.keys() == {numbers[3]}
+        assert later[numbers[3]] != versions[numbers[3]]
+
+    async def test_row_versions_change_with_a_further_job(self, ledger: Ledger) -> None:
+        imported(ledger, many(1))
+        (work,) = await ledger.pending("fake", 0, 1)
+        seen = []
+        for name in ("first", "second"):
+            await ledger.record_intent(work.row)
+            await ledger.record_job(work.row, name)
+            seen.append(ledger.row_versions(0.0)[work.row.number])
+            await asyncio.sleep(1)
+            await ledger.record_job_ended(work.row, Job(id=name, state=JobState.ERRORED))
+            assert ledger.row_versions(0.0) == {}
+        assert seen[0] != seen[1]
+
+    async def test_results_of_rows_are_those_of_all_results(self, ledger: Ledger) -> None:
+        ledger.import_rows(
+            [("m.csv", [*many(3), InvalidRow(line=9, message="no", origin="m.csv:9")])],
+            skip_invalid=True,
+        )
+        every = list(ledger.results())
+        numbers = [work.row.number for work in await ledger.pending("fake", 0, 5)]
+        found = ledger.results_of([numbers[2], numbers[0], 99])
+        assert found == {numbers[0]: every[0], numbers[2]: every[2]}
+        assert ledger.results_of([]) == {}
+
+    async def test_data_version_differs_after_a_commit_of_the_run(self, factory: Factory) -> None:
+        with closing(factory.open()) as ledger, closing(factory.read()) as reader:
+            imported(ledger, many(1))
+            first = reader.data_version()
+            assert reader.data_version() == first
+            imported(ledger, many(1, start=2))
+            assert reader.data_version() != first
+
+    async def test_caption_is_there_at_the_path_of_a_done_row_only(self, ledger: Ledger) -> None:
+        imported(ledger, many(2))
+        first, second = await ledger.pending("fake", 0, 2)
+        done = Outcome(state=RowState.DONE, started_at=EPOCH, finished_at=EPOCH, caption=CAPTION)
+        await ledger.record_outcome(first.row, done)
+        assert ledger.has_caption(first.row.path)
+        assert not ledger.has_caption(second.row.path)
+        assert not ledger.has_caption(first.row.path.upper())
+        assert not ledger.has_caption("../" + first.row.path)
+        assert not ledger.has_caption("\udcff")
+
+
 class TestMinutes:
     async def test_minutes_of_two_runs_add_up_in_order_of_time(self, factory: Factory) -> None:
         later, first = MinuteCount(11, "mux", "done", 2), MinuteCount(10, "mux.read", "requests", 5)
@@ -1392,3 +1467,4 @@ class TestMinutes:
                 MinuteCount(10, "mux.read", "requests", 5),
                 MinuteCount(11, "mux", "done", 4),
             ]
+            assert list(reader.minutes(11)) == [MinuteCount(11, "mux", "done", 4)]

@@ -31,6 +31,20 @@ from batchcap.storage.ledger.selection import CHOSEN, ChosenRows
 _PAGE = 512
 
 _RESULTS = f"SELECT {COLUMNS} FROM rows ORDER BY number"  # noqa: S608  # a constant
+# One JSON text: for each row that a query returns, SQLite's module takes and releases the GIL,
+# which a thread beside a busy event loop has to wait for.
+_ROW_VERSIONS = """
+SELECT json_group_object(number, version) FROM (
+    SELECT number, finished_at AS version FROM rows WHERE finished_at >= ?
+    UNION ALL
+    SELECT row, max(intent_at) FROM creates JOIN rows ON number = row
+    WHERE creates.job_id IS NOT NULL AND ended IS NULL AND state IS NULL AND finished_at IS NULL
+    GROUP BY row
+)
+"""
+_RESULTS_OF = f"""
+SELECT number, {COLUMNS} FROM rows WHERE number IN (SELECT value FROM json_each(?))
+"""  # noqa: S608  # a constant
 # Two halves, since the index of pending rows counts its own at once.
 _TOTALS = """
 SELECT * FROM (
@@ -128,7 +142,9 @@ ORDER BY a.number
 _CREATES = "SELECT job_id, ended, units FROM creates WHERE row = ? ORDER BY nth"
 _VALUES = "SELECT key, value FROM memory WHERE substr(key, 1, length(?1)) = ?1"
 _HAS_MINUTES = "SELECT 1 FROM sqlite_master WHERE name = 'minutes'"
-_MINUTES = "SELECT minute, source, what, count FROM minutes ORDER BY minute, source, what"
+_MINUTES = """
+SELECT minute, source, what, count FROM minutes WHERE minute >= ? ORDER BY minute, source, what
+"""
 _FINGERPRINT = "SELECT mark FROM seen WHERE file = ?"
 
 
@@ -218,6 +234,24 @@ class SqliteLedgerReader:
             shown = result(values, orjson.Fragment(values[META]))
             yield one_line(orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE))
 
+    def data_version(self) -> int:
+        """See `ledger_protocols.LedgerReader`."""
+        ((version,),) = self._select("PRAGMA data_version")
+        return int(version)
+
+    def row_versions(self, since: float) -> dict[int, float]:
+        """See `ledger_protocols.LedgerReader`."""
+        ((versions,),) = self._select(_ROW_VERSIONS, (since,))
+        return {int(number): version for number, version in orjson.loads(versions).items()}
+
+    def results_of(self, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """See `ledger_protocols.LedgerReader`."""
+        chosen = orjson.dumps(list(numbers)).decode()
+        return {
+            number: result(tuple(values), orjson.loads(values[META]))
+            for number, *values in self._select(_RESULTS_OF, (chosen,))
+        }
+
     def completed_rows(self) -> Iterator[list[CompletedRow]]:
         """See `ledger_protocols.LedgerReader`."""
         after = 0
@@ -241,6 +275,13 @@ class SqliteLedgerReader:
         """See `ledger_protocols.LedgerReader`."""
         try:
             return any(self._select(_PATH, (path,)))
+        except UnicodeEncodeError:
+            return False  # no text of a manifest is such a name
+
+    def has_caption(self, path: str) -> bool:
+        """See `ledger_protocols.LedgerReader`."""
+        try:
+            return any(self._select(f"{_PATH} AND state = 'done'", (path,)))
         except UnicodeEncodeError:
             return False  # no text of a manifest is such a name
 
@@ -303,10 +344,10 @@ class SqliteLedgerReader:
         """See `ledger_protocols.LedgerReader`."""
         return dict(self._select(_VALUES, (prefix,)))
 
-    def minutes(self) -> Iterator[MinuteCount]:
+    def minutes(self, since: int = 0) -> Iterator[MinuteCount]:
         """See `ledger_protocols.LedgerReader`."""
         if any(self._select(_HAS_MINUTES)):  # a ledger of an earlier version has no such table
-            for values in self._select(_MINUTES):
+            for values in self._select(_MINUTES, (since,)):
                 yield MinuteCount(*values)
 
     def fingerprint(self, file: str) -> str | None:

@@ -107,13 +107,16 @@ INDEXES = {
         for name, what in DISTINCT.items()
     },
     "pending": "CREATE INDEX pending ON rows (provider) WHERE state IS NULL",
+    # For those who watch a run. Time grows, so an outcome is added at the end of the index.
+    "ended": "CREATE INDEX ended ON rows (finished_at) WHERE finished_at IS NOT NULL",
 }
 """All indexes of the rows, by name: the statements that make them."""
 
 _INDEXES = "".join(f"{sql};" for sql in INDEXES.values())
-_FROM_3 = _MINUTES
+_FROM_3 = f"{_MINUTES} DROP INDEX IF EXISTS ended; {INDEXES['ended']};"
 _FROM_2 = f"{_FORGOTTEN} {_FROM_3}"
-_FROM_1 = f"{''.join(f'DROP INDEX {name};' for name in INDEXES)} {_SEEN} {_INDEXES} {_FROM_2}"
+_NO_INDEXES = "".join(f"DROP INDEX IF EXISTS {name};" for name in INDEXES)
+_FROM_1 = f"{_NO_INDEXES} {_SEEN} {_INDEXES} {_FROM_2}"
 
 
 def folder(out: Path) -> Path:
