@@ -17,7 +17,7 @@ LAYERS = [
     {"domain", "sandbox", "testing"},
     {"storage", "manifest", "engine", "transport"},
     {"webhooks", "captions", "reports"},
-    {"providers"},
+    {"providers", "web"},
     {"simulation"},
     {"app"},
     {"cli"},
@@ -30,7 +30,7 @@ FORBIDDEN = {
     "engine": {"aiohttp", "sqlite3", "os", "pathlib", "aiofiles"},
 }
 CLIENTS = {"http_connector", "http_errors", "http_session"}
-SERVERS = {"sandbox", "webhooks"}
+SERVERS = {"sandbox", "webhooks", "web"}
 
 
 def room_of(path: Path) -> str:

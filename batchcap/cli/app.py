@@ -55,6 +55,9 @@ COMMANDS = {
 
     A provider sends all events of an environment to one endpoint; runs read them from this
     inbox and poll less. Works until Ctrl-C.""",
+    "web": """Serve the report of a folder in the browser, alive while a run works there.
+
+    Only reads. On another host than loopback, readers need the token that it prints.""",
     "demo": """Run the demo manifest on the built-in simulators: no account, no keys, no network.
 
     2,100 captions of both providers. Interrupted, the same command resumes.""",

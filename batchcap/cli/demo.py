@@ -7,6 +7,7 @@ from pathlib import Path
 
 from batchcap.cli.options import Out, OutputOptions, RunOptions
 from batchcap.cli.run import run
+from batchcap.cli.web_options import WebOptions
 
 DEMO_FOLDER = Path("batchcap-demo")
 """Not the default folder of `run`, which would refuse real rows beside those of a rehearsal."""
@@ -20,6 +21,7 @@ def demo(
     out: Out = DEMO_FOLDER,
     run_options: RunOptions = RunOptions(),  # noqa: B008  # frozen
     output_options: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
+    web_options: WebOptions = WebOptions(),  # noqa: B008  # frozen
 ) -> int:
     """Run the demo manifest on the built-in simulators."""
     with as_file(files("batchcap.cli") / DEMO) as manifest:
@@ -29,4 +31,5 @@ def demo(
             sandbox=True,
             run_options=run_options,
             output_options=output_options,
+            web_options=web_options,
         )

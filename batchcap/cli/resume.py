@@ -17,11 +17,12 @@ from batchcap.cli.choice_options import ChoiceOptions
 from batchcap.cli.on_end import OnEnd, ending_with
 from batchcap.cli.options import Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.run_session import RunSession
+from batchcap.cli.web_options import WebOptions
 from batchcap.domain.errors import UsageError
 from batchcap.storage.ledger import Lock, open_ledger, require
 
 
-def resume(
+def resume(  # noqa: PLR0913  # the options of the command
     *,
     out: Out = Path("captions"),
     sandbox: SandboxFlag = False,
@@ -35,6 +36,7 @@ def resume(
     run_options: RunOptions = RunOptions(),  # noqa: B008  # frozen
     choice_options: ChoiceOptions = ChoiceOptions(),  # noqa: B008  # frozen
     output_options: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
+    web_options: WebOptions = WebOptions(),  # noqa: B008  # frozen
 ) -> int:
     """Continue from the ledger alone, until every row has ended."""
     if only and not retry_failed:
@@ -43,6 +45,7 @@ def resume(
     log.set_up(output_options.verbose, output_options.log_file)
     require(out)
     with (
+        web_options.listener(quiet=output_options.quiet) as web,
         ending_with(on_end, out, quiet=output_options.quiet) as ending,
         Lock(out),
         closing(open_ledger(out)) as ledger,
@@ -55,7 +58,7 @@ def resume(
                     f"--only: no row failed with {only!r}", hint=f"There are: {', '.join(codes)}"
                 )
             ledger.requeue_failed(only or None, partial(check_excluded_tracks, ledger))
-        session = RunSession(ledger, settings, output_options, ending, sandbox=sandbox)
+        session = RunSession(ledger, settings, output_options, ending, sandbox=sandbox, web=web)
         session.choose()
         check_limits(ledger, settings, sandbox=sandbox)
         return session.run()

@@ -28,6 +28,7 @@ from batchcap.cli.options import (
 from batchcap.cli.plan import show_plan
 from batchcap.cli.run_session import RunSession
 from batchcap.cli.unlisted import unlisted_note
+from batchcap.cli.web_options import WebOptions
 from batchcap.domain.errors import UsageError
 from batchcap.domain.models import ImportResult
 from batchcap.domain.settings import Settings
@@ -35,7 +36,7 @@ from batchcap.reports.results import RESULTS
 from batchcap.storage.ledger import Lock, discard_new, file, file_marks, new_ledger, open_ledger
 
 
-def run(
+def run(  # noqa: PLR0913  # the options of the command
     *manifests: Annotated[
         str, Parameter(help="CSV, JSON, JSONL or .xlsx; - reads standard input.")
     ],
@@ -49,6 +50,7 @@ def run(
     run_options: RunOptions = RunOptions(),  # noqa: B008  # frozen
     choice_options: ChoiceOptions = ChoiceOptions(),  # noqa: B008  # frozen
     output_options: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
+    web_options: WebOptions = WebOptions(),  # noqa: B008  # frozen
 ) -> int:
     """Read manifests into the ledger, then work until every row has ended."""
     if not manifests:
@@ -60,7 +62,11 @@ def run(
     names = list(dict.fromkeys(manifests))
     if dry_run:
         return show_plan(names, manifest_options, settings, output_options, sandbox=sandbox)
-    with ending_with(on_end, out, quiet=output_options.quiet) as ending, Lock(out):
+    with (
+        web_options.listener(quiet=output_options.quiet) as web,
+        ending_with(on_end, out, quiet=output_options.quiet) as ending,
+        Lock(out),
+    ):
         gc.disable()  # rows make no reference cycles; looking for them took a tenth of the time
         try:
             summary = import_manifests(names, manifest_options, settings, sandbox=sandbox)
@@ -74,7 +80,7 @@ def run(
         with closing(open_ledger(out)) as ledger:
             if not output_options.quiet and (note := unlisted_note(ledger, out, sandbox=sandbox)):
                 print(f"note: {note}", file=sys.stderr)
-            session = RunSession(ledger, settings, output_options, ending, sandbox=sandbox)
+            session = RunSession(ledger, settings, output_options, ending, sandbox=sandbox, web=web)
             session.choose(names)
             return session.run()
 

@@ -22,6 +22,7 @@ from batchcap.cli import log
 from batchcap.cli.announcement import announcement
 from batchcap.cli.command_lines import command_line, complete_commands
 from batchcap.cli.fd_limits import fit_to_fd_limit
+from batchcap.cli.live_page import live_page
 from batchcap.cli.log_fields import LONG_PAUSE
 from batchcap.cli.on_end import Ending
 from batchcap.cli.options import OutputOptions
@@ -44,6 +45,8 @@ from batchcap.reports.failure_table import failure_lines
 from batchcap.reports.metrics import Metrics
 from batchcap.reports.tracker import RunTracker
 from batchcap.sandbox.child_process import ChildFailedError, send_webhooks
+from batchcap.web.address import Listener
+from batchcap.web.server import LivePage
 
 SNAPSHOT_INTERVAL = 5.0  # seconds after which another process sees a new snapshot
 
@@ -51,7 +54,10 @@ _PRINTED = {LaneStopped, Warned, Paused}
 
 
 class RunSession:
-    """One run of the engine over an open ledger, with its display and its reports."""
+    """One run of the engine over an open ledger, with its display and its reports.
+
+    With `web`, a live page is served there while it works.
+    """
 
     def __init__(
         self,
@@ -62,7 +68,9 @@ class RunSession:
         *,
         sandbox: bool,
         repairs: bool = False,
+        web: Listener | None = None,
     ) -> None:
+        self._web = web
         self._ledger, self._repairs = ledger, repairs
         self._ending = ending
         self._settings, self._warning = fit_to_fd_limit(settings)
@@ -136,6 +144,8 @@ class RunSession:
 
     async def _run_with_display(self) -> list[FatalError]:
         async with AsyncExitStack() as stack:
+            if self._web is not None:
+                await stack.enter_async_context(self._live_page(self._web))
             sandbox = self._sandbox and bool(providers_to_ask(self._ledger, self._settings))
             environment = await stack.enter_async_context(
                 provider_environment(self._settings.out, sandbox=sandbox)
@@ -166,6 +176,15 @@ class RunSession:
                 stop=self._stop,
                 on_listening=on_listening,
             )
+
+    def _live_page(self, listener: Listener) -> LivePage:
+        if not self._options.quiet:
+            print(f"live page: {listener.url}", file=sys.stderr)
+        return live_page(
+            listener,
+            self._settings.out,
+            snapshot=lambda: self._tracker.snapshot() if self._tracker else None,
+        )
 
     def _observers(self) -> list[Observer]:
         return [self._metrics, *([self._tracker] if self._tracker else [])]

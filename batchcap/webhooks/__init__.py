@@ -2,6 +2,7 @@
 
 event         what an event says about a job, and how each provider's webhooks are read
 signing       verifies signatures, and requires the signing secrets
+bounded_server  limits connections, for what other machines may reach
 receiver      the HTTP endpoint: bounded, acknowledges at once, calls a handler
 dedup         remembers recent event ids
 inbox         stores events for all runs on this machine (`batchcap listen`)

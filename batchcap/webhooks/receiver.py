@@ -9,7 +9,6 @@ not answered with a 2xx (Mux: for 24 h). So an event rejected by a limit is not 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
@@ -25,6 +24,7 @@ from batchcap.domain.errors import BatchcapError, FatalError
 from batchcap.domain.events import Warned, WebhookReceived, WebhookRefused
 from batchcap.domain.protocols import Observer
 from batchcap.domain.settings import ListenAddress
+from batchcap.webhooks.bounded_server import SILENT_LOGGER, BoundedServer
 from batchcap.webhooks.dedup import RecentIds
 from batchcap.webhooks.event import EventHandler, Webhook, WebhookEvent
 from batchcap.webhooks.signing import require_secrets
@@ -46,7 +46,6 @@ _SHUTDOWN_TIMEOUT = 5.0  # seconds for open requests to end when the receiver st
 _REMEMBERED_IDS = 10_000
 _WARN_INTERVAL = 60.0  # seconds between two warnings of the same kind
 
-_SILENT_LOGGER = logging.Logger("batchcap.webhooks", logging.CRITICAL + 1)
 _NO_HEADERS: Mapping[str, str] = {}
 _RETRY_AFTER = {"Retry-After": "1"}
 _ALLOW_POST = {"Allow": "POST, OPTIONS"}
@@ -111,13 +110,14 @@ class Receiver:
 
     async def __aenter__(self) -> Self:
         self._limiter = AsyncLimiter(_MAX_RATE, 1)
-        server = _BoundedServer(
+        server = BoundedServer(
             self._serve,
+            max_connections=_MAX_CONNECTIONS,
             access_log=None,
             auto_decompress=False,  # the signature covers the bytes that were sent
             keepalive_timeout=_KEEPALIVE_TIMEOUT,
             lingering_time=_LINGER,
-            logger=_SILENT_LOGGER,  # aiohttp would log what strangers send
+            logger=SILENT_LOGGER,  # aiohttp would log what strangers send
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=_LINGER)
         await self._runner.setup()
@@ -254,16 +254,6 @@ class Receiver:
         if now >= self._next_warning_at.get(subject, now):
             self._next_warning_at[subject] = now + _WARN_INTERVAL
             self._observer(Warned(message))
-
-
-class _BoundedServer(web.Server):
-    """Limits connections: each one takes a file descriptor that the run may need."""
-
-    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-        if len(self.connections) > _MAX_CONNECTIONS:
-            # In the next turn of the loop: the handler must have started before it can be aborted.
-            asyncio.get_running_loop().call_soon(transport.abort)
 
 
 class _TooLargeError(Exception):

@@ -4,8 +4,9 @@
 `<script type="application/json">` elements:
 
 `#about`    one object: `made_at` (unix seconds), `folder` (as the user named it), `files` (the
-            relative link to that folder with "/" at its end, "" for no links), `live`, `totals`
-            (`Totals`), `minutes` (a list of [minute, source, what, count], see `MinuteCount`),
+            relative link to that folder with "/" at its end, "" for no links), `live`,
+            `events` (their relative URL), `totals` (`Totals`), `minutes` (a list of [minute,
+            source, what, count], see `MinuteCount`),
             `advice` (by code: a list of two, for errors that are not retryable and that are),
             `statuses` (what the page says of each state), `snapshot` (or null)
 `.rows`     blocks of rows, in manifest order. A block is an object of columns, all equally
@@ -17,8 +18,8 @@
 `.captions` with `embed`: an object of the caption (and `source`, if there is one) by the row's
             place in the page; the element `captions-N` holds the places from N * 50 on.
 
-A live page opens `EventSource("events")`. Each message is one object, which `message` makes:
-`rows` (one block with the rows that changed; a row is known by its key), `totals`, `minutes`
+A live page opens an `EventSource` of `events`. Each message is one object, which `message`
+makes: `rows` (one block with the rows that changed; a row is known by its key), `totals`, `minutes`
 (those that changed, with their whole counts), `snapshot`; what is null or missing stays as it is.
 A row may have `phase` (`Phase`) beside the fields of results.jsonl.
 """

@@ -31,12 +31,13 @@ MAX_SOURCE_FAILURES = 100
 _STYLES = ("base", "charts", "rows", "details")
 
 
-def page(  # keywords that say what they are
+def page(  # noqa: PLR0913  # keywords that say what they are
     ledger: LedgerReader,
     *,
     out: Path,
     files_link: str = "",
     live: bool = False,
+    events: str = "events",
     embed: bool = False,
     snapshot: object = None,
     complete: Callable[[str], str] = str,
@@ -50,6 +51,7 @@ def page(  # keywords that say what they are
         files_link: The relative link from the page to `out`, with "/" at its end. Without it,
             the page links no caption.
         live: The page connects to `events` beside it, and updates itself.
+        events: The relative URL of these events, which may name the last one that it knows.
         embed: Caption files are in the page, with their sources if they are there.
         snapshot: Where the run stands, as a struct or None.
         complete: Completes the commands that the page shows with folder and options.
@@ -60,6 +62,7 @@ def page(  # keywords that say what they are
         "folder": str(out),
         "files": files_link,
         "live": live,
+        "events": events,
         "totals": msgspec.to_builtins(ledger.totals()),
         "minutes": _minutes(ledger.minutes()),
         "advice": {code: _advice(code, complete) for code in sorted(CODES)},

@@ -10,18 +10,17 @@ const LIVE = {
 function connectLive() {
   if (!about.live) return;
   setLive("connecting");
-  const events = new EventSource("events");
+  const events = new EventSource(about.events);
   events.onopen = () => setLive(about.snapshot?.is_final ? "ended" : "live");
   events.onerror = () => {
     if (byId("live").dataset.state !== "ended") setLive("lost");
+    else events.close();
   };
-  const take = (event) => receive(JSON.parse(event.data));
-  events.onmessage = take;
-  events.addEventListener("ended", (event) => {
-    if (event.data) take(event);
-    setLive("ended");
-    events.close();
-  });
+  events.onmessage = (event) => {
+    setLive("live"); // a further run may work on the folder
+    receive(JSON.parse(event.data));
+  };
+  events.addEventListener("ended", () => setLive("ended"));
 }
 
 function setLive(state) {
