@@ -38,7 +38,7 @@ def test_glance_numbers_are_those_of_the_results(
     assert shown.pop("missing") == sum(1 for result in pending if not result["job_id"])
     del states["pending"]
     assert shown == states
-    assert page.locator("h1").inner_text() == f"{states['done']} of {len(results)} captions"
+    assert page.locator("h1").inner_text() == f"{states['done']} of {len(results)} captions done"
 
 
 def test_failures_are_grouped_with_what_to_do(

@@ -9,7 +9,7 @@ function statusCounts() {
 function renderGlance() {
   const counts = statusCounts();
   const { totals } = about;
-  const outcome = `${number(totals.done)} of ${counted(totals.total, "caption")}`;
+  const outcome = `${number(totals.done)} of ${counted(totals.total, "caption")} done`;
   byId("outcome").textContent = outcome;
   document.title = `${outcome} – batchcap report`;
   renderFacts();
