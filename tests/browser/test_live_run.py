@@ -89,7 +89,7 @@ def test_page_of_a_run_reaches_its_final_numbers_without_a_reload(
         results = results_of(shell.folder / "captions")
         assert after == Counter(result["state"] for result in results)
         assert before != after
-        assert page.locator("h1").inner_text() == f"{ROWS} of {ROWS} captions"
+        assert page.locator("h1").inner_text() == f"{ROWS} of {ROWS} captions done"
         assert page.evaluate("window.notReloaded")
         assert page.input_value("#search") == "Lecture 7"
         assert page.evaluate("scrollY") == 300
