@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from batchcap.cli.endpoints import EndpointOptions
 from batchcap.cli.options import Out, OutputOptions, RunOptions
 from batchcap.cli.run import run
-from batchcap.cli.web_options import WebOptions
 
 DEMO_FOLDER = Path("batchcap-demo")
 """Not the default folder of `run`, which would refuse real rows beside those of a rehearsal."""
@@ -21,7 +21,7 @@ def demo(
     out: Out = DEMO_FOLDER,
     run_options: RunOptions = RunOptions(),  # noqa: B008  # frozen
     output_options: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
-    web_options: WebOptions = WebOptions(),  # noqa: B008  # frozen
+    endpoint_options: EndpointOptions = EndpointOptions(),  # noqa: B008  # frozen
 ) -> int:
     """Run the demo manifest on the built-in simulators."""
     with as_file(files("batchcap.cli") / DEMO) as manifest:
@@ -31,5 +31,5 @@ def demo(
             sandbox=True,
             run_options=run_options,
             output_options=output_options,
-            web_options=web_options,
+            endpoint_options=endpoint_options,
         )

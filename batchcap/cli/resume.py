@@ -14,10 +14,10 @@ from batchcap.app.limits import check_limits
 from batchcap.app.providers import check_excluded_tracks, check_origins
 from batchcap.cli import log
 from batchcap.cli.choice_options import ChoiceOptions
+from batchcap.cli.endpoints import EndpointOptions
 from batchcap.cli.on_end import OnEnd, ending_with
 from batchcap.cli.options import Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.run_session import RunSession
-from batchcap.cli.web_options import WebOptions
 from batchcap.domain.errors import UsageError
 from batchcap.storage.ledger import Lock, open_ledger, require
 
@@ -36,7 +36,7 @@ def resume(  # noqa: PLR0913  # the options of the command
     run_options: RunOptions = RunOptions(),  # noqa: B008  # frozen
     choice_options: ChoiceOptions = ChoiceOptions(),  # noqa: B008  # frozen
     output_options: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
-    web_options: WebOptions = WebOptions(),  # noqa: B008  # frozen
+    endpoint_options: EndpointOptions = EndpointOptions(),  # noqa: B008  # frozen
 ) -> int:
     """Continue from the ledger alone, until every row has ended."""
     if only and not retry_failed:
@@ -45,7 +45,7 @@ def resume(  # noqa: PLR0913  # the options of the command
     log.set_up(output_options.verbose, output_options.log_file)
     require(out)
     with (
-        web_options.listener(quiet=output_options.quiet) as web,
+        endpoint_options.opened(quiet=output_options.quiet) as endpoints,
         ending_with(on_end, out, quiet=output_options.quiet) as ending,
         Lock(out),
         closing(open_ledger(out)) as ledger,
@@ -58,7 +58,9 @@ def resume(  # noqa: PLR0913  # the options of the command
                     f"--only: no row failed with {only!r}", hint=f"There are: {', '.join(codes)}"
                 )
             ledger.requeue_failed(only or None, partial(check_excluded_tracks, ledger))
-        session = RunSession(ledger, settings, output_options, ending, sandbox=sandbox, web=web)
+        session = RunSession(
+            ledger, settings, output_options, ending, sandbox=sandbox, endpoints=endpoints
+        )
         session.choose()
         check_limits(ledger, settings, sandbox=sandbox)
         return session.run()

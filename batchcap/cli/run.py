@@ -16,6 +16,7 @@ from batchcap.app.limits import check_limits, choose_rows
 from batchcap.app.providers import check_before_import, check_excluded_tracks
 from batchcap.cli import log
 from batchcap.cli.choice_options import ChoiceOptions
+from batchcap.cli.endpoints import EndpointOptions
 from batchcap.cli.manifests import fingerprints, open_manifests
 from batchcap.cli.on_end import OnEnd, ending_with
 from batchcap.cli.options import (
@@ -28,7 +29,6 @@ from batchcap.cli.options import (
 from batchcap.cli.plan import show_plan
 from batchcap.cli.run_session import RunSession
 from batchcap.cli.unlisted import unlisted_note
-from batchcap.cli.web_options import WebOptions
 from batchcap.domain.errors import UsageError
 from batchcap.domain.models import ImportResult
 from batchcap.domain.settings import Settings
@@ -50,7 +50,7 @@ def run(  # noqa: PLR0913  # the options of the command
     run_options: RunOptions = RunOptions(),  # noqa: B008  # frozen
     choice_options: ChoiceOptions = ChoiceOptions(),  # noqa: B008  # frozen
     output_options: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
-    web_options: WebOptions = WebOptions(),  # noqa: B008  # frozen
+    endpoint_options: EndpointOptions = EndpointOptions(),  # noqa: B008  # frozen
 ) -> int:
     """Read manifests into the ledger, then work until every row has ended."""
     if not manifests:
@@ -63,7 +63,7 @@ def run(  # noqa: PLR0913  # the options of the command
     if dry_run:
         return show_plan(names, manifest_options, settings, output_options, sandbox=sandbox)
     with (
-        web_options.listener(quiet=output_options.quiet) as web,
+        endpoint_options.opened(quiet=output_options.quiet) as endpoints,
         ending_with(on_end, out, quiet=output_options.quiet) as ending,
         Lock(out),
     ):
@@ -80,7 +80,9 @@ def run(  # noqa: PLR0913  # the options of the command
         with closing(open_ledger(out)) as ledger:
             if not output_options.quiet and (note := unlisted_note(ledger, out, sandbox=sandbox)):
                 print(f"note: {note}", file=sys.stderr)
-            session = RunSession(ledger, settings, output_options, ending, sandbox=sandbox, web=web)
+            session = RunSession(
+                ledger, settings, output_options, ending, sandbox=sandbox, endpoints=endpoints
+            )
             session.choose(names)
             return session.run()
 

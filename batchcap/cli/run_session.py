@@ -11,8 +11,6 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import anyio
-import msgspec
-from rich.console import Console
 
 from batchcap.app.limits import choose_rows
 from batchcap.app.outlook import run_tracker
@@ -21,12 +19,12 @@ from batchcap.app.sources import providers_to_ask
 from batchcap.cli import log
 from batchcap.cli.announcement import announcement
 from batchcap.cli.command_lines import command_line, complete_commands
+from batchcap.cli.endpoints import Endpoints
 from batchcap.cli.fd_limits import fit_to_fd_limit
-from batchcap.cli.live_page import live_page
 from batchcap.cli.log_fields import LONG_PAUSE
 from batchcap.cli.on_end import Ending
 from batchcap.cli.options import OutputOptions
-from batchcap.cli.progress import Progress
+from batchcap.cli.run_view import RunView
 from batchcap.cli.runtime import provider_environment, run_async
 from batchcap.cli.signals import Signals
 from batchcap.cli.source_summary import source_counts, source_lines
@@ -34,21 +32,15 @@ from batchcap.domain.errors import FatalError
 from batchcap.domain.events import Event, LaneStopped, Paused, Warned
 from batchcap.domain.ledger_protocols import Ledger
 from batchcap.domain.models import RowState, Totals
-from batchcap.domain.protocols import Observer
 from batchcap.domain.settings import Settings
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.domain.text import printable
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import documented_rates
-from batchcap.reports import results, snapshot
+from batchcap.reports import results
 from batchcap.reports.failure_table import failure_lines
 from batchcap.reports.metrics import Metrics
-from batchcap.reports.tracker import RunTracker
 from batchcap.sandbox.child_process import ChildFailedError, send_webhooks
-from batchcap.web.address import Listener
-from batchcap.web.server import LivePage
-
-SNAPSHOT_INTERVAL = 5.0  # seconds after which another process sees a new snapshot
 
 _PRINTED = {LaneStopped, Warned, Paused}
 
@@ -65,12 +57,11 @@ class RunSession:
         settings: Settings,
         options: OutputOptions,
         ending: Ending,
+        endpoints: Endpoints,
         *,
         sandbox: bool,
         repairs: bool = False,
-        web: Listener | None = None,
     ) -> None:
-        self._web = web
         self._ledger, self._repairs = ledger, repairs
         self._ending = ending
         self._settings, self._warning = fit_to_fd_limit(settings)
@@ -81,7 +72,8 @@ class RunSession:
         self._stop = ShutdownToken()
         self._signals = Signals(self._stop, quiet=options.quiet)
         self._started = time.monotonic()
-        self._tracker: RunTracker | None = None
+        self._view = RunView(None, endpoints, options)
+        self._endpoints = endpoints
 
     def choose(self, manifests: Sequence[str] | None = None) -> None:
         """Choose the rows to work on, and say what will happen.
@@ -130,7 +122,8 @@ class RunSession:
 
     def _prepare(self) -> None:
         """Do what takes long with a large ledger, before the event loop starts."""
-        self._tracker = run_tracker(self._ledger, self._settings, time.time, sandbox=self._sandbox)
+        tracker = run_tracker(self._ledger, self._settings, time.time, sandbox=self._sandbox)
+        self._view = RunView(tracker, self._endpoints, self._options)
 
     async def _work(self) -> list[FatalError]:
         """Work, with signals handled from the first moment to the last."""
@@ -144,19 +137,11 @@ class RunSession:
 
     async def _run_with_display(self) -> list[FatalError]:
         async with AsyncExitStack() as stack:
-            if self._web is not None:
-                await stack.enter_async_context(self._live_page(self._web))
             sandbox = self._sandbox and bool(providers_to_ask(self._ledger, self._settings))
             environment = await stack.enter_async_context(
                 provider_environment(self._settings.out, sandbox=sandbox)
             )
-            if self._tracker:
-                group = await stack.enter_async_context(anyio.create_task_group())
-                stack.callback(group.cancel_scope.cancel)
-                group.start_soon(self._store_snapshots, self._tracker)
-                if not (self._options.quiet or self._options.no_progress):
-                    progress = Progress(self._tracker.snapshot, Console(stderr=True))
-                    await stack.enter_async_context(progress.shown())
+            await stack.enter_async_context(self._view.shown(self._settings.out, self._ledger))
             if self._warning:
                 self._print_event(Warned(self._warning))
 
@@ -171,31 +156,11 @@ class RunSession:
                 self._settings,
                 self._ledger,
                 environment,
-                log.observers(*self._observers(), log.logged, self._print_event),
+                log.observers(self._metrics, self._view, log.logged, self._print_event),
                 sandbox=self._sandbox,
                 stop=self._stop,
                 on_listening=on_listening,
             )
-
-    def _live_page(self, listener: Listener) -> LivePage:
-        if not self._options.quiet:
-            print(f"live page: {listener.url}", file=sys.stderr)
-        return live_page(
-            listener,
-            self._settings.out,
-            snapshot=lambda: self._tracker.snapshot() if self._tracker else None,
-        )
-
-    def _observers(self) -> list[Observer]:
-        return [self._metrics, *([self._tracker] if self._tracker else [])]
-
-    async def _store_snapshots(self, tracker: RunTracker) -> None:
-        """Let other processes see where the run stands."""
-        tracker.snapshot()  # requests are counted from now on
-        while True:
-            await anyio.sleep(SNAPSHOT_INTERVAL)
-            text = msgspec.json.encode(tracker.snapshot()).decode()
-            self._ledger.set(snapshot.KEY, text)
 
     def _print_event(self, event: Event) -> None:
         """Print what the user must see at once, above the progress display. An `Observer`."""

@@ -23,18 +23,17 @@ from batchcap.app.verify import (
 )
 from batchcap.cli import log
 from batchcap.cli.command_lines import command_line
+from batchcap.cli.endpoints import EndpointOptions, Endpoints
 from batchcap.cli.manifests import open_manifests
 from batchcap.cli.on_end import Ending, OnEnd, ending_with
 from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.parsing import DASH
 from batchcap.cli.run_session import RunSession
-from batchcap.cli.web_options import WebOptions
 from batchcap.domain.errors import UsageError
 from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.settings import Settings
 from batchcap.domain.text import printable
 from batchcap.storage.ledger import Lock, open_ledger, open_reader, require
-from batchcap.web.address import Listener
 
 MAX_LISTED = 20
 """Temporary and extra files that are listed by name."""
@@ -51,7 +50,7 @@ def verify(
     manifest_options: ManifestOptions = ManifestOptions(),  # noqa: B008  # frozen
     run_options: RunOptions = RunOptions(),  # noqa: B008  # frozen
     output_options: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
-    web_options: WebOptions = WebOptions(),  # noqa: B008  # frozen
+    endpoint_options: EndpointOptions = EndpointOptions(),  # noqa: B008  # frozen
 ) -> int:
     """Hash and parse every file, and compare it with the ledger."""
     if on_end and not repair:
@@ -60,15 +59,15 @@ def verify(
     log.set_up(output_options.verbose, output_options.log_file)
     check = _Verification(manifests, settings, manifest_options, output_options, sandbox=sandbox)
     if not repair:
-        if web_options.web:
+        if endpoint_options.web or endpoint_options.metrics:
             hint = "batchcap web shows a folder at any time."
-            raise UsageError("--web needs --repair", hint=hint)
+            raise UsageError("--web and --metrics need --repair", hint=hint)
         return check.run()
     with (
-        web_options.listener(quiet=output_options.quiet) as web,
+        endpoint_options.opened(quiet=output_options.quiet) as endpoints,
         ending_with(on_end, out, quiet=output_options.quiet) as ending,
     ):
-        return check.repair(ending, web)
+        return check.repair(ending, endpoints)
 
 
 class _Verification:
@@ -106,7 +105,7 @@ class _Verification:
             print(f"{self._counts(verdict)}. {self._next_step(verdict)}".rstrip())
         return 1 if verdict.kinds else 0
 
-    def repair(self, ending: Ending, web: Listener | None) -> int:
+    def repair(self, ending: Ending, endpoints: Endpoints) -> int:
         """Check, then download what is wrong and what an earlier repair did not finish."""
         require(self._out)
         with Lock(self._out), closing(open_ledger(self._out, repairs=True)) as ledger:
@@ -121,9 +120,9 @@ class _Verification:
                     self._settings,
                     self._output_options,
                     ending,
+                    endpoints,
                     sandbox=self._sandbox,
                     repairs=True,
-                    web=web,
                 )
                 status = session.run() or (1 if verdict.kinds["unknown"] else 0)
                 ending.exit_status = status

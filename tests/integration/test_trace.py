@@ -105,6 +105,7 @@ def test_trace_that_cannot_be_written_later_is_reported_once(tmp_path: Path) -> 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         signal.signal(signal.SIGXFSZ, before)
+        har.close()
     assert reasons == ["the trace cannot be written: File too large"]
     assert json.loads((tmp_path / "a.har").read_bytes())["log"]["entries"] == []
 
