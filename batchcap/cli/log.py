@@ -6,13 +6,13 @@ is removed all the same, because the text of a library's error may hold one.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
-import orjson
 import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor
@@ -21,7 +21,7 @@ from batchcap.cli.log_fields import log_entry
 from batchcap.domain.errors import UsageError
 from batchcap.domain.events import Event
 from batchcap.domain.protocols import Observer
-from batchcap.domain.text import one_line, printable
+from batchcap.domain.text import printable
 from batchcap.reports.observers import each
 
 LOG = logging.getLogger("batchcap")
@@ -102,8 +102,18 @@ def _as_line(_logger: object, _method: str, entry: EventDict) -> str:
 
 
 def _as_json(_logger: object, _method: str, entry: EventDict) -> str:
+    """Return an entry as one line of JSON; what a terminal would obey is escaped."""
     ordered = {**{name: entry.pop(name) for name in _FIRST if name in entry}, **entry}
-    return one_line(orjson.dumps(ordered, default=repr)).decode()
+    text = json.dumps(ordered, default=repr, ensure_ascii=False, separators=(",", ":"))
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    """Return a character, or half of one as an odd file name has it, as JSON escapes it."""
+    code = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{code[start : start + 4]}" for start in range(0, len(code), 4))
 
 
 _SHARED: list[Processor] = [

@@ -326,3 +326,14 @@ def test_log_does_not_reach_the_root_logger(
     with caplog.at_level(logging.DEBUG):
         logged(Warned("x"))
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "text", ["\x7f", "\x9b2J", "\u202e", "\u2028", "\udcff", "\U000e0001", "a\nb"]
+)
+def test_log_file_escapes_what_no_terminal_should_see(tmp_path: Path, text: str) -> None:
+    set_up(True, tmp_path / "log")
+    logged(Warned(text))
+    (line,) = (tmp_path / "log").read_text("utf-8").split("\n")[:-1]
+    assert line.isprintable()
+    assert json.loads(line)["reason"] == text
