@@ -26,6 +26,7 @@ from batchcap.domain.events import Waiting
 from batchcap.domain.models import Caption
 from batchcap.domain.protocols import Observer
 from batchcap.domain.shutdown import ShutdownToken
+from batchcap.domain.text import printable
 from batchcap.storage.file_store import CaptionStore, store_failed
 from batchcap.transport.circuit_breaker import CircuitBreaker
 from batchcap.transport.decompression import ReadChunk
@@ -114,7 +115,9 @@ class CaptionDownloader:
     async def _keep_refused(self, error: BadCaption, path: str, data: bytes) -> BadCaption:
         """Keep what was refused, and return the error with the place."""
         place = await self._store.keep_refused(path, data)
-        return error if place is None else BadCaption(f"{error.message}; it is kept as {place}")
+        if place is None:
+            return error
+        return BadCaption(f"{error.message}; it is kept as {printable(str(place))}")
 
     async def _read(self, link: str, path: str) -> bytes | Caption:
         """Read a small file into memory, counted by `_in_memory`, or write a large one to disk."""

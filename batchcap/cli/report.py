@@ -67,7 +67,7 @@ def report(
             case "md":
                 _write(as_markdown(ledger, complete, is_rehearsal=rehearsal), file)
             case "html":
-                link = f"{quote(place)}/"
+                link = f"{quote(os.fsencode(place))}/"
                 pieces = page(ledger, out=dir_, files_link=link, embed=embed, complete=complete)
                 _write(pieces, file)
             case _:

@@ -22,6 +22,7 @@ from batchcap.domain.events import (
     Warned,
 )
 from batchcap.domain.models import Phase, RowState, Totals
+from batchcap.domain.text import printable
 from batchcap.reports.lane_progress import LaneProgress, Outlook
 from batchcap.reports.snapshot import BucketState, ProviderState, Snapshot, SourcesState, WaitState
 
@@ -204,7 +205,7 @@ class RunTracker:
         return sorted(states, key=lambda state: -state.count)
 
     def _warned(self, event: Warned | LaneStopped) -> None:
-        self._problem, self._problem_at = event.message, self._now()
+        self._problem, self._problem_at = printable(event.message), self._now()
 
     def _lane_stopped(self, event: LaneStopped) -> None:
         self._warned(event)

@@ -64,6 +64,7 @@ _FAILURE_COLUMNS = {
 }
 _ENCODED = re.compile(r"[\x00-,:-@\[-^`{-\x7f]")
 """ASCII characters but letters, digits and `-./_`: they have a meaning in a link."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def require_xlsxwriter() -> None:
@@ -189,9 +190,13 @@ class _Sheets:
         sheet.autofilter(0, 0, max(len(groups), 1), len(_FAILURE_COLUMNS) - 1)
 
     def _write_link(self, sheet: Any, row: int, column: int, folder: str, path: str) -> bool:
-        """Write a path with a link to its file; without one if Excel has no room for it."""
+        """Write a path with a link to its file; without one if Excel has no room for it.
+
+        A folder whose name is not UTF-8 has no link either.
+        """
         link = _ENCODED.sub(lambda match: f"%{ord(match[0]):02X}", f"{folder}/{path}")
-        if len(link.encode("utf-16-le")) // 2 > _MAX_LINK:
+        size = len(link.encode("utf-16-le", "surrogatepass")) // 2
+        if size > _MAX_LINK or _SURROGATE.search(link):
             _write(sheet, row, column, path)
             return False
         # What begins with a dot is taken neither for a drive nor for the scheme of a URL.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from batchcap.domain.errors import FatalError, RowError
+from batchcap.domain.text import printable
 from batchcap.storage.atomic_files import OutputDir, TempFile
 from batchcap.storage.batcher import Batcher
 from batchcap.storage.refused_files import RefusedFiles
@@ -102,7 +103,8 @@ def store_failed(error: OSError, path: Path) -> RowError | FatalError:
         return disk_failed(error, path)
     reason = error.strerror or str(error)
     way_out = _WAYS_OUT.get(error.errno, "move the output folder to a disk that takes this name")
-    message = f"cannot write {path}: {reason}; {way_out}, then: resume --retry-failed"
+    shown = printable(str(path))  # the ledger takes no name that is not UTF-8
+    message = f"cannot write {shown}: {reason}; {way_out}, then: resume --retry-failed"
     return RowError("cannot_store", message, retryable=True)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from batchcap.sandbox import Sandbox, SandboxOptions
+from batchcap.storage.ledger import open_reader
+from batchcap.storage.sources import source_failures
 from tests.harness.rows import heygen_row, mux_row
 from tests.harness.runs import run_rows
 
@@ -36,3 +41,19 @@ async def test_run_gets_sixty_plain_files_whatever_their_encoding_is_called(
         result = await run_rows(sandbox, tmp_path, rows)
         assert sandbox.request_log.count("files2.file") == 60
     assert set(result.states().values()) == {"done"}
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no such names")
+async def test_run_in_a_folder_whose_name_is_not_utf_8_records_what_it_refused(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / os.fsdecode(b"out\xff")
+    (out / "mux" / "film.es.vtt").mkdir(parents=True)
+    rows = [mux_row("film"), mux_row("film-badvtt"), mux_row("film-badsource")]
+    async with Sandbox(OPTIONS) as sandbox:
+        result = await run_rows(sandbox, out, rows, fetch_sources=True)
+    assert list(result.states().values()) == ["cannot_store", "bad_caption", "done"]
+    with closing(open_reader(out)) as ledger:
+        (failure,) = source_failures(ledger)
+    for message in (*(row["error"]["message"] for row in result.results[:2]), failure.reason):
+        assert "out\\udcff" in message

@@ -165,3 +165,13 @@ def test_report_names_the_folder_in_its_commands(
 def test_report_to_a_place_that_is_not_there_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match=r"^-o missing/r: No such file"):
         report(out="missing/r")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no such names")
+@pytest.mark.parametrize("format_", ["json", "csv", "xlsx", "md", "html"])
+def test_report_of_a_folder_whose_name_is_not_utf_8(format_: str) -> None:
+    folder = Path(os.fsdecode(b"out\xff"))
+    Path("captions").rename(folder)
+    assert report(dir_=folder, out=f"r.{format_}") == 0
+    if format_ == "html":
+        assert '"files":"out%FF/"' in Path("r.html").read_text()
