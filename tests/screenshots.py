@@ -1,4 +1,4 @@
-"""Makes the pictures and the sample pages of the HTML report, in docs/images and docs/samples.
+"""Makes the pictures of README and the sample pages, in docs/images and docs/samples.
 
 `python -m tests.screenshots` runs a made-up catalogue on the sandbox, on virtual time, and opens
 its report in chromium. The run is the same each time.
@@ -26,6 +26,7 @@ from tests.browser.conftest import CHROMIUM, new_page
 from tests.harness.clock import EPOCH, on_virtual_time
 from tests.harness.rows import read_rows
 from tests.harness.runs import run_rows
+from tests.harness.terminal_picture import picture
 
 DOCS = Path(__file__).parent.parent / "docs"
 RATES = {"mux.write": 0.2, "mux.read": 5.0, "heygen": 5.0}
@@ -44,6 +45,7 @@ ODD = {4: "fails", 12: "missing", 27: "html", 8: "has-es"}
 def main() -> None:
     """Make all pictures and samples."""
     with TemporaryDirectory() as temporary:
+        (DOCS / "images" / "terminal.svg").write_text(terminal(Path(temporary)))
         large, small = Path(temporary, "large"), Path(temporary, "small")
         on_virtual_time(run_catalogue(large, lessons=40))
         on_virtual_time(run_catalogue(small, lessons=10))
@@ -51,6 +53,19 @@ def main() -> None:
         sample = report_of(small, embed=True)
         (DOCS / "samples" / "report-embed.html").write_text(sample, encoding="utf-8")
     take_pictures(DOCS / "samples" / "report.html")
+
+
+def terminal(folder: Path) -> str:
+    """Return a picture of the terminal in the middle of a run."""
+    (folder / "videos.csv").write_text(
+        "asset_id,to_language_code,video_translate_id\n"
+        "course-fails-1,es,\ncourse-missing-2,es,\n"
+        + "".join(f"course-{number},es;ja;pt-BR,\n" for number in range(300))
+        + "".join(f",,talk-{number}\n" for number in range(400))
+    )
+    rates = ("mux.write=60/s", "mux.read=none", "heygen=15/s")
+    options = [option for rate in rates for option in ("--rate", rate)]
+    return picture(folder, ["run", "videos.csv", "--sandbox"], options, at_row="mux", done=450)
 
 
 async def run_catalogue(folder: Path, *, lessons: int) -> None:
