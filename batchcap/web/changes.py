@@ -18,7 +18,7 @@ OVERLAP = 10.0
 """Seconds by which an outcome may be committed after the time that it has."""
 ROWS = 500
 """Rows of one message: a reader that is slow holds up no more than a few of them."""
-TOTALS_SHARE = 0.02
+TOTALS_SHARE = 0.01
 """Share of the time for which the ledger may be counted: that reads every row."""
 MINUTES = 2
 """Minutes whose counts still change: the present one and the one before."""
