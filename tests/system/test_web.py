@@ -123,4 +123,4 @@ def test_web_without_a_ledger_is_a_usage_error(
 
 def test_verify_with_web_needs_repair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--dir", str(tmp_path), "--web", "127.0.0.1:0"]) == 2
-    assert "--web needs --repair" in capsys.readouterr().err
+    assert "--web and --metrics need --repair" in capsys.readouterr().err
