@@ -107,7 +107,14 @@ def report_of(folder: Path, *, embed: bool = False) -> str:
     """Return the page of a run, as if its folder was the default one."""
     complete = partial(complete_commands, out=DEFAULT_FOLDER, sandbox=True)
     with closing(open_reader(folder)) as ledger:
-        pieces = page(ledger, out=folder, embed=embed, complete=complete, now=lambda: MADE_AT)
+        pieces = page(
+            ledger,
+            out=folder,
+            embed=embed,
+            complete=complete,
+            is_rehearsal=True,
+            now=lambda: MADE_AT,
+        )
         return "".join(pieces).replace(str(folder), str(DEFAULT_FOLDER))
 
 

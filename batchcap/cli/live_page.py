@@ -36,6 +36,7 @@ def live_page(
 
 
 def _render(out: Path, ledger: LedgerReader, events: str) -> Iterator[str]:
+    rehearsal = is_rehearsal(ledger)
     return page(
         ledger,
         out=out,
@@ -43,5 +44,6 @@ def _render(out: Path, ledger: LedgerReader, events: str) -> Iterator[str]:
         live=True,
         events=events,
         snapshot=stored_snapshot(ledger),
-        complete=partial(complete_commands, out=out, sandbox=is_rehearsal(ledger)),
+        complete=partial(complete_commands, out=out, sandbox=rehearsal),
+        is_rehearsal=rehearsal,
     )

@@ -67,14 +67,25 @@ def report(
             case "md":
                 _write(as_markdown(ledger, complete, is_rehearsal=rehearsal), file)
             case "html":
-                link = f"{quote(os.fsencode(place))}/"
-                pieces = page(ledger, out=dir_, files_link=link, embed=embed, complete=complete)
-                _write(pieces, file)
+                _write(_page_of(ledger, dir_, place, embed=embed), file)
             case _:
                 _write(as_json(ledger), file)
     if format_ is None and chosen == "json" and (note := _note_on_ending(out)):
         print(note, file=sys.stderr)
     return 0
+
+
+def _page_of(ledger: LedgerReader, out: Path, place: str, *, embed: bool) -> Generator[str]:
+    """Return the HTML page of a folder; `place` is its relative path from where the page is."""
+    rehearsal = is_rehearsal(ledger)
+    return page(
+        ledger,
+        out=out,
+        files_link=f"{quote(os.fsencode(place))}/",
+        embed=embed,
+        complete=partial(complete_commands, out=out, sandbox=rehearsal),
+        is_rehearsal=rehearsal,
+    )
 
 
 def _is_stdout(out: str) -> bool:

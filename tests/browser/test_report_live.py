@@ -10,12 +10,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from batchcap.domain.models import MinuteCount
 from batchcap.reports.html import message
 from batchcap.reports.html import page as html_page
+from batchcap.reports.snapshot import BucketState, ProviderState, Snapshot
 from batchcap.storage.ledger import open_ledger
 from tests.browser.conftest import new_page
 from tests.harness.rows import mux_row
@@ -124,3 +126,35 @@ def test_live_page_shows_a_lost_connection_and_the_end(server: LiveServer) -> No
     expect(page.locator("#live")).to_have_text("connection lost, trying again")
     server.send("data: {}", "event: ended\ndata: {}")
     expect(page.locator("#live")).to_have_text("the run has ended")
+
+
+def test_live_page_shows_where_the_run_stands(server: LiveServer) -> None:
+    page = server.page
+    expect(page.locator("#now")).to_be_hidden()
+    provider = ProviderState(
+        name="mux", total=200, waiting=150, at_provider=40, downloading=3, done=7, failed=0,
+        skipped=0, invalid=0, is_stopped=False, ends_at=None,
+    )  # fmt: skip
+    bucket = BucketState(name="mux.read", rate=5.0, sent=2.5, paused_until=1_790_000_060.0)
+    snapshot = Snapshot(
+        at=1_790_000_000.0,
+        began=1_789_999_000.0,
+        providers=[provider],
+        buckets=[bucket],
+        ends_at=1_790_000_600.0,
+        problem="mux: polling failed: 503 <b>",
+        problem_at=1_789_999_990.0,
+    )
+    server.send(f"data: {message(snapshot=snapshot)}")
+    lines = page.locator("#now p, #now li")
+    expect(lines).to_have_text(
+        [
+            "10 min left, until about 14:23",
+            "mux 150 waiting for quota, 40 at the provider, 3 downloading",
+            "mux.read 2.5 requests a second of 5 allowed; paused until 14:14:20",
+            "Last problem, 14:13:10: mux: polling failed: 503 <b>",
+        ]
+    )
+    final = msgspec.structs.replace(snapshot, is_final=True)
+    server.send(f"data: {message(snapshot=final)}")
+    expect(page.locator("#now")).to_be_hidden()

@@ -3,12 +3,12 @@
 `page` writes it in pieces. Its assets are the files in `assets/`; the data are JSON in
 `<script type="application/json">` elements:
 
-`#about`    one object: `made_at` (unix seconds), `folder` (as the user named it), `files` (the
-            relative link to that folder with "/" at its end, "" for no links), `live`,
-            `events` (their relative URL), `totals` (`Totals`), `minutes` (a list of [minute,
-            source, what, count], see `MinuteCount`),
-            `advice` (by code: a list of two, for errors that are not retryable and that are),
-            `statuses` (what the page says of each state), `snapshot` (or null)
+`#about`    one object: `made_at` (unix seconds), `folder` (as the user named it),
+            `is_rehearsal`, `files` (the relative link to that folder with "/" at its end, "" for
+            no links), `live`, `events` (their relative URL), `totals` (`Totals`), `minutes` (a
+            list of [minute, source, what, count], see `MinuteCount`), `advice` (by code: a list
+            of two, for errors that are not retryable and that are), `source_failures` (`count`,
+            and the `first` of them), `snapshot` (or null)
 `.rows`     blocks of rows, in manifest order. A block is an object of columns, all equally
             long, and `texts`. The columns `key`, `path`, `job_id`, `bytes`, `cues`,
             `started_at`, `finished_at` (unix seconds), `origin` ("file:line", of an invalid row)

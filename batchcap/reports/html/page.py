@@ -41,6 +41,7 @@ def page(  # noqa: PLR0913  # keywords that say what they are
     embed: bool = False,
     snapshot: object = None,
     complete: Callable[[str], str] = str,
+    is_rehearsal: bool = False,
     now: Callable[[], float] = time.time,
 ) -> Generator[str]:
     """Yield the page in pieces, which can be written as UTF-8.
@@ -55,11 +56,13 @@ def page(  # noqa: PLR0913  # keywords that say what they are
         embed: Caption files are in the page, with their sources if they are there.
         snapshot: Where the run stands, as a struct or None.
         complete: Completes the commands that the page shows with folder and options.
+        is_rehearsal: The captions are the sandbox's; the page says so.
         now: Unix seconds.
     """
     about = {
         "made_at": round(now(), 3),
         "folder": str(out),
+        "is_rehearsal": is_rehearsal,
         "files": files_link,
         "live": live,
         "events": events,
@@ -67,7 +70,7 @@ def page(  # noqa: PLR0913  # keywords that say what they are
         "minutes": _minutes(ledger.minutes()),
         "advice": {code: _advice(code, complete) for code in sorted(CODES)},
         "snapshot": msgspec.to_builtins(snapshot),
-        "sourceFailures": _source_failures(ledger),
+        "source_failures": _source_failures(ledger),
     }
     head, tail = _skeleton(live)
     yield head

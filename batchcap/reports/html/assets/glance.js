@@ -32,7 +32,8 @@ function renderFacts() {
   const [began, ended] = span();
   const when = began === null ? []
     : [`${moment(began)} to ${dateOf(began) === dateOf(ended) ? clock(ended, true) : moment(ended)}`];
-  const parts = [about.folder, ...when];
+  const rehearsal = about.is_rehearsal ? ["a rehearsal: the captions are the sandbox's"] : [];
+  const parts = [about.folder, ...when, ...rehearsal];
   byId("facts").replaceChildren(...parts.map((part) => element("span", { dir: "auto" }, part)));
   byId("made").textContent = about.live ? "" : `Made ${moment(about.made_at)} by batchcap report. `
     + "Times are those of this device.";

@@ -50,8 +50,8 @@ function renderNow() {
     element("ul", {}, run.providers.map((each) => element("li", {}, element("strong", {}, each.name), " ",
       `${number(each.waiting)} waiting for quota, ${number(each.at_provider)} at the provider, `
       + `${number(each.downloading)} downloading`,
-      each.is_stopped ? "; stopped: the rest stays pending in this run" : "")),
-      run.buckets.map((each) => element("li", {}, element("strong", {}, each.name), " ",
+      each.is_stopped ? "; stopped: the rest stays pending in this run" : ""))),
+    element("ul", {}, run.buckets.map((each) => element("li", {}, element("strong", {}, each.name), " ",
         `${brief(each.sent)} requests a second`, each.rate ? ` of ${brief(each.rate)} allowed` : "",
         paused.includes(each) ? `; paused until ${clock(each.paused_until, true)}` : ""))),
     run.problem ? element("p", { class: "problem" }, element("span", { class: "label" },

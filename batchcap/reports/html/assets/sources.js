@@ -1,7 +1,7 @@
 // Sources whose captions `--fetch-sources` could not have.
 
 function renderSources() {
-  const { count, first } = about.sourceFailures;
+  const { count, first } = about.source_failures;
   byId("sources").hidden = !count;
   if (!count) return;
   const lines = first.map((failure) => [element("bdi", {}, failure.source_id), failure.provider,
