@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import pty
 import re
@@ -58,18 +59,20 @@ def _done(screen: pyte.Screen, name: str) -> int:
 
 
 def _lines(screen: pyte.Screen) -> list[Text]:
-    lines = []
-    for row in range(screen.lines):
-        line = Text()
-        for column in range(screen.columns):
-            character = screen.buffer[row][column]
-            color = None if character.fg == "default" else _color(character.fg)
-            line.append(character.data, Style(color=color, bold=character.bold))
-        line.rstrip()
-        lines.append(line)
+    lines = [_line(screen, row) for row in range(screen.lines)]
     while lines and not lines[-1].plain:
         lines.pop()
     return lines
+
+
+def _line(screen: pyte.Screen, row: int) -> Text:
+    characters = [screen.buffer[row][column] for column in range(screen.columns)]
+    line = Text()
+    for (color, bold), same in itertools.groupby(characters, lambda c: (c.fg, c.bold)):
+        text = "".join(character.data for character in same)
+        line.append(text, Style(color=None if color == "default" else _color(color), bold=bold))
+    line.rstrip()
+    return line
 
 
 def _color(name: str) -> str:
