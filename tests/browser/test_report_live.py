@@ -17,7 +17,13 @@ from playwright.sync_api import Browser, Page, Route, expect
 from batchcap.domain.models import MinuteCount
 from batchcap.reports.html import message
 from batchcap.reports.html import page as html_page
-from batchcap.reports.snapshot import BucketState, ProviderState, Snapshot
+from batchcap.reports.snapshot import (
+    BucketState,
+    ProviderState,
+    Snapshot,
+    SourcesState,
+    WaitState,
+)
 from batchcap.storage.ledger import open_ledger
 from tests.browser.conftest import new_page
 from tests.harness.rows import mux_row
@@ -33,19 +39,21 @@ class LiveServer:
         self.page = page
         self._text = text
         self._events = ""
+        self._times = 0
         page.route(f"{ADDRESS}**", self._respond)
 
     def _respond(self, route: Route) -> None:
         if not route.request.url.startswith(f"{ADDRESS}events"):
             route.fulfill(body=self._text, content_type="text/html; charset=utf-8")
-        elif self._events:
+        elif self._times:
+            self._times -= 1
             route.fulfill(body=self._events, content_type="text/event-stream")
-            self._events = ""
         else:
             route.abort()
 
     def send(self, *events: str) -> None:
-        """Respond to the next connection, which the page tries again and again."""
+        """Respond to the next connections: the page tries again and again, and may give one up."""
+        self._times = 3
         self._events = "retry: 50\n\n" + "".join(f"{event}\n\n" for event in events)
 
 
@@ -119,6 +127,28 @@ def test_live_page_keeps_filter_focus_and_place(server: LiveServer) -> None:
     assert page.locator("#coverage").evaluate("node => node.scrollTop") == top
     assert page.locator("#search").input_value() == "video-0"
     expect(page.locator("#hits")).to_contain_text("200 of 200")
+
+
+SNAPSHOT = Snapshot(
+    at=1_790_000_000.0,
+    began=1_789_999_000.0,
+    providers=[],
+    buckets=[BucketState("mux.read", 5.0, 4.9, None)],
+    sources=SourcesState(1200, fetched=310, failed=4),
+    waits=[WaitState("mux", "<b>the end</b> of an outage", 3, 1_790_000_060.0)],
+)
+
+
+def test_live_page_shows_where_the_run_stands_until_it_ends(server: LiveServer) -> None:
+    page = server.page
+    server.send(f"data: {message(snapshot=SNAPSHOT)}")
+    lines = page.locator("#now li")
+    expect(lines.nth(1)).to_have_text(
+        "mux: 3 waits for <b>the end</b> of an outage, until 14:14:20", use_inner_text=True
+    )
+    expect(lines.nth(2)).to_have_text("Source captions: 310 of 1,200, 4 could not be had")
+    server.send("data: {}", "event: ended\ndata: {}")
+    expect(page.locator("#now")).to_be_hidden()
 
 
 def test_live_page_shows_a_lost_connection_and_the_end(server: LiveServer) -> None:
