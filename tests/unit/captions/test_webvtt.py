@@ -13,7 +13,7 @@ import webvtt
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from batchcap.captions.webvtt import MAX_LINE, Validator, check
+from batchcap.captions.webvtt import MAX_LINE, Cue, Validator, check, cues
 from batchcap.domain.errors import BadCaption
 
 CASES = Path(__file__).parents[2] / "cases" / "vtt"
@@ -50,13 +50,13 @@ def cues_by_specification(data: bytes) -> int | None:
     position = text.find("\n") + 1
     if not position:
         return 0
-    cues, in_header = 0, text[position : position + 1] != "\n"
+    count, in_header = 0, text[position : position + 1] != "\n"
     while position < len(text):
         cue, position = collect_block(text, position, in_header=in_header)
-        cues, in_header = cues + cue, False
+        count, in_header = count + cue, False
         while text[position : position + 1] == "\n":
             position += 1
-    return cues
+    return count
 
 
 def collect_block(text: str, position: int, *, in_header: bool) -> tuple[bool, int]:
@@ -93,15 +93,15 @@ def is_time(stamp: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("name", "cues"), list(csv.reader((CASES / "cues.csv").read_text().splitlines()))[1:]
+    ("name", "expected"), list(csv.reader((CASES / "cues.csv").read_text().splitlines()))[1:]
 )
-def test_check_case_from_the_field_keeps_what_a_browser_keeps(name: str, cues: str) -> None:
+def test_check_case_from_the_field_keeps_what_a_browser_keeps(name: str, expected: str) -> None:
     result = verdict((CASES / name).read_bytes())
-    assert result == int(cues) if cues else isinstance(result, str)
+    assert result == int(expected) if expected else isinstance(result, str)
 
 
 @pytest.mark.parametrize(
-    ("data", "cues"),
+    ("data", "expected"),
     [
         (GOOD, 1),
         (b"\xef\xbb\xbf" + GOOD, 1),
@@ -126,8 +126,8 @@ def test_check_case_from_the_field_keeps_what_a_browser_keeps(name: str, cues: s
         (b"WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\n\nREGION\nid:a\n", 0),
     ],
 )
-def test_check_file_that_a_player_shows_is_accepted(data: bytes, cues: int) -> None:
-    assert check(data) == cues == cues_by_specification(data)
+def test_check_file_that_a_player_shows_is_accepted(data: bytes, expected: int) -> None:
+    assert check(data) == expected == cues_by_specification(data)
 
 
 @pytest.mark.parametrize(
@@ -247,12 +247,63 @@ def stamp(milliseconds: int) -> str:
 
 @given(st.lists(st.tuples(TIMES, TIMES, TEXT), min_size=1, max_size=8), st.booleans())
 def test_check_clean_file_agrees_with_webvtt_py(
-    cues: list[tuple[int, int, str]], windows: bool
+    given_cues: list[tuple[int, int, str]], windows: bool
 ) -> None:
     blocks = [
         f"{stamp(start)} --> {stamp(end)}\n{text.replace('-->', '')}x\n"
-        for start, end, text in cues
+        for start, end, text in given_cues
     ]
     data = "\n".join(["WEBVTT\n", *blocks]).encode()
     expected = webvtt.from_buffer(io.BytesIO(data)).captions
-    assert check(data.replace(b"\n", b"\r\n") if windows else data) == len(expected) == len(cues)
+    assert (
+        check(data.replace(b"\n", b"\r\n") if windows else data) == len(expected) == len(given_cues)
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (
+            b"\xef\xbb\xbfWEBVTT\r\n\r\n1\r\n00:01.000 --> 00:02.500 line:0 \r\na\r\nb\r\n",
+            Cue(1000, 2500, "a\nb", "1", "line:0 "),
+        ),
+        (
+            b"WEBVTT -->\nid\n00:01.000-->00:02.500align:start\nx",
+            Cue(1000, 2500, "x", "", "align:start"),
+        ),
+        (b"WEBVTT\n\nNOTE\n1:00:01.000 --> 01:00.000\n\nx", Cue(3_601_000, 60_000, "", "NOTE")),
+        (
+            b"WEBVTT\n\ntwo\nlines\n00:00.000 --> 00:01.000\n<b>&amp;\0\xff",
+            Cue(0, 1000, "<b>&amp;\ufffd\ufffd"),
+        ),
+        (b"WEBVTT\n\nx\n00 --> 01\n00:00.000 --> 00:01.000\nx\nno --> x\ny", Cue(0, 1000, "x")),
+        (b"WEBVTT\n\n00:00.000 --> 100000000000:00:01.000\n", Cue(0, 360_000_000_001_000, "")),
+    ],
+)
+def test_cues_file_gives_what_a_parser_keeps(data: bytes, expected: Cue) -> None:
+    assert list(cues(data)) == [expected]
+
+
+def test_cues_are_read_one_at_a_time() -> None:
+    reading = cues(GOOD + CUE * 100_000)
+    assert next(reading) == next(reading) == Cue(1000, 2500, "Hello")
+
+
+@given(FILES)
+def test_cues_any_file_are_those_that_check_counts(data: bytes) -> None:
+    result = verdict(data)
+    try:
+        assert len(list(cues(data))) == (0 if isinstance(result, str) else result)
+    except BadCaption as bad:
+        assert bad.message == result
+
+
+@given(st.lists(st.tuples(TIMES, TIMES, TEXT), min_size=1, max_size=8))
+def test_cues_clean_file_agree_with_webvtt_py(given_cues: list[tuple[int, int, str]]) -> None:
+    expected = [Cue(*times, f"{text.replace('-->', '')}x") for *times, text in given_cues]
+    blocks = [f"{stamp(cue.start)} --> {stamp(cue.end)}\n{cue.text}\n" for cue in expected]
+    data = "\n".join(["WEBVTT\n", *blocks]).encode()
+    assert list(cues(data)) == expected
+    others = webvtt.from_buffer(io.BytesIO(data)).captions
+    assert [cue.start for cue in others] == [stamp(cue.start) for cue in expected]
+    assert [cue.raw_text for cue in others] == [cue.text for cue in expected]
