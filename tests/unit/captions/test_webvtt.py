@@ -300,7 +300,7 @@ def test_cues_any_file_are_those_that_check_counts(data: bytes) -> None:
 
 @given(st.lists(st.tuples(TIMES, TIMES, TEXT), min_size=1, max_size=8))
 def test_cues_clean_file_agree_with_webvtt_py(given_cues: list[tuple[int, int, str]]) -> None:
-    expected = [Cue(*times, f"{text.replace('-->', '')}x") for *times, text in given_cues]
+    expected = [Cue(start, end, f"{text.replace('-->', '')}x") for start, end, text in given_cues]
     blocks = [f"{stamp(cue.start)} --> {stamp(cue.end)}\n{cue.text}\n" for cue in expected]
     data = "\n".join(["WEBVTT\n", *blocks]).encode()
     assert list(cues(data)) == expected
