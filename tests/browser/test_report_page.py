@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -11,7 +12,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from batchcap.reports.advice import Retry, advice_for
+from batchcap.storage.ledger import open_ledger
 from tests.browser.pages import FAILING, LANGUAGES, OpenPage, make_page, results_of
+from tests.harness.rows import mux_row
+from tests.harness.runs import ledger_sql
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +144,27 @@ def test_time_lines_add_up_to_the_ledger(
     assert page.locator("#time-charts path.quota").count() == 3
     lengths = page.locator("#length-charts .note").all_inner_texts()
     assert sum(int(text.split()[0]) for text in lengths) == done
+
+
+def test_time_lines_leave_out_the_time_between_runs(tmp_path: Path, open_page: OpenPage) -> None:
+    folder = tmp_path / "captions"
+    with closing(open_ledger(folder, create=True)) as ledger:
+        ledger.import_rows([("m", [mux_row("a")])], skip_invalid=False)
+    for minute in (*range(29833333, 29833733), *range(29843333, 29843338)):
+        for what, count in (("requests", 30), ("quota", 60)):
+            ledger_sql(
+                folder, "INSERT INTO minutes VALUES (?, 'mux.read', ?, ?)", minute, what, count
+            )
+        ledger_sql(folder, "INSERT INTO minutes VALUES (?, 'mux', 'done', 2)", minute)
+    page = open_page(make_page(folder, tmp_path / "report.html"))
+    assert page.locator("#time-charts .cut").count() == 2  # one in each chart
+    notes = page.locator("#time-charts .note")
+    expect(notes).to_have_text(
+        ["810 done, 0 failed; at most 2 a minute", "50 % of the quota used, 0 throttled"]
+    )
+    tips = page.locator("#time-charts figure").last.locator("title").all_text_contents()
+    assert len(tips) < 150
+    assert {tip.partition(": ")[2] for tip in tips} == {"30 requests, 60 quota a minute"}
 
 
 def test_print_shows_every_row_and_no_controls(report: Path, open_page: OpenPage) -> None:

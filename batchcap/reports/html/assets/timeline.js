@@ -42,12 +42,16 @@ function secondsAxis() {
   return ends.length < 2 ? null : timeAxis([...new Set(ends)].sort((a, b) => a - b), 1);
 }
 
-// Sums counts ([unit, count] pairs) into the bins, as a rate for each unit of time.
+// Sums counts ([unit, count] pairs) into the bins, as a rate for each unit of time. The last bin
+// of a part may be shorter than the others.
 function binned(axis, counts) {
   const values = new Array(axis.bins).fill(0);
   for (const [unit, count] of counts) {
     const part = axis.parts.find((each) => unit >= each.first && unit <= each.last);
-    if (part) values[part.from + Math.floor((unit - part.first) / axis.perBin)] += count / axis.perBin;
+    if (!part) continue;
+    const at = Math.floor((unit - part.first) / axis.perBin);
+    const units = Math.min(axis.perBin, part.last - part.first + 1 - at * axis.perBin);
+    values[part.from + at] += count / units;
   }
   return values;
 }
@@ -55,16 +59,15 @@ function binned(axis, counts) {
 function captionsChart(axis) {
   const isShort = axis.seconds === 1;
   const counts = (state) => (isShort ? countEnds(state) : merged(`${state}`));
-  const done = binned(axis, counts("done"));
-  const failed = binned(axis, counts("failed"));
+  const [doneCounts, failedCounts] = [counts("done"), counts("failed")];
+  const [done, failed] = [binned(axis, doneCounts), binned(axis, failedCounts)];
   const unit = isShort ? "second" : "minute";
-  const sum = (values) => values.reduce((all, value) => all + value, 0) * axis.perBin;
   const most = Math.max(...done, 0);
-  return figure(`Captions a ${unit}`, `${number(sum(done))} done, ${number(sum(failed))} failed; `
+  return figure(`Captions a ${unit}`, `${number(total(doneCounts))} done, ${number(total(failedCounts))} failed; `
     + `at most ${brief(most)} a ${unit}`, [
     plot(axis, [{ values: done, kind: "done", label: "done" },
       { values: failed, kind: "failed", label: "failed", down: true }], unit),
-  ], sum(failed) ? [["done", "done"], ["failed", "failed, below the line"]] : []);
+  ], total(failedCounts) ? [["done", "done"], ["failed", "failed, below the line"]] : []);
 }
 
 function countEnds(state) {
@@ -157,8 +160,9 @@ function levels(width, top, bottom, y) {
 
 function bars({ values, kind, down }, x, step, y) {
   const room = step > 5 ? 1 : 0;
+  const end = (value) => (down ? Math.max(y(-value), y(0) + 2) : Math.min(y(value), y(0) - 1));
   const path = values.map((value, bin) => (value
-    ? `M${x(bin).toFixed(1)} ${y(0).toFixed(1)}V${y(down ? -value : value).toFixed(1)}`
+    ? `M${x(bin).toFixed(1)} ${y(0).toFixed(1)}V${end(value).toFixed(1)}`
       + `h${(step - room).toFixed(2)}V${y(0).toFixed(1)}Z` : "")).join("");
   return path ? [svg("path", { d: path, class: `bar ${kind}` })] : [];
 }
