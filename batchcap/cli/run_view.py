@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -44,17 +44,21 @@ class RunView:
 
     def __call__(self, event: Event) -> None:
         """Take in one event."""
-        with self._harmless():
+        try:  # for each event of a run, so without the cost of a context manager
             if self._tracker is not None:
                 self._tracker(event)
             if self._endpoints.metrics is not None:
                 self._endpoints.metrics(event)
+        except Exception as error:  # a fault in what shows a run must not end the run
+            self._report(error)
 
     def snapshot(self) -> Snapshot:
         """Return where the run stands, or stood when that could be said last."""
-        with self._harmless():
+        try:
             if self._tracker is not None:
                 self._last = self._tracker.snapshot()
+        except Exception as error:  # as above
+            self._report(error)
         return self._last
 
     @asynccontextmanager
@@ -84,16 +88,11 @@ class RunView:
 
     async def _update_metrics(self) -> None:
         while (metrics := self._endpoints.metrics) is not None:
-            with self._harmless():
-                metrics.update(self.snapshot())
+            metrics.update(self.snapshot())
             await anyio.sleep(_METRICS_INTERVAL)
 
-    @contextmanager
-    def _harmless(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # a fault in what shows a run must not end the run
-            if not self._has_failed:
-                self._has_failed = True
-                reason = printable(f"{type(error).__name__}: {error}")
-                print(f"warning: the progress cannot be shown: {reason}", file=sys.stderr)
+    def _report(self, error: Exception) -> None:
+        if not self._has_failed:
+            self._has_failed = True
+            reason = printable(f"{type(error).__name__}: {error}")
+            print(f"warning: the progress cannot be shown: {reason}", file=sys.stderr)

@@ -32,20 +32,34 @@ class TimeLine:
         self._rates: dict[str, float] = {}
         self._quota: defaultdict[str, float] = defaultdict(float)
         self._saved_at = now()
+        self._handlers: dict[type[Event], Callable[..., None]] = {
+            RequestSent: self._request_sent,
+            RowEnded: self._row_ended,
+            JobCreated: self._job_created,
+            Throttled: self._throttled,
+            RateChanged: self._rate_changed,
+        }
 
     def __call__(self, event: Event) -> None:
         """Count one event."""
-        match event:
-            case RequestSent(bucket=bucket):
-                self._counts[bucket, "requests"] += 1
-            case RowEnded(row=row, outcome=outcome):
-                self._counts[row.provider, outcome.state.value] += 1
-            case JobCreated(row=row):
-                self._counts[row.provider, "created"] += 1
-            case Throttled(bucket=bucket):
-                self._counts[bucket, "throttled"] += 1
-            case RateChanged(bucket=bucket, rate=rate):
-                self._rates[bucket] = rate or 0.0
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
+
+    def _request_sent(self, event: RequestSent) -> None:
+        self._counts[event.bucket, "requests"] += 1
+
+    def _row_ended(self, event: RowEnded) -> None:
+        self._counts[event.row.provider, event.outcome.state.value] += 1
+
+    def _job_created(self, event: JobCreated) -> None:
+        self._counts[event.row.provider, "created"] += 1
+
+    def _throttled(self, event: Throttled) -> None:
+        self._counts[event.bucket, "throttled"] += 1
+
+    def _rate_changed(self, event: RateChanged) -> None:
+        self._rates[event.bucket] = event.rate or 0.0
 
     async def run(self) -> None:
         """Save the counts every `SAVE_INTERVAL`, and once more when cancelled."""
