@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from batchcap.reports.html.blocks import Result
+from batchcap.storage.atomic_files import OutputDir
 from batchcap.storage.sources import source_file
 
 IN_BLOCK = 50
@@ -31,19 +32,20 @@ def caption_blocks(results: Iterable[Result], out: Path) -> Iterator[tuple[int, 
 def _texts(row: Result, out: Path) -> dict[str, str]:
     if row["state"] != "done":
         return {}
-    caption = _read(out / row["path"])
+    caption = _read(out, row["path"])
     if caption is None:
         return {}
     source = source_file(out, row["provider"], row["source_id"])
-    text = None if source is None else _read(source)
-    return {"caption": caption} if text is None else {"caption": caption, "source": text}
+    text = source and _read(out, source.relative_to(out).as_posix())
+    return {"caption": caption, "source": text} if text else {"caption": caption}
 
 
-def _read(path: Path) -> str | None:
-    """Return a file's text; None if it is not there any more, or is too large."""
+def _read(out: Path, path: str) -> str | None:
+    """Return a file's text; None if it is not there any more, is a link, or is too large."""
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
+        content = OutputDir(out).read(path, since=0.0)
     except OSError:
         return None
-    return None if len(content) > _MAX_BYTES else content.decode("utf-8-sig", "replace")
+    if content is None or len(content) > _MAX_BYTES:
+        return None
+    return content.decode("utf-8-sig", "replace")

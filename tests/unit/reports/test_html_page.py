@@ -127,13 +127,16 @@ def test_embedded_captions_have_their_source(tmp_path: Path) -> None:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(VTT)
     (tmp_path / "mux/v1.es.vtt").write_bytes(b"x" * 1_000_001)
+    (tmp_path / "secret").write_text("not a caption")
+    (tmp_path / "mux/v4.es.vtt").symlink_to(tmp_path / "secret")
+    (tmp_path / "mux/v5.es.vtt").mkdir()
     (tmp_path / "mux/v2.es.vtt").write_bytes(b"\xef\xbb\xbfWEBVTT \xff")
     rows = [result(number, state="done") for number in range(61)]
     rows.append(result(3))  # pending
     blocks = dict(caption_blocks(rows, tmp_path))
     caption = VTT.decode()
     assert blocks[0]["0"] == {"caption": caption, "source": caption}
-    assert blocks[0].keys() == {"0", "2"}  # neither one that is too large, nor those without file
+    assert blocks[0].keys() == {"0", "2"}  # not what is too large, a link, a folder, or missing
     assert blocks[0]["2"] == {"caption": "WEBVTT \ufffd"}
     assert blocks[1] == {"60": {"caption": caption}}
 
