@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from batchcap.cli.progress_text import ends, pauses, rates, since, waits
+from batchcap.cli.progress_text import ends, pauses, rates, since, sources, waits
 from batchcap.domain.models import OpenJob, Totals
 from batchcap.reports.results import duration
 from batchcap.reports.snapshot import ProviderState, Snapshot
@@ -59,7 +59,7 @@ def as_lines(state: RunState) -> Iterator[str]:
     phases = {provider.name: provider for provider in snapshot.providers} if snapshot else {}
     for name, states in totals.by_provider.items():
         counts = [f"{count:,} {what}" for what, count in states.items()]
-        yield f"{name}: {', '.join(counts)}{_where(phases.get(name))}"
+        yield f"{name}: {', '.join(counts)}{_where(phases.get(name), states.get('pending', 0))}"
     yield f"{totals.done:,} of {totals.total:,} captions done"
     if totals.units_consumed:
         yield f"units: {totals.units_consumed:,}"
@@ -72,12 +72,16 @@ def as_lines(state: RunState) -> Iterator[str]:
         yield f"failed, {code}: {count:,}"
 
 
-def _where(provider: ProviderState | None) -> str:
-    """Return where the pending rows of a provider are in the run."""
-    if provider is None:
+def _where(provider: ProviderState | None, pending: int) -> str:
+    """Return where the pending rows of a provider are in the run.
+
+    `pending` is how many there are now; the snapshot is some seconds older.
+    """
+    if provider is None or provider.at_provider + provider.downloading > pending:
         return ""
+    waiting = pending - provider.at_provider - provider.downloading
     phases = (
-        (provider.waiting, "waiting"),
+        (min(provider.waiting, waiting), "waiting"),
         (provider.at_provider, "at the provider"),
         (provider.downloading, "downloading"),
     )
@@ -89,6 +93,7 @@ def _of_run(snapshot: Snapshot, at: float) -> Iterator[str]:
     yield from ends(snapshot)
     if used := rates(snapshot):
         yield f"requests/s: {', '.join(used)}"
+    yield from sources(snapshot)
     yield from pauses(snapshot)
     yield from waits(snapshot)
     for text in since(snapshot):
