@@ -18,6 +18,7 @@ ENOUGH_JOBS = 20
 """Jobs of this run that must have ended before their lengths alone count."""
 
 ETA_INTERVAL = 2.0  # seconds between two estimates
+_LARGEST_CHANGE = 0.3  # share of the time left by which one estimate differs from the last
 _SMOOTHING = 20.0  # seconds in which an estimate follows two thirds of a change
 
 
@@ -107,8 +108,9 @@ class LaneProgress:
         if left is None or self.ends_at is None or pause:
             self.ends_at = None if left is None else now + pause + left
         else:
-            weight = min(1.0, passed / _SMOOTHING)
-            self.ends_at += (now + left - self.ends_at) * weight
+            largest = _LARGEST_CHANGE * max(30.0, self.ends_at - now)
+            change = (now + left - self.ends_at) * min(1.0, passed / _SMOOTHING)
+            self.ends_at += max(-largest, min(largest, change))
 
     def _seconds_left(self, now: float, rate: float | None) -> float | None:
         waiting = 0 if self.is_stopped else self.count(Phase.WAITING)
