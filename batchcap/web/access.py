@@ -47,12 +47,16 @@ class Access:
             return text_response(421, "this page is served on localhost only")
         if _is_of_another_site(request):
             return text_response(403, "not for pages of other sites")
-        if not self._token or self._is_token(request.cookies.get(self._cookie, "")):
+        return self._refusal_without_token(request) if self._token else None
+
+    def _refusal_without_token(self, request: web.BaseRequest) -> web.Response | None:
+        has_token = self._is_token(request.query.get("token", ""))
+        if has_token and request.path == "/":
+            return self._entrance()
+        if has_token or self._is_token(request.cookies.get(self._cookie, "")):
             return None
-        if not self._is_token(request.query.get("token", "")):
-            hint = "open the URL with ?token=, which the run printed on its terminal"
-            return text_response(401, hint, {"WWW-Authenticate": "Token"})
-        return self._entrance() if request.path == "/" else None
+        hint = "open the URL with ?token=, which batchcap printed on its terminal"
+        return text_response(401, hint, {"WWW-Authenticate": "Token"})
 
     def _is_token(self, text: str) -> bool:
         """Compare in constant time."""

@@ -42,9 +42,9 @@ class Pages:
         self._events, self._messages = events, messages
         self._page = SharedSpool(self._rendered, MAX_AGE)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Remove what is kept for further readers."""
-        self._page.close()
+        await self._page.close()
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Send the page as it is now, and follow the ledger for it from now on."""

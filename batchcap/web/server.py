@@ -108,8 +108,8 @@ class LivePage:
         # After an error or a second Ctrl-C, nothing is waited for.
         await self._part(0.0 if error_type is not None else PARTING_TIME)
         await self._runner.cleanup()
-        self._pages.close()
-        self._state.close()
+        await self._pages.close()
+        await self._state.close()
 
     async def _part(self, seconds: float) -> None:
         """Let the readers have the last messages, for some seconds at most."""

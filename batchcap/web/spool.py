@@ -49,7 +49,7 @@ class SharedSpool:
     def __init__(self, make: Callable[[str], Iterable[bytes]], max_age: float) -> None:
         self._make, self._max_age = make, max_age
         self._spool: Spool | None = None
-        self._lock = asyncio.Lock()
+        self._making: asyncio.Task[Spool] | None = None
 
     async def get(self, messages: Messages) -> Spool:
         """Return a spool that messages can follow, not older than the maximum age.
@@ -58,25 +58,35 @@ class SharedSpool:
             OSError: There is no space for it.
             FatalError: The ledger cannot be read.
         """
-        async with self._lock:
-            spool = self._spool
-            if (
-                spool is not None
-                and time.monotonic() - spool.made_at < self._max_age
-                and messages.after(spool.identifier) is not None
-            ):
-                return spool
-            loop = asyncio.get_running_loop()
-            made = await loop.run_in_executor(None, self._spooled, messages.last_id)
-            self.close()
-            self._spool = made
-            return made
+        spool = self._spool
+        if (
+            spool is not None
+            and time.monotonic() - spool.made_at < self._max_age
+            and messages.after(spool.identifier) is not None
+        ):
+            return spool
+        if self._making is None:
+            self._making = asyncio.create_task(self._renew(messages.last_id))
+        return await asyncio.shield(self._making)  # others wait for it too
+
+    async def _renew(self, identifier: str) -> Spool:
+        loop = asyncio.get_running_loop()
+        try:
+            spool = await loop.run_in_executor(None, self._spooled, identifier)
+        finally:
+            self._making = None
+        if self._spool is not None:
+            self._spool.close()
+        self._spool = spool
+        return spool
 
     def _spooled(self, identifier: str) -> Spool:
         return Spool(self._make(identifier), identifier)
 
-    def close(self) -> None:
-        """Close the spool that is kept."""
+    async def close(self) -> None:
+        """Close the spool that is kept, and one that is being made."""
+        if self._making is not None:
+            await asyncio.wait({self._making})
         if self._spool is not None:
             self._spool.close()
             self._spool = None

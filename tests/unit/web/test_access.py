@@ -68,6 +68,7 @@ class TestToken:
             assert (page.status, "source1" in page.text, TOKEN in page.text) == (200, True, False)
             async with harness.events() as stream:
                 await stream.until(lambda seen: bool(seen.totals))
+            assert "refresh" in (await harness.get(f"?token={TOKEN}")).text  # the same again
 
     async def test_events_with_the_token_need_no_cookie(self, tmp_path: Path) -> None:
         async with (
@@ -114,7 +115,8 @@ class TestHost:
 
     async def test_any_name_is_served_with_the_token(self, tmp_path: Path) -> None:
         async with running_page(tmp_path, token=TOKEN) as harness:
-            answer = await harness.get(f"?token={TOKEN}", headers={"Host": "captions.example"})
+            path = await with_file(harness, tmp_path)
+            answer = await harness.get(f"{path}?token={TOKEN}", headers={"Host": "proxy.example"})
         assert answer.status == 200
 
     async def test_page_of_another_site_cannot_read(self, tmp_path: Path) -> None:

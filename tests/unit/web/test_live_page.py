@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -245,6 +246,30 @@ class TestReaders:
 
             await asyncio.gather(*(read() for _ in range(10)))
         assert len(made) == 1
+
+    async def test_reader_that_leaves_while_the_state_is_made_leaves_it_to_others(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun, go_on = threading.Event(), threading.Event()
+        original = changes.whole_state
+
+        def slow(ledger: LedgerReader) -> Iterator[bytes]:
+            begun.set()
+            assert go_on.wait(20)
+            return original(ledger)
+
+        monkeypatch.setattr(server, "whole_state", slow)
+        async with running_page(tmp_path, 3) as harness:
+            leaving = asyncio.create_task(harness.get("events"))
+            await asyncio.to_thread(begun.wait, 20)
+            staying = asyncio.create_task(harness.events().__aenter__())
+            leaving.cancel()
+            await asyncio.wait({leaving})
+            go_on.set()
+            stream = await staying
+            await stream.until(lambda seen: bool(seen.totals))
+            assert len(stream.states) == 3
+            stream.response.close()
 
 
 class TestPage:
