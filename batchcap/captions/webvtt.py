@@ -63,7 +63,7 @@ def cues(data: bytes) -> Iterator[Cue]:
     """
     lines = _with_line_feeds(data.removeprefix(_BOM))
     if not _HEADER.match(lines):
-        raise BadCaption(_described(lines[:_OPENING]))
+        check(data)  # which says why not
     lines += b"\n\n"
     arrow = lines.find(_ARROW, lines.find(b"\n"))  # one in the first line is part of the header
     while arrow >= 0:

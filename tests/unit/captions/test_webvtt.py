@@ -290,6 +290,8 @@ def test_cues_are_read_one_at_a_time() -> None:
 
 
 @given(FILES)
+@example(b"\r")
+@example(b"no header\r")
 def test_cues_any_file_are_those_that_check_counts(data: bytes) -> None:
     result = verdict(data)
     try:
