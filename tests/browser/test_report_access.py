@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it has no types
 from playwright.sync_api import Page, expect
 
+from batchcap.storage.ledger import open_ledger
 from tests.browser.pages import OpenPage, make_page
+from tests.harness.rows import mux_row
 
 QUICK = {"resultTypes": ["violations"]}
 """axe-core describes only what is wrong."""
@@ -99,3 +102,34 @@ def test_axe_has_no_findings(report: Path, open_page: OpenPage, scheme: str, wid
         page.keyboard.press("Escape")
     for found in findings:
         assert found.violations_count == 0, found.generate_report()
+
+
+def test_keyboard_keeps_its_cell_in_view_in_a_wide_matrix(
+    tmp_path: Path, open_page: OpenPage
+) -> None:
+    folder = tmp_path / "captions"
+    rows = [mux_row(f"v{place}", f"l{number:02}-Latn") for place in (1, 2) for number in range(50)]
+    with closing(open_ledger(folder, create=True)) as ledger:
+        ledger.import_rows([("m", rows)], skip_invalid=False)
+    page = open_page(make_page(folder, tmp_path / "report.html"), width=390)
+    page.locator("#coverage [role=rowheader]").first.focus()
+
+    def is_seen() -> bool:
+        """Return whether the cell with the focus is beside the first column, which stays."""
+        return bool(
+            page.evaluate("""() => {
+                const cell = document.activeElement.getBoundingClientRect();
+                const first = document.activeElement.parentElement.children[0];
+                const grid = document.querySelector("#coverage").getBoundingClientRect();
+                const left = first.getBoundingClientRect().right;
+                return cell.left >= left - 1 && cell.right <= grid.right + 1;
+            }""")
+        )
+
+    assert press(page, "End") == "0,50"
+    assert is_seen()
+    for _ in range(12):
+        press(page, "ArrowLeft")
+        assert is_seen()
+    assert press(page, "Home") == "0,0"
+    assert page.locator("#coverage").evaluate("node => node.scrollLeft") == 0

@@ -18,6 +18,7 @@ from batchcap.cli.report import report
 from batchcap.domain.errors import FatalError, UsageError
 from batchcap.domain.models import Row
 from tests.harness.ledgers import ended, failed, ledger_of
+from tests.harness.rows import VTT
 
 pytestmark = pytest.mark.usefixtures("captions")
 
@@ -93,6 +94,22 @@ def test_report_csv_takes_a_delimiter() -> None:
 def test_report_with_a_delimiter_in_another_format_is_refused() -> None:
     with pytest.raises(UsageError, match="--delimiter"):
         report(format_="md", delimiter=";")
+
+
+def test_report_html_links_the_captions_from_where_it_is() -> None:
+    Path("reports").mkdir()
+    for out, link in (("r.html", "captions/"), ("reports/r.html", "../captions/")):
+        assert report(out=out) == 0
+        assert f'"files":"{link}"' in Path(out).read_text(encoding="utf-8")
+
+
+def test_report_embeds_captions_in_html_only() -> None:
+    Path("captions/p").mkdir()
+    Path("captions/p/007.vtt").write_bytes(VTT)
+    assert report(out="r.html", embed=True) == 0
+    assert 'class="captions"' in Path("r.html").read_text(encoding="utf-8")
+    with pytest.raises(UsageError, match="--embed is for --format html"):
+        report(out="r.csv", embed=True)
 
 
 @pytest.mark.parametrize("text", ["", ",,", '"', "\n", "\r", "a", "1", "\0"])

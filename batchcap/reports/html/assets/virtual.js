@@ -120,7 +120,9 @@ function createGrid(root, content, rowHeight) {
     draw();
     const cell = cellAt(row, column);
     root.style.scrollPaddingLeft = `${cellAt(row, 0).offsetWidth}px`; // it covers what is below it
+    const left = root.scrollLeft;
     cell.scrollIntoView({ block: "nearest", inline: "nearest" });
+    if (!column) root.scrollLeft = left; // the first column is always in view
   }
 
   function target(event) {
@@ -146,6 +148,7 @@ function createGrid(root, content, rowHeight) {
     const place = target(event);
     if (place) {
       event.preventDefault();
+      if (event.key === "Home") root.scrollLeft = 0;
       const [row, column] = place;
       const isInside = row >= 0 && row < content.count()
         && column >= 0 && column < content.columns().length;
