@@ -106,6 +106,10 @@ class BadCaption(TransientError):
     """The response is not a complete WebVTT file."""
 
 
+class BadQuality(BatchcapError):
+    """A complete WebVTT file has findings that the user does not accept."""
+
+
 class Ambiguous(BatchcapError):
     """A create was sent, and its response was lost."""
 
