@@ -14,6 +14,7 @@ from batchcap.reports.lane_progress import ENOUGH_JOBS, Outlook
 from batchcap.reports.tracker import RunTracker
 from batchcap.simulation.providers import JobLengths
 
+_READS = 1.1  # GETs that a job takes, with its share of the sweeps
 _QUANTILES = 100
 _ASSUMED_WEIGHT = 4.0  # jobs for which lengths count that were not measured
 
@@ -30,6 +31,8 @@ def run_tracker(
             pending=pending,
             bucket=spec.write if spec.creates_jobs else spec.read,
             creates_jobs=spec.creates_jobs,
+            read_bucket=spec.read,
+            reads=_READS if spec.creates_jobs else 1.0,
             lengths=_weighed(lengths, ENOUGH_JOBS if measured else _ASSUMED_WEIGHT),
             notice=_notice(pending, has_webhooks=settings.listening is not None),
         )

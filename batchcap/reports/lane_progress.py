@@ -26,13 +26,16 @@ class Outlook(msgspec.Struct, frozen=True):
     """What is known of a provider's rows before the first of them starts.
 
     `pending` rows are to be worked on; `bucket` is the quota that each of them needs to start, or
-    to end if the provider creates no jobs. `lengths` weighs the seconds that jobs may take.
+    to end if the provider creates no jobs; `read_bucket` is the one of which it needs `reads`
+    requests before it ends. `lengths` weighs the seconds that jobs may take.
     `notice` is how long the end of a job stays unnoticed on average.
     """
 
     pending: int
     bucket: str
     creates_jobs: bool
+    read_bucket: str
+    reads: float
     lengths: Mapping[float, float]
     notice: float
 

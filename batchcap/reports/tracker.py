@@ -115,9 +115,9 @@ class RunTracker:
         }
         ends_at = None
         if lane is not None:
-            bucket = self._outlooks[name].bucket
-            pause = max(0.0, self._paused_until.get(bucket, 0.0) - loop_time)
-            lane.estimate(loop_time, self._rates.get(bucket), pause)
+            outlook = self._outlooks[name]
+            pause = max(0.0, self._paused_until.get(outlook.bucket, 0.0) - loop_time)
+            lane.estimate(loop_time, self._rows_per_second(outlook), pause)
             ends_at = None if lane.ends_at is None else at + lane.ends_at - loop_time
         return ProviderState(
             name=name,
@@ -129,6 +129,12 @@ class RunTracker:
             ends_at=ends_at,
             **counts,
         )
+
+    def _rows_per_second(self, outlook: Outlook) -> float | None:
+        """Return how many rows the quotas let through; None: there is no limit."""
+        starts, reads = self._rates.get(outlook.bucket), self._rates.get(outlook.read_bucket)
+        limits = [starts, None if reads is None else reads / outlook.reads]
+        return min((limit for limit in limits if limit is not None), default=None)
 
     def _bucket(self, name: str, loop_time: float, at: float) -> BucketState:
         until = self._paused_until.get(name, 0.0)

@@ -108,6 +108,8 @@ def _tracker(scenario: Scenario) -> RunTracker:
         pending=rows,
         bucket="mux.write" if name == "mux" else "heygen",
         creates_jobs=name == "mux",
+        read_bucket="mux.read" if name == "mux" else "heygen",
+        reads=1.1 if name == "mux" else 1.0,
         lengths=dict.fromkeys(quantiles, 1.0),
         notice=20.0 if name == "mux" else 0.0,
     )

@@ -41,6 +41,8 @@ def tracker(pending: int = 10, *, creates_jobs: bool = True) -> RunTracker:
         pending=pending,
         bucket="mux.write",
         creates_jobs=creates_jobs,
+        read_bucket="mux.read",
+        reads=1.1,
         lengths={60.0: 20.0},
         notice=0.0,
     )
@@ -135,6 +137,14 @@ async def test_tracker_estimates_from_quota_open_jobs_and_lengths() -> None:
         run.snapshot()
         await asyncio.sleep(1)
     assert run.snapshot().ends_at == pytest.approx(began + 660, abs=10)
+
+
+async def test_tracker_knows_that_reads_can_be_the_limit() -> None:
+    run = tracker(pending=600)
+    run(RateChanged("mux.write", 100.0))
+    run(RateChanged("mux.read", 1.1))
+    ends_at = run.snapshot().ends_at
+    assert ends_at == pytest.approx(now() + 660, abs=10)
 
 
 async def test_tracker_adds_a_pause_to_the_time_left_at_once() -> None:
