@@ -147,7 +147,7 @@ class EventStream:
         try:
             await self.touch()
             position, state = _last_id(request), None
-            if self._messages.after(position) is None:
+            if not self._messages.is_known(position):
                 state = await self._state.get(self._messages)
             await response.prepare(request)
             with contextlib.suppress(BatchcapError, OSError):  # it comes back later
@@ -168,21 +168,17 @@ class EventStream:
         yield b"retry: %d\n\n" % RETRY
         if state is None and self._has_ended:
             yield _ENDED
-        while not (
-            self._stopping.is_set() and self._has_ended and position == self._messages.last_id
-        ):
+        while not (self._is_over and position == self._messages.last_id):
             if state is not None:
                 async with contextlib.aclosing(self._pieces(state)) as pieces:
                     async for piece in pieces:
                         yield piece
-                position = state.identifier
-            state = None
-            news = self._messages.after(position)
-            if news is None:
+                position, state = state.identifier, None
+            elif not self._messages.is_known(position):
                 state = await self._state.get(self._messages)
-            elif news:
-                position = self._messages.last_id
-                yield b"".join(news)
+            elif (following := self._messages.next(position)) is not None:
+                position, message = following
+                yield message
             elif not await self._messages.news(HEARTBEAT):
                 yield b":\n\n"
 

@@ -48,15 +48,24 @@ class Messages:
             self._bytes -= len(self._kept.popleft())
         self._wake()
 
-    def after(self, identifier: str) -> list[bytes] | None:
-        """Return the messages after an id, or None if it is unknown."""
+    def is_known(self, identifier: str) -> bool:
+        """Return whether `next` can tell what came after an id."""
+        return self._count_after(identifier) is not None
+
+    def next(self, identifier: str) -> tuple[str, bytes] | None:
+        """Return id and bytes of the message after a known id, or None if there is none yet."""
+        count = self._count_after(identifier)
+        if not count:
+            return None
+        return f"{self._series}-{self._last - count + 1}", self._kept[-count]
+
+    def _count_after(self, identifier: str) -> int | None:
+        """Return how many of the kept messages came after an id, or None if it is unknown."""
         series, _, number = identifier.partition("-")
         if series != self._series or not number.isdecimal() or len(number) > 15:
             return None
         count = self._last - int(number)
-        if not 0 <= count <= len(self._kept):
-            return None
-        return [self._kept[index] for index in range(len(self._kept) - count, len(self._kept))]
+        return count if 0 <= count <= len(self._kept) else None
 
     async def news(self, timeout: float) -> bool:
         """Wait for a message; return whether one came within `timeout` seconds."""

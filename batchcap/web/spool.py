@@ -62,7 +62,7 @@ class SharedSpool:
         if (
             spool is not None
             and time.monotonic() - spool.made_at < self._max_age
-            and messages.after(spool.identifier) is not None
+            and messages.is_known(spool.identifier)
         ):
             return spool
         if self._making is None:
