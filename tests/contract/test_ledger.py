@@ -1426,8 +1426,16 @@ class TestChanges:
             [("m.csv", [*many(3), InvalidRow(line=9, message="no", origin="m.csv:9")])],
             skip_invalid=True,
         )
+        works = await ledger.pending("fake", 0, 5)
+        done = Outcome(
+            state=RowState.DONE,
+            started_at=EPOCH + 0.0009999,
+            finished_at=EPOCH + 1.123999,
+            caption=CAPTION,
+        )
+        await ledger.record_outcome(works[0].row, done)
         every = list(ledger.results())
-        numbers = [work.row.number for work in await ledger.pending("fake", 0, 5)]
+        numbers = [work.row.number for work in works]
         found = ledger.results_of([numbers[2], numbers[0], 99])
         assert found == {numbers[0]: every[0], numbers[2]: every[2]}
         assert ledger.results_of([]) == {}

@@ -25,16 +25,16 @@ from batchcap.domain.models import (
 from batchcap.domain.text import one_line
 from batchcap.domain.workload import PaidVideo, RowRules, Workload
 from batchcap.storage.ledger import forgetting, read_only, schema, unlisted, workload
-from batchcap.storage.ledger.results import COLUMNS, META, result
+from batchcap.storage.ledger.results import COLUMNS, JSON_COLUMNS, META, result, result_of_json
 from batchcap.storage.ledger.selection import CHOSEN, ChosenRows
 
 _PAGE = 512
 
 _RESULTS = f"SELECT {COLUMNS} FROM rows ORDER BY number"  # noqa: S608  # a constant
-# One JSON text: for each row that a query returns, SQLite's module takes and releases the GIL,
-# which a thread beside a busy event loop has to wait for.
+# Each a single JSON text: for every row that a query returns, Python's module releases the GIL and
+# takes it again, which costs more than the row in a thread beside a busy event loop.
 _ROW_VERSIONS = """
-SELECT json_group_object(number, version) FROM (
+SELECT json_group_array(json_array(number, version)) FROM (
     SELECT number, finished_at AS version FROM rows WHERE finished_at >= ?
     UNION ALL
     SELECT row, max(intent_at) FROM creates JOIN rows ON number = row
@@ -43,7 +43,8 @@ SELECT json_group_object(number, version) FROM (
 )
 """
 _RESULTS_OF = f"""
-SELECT number, {COLUMNS} FROM rows WHERE number IN (SELECT value FROM json_each(?))
+SELECT json_group_array(json_array(number, {JSON_COLUMNS}))
+FROM rows WHERE number IN (SELECT value FROM json_each(?))
 """  # noqa: S608  # a constant
 # Two halves, since the index of pending rows counts its own at once.
 _TOTALS = """
@@ -242,15 +243,13 @@ class SqliteLedgerReader:
     def row_versions(self, since: float) -> dict[int, float]:
         """See `ledger_protocols.LedgerReader`."""
         ((versions,),) = self._select(_ROW_VERSIONS, (since,))
-        return {int(number): version for number, version in orjson.loads(versions).items()}
+        return dict(orjson.loads(versions))
 
     def results_of(self, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
         """See `ledger_protocols.LedgerReader`."""
         chosen = orjson.dumps(list(numbers)).decode()
-        return {
-            number: result(tuple(values), orjson.loads(values[META]))
-            for number, *values in self._select(_RESULTS_OF, (chosen,))
-        }
+        ((results,),) = self._select(_RESULTS_OF, (chosen,))
+        return {number: result_of_json(values) for number, *values in orjson.loads(results)}
 
     def completed_rows(self) -> Iterator[list[CompletedRow]]:
         """See `ledger_protocols.LedgerReader`."""

@@ -19,6 +19,12 @@ COLUMNS = (
 """What `result` needs of a row, in this order."""
 META = 15
 """Place of `meta`, which is JSON, among them."""
+_TIMES = slice(13, 15)
+_MICROS = ", ".join(
+    f"CAST(round({time} * 1e6) AS INTEGER)" for time in ("started_at", "finished_at")
+)
+JSON_COLUMNS = COLUMNS.replace("started_at, finished_at, meta", f"{_MICROS}, json(meta)")
+"""The same for `result_of_json`. SQLite writes floats into JSON with too few digits for times."""
 
 
 def result(values: tuple[Any, ...], meta: Any) -> dict[str, Any]:
@@ -48,6 +54,12 @@ def result(values: tuple[Any, ...], meta: Any) -> dict[str, Any]:
         file, _, line = origin.rpartition(":")
         shown |= {"file": file, "line": int(line or 0)}
     return shown
+
+
+def result_of_json(values: list[Any]) -> dict[str, Any]:
+    """Return the object of one row from its `JSON_COLUMNS`."""
+    values[_TIMES] = [None if micros is None else micros / 1e6 for micros in values[_TIMES]]
+    return result(tuple(values), values[META])
 
 
 def _time(seconds: float | None) -> str | None:
