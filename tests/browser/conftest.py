@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -48,26 +49,43 @@ def new_page(browser: Browser, *, width: int = 1280, scheme: str = "light") -> P
     return context.new_page()
 
 
+Windows = dict[tuple[int, str], Page]
+
+
+@pytest.fixture(scope="package")
+def windows(browser: Browser) -> Windows:
+    """Windows by width and colour scheme, which tests share: a new one takes as long as a test."""
+    return {}
+
+
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[OpenPage]:
-    """Open a file in a context of its own; no script may fail, and nothing else be requested."""
-    pages: list[Page] = []
+def open_page(browser: Browser, windows: Windows) -> Iterator[OpenPage]:
+    """Open a file in a window; no script may fail, and nothing else be requested."""
     problems: list[str] = []
     requests: list[str] = []
+    opened: list[Page] = []
+    listeners: dict[str, Callable[[Any], None]] = {
+        "request": lambda request: requests.append(request.url),
+        "pageerror": lambda error: problems.append(str(error)),
+        "console": lambda line: problems.append(line.text),
+        "dialog": lambda dialog: problems.append(dialog.message),
+    }
 
     def open_page(path: Path, *, width: int = 1280, scheme: str = "light") -> Page:
-        page = new_page(browser, width=width, scheme=scheme)
-        pages.append(page)
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda line: problems.append(line.text))
-        page.on("dialog", lambda dialog: problems.append(dialog.message))
+        if (width, scheme) not in windows:
+            windows[width, scheme] = new_page(browser, width=width, scheme=scheme)
+        page = windows[width, scheme]
+        assert page not in opened, "a test opens each window once"
+        opened.append(page)
+        for event, listener in listeners.items():
+            page.on(event, listener)  # type: ignore[call-overload]  # by its name
         page.goto(path.as_uri())
         page.wait_for_selector("html[data-ready]", state="attached")
         return page
 
     yield open_page
-    for page in pages:
-        page.context.close()
+    for page in opened:
+        for event, listener in listeners.items():
+            page.remove_listener(event, listener)
     assert problems == []
-    assert len(requests) == len(pages)
+    assert len(requests) == len(opened)
