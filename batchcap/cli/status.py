@@ -82,6 +82,7 @@ def _read(ledger: LedgerReader, out: Path) -> RunState:
         snapshot=stored,
         open_job_count=ledger.open_job_count(),
         oldest_jobs=ledger.open_jobs(20),
+        languages=ledger.language_counts(),
         resume=command_line("resume", out, sandbox=sandbox),
         at=time.time(),
     )

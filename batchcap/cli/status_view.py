@@ -8,12 +8,14 @@ from typing import Any
 import msgspec
 
 from batchcap.cli.progress_text import ends, pauses, rates, since, sources, waits
-from batchcap.domain.models import OpenJob, Totals
+from batchcap.domain.language_names import named
+from batchcap.domain.models import LanguageCount, OpenJob, Totals
 from batchcap.reports.results import duration
 from batchcap.reports.snapshot import ProviderState, Snapshot
 from batchcap.storage.ledger import LockHolder
 
 _MAX_JOBS = 3
+_MAX_LANGUAGES = 12
 _OLD_SNAPSHOT = 30.0  # seconds after which a snapshot is said to be old
 
 
@@ -30,6 +32,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: Snapshot | None
     open_job_count: int
     oldest_jobs: list[OpenJob]
+    languages: list[LanguageCount]
     resume: str
     at: float
 
@@ -41,6 +44,10 @@ def as_json(state: RunState) -> dict[str, Any]:
         "sandbox": state.is_rehearsal,
         **msgspec.to_builtins(state.totals),
         "open_jobs": state.open_job_count,
+        "languages": [
+            {**msgspec.to_builtins(count), **named(count.language or "")._asdict()}
+            for count in state.languages
+        ],
         "oldest_jobs": msgspec.to_builtins(state.oldest_jobs),
         "snapshot": msgspec.to_builtins(state.snapshot),
     }
@@ -61,6 +68,7 @@ def as_lines(state: RunState) -> Iterator[str]:
         counts = [f"{count:,} {what}" for what, count in states.items()]
         yield f"{name}: {', '.join(counts)}{_where(phases.get(name), states.get('pending', 0))}"
     yield f"{totals.done:,} of {totals.total:,} captions done"
+    yield from _languages(state.languages)
     if totals.units_consumed:
         yield f"units: {totals.units_consumed:,}"
     if snapshot is not None:
@@ -70,6 +78,16 @@ def as_lines(state: RunState) -> Iterator[str]:
         yield f"done, without a cue: {totals.without_cues:,}"
     for code, count in sorted(totals.errors.items()):
         yield f"failed, {code}: {count:,}"
+
+
+def _languages(counts: list[LanguageCount]) -> Iterator[str]:
+    """Yield the languages with most rows that are not done, each with its names."""
+    named_counts = [count for count in counts if count.language]
+    named_counts.sort(key=lambda count: count.done - count.total)
+    for count in named_counts[:_MAX_LANGUAGES]:
+        yield f"  {named(count.language or '')}: {count.done:,} of {count.total:,}"
+    if len(named_counts) > _MAX_LANGUAGES:
+        yield f"  and {len(named_counts) - _MAX_LANGUAGES:,} more languages"
 
 
 def _where(provider: ProviderState | None, pending: int) -> str:

@@ -18,6 +18,7 @@ from batchcap.domain.models import (
     FailureGroup,
     ImportResult,
     InvalidRow,
+    LanguageCount,
     MinuteCount,
     OpenJob,
     PendingRow,
@@ -66,6 +67,10 @@ class LedgerReader(Protocol):
 
     def failed_codes(self) -> list[str]:
         """Return the error codes of failed rows."""
+        ...
+
+    def language_counts(self) -> list[LanguageCount]:
+        """Count the valid rows by language, in the order of the languages."""
         ...
 
     def failures(self) -> list[FailureGroup]:

@@ -165,6 +165,14 @@ class FailureGroup(msgspec.Struct, frozen=True):
     message: str
 
 
+class LanguageCount(msgspec.Struct, frozen=True):
+    """The rows of one language, as it stands in results; None: rows without one."""
+
+    language: str | None
+    total: int
+    done: int
+
+
 class OpenJob(msgspec.Struct, frozen=True):
     """A pending row with a job that has not ended, created at `since` (unix seconds)."""
 

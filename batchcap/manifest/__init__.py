@@ -7,7 +7,7 @@ headers.py     which column a name stands for
 rows.py        a record into rows
 columns.py     `Columns` declares what a provider's rows have
 converters.py  a cell into a value of the API
-languages.py   language tags; language_names.py has their names
+languages.py   language tags
 paths.py       the path of a caption, and what a path must not do
 messages.py    the words of error messages
 """

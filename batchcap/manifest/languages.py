@@ -37,6 +37,8 @@ _STAND_INS = {
     for subtag in subtags.split()
 }
 
+_COMMON = "es;fr;de;it;pt-BR;nl;pl;sv;tr;ru;uk;ar;he;hi;id;vi;th;ja;ko;zh-Hans;zh-Hant"
+
 _COUNTRIES = {
     "jp": "ja",
     "cz": "cs",
@@ -111,13 +113,24 @@ def is_registered(text: str) -> bool:
 
 
 def note(text: str) -> str:
-    """Return what to tell the user about an accepted tag, "" if it is registered."""
+    """Return what to tell the user about an accepted tag, "" if there is nothing."""
     if is_registered(text):
-        return ""
+        return _newer(text)
     primary, hyphen, rest = text.partition("-")
     country = _COUNTRIES.get(primary.lower())
     hint = f"; is it {quote(country + hyphen + rest)}?" if country else ""
     return f"{quote(text)} is not in the registry of languages; it is passed on as it is{hint}"
+
+
+def _newer(text: str) -> str:
+    """Return a note about a tag that was replaced by another one, such as `iw` by `he`."""
+    import langcodes
+
+    given, today = text.partition("-")[0].lower(), langcodes.standardize_tag(text)
+    newer = today.partition("-")[0]
+    if len(given) > 2 or newer == given:
+        return ""
+    return f"{quote(text)} is {quote(today)} today; it is passed on as it is"
 
 
 @functools.lru_cache(maxsize=4096)
@@ -138,6 +151,8 @@ def _distinct(texts: list[str]) -> tuple[tuple[str, ...], str]:
 def _error(text: str) -> str:
     """Return what is wrong with a tag, "" if it can be passed on."""
     tag = text.replace("_", "-")  # as Java and POSIX write it
+    if tag.lower() == "all":  # the registry has it, as Allar of India
+        return f"'all' is not a language here: name them, such as {_COMMON}"
     is_short = bool(_SHORT_PRIMARY.match(tag))
     if _SYNTAX.fullmatch(tag) and (is_registered(tag) or (is_short and _is_well_formed(tag))):
         return ""
@@ -155,7 +170,7 @@ def _is_well_formed(text: str) -> bool:
 
 def _hint(text: str) -> str:
     # Only a wrong tag needs the names of all languages.
-    from batchcap.manifest.language_names import tag_of
+    from batchcap.domain.language_names import tag_of
 
     if named := tag_of(text):
         return f" (write {named})"

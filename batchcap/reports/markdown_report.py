@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from itertools import islice
 
+from batchcap.domain.language_names import named
 from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.models import Totals
 from batchcap.domain.text import counted
@@ -97,6 +98,15 @@ def _failures(ledger: LedgerReader, complete: Callable[[str], str]) -> Iterator[
         yield from ("", f"And {len(groups) - MAX_CODES:,} more codes.")
 
 
+def _language(label: str) -> str:
+    """Return a language with its names in English and in itself."""
+    if not label:
+        return "no language"
+    tag, english, own = named(label)
+    names = ", ".join(dict.fromkeys(filter(None, (english, own))))
+    return f"{code(tag, _MAX_ID)} {names}".rstrip()
+
+
 def _languages(coverage: Coverage) -> Iterator[str]:
     """Yield the counts by language; if there are many languages, those with most gaps."""
     languages = list(coverage.by_language().items())
@@ -106,7 +116,7 @@ def _languages(coverage: Coverage) -> Iterator[str]:
         languages.sort(key=lambda item: -sum(item[1][state] for state in GAPS))
     rows = [
         [
-            code(language, _MAX_ID) if language else "no language",
+            _language(language),
             *(f"{states[state]:,}" for state in CaptionState),
         ]
         for language, states in languages[:MAX_LANGUAGES]

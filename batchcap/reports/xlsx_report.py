@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from batchcap.domain.errors import UsageError
+from batchcap.domain.language_names import named
 from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.reports.advice import advice_for
 from batchcap.reports.cells import plain_cell
@@ -157,7 +158,7 @@ class _Sheets:
         """Add the sheet with a row for each source and a column for each language."""
         languages = coverage.languages()[: MAX_COLUMNS - 2]
         left_out = len(coverage.languages()) - len(languages)
-        names = [language or "no language" for language in languages]
+        names = [str(named(language)) if language else "no language" for language in languages]
         sheet = self._sheet("Coverage", ["provider", "source_id", *names], frozen=2)
         sheet.set_column(1, 1, _WIDTHS["source_id"])
         columns = {language: column for column, language in enumerate(languages, 2)}

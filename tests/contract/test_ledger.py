@@ -35,6 +35,7 @@ from batchcap.domain.models import (
     InvalidRow,
     Job,
     JobState,
+    LanguageCount,
     MinuteCount,
     Outcome,
     Row,
@@ -1334,6 +1335,23 @@ class TestForgetting:
                 await ledger.discard_intent(held.row)
         assert numbers == list(range(1, 601))
         assert ledger.forget(self.ALL) == 30
+
+
+async def test_language_counts_are_of_valid_rows(ledger: Ledger) -> None:
+    languages = ["es", "ja", "es", None]
+    many_rows: Manifest = [
+        make_row(number, language=language, target=language or "")
+        for number, language in enumerate(languages, 1)
+    ]
+    invalid = InvalidRow(line=9, message="no id", origin="m.csv:9", language="fr")
+    ledger.import_rows([("m.csv", [*many_rows, invalid])], skip_invalid=True)
+    works = await ledger.pending("fake", 0, 9)
+    await ledger.record_outcome(works[0].row, outcome(RowState.DONE, caption=CAPTION))
+    assert ledger.language_counts() == [
+        LanguageCount(None, 1, 0),
+        LanguageCount("es", 2, 1),
+        LanguageCount("ja", 1, 0),
+    ]
 
 
 class TestFailures:

@@ -8,7 +8,8 @@
             no links), `live`, `events` (their relative URL), `totals` (`Totals`), `minutes` (a
             list of [minute, source, what, count], see `MinuteCount`), `advice` (by code: a list
             of two, for errors that are not retryable and that are), `source_failures` (`count`,
-            and the `first` of them), `snapshot` (or null)
+            and the `first` of them), `languages` (tag, English and own name of each language,
+            by what rows have), `snapshot` (or null)
 `.rows`     blocks of rows, in manifest order. A block is an object of columns, all equally
             long, and `texts`. The columns `key`, `path`, `job_id`, `bytes`, `cues`,
             `started_at`, `finished_at` (unix seconds), `origin` ("file:line", of an invalid row)

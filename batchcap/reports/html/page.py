@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from batchcap.domain.language_names import named
 from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.models import MinuteCount, Totals
 from batchcap.reports.advice import CODES, advice_for
@@ -71,6 +72,11 @@ def page(  # noqa: PLR0913  # keywords that say what they are
         "advice": {code: _advice(code, complete) for code in sorted(CODES)},
         "snapshot": msgspec.to_builtins(snapshot),
         "source_failures": _source_failures(ledger),
+        "languages": {
+            count.language: named(count.language)
+            for count in ledger.language_counts()
+            if count.language
+        },
     }
     head, tail = _skeleton(live)
     yield head

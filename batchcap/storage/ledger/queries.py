@@ -16,6 +16,7 @@ from batchcap.domain.models import (
     CompletedRow,
     CreateRecord,
     FailureGroup,
+    LanguageCount,
     MinuteCount,
     OpenJob,
     Row,
@@ -75,6 +76,10 @@ SELECT DISTINCT provider FROM rows WHERE state IS NULL AND {CHOSEN}(number) ORDE
 _FAILED_CODES = "SELECT DISTINCT code FROM rows WHERE state = 'failed' ORDER BY code"
 _PENDING_BY_PROVIDER = """
 SELECT provider, count(*) FROM rows WHERE state IS NULL{} GROUP BY provider
+"""
+_LANGUAGES = """
+SELECT language, count(*), sum(ifnull(state, '') = 'done')
+FROM rows WHERE path IS NOT NULL GROUP BY language ORDER BY language
 """
 # The bare columns are those of the row with the least number, as SQLite promises for min().
 _FAILURES = """
@@ -211,6 +216,10 @@ class SqliteLedgerReader:
     def failed_codes(self) -> list[str]:
         """See `ledger_protocols.LedgerReader`."""
         return [code for (code,) in self._select(_FAILED_CODES)]
+
+    def language_counts(self) -> list[LanguageCount]:
+        """See `ledger_protocols.LedgerReader`."""
+        return [LanguageCount(*values) for values in self._select(_LANGUAGES)]
 
     def failures(self) -> list[FailureGroup]:
         """See `ledger_protocols.LedgerReader`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batchcap.cli.status_view import RunState, as_lines
-from batchcap.domain.models import Totals
+from batchcap.domain.models import LanguageCount, Totals
 from batchcap.reports.snapshot import ProviderState, Snapshot, SourcesState
 from tests.harness.clock import EPOCH
 
@@ -23,6 +23,7 @@ def shown(pending: int) -> list[str]:
     )
     state = RunState(
         totals=totals, holder=None, is_rehearsal=False, snapshot=snapshot, open_job_count=0,
+        languages=[LanguageCount("es", 3, 1), LanguageCount(None, 1, 0)],
         oldest_jobs=[], resume="batchcap resume", at=EPOCH + 4,
     )  # fmt: skip
     return list(as_lines(state))

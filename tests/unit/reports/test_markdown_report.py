@@ -59,7 +59,7 @@ def test_markdown_has_summary_states_failures_and_coverage(tmp_path: Path) -> No
     assert "| `bad_caption` | 1 | `a:ja` | `not \\| WebVTT` | yes | A retry downloads" in text
     assert "`batchcap resume -o out --retry-failed --only bad_caption` |" in text
     assert "| `invalid` | 1 | `m.csv:9` | `no id` | after a change | Correct the man" in text
-    assert "| `de` | 0 | 0 | 1 | 0 | 0 |\n" in text
+    assert "| `de` German, Deutsch | 0 | 0 | 1 | 0 | 0 |\n" in text
     assert text.endswith(
         "### Sources with gaps\n\n"
         "| provider | source | running | missing | failed |\n"

@@ -18,6 +18,7 @@ from openpyxl.utils.escape import unescape
 from openpyxl.workbook import Workbook
 
 from batchcap.domain.errors import UsageError
+from batchcap.domain.language_names import named
 from batchcap.domain.models import InvalidRow, Outcome, Row, RowState
 from batchcap.reports import xlsx_report
 from batchcap.reports.xlsx_report import write_xlsx
@@ -164,7 +165,12 @@ def test_xlsx_coverage_is_a_matrix_of_sources_and_languages(tmp_path: Path) -> N
     book = workbook(tmp_path, [*rows], outcomes)
     sheet = book["Coverage"]
     assert [tuple(line) for line in sheet.iter_rows(values_only=True)] == [
-        ("provider", "source_id", "de", "es", "fr", "it", "ja", "no language"),
+        (
+            "provider",
+            "source_id",
+            *map(str, map(named, ("de", "es", "fr", "it", "ja"))),
+            "no language",
+        ),
         ("p", "007", "running", "done", "skipped", "missing", "failed", None),
         ("p", "b", None, None, None, None, "missing", None),
         ("p", "c", None, None, None, None, None, "missing"),

@@ -23,7 +23,7 @@ const coverageContent = {
   find: (video, index) => (hitVideos[index] === video ? index : placeOf(hitVideos, video) ?? index),
   head(node, { language }) {
     node.textContent = language ? language.label || "(none)" : "Video";
-    if (language) node.title = node.textContent;
+    if (language) node.title = language.names || node.textContent;
   },
   cell(node, index, column) {
     const video = hitVideos[index];

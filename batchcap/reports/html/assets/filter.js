@@ -49,7 +49,8 @@ function offerChoices() {
   offer("status", Object.keys(STATUSES).filter((name) => statuses.has(name))
     .map((name) => [name, `${STATUSES[name].sign} ${STATUSES[name].label} (${number(statuses.get(name))})`]));
   offer("provider", [...providers].map((name) => [name, name]));
-  offer("language", languages.map((each) => [`=${each.name}`, each.label || "(none)"]));
+  offer("language", languages.map((each) => [`=${each.name}`,
+    [each.label || "(none)", each.names].filter((text) => text).join(": ")]));
   const codes = counts((row) => row.code);
   offer("code", [...codes].sort((a, b) => b[1] - a[1])
     .map(([code, count]) => [code, `${code} (${number(count)})`]));

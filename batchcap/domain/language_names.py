@@ -1,9 +1,15 @@
-"""The tag of a language that was given by its name."""
+"""Names of languages: the tag of a name, and the names of a tag, English and the language's own.
+
+The names of tags are those of CLDR (package language-data). HeyGen names languages as
+`Spanish (Spain)`, `Arabic (World)` and `Chinese (Cantonese, Traditional)`; what is none of
+these stays a label.
+"""
 
 from __future__ import annotations
 
 import functools
 import re
+from typing import NamedTuple
 
 _QUALIFIED = re.compile(r"(?P<name>[^()]+?)\s*\((?P<qualifier>[^()]+)\)|(?P<other>.+?)\s+-\s+(.+)")
 
@@ -20,6 +26,11 @@ _OTHER_NAMES = {
     "simplified chinese": "zh-Hans",
     "traditional chinese": "zh-Hant",
     "mandarin": "zh",
+    "chinese (cantonese, traditional)": "yue-Hant",
+    "chinese (cantonese, simplified)": "yue-Hans",
+    "chinese (wu, simplified)": "wuu-Hans",
+    "chinese (taiwanese mandarin, traditional)": "zh-TW",
+    "norwegian bokmål": "nb",
     "filipino": "fil",
     "tagalog": "fil",
     "greek": "el",
@@ -77,6 +88,25 @@ _QUALIFIERS = {
     "taiwan": "TW",
     "russia": "RU",
     "south korea": "KR",
+    "latin": "Latn",
+    "world": "001",
+    "united kingdom": "GB",
+    "united states": "US",
+    "turkey": "TR",
+    "türkiye": "TR",
+    "hong kong": "HK",
+    "macau": "MO",
+    "iran": "IR",
+    "bolivia": "BO",
+    "venezuela": "VE",
+    "tanzania": "TZ",
+    "syria": "SY",
+    "laos": "LA",
+    "moldova": "MD",
+    "bosnia": "BA",
+    "cyrillic": "Cyrl",
+    "mandarin": "",
+    "taiwanese mandarin": "TW",
     "vietnam": "VN",
     "czechia": "CZ",
 }
@@ -95,8 +125,47 @@ def tag_of(text: str) -> str | None:
     if not (match := _QUALIFIED.fullmatch(name)):
         return None
     base = names.get(match["name"] or match["other"])
-    qualifier = qualifiers.get((match["qualifier"] or match[4]).strip())
-    return f"{base}-{qualifier}" if base and qualifier else base
+    parts = [part.strip() for part in (match["qualifier"] or match[4]).split(",")]
+    found = sorted({qualifiers.get(part) or "" for part in parts}, key=_is_region)
+    return "-".join([base, *filter(None, found)]) if base else None
+
+
+def _is_region(subtag: str) -> bool:
+    """Return whether a subtag is a region, which stands after a script."""
+    return len(subtag) < 4
+
+
+class LanguageName(NamedTuple):
+    """The tag of a language, and its names in English and in itself; "" if they are unknown."""
+
+    tag: str
+    english: str
+    own: str
+
+    def __str__(self) -> str:
+        names = self.english if self.own in {"", self.english} else f"{self.english}, {self.own}"
+        return f"{self.tag}: {names}" if names else self.tag
+
+
+@functools.lru_cache(maxsize=4096)
+def named(label: str) -> LanguageName:
+    """Return the names of a row's language, given as a tag or by a name.
+
+    A label that is neither is its own tag, without names.
+    """
+    import langcodes
+
+    tag = label.replace("_", "-")
+    if not langcodes.tag_is_valid(tag):
+        tag = tag_of(label) or label
+    language = langcodes.Language.get(tag) if langcodes.tag_is_valid(tag) else None
+    if language is None or not language.language or language.language == "und":
+        return LanguageName(label, "", "")
+    english, own = language.display_name("en"), language.autonym()
+    if english.startswith("Unknown language"):
+        return LanguageName(label, "", "")
+    own = "" if own.startswith("Unknown language") else own
+    return LanguageName(tag, english, own)
 
 
 @functools.cache
