@@ -110,7 +110,7 @@ def test_filters_and_search_agree_with_the_results(
 
     page.locator("#by-status").select_option("failed")
     expect_hits(sum(1 for result in results if result["state"] == "failed"))
-    page.locator("#by-language").select_option(label="de")
+    page.locator("#by-language").select_option(label="de: German, Deutsch")
     failed = [r for r in results if r["state"] == "failed" and r["language"] == "de"]
     expect_hits(len(failed))
     assert page.locator("#coverage [role=columnheader]").all_inner_texts() == ["Video", "de"]

@@ -103,9 +103,9 @@ function languageOf(row) {
   const name = (row.language ?? "").toLowerCase();
   let language = languageByTag.get(name);
   if (!language) {
-    const [tag, english, own] = about.languages[row.language] ?? [row.language ?? "", "", ""];
+    const [, english, own] = about.languages[row.language] ?? [];
     const names = [...new Set([english, own])].filter((each) => each).join(", ");
-    language = { name, label: tag, names, providers: new Set() };
+    language = { name, label: row.language ?? "", names, providers: new Set() };
     languages.push(language);
     languageByTag.set(name, language);
   }
