@@ -22,7 +22,7 @@ from batchcap.web.spool import SharedSpool, Spool
 
 INTERVAL = 1.0
 """Seconds between two looks at the ledger, at least."""
-LOOK_SHARE = 0.05
+LOOK_SHARE = 0.03
 """Share of the time that looking at a large ledger may take."""
 IDLE_TIME = 30.0
 """Seconds after which the ledger is closed if nobody listens."""
