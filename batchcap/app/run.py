@@ -22,6 +22,7 @@ from batchcap.app.providers import (
     secrets_in,
     webhooks_for,
 )
+from batchcap.app.quality import CaptionQuality
 from batchcap.app.sources import fetching, providers_to_ask, source_fetchers
 from batchcap.app.webhooks import OnListening, WebhookFeed
 from batchcap.captions.downloader import CaptionDownloader
@@ -74,6 +75,8 @@ class Run:
         self._executor = executor
         self._stops = {name: stop.child() for name in providers}
         self._fatal: list[FatalError] = []
+        quality = settings.quality
+        self._quality = None if quality is None else CaptionQuality(quality, settings.out)
         self._factory = ProviderFactory(
             settings, ledger, providers, network, observer, now, self._stops
         )
@@ -150,6 +153,7 @@ class Run:
             stop=stop,
             window=window,
             budget=self._budget,
+            quality=self._quality,
         )
 
 

@@ -172,7 +172,7 @@ def read_stats(out: Path, path: str) -> FileStats:
         OSError: There is no regular file, or it cannot be read.
     """
     validator, digest, size, caption_error = webvtt.Validator(), hashlib.sha256(), 0, ""
-    with _open_file(out, path) as file:
+    with open_file(out, path) as file:
         while chunk := file.read(CHUNK_SIZE):
             size += len(chunk)
             digest.update(chunk)
@@ -220,7 +220,12 @@ def _error_of(step: Callable[[], None]) -> str:
     return ""
 
 
-def _open_file(out: Path, path: str) -> BinaryIO:
+def open_file(out: Path, path: str) -> BinaryIO:
+    """Open a regular file of the output folder to read it, and follow no symbolic link.
+
+    Raises:
+        OSError: There is none, or it cannot be read.
+    """
     target = out / path
     if target.parent.resolve() != out.resolve() / Path(path).parent:
         raise OSError(errno.ELOOP, "behind a symbolic link, which is not followed")

@@ -2,5 +2,6 @@
 
 downloader  fetches, checks and stores one caption, with retries
 file_host   follows a link to allowed addresses, without credentials
-webvtt      whether bytes are WebVTT, and how many cues a player keeps
+webvtt      whether bytes are WebVTT, and the cues that a player keeps
+quality     what is wrong with cues, by the limits of caption_rules
 """

@@ -17,14 +17,16 @@ from typing import TypeVar
 import aiofiles
 import anyio
 import anyio.lowlevel
+import msgspec
 
 from batchcap.captions import webvtt
 from batchcap.captions.file_host import FileHosts
 from batchcap.domain.backoff import Backoff
-from batchcap.domain.errors import BadCaption, LinkExpired, Unavailable
+from batchcap.domain.errors import BadCaption, BadQuality, LinkExpired, Unavailable
 from batchcap.domain.events import Waiting
 from batchcap.domain.models import Caption
 from batchcap.domain.protocols import Observer
+from batchcap.domain.quality import Examine
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.domain.text import printable
 from batchcap.storage.file_store import CaptionStore, store_failed
@@ -32,6 +34,7 @@ from batchcap.transport.circuit_breaker import CircuitBreaker
 from batchcap.transport.decompression import ReadChunk
 
 T = TypeVar("T")
+Refused = TypeVar("Refused", bound=BadCaption | BadQuality)
 
 MAX_IN_MEMORY = 256 * 1024
 """Bytes of the largest file that is held in memory as a whole."""
@@ -65,23 +68,25 @@ class CaptionDownloader:
         self._circuit, self._observer = circuit, observer
         self._in_memory = asyncio.Semaphore(_MAX_SMALL_FILES)
 
-    async def adopt(self, path: str, since: float) -> Caption | None:
+    async def adopt(
+        self, path: str, since: float, examine: Examine | None = None
+    ) -> Caption | None:
         """See `protocols.Downloader.adopt`."""
         data = await self._store.read(path, since - _MTIME_SLACK)
         if data is None:
             return None
         try:
-            return measure_caption(data)
-        except BadCaption:
+            return measure_caption(data, examine)
+        except (BadCaption, BadQuality):
             return None
 
-    async def fetch(self, link: str, path: str) -> Caption:
+    async def fetch(self, link: str, path: str, examine: Examine | None = None) -> Caption:
         """See `protocols.Downloader.fetch`."""
         failures = 0
         while True:
             await self._circuit.wait_until_closed(extended_wait=False)
             try:
-                caption = await self._attempt(link, path)
+                caption = await self._attempt(link, path, examine)
             except Unavailable as error:
                 self._circuit.record_failure()
                 excused = self._circuit.is_outage(extended_wait=False)
@@ -92,34 +97,34 @@ class CaptionDownloader:
                 reason = f"the next download, after {error.message}"
                 self._observer(Waiting("downloads", reason, delay))
                 await self._stop.sleep(delay)
-            except (LinkExpired, BadCaption):
+            except (LinkExpired, BadCaption, BadQuality):
                 self._circuit.record_success()
                 raise
             else:
                 self._circuit.record_success()
                 return caption
 
-    async def _attempt(self, link: str, path: str) -> Caption:
-        result = await self._read(link, path)
+    async def _attempt(self, link: str, path: str, examine: Examine | None) -> Caption:
+        result = await self._read(link, path, examine)
         if isinstance(result, Caption):
             return result
         try:
-            caption = measure_caption(result)
+            caption = measure_caption(result, examine)
             await self._store.place(path, result)
-        except BadCaption as error:
+        except (BadCaption, BadQuality) as error:
             raise await self._keep_refused(error, path, result) from None
         finally:
             self._in_memory.release()
         return caption
 
-    async def _keep_refused(self, error: BadCaption, path: str, data: bytes) -> BadCaption:
+    async def _keep_refused(self, error: Refused, path: str, data: bytes) -> Refused:
         """Keep what was refused, and return the error with the place."""
         place = await self._store.keep_refused(path, data)
         if place is None:
             return error
-        return BadCaption(f"{error.message}; it is kept as {printable(str(place))}")
+        return type(error)(f"{error.message}; it is kept as {printable(str(place))}")
 
-    async def _read(self, link: str, path: str) -> bytes | Caption:
+    async def _read(self, link: str, path: str, examine: Examine | None) -> bytes | Caption:
         """Read a small file into memory, counted by `_in_memory`, or write a large one to disk."""
         small = False
         async with self._slots:  # the disk keeps up nearly always, so waiting happens here
@@ -132,18 +137,23 @@ class CaptionDownloader:
                         head.append(piece)
                         size += len(piece)
                         if size > min(MAX_IN_MEMORY, self._largest):
-                            return await self._large(b"".join(head), body, path)
+                            return await self._large(b"".join(head), body, path, examine)
                 small = True
                 return b"".join(head)
             finally:
                 if not small:
                     self._in_memory.release()
 
-    async def _large(self, head: bytes, body: ReadChunk, path: str) -> Caption:
+    async def _large(
+        self, head: bytes, body: ReadChunk, path: str, examine: Examine | None
+    ) -> Caption:
         try:
             caption = await self._stream(head, body, path)
+            if examine is not None:
+                quality = await self._store.examine_part(path, examine)
+                caption = msgspec.structs.replace(caption, quality=quality)
             await self._store.place(path, None)
-        except BadCaption as error:
+        except (BadCaption, BadQuality) as error:
             raise await self._keep_refused(error, path, head) from None
         finally:
             self._store.discard(path)
@@ -168,13 +178,16 @@ class CaptionDownloader:
         return Caption(size, digest.hexdigest(), validator.finish())
 
 
-def measure_caption(data: bytes) -> Caption:
-    """Return size, hash and number of cues of a caption that is in memory.
+def measure_caption(data: bytes, examine: Examine | None = None) -> Caption:
+    """Return size, hash and number of cues of a caption that is in memory, and its quality.
 
     Raises:
         BadCaption: It is not a caption.
+        BadQuality: `examine` refuses it.
     """
-    return Caption(len(data), hashlib.sha256(data).hexdigest(), webvtt.check(data))
+    cues = webvtt.check(data)
+    quality = None if examine is None else examine(data)
+    return Caption(len(data), hashlib.sha256(data).hexdigest(), cues, quality)
 
 
 async def _on_disk(part: Path, step: Awaitable[T]) -> T:

@@ -120,7 +120,8 @@ class _Examiner:
         length = cue.end - cue.start
         if length <= 0:
             kind = Finding.REVERSED if length < 0 else Finding.ZERO_LENGTH
-            self._add(kind, number, cue, f"{_seconds(length)} long")
+            detail = f"ends {_seconds(-length)} before it starts" if length else "0 s long"
+            self._add(kind, number, cue, detail)
         elif length < self._shortest:
             self._add(Finding.TOO_SHORT, number, cue, f"{_seconds(length)} long")
         elif length > self._longest:

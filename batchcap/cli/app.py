@@ -38,6 +38,9 @@ COMMANDS = {
 
     Exit status 1 if anything is wrong. With --repair, the exit status is that of the
     downloads.""",
+    "check": """Check the text and the times of caption files, of a run or any others.
+
+    Exit status 1 if anything was found.""",
     "rebuild": """Make a new ledger from manifests, files and provider, in place of a lost one.
 
     Give it the manifests, --name, --to and --from of the run. It creates no job and keeps

@@ -14,10 +14,13 @@ from urllib.parse import quote
 from cyclopts import Parameter
 
 from batchcap.app.providers import is_rehearsal
+from batchcap.app.quality import CaptionQuality
 from batchcap.cli.command_lines import complete_commands
 from batchcap.cli.parsing import DASH, parse_delimiter
+from batchcap.cli.quality_options import DEFAULT_RULES, NeverTranslate, Rules, read_terms
 from batchcap.domain.errors import FatalError, UsageError
 from batchcap.domain.ledger_protocols import LedgerReader
+from batchcap.domain.quality import QualitySettings
 from batchcap.domain.text import counted, printable
 from batchcap.reports.cells import ChangedCells
 from batchcap.reports.csv_report import as_csv
@@ -25,7 +28,7 @@ from batchcap.reports.html import page
 from batchcap.reports.json_report import as_json
 from batchcap.reports.markdown_report import as_markdown
 from batchcap.reports.xlsx_report import require_xlsxwriter, write_xlsx
-from batchcap.storage.ledger import open_reader
+from batchcap.storage.ledger import Examine, open_reader
 from batchcap.storage.whole_file import whole_file
 
 Format = Literal["json", "csv", "xlsx", "md", "html"]
@@ -47,6 +50,14 @@ def report(
         str,
         Parameter(help="Of CSV: one character, or tab. With a decimal comma, Excel expects ;."),
     ] = ",",
+    quality: Annotated[
+        bool,
+        Parameter(
+            negative="", help="Check every file now; without it, what runs with --quality found."
+        ),
+    ] = False,
+    caption_rules: Rules = None,
+    never_translate: NeverTranslate = None,
     embed: Annotated[
         bool,
         Parameter(negative="", help="Put the captions themselves into the HTML page."),
@@ -56,7 +67,10 @@ def report(
     chosen = format_ or _format_of(out)
     _check(chosen, out, delimiter, embed=embed)
     separator, place = parse_delimiter(delimiter), _folder_seen_from(out, dir_)
-    with closing(open_reader(dir_)) as ledger, _opened(out) as file:
+    examine = _examiner(dir_, caption_rules, never_translate) if quality else None
+    if not quality and (caption_rules or never_translate):
+        raise UsageError("--caption-rules and --never-translate need --quality")
+    with closing(open_reader(dir_, examine)) as ledger, _opened(out) as file:
         rehearsal = is_rehearsal(ledger)
         complete = partial(complete_commands, out=dir_, sandbox=rehearsal)
         match chosen:
@@ -73,6 +87,12 @@ def report(
     if format_ is None and chosen == "json" and (note := _note_on_ending(out)):
         print(note, file=sys.stderr)
     return 0
+
+
+def _examiner(out: Path, rules: str | None, never_translate: Path | None) -> Examine:
+    """Return what checks the file of a row. It is read when the row is written."""
+    settings = QualitySettings(rules=rules or DEFAULT_RULES, terms=read_terms(never_translate))
+    return CaptionQuality(settings, out).examine_file
 
 
 def _page_of(ledger: LedgerReader, out: Path, place: str, *, embed: bool) -> Generator[str]:

@@ -17,6 +17,7 @@ from batchcap.cli.choice_options import ChoiceOptions
 from batchcap.cli.endpoints import EndpointOptions
 from batchcap.cli.on_end import OnEnd, ending_with
 from batchcap.cli.options import Out, OutputOptions, RunOptions, SandboxFlag
+from batchcap.cli.quality_options import QualityOptions
 from batchcap.cli.run_session import RunSession
 from batchcap.domain.errors import UsageError
 from batchcap.storage.ledger import Lock, open_ledger, require
@@ -35,6 +36,7 @@ def resume(  # noqa: PLR0913  # the options of the command
     ] = "",
     run_options: RunOptions = RunOptions(),  # noqa: B008  # frozen
     choice_options: ChoiceOptions = ChoiceOptions(),  # noqa: B008  # frozen
+    quality_options: QualityOptions = QualityOptions(),  # noqa: B008  # frozen
     output_options: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
     endpoint_options: EndpointOptions = EndpointOptions(),  # noqa: B008  # frozen
 ) -> int:
@@ -42,6 +44,7 @@ def resume(  # noqa: PLR0913  # the options of the command
     if only and not retry_failed:
         raise UsageError("--only needs --retry-failed")
     settings = choice_options.applied(run_options.settings(out, sandbox=sandbox))
+    settings = quality_options.applied(settings)
     log.set_up(output_options.verbose, output_options.log_file)
     require(out)
     with (

@@ -27,6 +27,7 @@ from batchcap.cli.options import (
     SandboxFlag,
 )
 from batchcap.cli.plan import show_plan
+from batchcap.cli.quality_options import QualityOptions
 from batchcap.cli.run_session import RunSession
 from batchcap.cli.unlisted import unlisted_note
 from batchcap.domain.errors import UsageError
@@ -49,6 +50,7 @@ def run(  # noqa: PLR0913  # the options of the command
     manifest_options: ManifestOptions = ManifestOptions(),  # noqa: B008  # frozen
     run_options: RunOptions = RunOptions(),  # noqa: B008  # frozen
     choice_options: ChoiceOptions = ChoiceOptions(),  # noqa: B008  # frozen
+    quality_options: QualityOptions = QualityOptions(),  # noqa: B008  # frozen
     output_options: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
     endpoint_options: EndpointOptions = EndpointOptions(),  # noqa: B008  # frozen
 ) -> int:
@@ -58,6 +60,7 @@ def run(  # noqa: PLR0913  # the options of the command
             "run needs a manifest", hint="batchcap run videos.csv; batchcap resume needs none."
         )
     settings = choice_options.applied(run_options.settings(out, sandbox=sandbox))
+    settings = quality_options.applied(settings)
     log.set_up(output_options.verbose, output_options.log_file)
     names = list(dict.fromkeys(manifests))
     if dry_run:

@@ -9,5 +9,6 @@ shutdown    an orderly stop
 backoff     how often to retry, and how long to wait
 failpoints  a crash on purpose at each step of a caption, for tests
 addresses   IP addresses in the notations of URLs
+quality     the kinds of findings in captions
 text        words made safe to print
 """

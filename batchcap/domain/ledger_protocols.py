@@ -16,6 +16,7 @@ from batchcap.domain.models import (
     CaptionRecord,
     CompletedRow,
     FailureGroup,
+    FindingCount,
     ImportResult,
     InvalidRow,
     LanguageCount,
@@ -114,6 +115,10 @@ class LedgerReader(Protocol):
 
     def results_of(self, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
         """Return the objects of some rows by number, as `results` yields them."""
+        ...
+
+    def findings(self) -> dict[str, FindingCount]:
+        """Count what was found in captions that runs checked, by kind."""
         ...
 
     def completed_rows(self) -> Iterator[list[CompletedRow]]:

@@ -173,6 +173,13 @@ class LanguageCount(msgspec.Struct, frozen=True):
     done: int
 
 
+class FindingCount(msgspec.Struct, frozen=True):
+    """How many findings of one kind there are, and in how many captions."""
+
+    findings: int
+    captions: int
+
+
 class OpenJob(msgspec.Struct, frozen=True):
     """A pending row with a job that has not ended, created at `since` (unix seconds)."""
 
@@ -230,11 +237,15 @@ class JobRequest(msgspec.Struct, frozen=True):
 
 
 class Caption(msgspec.Struct, frozen=True):
-    """A verified WebVTT file under its final name. `bytes` is its size."""
+    """A verified WebVTT file under its final name. `bytes` is its size.
+
+    `quality` counts its findings by kind, None if it was not checked.
+    """
 
     bytes: int
     sha256: str
     cues: int
+    quality: dict[str, int] | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from batchcap.domain.models import (
     RowHistory,
     SourceLink,
 )
+from batchcap.domain.quality import Examine
 
 Observer = Callable[[Event], None]
 """Called with each event, in the order in which they happen. Must not raise or wait."""
@@ -241,24 +242,29 @@ class AccountCheck(Protocol):
 class Downloader(Protocol):
     """Turns a link into a verified file."""
 
-    async def adopt(self, path: str, since: float) -> Caption | None:
+    async def adopt(
+        self, path: str, since: float, examine: Examine | None = None
+    ) -> Caption | None:
         """Return the caption at `path` that a killed run left there, or None.
 
-        Only a complete caption that is younger than `since` (unix seconds) counts.
+        Only a complete caption that is younger than `since` (unix seconds) counts, and that
+        `examine` accepts, if it is given.
 
         Raises:
             FatalError: The file cannot be read.
         """
         ...
 
-    async def fetch(self, link: str, path: str) -> Caption:
+    async def fetch(self, link: str, path: str, examine: Examine | None = None) -> Caption:
         """Download the caption to `path` below the output folder.
 
-        The file is complete or absent, never partial, and durable on return.
+        The file is complete or absent, never partial, and durable on return. `examine`, if it is
+        given, looks at it before it gets its name.
 
         Raises:
             LinkExpired: The file host refuses the link.
             BadCaption: The response is not a complete WebVTT file.
+            BadQuality: `examine` refuses it.
             Unavailable: All retries failed.
             RowError: "link_dead", if no link can work, or "cannot_store", if the disk refuses
                 the name.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
 from batchcap.domain.models import Row
+
+Examine = Callable[[bytes], dict[str, int]]
+"""Returns how many findings of each kind a caption has, or raises `BadQuality`."""
 
 
 class Finding(enum.StrEnum):
@@ -74,7 +77,7 @@ class QualitySettings(msgspec.Struct, frozen=True):
 class QualityCheck(Protocol):
     """Checks the captions of rows before they get their final names."""
 
-    def examine(self, row: Row, data: bytes) -> Mapping[str, int]:
+    def examine(self, row: Row, data: bytes) -> dict[str, int]:
         """Return how many findings of each kind the caption of a row has.
 
         Raises:

@@ -11,6 +11,7 @@ import msgspec
 
 from batchcap.domain.addresses import is_loopback
 from batchcap.domain.errors import UsageError
+from batchcap.domain.quality import QualitySettings
 from batchcap.domain.selection import Selection
 from batchcap.domain.workload import UnitCost
 
@@ -173,6 +174,9 @@ class Settings(msgspec.Struct, frozen=True):
     selection: Selection = Selection()
     fetch_sources: bool = False
     """Whether the captions that are translated from are downloaded beside those that are made."""
+
+    quality: QualitySettings | None = None
+    """How the text and the times of captions are checked, None: they are not."""
 
     @property
     def quota_share(self) -> float:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from batchcap.domain.backoff import Backoff
-from batchcap.domain.errors import BadCaption, LinkExpired, RowError
+from batchcap.domain.errors import BadCaption, BadQuality, LinkExpired, RowError
 from batchcap.domain.events import Waiting
 from batchcap.domain.models import Caption, Job, Row
 from batchcap.domain.protocols import Observer
@@ -33,7 +33,7 @@ class CaptionDownload:
         refreshed: Callable[[Job], Awaitable[Job]],
     ) -> None:
         self._lane, self._row, self._refreshed = lane, row, refreshed
-        self._observer = observer
+        self._observer, self._examine = observer, lane.examiner(row)
         self._expired: list[str] = []
         self._bad_downloads = self._missing = 0
         self._missing_since: float | None = None
@@ -42,7 +42,8 @@ class CaptionDownload:
         """Put the completed job's caption on disk, complete and durable.
 
         Raises:
-            RowError: No link works or appears in time, or what it leads to is no WebVTT file.
+            RowError: No link works or appears in time, or what it leads to is no WebVTT file
+                or one whose quality is refused.
             Unavailable: All retries failed.
             FatalError: The disk refuses the file.
             Stopped: The run was stopped.
@@ -53,9 +54,11 @@ class CaptionDownload:
                 await self._wait_for_link()
             else:
                 try:
-                    return await self._lane.downloader.fetch(link, self._row.path)
+                    return await self._lane.downloader.fetch(link, self._row.path, self._examine)
                 except LinkExpired as error:
                     await self._replace_link(link, error)
+                except BadQuality as error:
+                    raise RowError("bad_quality", error.message) from None
                 except BadCaption as error:
                     self._bad_downloads += 1
                     if self._bad_downloads >= MAX_BAD_DOWNLOADS:

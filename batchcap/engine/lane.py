@@ -7,12 +7,14 @@ stream in from the ledger, so that rows which wait cost no memory.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 
 import anyio
 import msgspec
 
-from batchcap.domain.models import PendingRow
+from batchcap.domain.models import PendingRow, Row
 from batchcap.domain.protocols import Checkpoint, Downloader, Provider
+from batchcap.domain.quality import Examine, QualityCheck
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.engine.create_gate import CreateGate
 from batchcap.engine.poller import Poller
@@ -45,6 +47,11 @@ class Lane(msgspec.Struct, frozen=True):
     window: int
     creates: CreateGate = msgspec.field(default_factory=CreateGate)
     budget: UnitBudget | None = None
+    quality: QualityCheck | None = None
+
+    def examiner(self, row: Row) -> Examine | None:
+        """Return what looks at a row's caption before it gets its name, None if nothing does."""
+        return None if self.quality is None else partial(self.quality.examine, row)
 
 
 class PendingRows:

@@ -272,7 +272,8 @@ class RowTask:
         """Put the completed job's caption on disk."""
         since = None if self._was_completed else self._policy.adopt_since
         if since is not None:
-            caption = await self._lane.downloader.adopt(self._row.path, since)
+            examine = self._lane.examiner(self._row)
+            caption = await self._lane.downloader.adopt(self._row.path, since, examine)
             if caption is not None:
                 return caption
         return await CaptionDownload(self._lane, self._row, self._observer, self._refreshed).run(

@@ -10,6 +10,7 @@ _COLUMNS = (
     *("key", "provider", "source_id", "language", "state", "path", "bytes", "sha256", "cues"),
     *("job_id", "started_at", "finished_at", "file", "line"),
 )
+_QUALITY = "quality"
 _ERROR = ("code", "message", "retryable")
 
 
@@ -24,11 +25,20 @@ class ResultTable:
         self.columns = [
             *_COLUMNS,
             *(f"error.{name}" for name in _ERROR),
+            _QUALITY,
             *(f"meta.{name}" for name in self._own),
         ]
 
     def record(self, result: dict[str, Any]) -> list[Any]:
         """Return the values of one result in the order of `columns`."""
         error = result["error"] or {}
-        values = [*map(result.get, _COLUMNS), *map(error.get, _ERROR)]
+        values = [*map(result.get, _COLUMNS), *map(error.get, _ERROR), _findings(result)]
         return values + [result["meta"].get(name) for name in self._own]
+
+
+def _findings(result: dict[str, Any]) -> str | None:
+    """Return what was found in one cell, "" for nothing, None if nobody looked."""
+    quality = result.get(_QUALITY)
+    if quality is None:
+        return None
+    return ", ".join(f"{kind} {count}" for kind, count in quality.items())

@@ -15,6 +15,7 @@ from batchcap.domain.models import (
     RowHistory,
     RowState,
 )
+from batchcap.domain.quality import Examine
 
 _CAPTION = Caption(bytes=0, sha256="", cues=1)
 
@@ -93,11 +94,13 @@ class NullDownloader:
     def __init__(self, latency: float) -> None:
         self._latency = latency
 
-    async def adopt(self, path: str, since: float) -> Caption | None:
+    async def adopt(
+        self, path: str, since: float, examine: Examine | None = None
+    ) -> Caption | None:
         """See `protocols.Downloader`."""
         return None
 
-    async def fetch(self, link: str, path: str) -> Caption:
+    async def fetch(self, link: str, path: str, examine: Examine | None = None) -> Caption:
         """See `protocols.Downloader`."""
         await asyncio.sleep(self._latency)
         return _CAPTION

@@ -59,6 +59,18 @@ class CaptionStore:
         name = self._refused.reserve(path, data)
         return None if name is None else await self._in_thread(self._refused.write, name, data)
 
+    async def examine_part(self, path: str, examine: Callable[[bytes], T]) -> T:
+        """Return what `examine` returns for the bytes of the temporary file for `path`.
+
+        Raises:
+            FatalError: The file cannot be read.
+        """
+        part = self.part(path)
+        try:
+            return await self._in_thread(lambda: examine(part.read_bytes()))
+        except OSError as error:
+            raise store_failed(error, part) from None
+
     async def read(self, path: str, since: float) -> bytes | None:
         """Return a file that was placed after `since` (unix seconds), or None.
 

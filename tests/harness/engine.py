@@ -23,6 +23,7 @@ from batchcap.domain.models import (
     RowState,
 )
 from batchcap.domain.protocols import OnJob
+from batchcap.domain.quality import Examine
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.engine import Engine, Lane, Policy, Poller
 from batchcap.simulation.in_memory import InMemoryStore
@@ -146,10 +147,12 @@ class FakeDownloader:
         self.answers: dict[str, list[Exception]] = {}
         self.always: Exception | None = None
 
-    async def adopt(self, path: str, since: float) -> Caption | None:
+    async def adopt(
+        self, path: str, since: float, examine: Examine | None = None
+    ) -> Caption | None:
         return self.adoptable.get(path)
 
-    async def fetch(self, link: str, path: str) -> Caption:
+    async def fetch(self, link: str, path: str, examine: Examine | None = None) -> Caption:
         self.fetched.append((link, path))
         await asyncio.sleep(0)
         if self.always is not None:

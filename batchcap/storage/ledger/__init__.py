@@ -24,13 +24,14 @@ It holds rows, facts and outcomes; no link, no key.
 
 from batchcap.storage.ledger import file_marks
 from batchcap.storage.ledger.lock import Lock, LockHolder
-from batchcap.storage.ledger.queries import SqliteLedgerReader, open_reader
+from batchcap.storage.ledger.queries import Examine, SqliteLedgerReader, open_reader
 from batchcap.storage.ledger.replace import NewSqliteLedger, backup_path, new_ledger, replacement
 from batchcap.storage.ledger.schema import discard_new, file, folder, require
 from batchcap.storage.ledger.scratch import scratch_ledger
 from batchcap.storage.ledger.writer import SqliteLedger, open_ledger
 
 __all__ = [
+    "Examine",
     "Lock",
     "LockHolder",
     "NewSqliteLedger",

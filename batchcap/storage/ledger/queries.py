@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from batchcap.domain.models import (
     CompletedRow,
     CreateRecord,
     FailureGroup,
+    FindingCount,
     LanguageCount,
     MinuteCount,
     OpenJob,
@@ -26,12 +27,24 @@ from batchcap.domain.models import (
 from batchcap.domain.text import one_line
 from batchcap.domain.workload import PaidVideo, RowRules, Workload
 from batchcap.storage.ledger import forgetting, read_only, schema, unlisted, workload
-from batchcap.storage.ledger.results import COLUMNS, JSON_COLUMNS, META, result, result_of_json
+from batchcap.storage.ledger.results import (
+    COLUMNS,
+    COLUMNS_WITHOUT_QUALITY,
+    META,
+    QUALITY,
+    json_columns,
+    result,
+    result_of_json,
+)
 from batchcap.storage.ledger.selection import CHOSEN, ChosenRows
 
 _PAGE = 512
 
-_RESULTS = f"SELECT {COLUMNS} FROM rows ORDER BY number"  # noqa: S608  # a constant
+Examine = Callable[[Row], Mapping[str, int] | None]
+"""Returns the findings of a row's caption by kind, None if there is no file to look at."""
+
+_ROW = ", ".join(Row.__struct_fields__)
+_RESULTS = "SELECT {} FROM rows ORDER BY number"
 # Each a single JSON text: for every row that a query returns, Python's module releases the GIL and
 # takes it again, which costs more than the row in a thread beside a busy event loop.
 _ROW_VERSIONS = """
@@ -43,10 +56,14 @@ SELECT json_group_array(json_array(number, version)) FROM (
     GROUP BY row
 )
 """
-_RESULTS_OF = f"""
-SELECT json_group_array(json_array(number, {JSON_COLUMNS}))
+_RESULTS_OF = """
+SELECT json_group_array(json_array(number, {}))
 FROM rows WHERE number IN (SELECT value FROM json_each(?))
-"""  # noqa: S608  # a constant
+"""
+_FINDINGS = """
+SELECT finding.key, sum(finding.value), count(*) FROM rows, json_each(quality) AS finding
+WHERE quality IS NOT NULL GROUP BY 1
+"""
 # Two halves, since the index of pending rows counts its own at once.
 _TOTALS = """
 SELECT * FROM (
@@ -157,15 +174,25 @@ _FINGERPRINT = "SELECT mark FROM seen WHERE file = ?"
 class SqliteLedgerReader:
     """The `ledger_protocols.LedgerReader` of one SQLite file, on a connection that it closes.
 
-    With `repairs`, a row is pending only if it was done once.
+    With `repairs`, a row is pending only if it was done once. With `examine`, `quality` of a row
+    that is done is what it returns, and not what the ledger has.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path, out: Path, *, repairs: bool = False
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        out: Path,
+        *,
+        repairs: bool = False,
+        examine: Examine | None = None,
     ) -> None:
         self._connection = connection
         self._path, self._out, self._repairs = path, out, repairs
         self._chosen: ChosenRows | None = None
+        self._examine = examine
+        self._has_quality = schema.has_quality(connection)
+        self._columns = COLUMNS if self._has_quality else COLUMNS_WITHOUT_QUALITY
 
     def close(self) -> None:
         """See `ledger_protocols.LedgerReader`."""
@@ -235,12 +262,16 @@ class SqliteLedgerReader:
 
     def results(self) -> Iterator[dict[str, Any]]:
         """See `ledger_protocols.LedgerReader`."""
-        for values in self._select(_RESULTS):
-            yield result(values, orjson.loads(values[META]))
+        more = "" if self._examine is None else f", {_ROW}"
+        for values in self._select(_RESULTS.format(self._columns + more)):
+            shown = result(values[: QUALITY + 1], orjson.loads(values[META]))
+            if self._examine is not None and shown["state"] == "done":
+                shown["quality"] = self._examine(Row.of(values[QUALITY + 1 :]))
+            yield shown
 
     def result_lines(self) -> Iterator[bytes]:
         """See `ledger_protocols.LedgerReader`."""
-        for values in self._select(_RESULTS):
+        for values in self._select(_RESULTS.format(self._columns)):
             shown = result(values, orjson.Fragment(values[META]))
             yield one_line(orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE))
 
@@ -257,8 +288,15 @@ class SqliteLedgerReader:
     def results_of(self, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
         """See `ledger_protocols.LedgerReader`."""
         chosen = orjson.dumps(list(numbers)).decode()
-        ((results,),) = self._select(_RESULTS_OF, (chosen,))
+        sql = _RESULTS_OF.format(json_columns(self._columns))
+        ((results,),) = self._select(sql, (chosen,))
         return {number: result_of_json(values) for number, *values in orjson.loads(results)}
+
+    def findings(self) -> dict[str, FindingCount]:
+        """See `ledger_protocols.LedgerReader`."""
+        if not self._has_quality:
+            return {}
+        return {kind: FindingCount(*counts) for kind, *counts in self._select(_FINDINGS)}
 
     def completed_rows(self) -> Iterator[list[CompletedRow]]:
         """See `ledger_protocols.LedgerReader`."""
@@ -382,14 +420,16 @@ class SqliteLedgerReader:
             raise schema.unusable(self._out, self._path, error) from None
 
 
-def open_reader(out: Path) -> SqliteLedgerReader:
+def open_reader(out: Path, examine: Examine | None = None) -> SqliteLedgerReader:
     """Open an output folder's ledger to read from it, also while a run writes it.
+
+    With `examine`, results have the findings that it returns for the rows that are done.
 
     Raises:
         UsageError: There is no ledger.
         FatalError: It is damaged, of another version, or may not be read.
     """
-    return SqliteLedgerReader(read_only.connect(out), schema.file(out), out)
+    return SqliteLedgerReader(read_only.connect(out), schema.file(out), out, examine=examine)
 
 
 def _row_pair(record: tuple[Any, ...]) -> RowPair:

@@ -13,8 +13,8 @@ from pathlib import Path
 from batchcap.domain.errors import FatalError, UsageError
 from batchcap.storage.ledger import transactions
 
-VERSION = 4
-READABLE = {1, 2, 3, VERSION}
+VERSION = 5
+READABLE = {1, 2, 3, 4, VERSION}
 """Versions that can be read; an older one is migrated when it is opened for writing."""
 
 _NO_ACCESS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
@@ -113,7 +113,9 @@ INDEXES = {
 """All indexes of the rows, by name: the statements that make them."""
 
 _INDEXES = "".join(f"{sql};" for sql in INDEXES.values())
-_FROM_3 = f"{_MINUTES} DROP INDEX IF EXISTS ended; {INDEXES['ended']};"
+_FROM_4 = "ALTER TABLE rows ADD COLUMN quality TEXT;"
+"""Counts of findings by kind, as JSON; NULL: the caption was not checked."""
+_FROM_3 = f"{_MINUTES} DROP INDEX IF EXISTS ended; {INDEXES['ended']}; {_FROM_4}"
 _FROM_2 = f"{_FORGOTTEN} {_FROM_3}"
 _NO_INDEXES = "".join(f"DROP INDEX IF EXISTS {name};" for name in INDEXES)
 _FROM_1 = f"{_NO_INDEXES} {_SEEN} {_INDEXES} {_FROM_2}"
@@ -267,12 +269,23 @@ def _prepared(connection: sqlite3.Connection, *, durable: bool) -> sqlite3.Conne
             _change(connection, _FROM_2)
         case 3:
             _change(connection, _FROM_3)
+        case 4:
+            _change(connection, _FROM_4)
     check_version(connection, {VERSION})
     return connection
 
 
 def _change(connection: sqlite3.Connection, sql: str) -> None:
     connection.executescript(f"BEGIN IMMEDIATE; {sql} PRAGMA user_version = {VERSION}; COMMIT;")
+
+
+def has_quality(connection: sqlite3.Connection) -> bool:
+    """Return whether the ledger has findings: one of an older version that is only read has none.
+
+    Raises:
+        sqlite3.Error: The file cannot be read.
+    """
+    return bool(connection.execute("PRAGMA user_version").fetchone()[0] >= 5)
 
 
 def check_version(connection: sqlite3.Connection, usable: set[int]) -> None:

@@ -14,9 +14,11 @@ from typing import Any
 
 import anyio
 import msgspec
+import orjson
 
 from batchcap.domain.forgetting import ForgetScope, Hold
 from batchcap.domain.models import (
+    Caption,
     Failure,
     ImportResult,
     InvalidRow,
@@ -73,7 +75,7 @@ WHERE {_LAST} AND job_id = ?4
 """  # noqa: S608  # a constant
 _OUTCOME = """
 UPDATE rows SET state = ?, started_at = ?, finished_at = ?, bytes = ?, sha256 = ?, cues = ?,
-       job_id = ?, code = ?, message = ?, retryable = ?
+       quality = ?, job_id = ?, code = ?, message = ?, retryable = ?
 WHERE number = ?
 """
 _HELD_BACK = "UPDATE rows SET code = ?, message = ?, retryable = ? WHERE number = ?"
@@ -115,7 +117,7 @@ WHERE state = 'failed' AND (?1 IS NULL OR code = ?1)
 # What stays of the outcome is its time: it says that the row was done once.
 _REQUEUE_DAMAGED = """
 UPDATE rows SET state = NULL, started_at = NULL, bytes = NULL, sha256 = NULL, cues = NULL,
-       job_id = NULL
+       quality = NULL, job_id = NULL
 WHERE number = ? AND state = 'done'
 """
 
@@ -274,6 +276,7 @@ class SqliteLedger(SqliteLedgerReader):
             outcome.started_at,
             outcome.finished_at,
             *((caption.bytes, caption.sha256, caption.cues) if caption else (None, None, None)),
+            None if caption is None else _quality(caption),
             job.id if job else None,
             *((failure.code, failure.message, failure.retryable) if failure else (None,) * 3),
             row.number,
@@ -331,6 +334,10 @@ class SqliteLedger(SqliteLedgerReader):
     async def _record(self, sql: str, *values: object) -> None:
         with self._faults():
             await self._batcher.submit((sql, values))
+
+
+def _quality(caption: Caption) -> str | None:
+    return None if caption.quality is None else orjson.dumps(caption.quality).decode()
 
 
 def open_ledger(

@@ -11,6 +11,7 @@ from batchcap.captions.source_fetcher import LONGEST_DOWNLOAD, WORKERS, SourceFe
 from batchcap.domain.errors import FatalError, Unavailable
 from batchcap.domain.events import RowEnded, Warned
 from batchcap.domain.models import Caption, Outcome, Row, RowState, SourceLink
+from batchcap.domain.quality import Examine
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.storage.sources import SourceRecords
 from tests.harness.clock import clock
@@ -41,10 +42,12 @@ class Host:
     async def source_link(self, row: Row) -> SourceLink:
         return SourceLink("track", row.source_id)
 
-    async def adopt(self, path: str, since: float) -> Caption | None:
+    async def adopt(
+        self, path: str, since: float, examine: Examine | None = None
+    ) -> Caption | None:
         raise NotImplementedError
 
-    async def fetch(self, link: str, path: str) -> Caption:
+    async def fetch(self, link: str, path: str, examine: Examine | None = None) -> Caption:
         self.fetched.append(link)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)

@@ -49,7 +49,18 @@ pytestmark = pytest.mark.anyio
 
 RESUME, RETRY = "batchcap resume", "batchcap resume --retry-failed"
 FIELDS = {
-    *("key", "provider", "source_id", "language", "state", "path", "bytes", "sha256", "cues"),
+    *(
+        "key",
+        "provider",
+        "source_id",
+        "language",
+        "state",
+        "path",
+        "bytes",
+        "sha256",
+        "cues",
+        "quality",
+    ),
     *("job_id", "error", "started_at", "finished_at", "meta"),
 }
 
@@ -106,6 +117,7 @@ async def test_results_hold_one_object_for_each_row_in_manifest_order(
         "bytes": 10,
         "sha256": "ab",
         "cues": 2,
+        "quality": None,
         "job_id": "job-1",
         "error": None,
         "started_at": "2026-09-21T14:13:20.000Z",

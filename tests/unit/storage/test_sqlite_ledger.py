@@ -89,7 +89,7 @@ class TestFile:
             assert again.totals().pending == 3
 
     def test_outcome_writes_no_unique_index(self, connection: sqlite3.Connection) -> None:
-        steps = connection.execute(f"EXPLAIN {_OUTCOME}", (None,) * 11).fetchall()
+        steps = connection.execute(f"EXPLAIN {_OUTCOME}", (None,) * 12).fetchall()
         written = [root for _, operation, _, root, *_ in steps if operation == "OpenWrite"]
         names = "SELECT name FROM sqlite_master WHERE rootpage = ?"
         names_written = [connection.execute(names, (root,)).fetchone()[0] for root in written]
@@ -295,7 +295,7 @@ class TestVersions:
         with closing(sqlite3.connect(file(tmp_path))) as old:
             old.executescript(
                 "DROP TABLE forgotten; DROP TABLE minutes; DROP INDEX ended;"
-                "PRAGMA user_version = 2;"
+                "ALTER TABLE rows DROP COLUMN quality; PRAGMA user_version = 2;"
             )
         with closing(open_reader(tmp_path)) as reader:
             assert reader.count_holds(ForgetScope(key="*")) == {}
@@ -307,9 +307,25 @@ class TestVersions:
         open_ledger(tmp_path, create=True).close()
         latest = self.layout(tmp_path)
         with closing(sqlite3.connect(file(tmp_path))) as old:
-            old.executescript("DROP TABLE minutes; DROP INDEX ended; PRAGMA user_version = 3;")
+            old.executescript(
+                "DROP TABLE minutes; DROP INDEX ended; ALTER TABLE rows DROP COLUMN quality;"
+                "PRAGMA user_version = 3;"
+            )
         with closing(open_reader(tmp_path)) as reader:
             assert list(reader.minutes()) == []
+        open_ledger(tmp_path).close()
+        assert self.layout(tmp_path) == latest
+
+    def test_open_of_version_4_migrates_it(self, tmp_path: Path) -> None:
+        with closing(open_ledger(tmp_path, create=True)) as ledger:
+            ledger.import_rows([("m.csv", [row(1)])], skip_invalid=False)
+        latest = self.layout(tmp_path)
+        with closing(sqlite3.connect(file(tmp_path))) as old:
+            old.executescript("ALTER TABLE rows DROP COLUMN quality; PRAGMA user_version = 4;")
+        with closing(open_reader(tmp_path)) as reader:
+            assert [result["quality"] for result in reader.results()] == [None]
+            assert reader.results_of([1])[1]["quality"] is None
+            assert reader.findings() == {}
         open_ledger(tmp_path).close()
         assert self.layout(tmp_path) == latest
 
