@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from batchcap.app.verify import open_file
-from batchcap.captions.quality import Checks, Found, counts, findings
+from batchcap.captions.quality import Checks, Found, counts, findings_in
 from batchcap.captions.webvtt import Cue, check, cues
 from batchcap.domain.errors import BadCaption, BadQuality
 from batchcap.domain.ledger_protocols import LedgerReader
@@ -62,7 +62,7 @@ class CaptionQuality:
 
     def examine(self, row: Row, data: bytes) -> dict[str, int]:
         """See `domain.quality.QualityCheck`."""
-        found = findings(list(cues(data)), self.checks(row))
+        _, found = findings_in(data, self.checks(row))
         if refused := [one for one in found if one.kind in self._settings.strict]:
             raise BadQuality(_described(refused))
         return counts(found)
@@ -84,8 +84,7 @@ def check_data(data: bytes, path: str, checks: Checks) -> CheckedFile:
     except BadCaption as error:
         refused = [Found(Finding.NOT_WEBVTT, error.message)]
         return CheckedFile(path, checks.language, 0, None, None, counts(refused), refused)
-    read = list(cues(data))
-    found = findings(read, checks)
+    read, found = findings_in(data, checks)
     return CheckedFile(
         path=path,
         language=checks.language,

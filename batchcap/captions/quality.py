@@ -17,7 +17,7 @@ from batchcap.captions.direction import has_direction_problem
 from batchcap.captions.glossary import lost_terms
 from batchcap.captions.scripts import script_check
 from batchcap.captions.source_comparison import compare
-from batchcap.captions.webvtt import Cue
+from batchcap.captions.webvtt import Cue, cues, is_utf_16
 from batchcap.domain.quality import Finding
 
 LONG_GAP = 120_000
@@ -58,19 +58,32 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True):
     terms: tuple[str, ...] = ()
 
 
-def findings(cues: Sequence[Cue], checks: Checks) -> list[Found]:
+def findings_in(data: bytes, checks: Checks) -> tuple[list[Cue], list[Found]]:
+    """Return the cues of a WebVTT file, and what is wrong with it.
+
+    Raises:
+        BadCaption: It is not WebVTT.
+    """
+    read = list(cues(data))
+    found = findings(read, checks)
+    if is_utf_16(data):
+        found.append(Found(Finding.NOT_UTF_8, "UTF-16, which is not read by every player"))
+    return read, found
+
+
+def findings(given: Sequence[Cue], checks: Checks) -> list[Found]:
     """Return what is wrong with a caption, those of its cues first and in their order."""
     examiner = _Examiner(rules_for(checks.rules, checks.language), checks.language)
-    for number, cue in enumerate(cues, 1):
+    for number, cue in enumerate(given, 1):
         examiner.examine(number, cue)
     found = examiner.found
-    if not cues:
+    if not given:
         found.append(Found(Finding.NO_CUES, "no cue"))
     elif checks.duration is not None:
-        _compare_with_duration(cues, checks.duration, found)
+        _compare_with_duration(given, checks.duration, found)
     if checks.source is not None:
-        found.extend(Found(*difference) for difference in compare(cues, checks.source))
-        for term, expected, count in lost_terms(cues, checks.source, checks.terms):
+        found.extend(Found(*difference) for difference in compare(given, checks.source))
+        for term, expected, count in lost_terms(given, checks.source, checks.terms):
             detail = f"{term!r} is in the source {expected} times, here {count} times"
             found.append(Found(Finding.LOST_TERM, detail))
     return found
@@ -192,8 +205,8 @@ class _Examiner:
             self._add(Finding.UNKNOWN_MARKUP, number, cue, f"{tag[:40]!r} is no tag of WebVTT")
 
 
-def _compare_with_duration(cues: Sequence[Cue], duration: int, found: list[Found]) -> None:
-    first, last = min(cue.start for cue in cues), max(cue.end for cue in cues)
+def _compare_with_duration(given: Sequence[Cue], duration: int, found: list[Found]) -> None:
+    first, last = min(cue.start for cue in given), max(cue.end for cue in given)
     of = f"of a video of {_seconds(duration)}"
     if first > duration / 2:
         found.append(Found(Finding.BEGINS_LATE, f"the first cue is at {_seconds(first)} {of}"))

@@ -7,12 +7,15 @@ a timing is a cue. Such a line ends whatever block it stands in, and any other l
 arrow is dropped. Cues without text and cues that end before they start are cues too, though
 no player shows them.
 
+Browsers read UTF-16 too, if it has a byte order mark; the specification does not.
+
 A file without a cue is accepted if it holds only header, NOTE, STYLE and REGION blocks, like
 the file of a silent video. Whether a file is whole is known from HTTP, not from its text.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 
@@ -25,6 +28,7 @@ MAX_LINE = 1024 * 1024
 
 _OPENING = 2048  # bytes to wait for before saying what the file is
 _BOM = b"\xef\xbb\xbf"
+_UTF_16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ARROW = b"-->"
 _LF = ord("\n")
 _HEADER = re.compile(rb"WEBVTT(?=[ \t\n]|\Z)")
@@ -61,6 +65,8 @@ def cues(data: bytes) -> Iterator[Cue]:
     Raises:
         BadCaption: The file does not begin with the line `WEBVTT`. Raised at the first cue.
     """
+    if is_utf_16(data):
+        data = data.decode("utf-16", "replace").encode()
     lines = _with_line_feeds(data.removeprefix(_BOM))
     if not _HEADER.match(lines):
         check(data)  # which says why not
@@ -84,9 +90,13 @@ def cues(data: bytes) -> Iterator[Cue]:
 
 
 def _identifier(lines: bytes, end: int) -> bytes:
-    """Return the line that ends at `end` if it is the first one of its block, else b""."""
+    """Return the line that ends at `end` if it is the first one of its block, else b"".
+
+    A line with an arrow is no identifier, but a timing, be it a wrong one.
+    """
     begin = lines.rfind(b"\n", 0, max(end, 0))
-    return lines[begin + 1 : end] if begin > 0 and lines[begin - 1] == _LF else b""
+    is_first = begin > 0 and lines[begin - 1] == _LF
+    return lines[begin + 1 : end] if is_first and lines.find(_ARROW, begin, end) < 0 else b""
 
 
 def _milliseconds(hours: bytes | None, minutes: bytes, seconds: bytes, rest: bytes) -> int:
@@ -104,6 +114,11 @@ def _decoded(text: bytes) -> str:
 def _with_line_feeds(data: bytes) -> bytes:
     """Return the text with LF as its only line end."""
     return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
+
+
+def is_utf_16(data: bytes) -> bool:
+    """Return whether a file is UTF-16 by its byte order mark."""
+    return data.startswith(_UTF_16_BOMS)
 
 
 def check(data: bytes) -> int:
@@ -127,6 +142,7 @@ class Validator:
     def __init__(self) -> None:
         self._waiting = b""  # the beginning of a line whose end has not arrived
         self._has_header = False
+        self._decoder: codecs.IncrementalDecoder | None = None  # of UTF-16
         self._cues = 0
         self._block = b""  # the first line of the current block
         self._has_content = False
@@ -137,10 +153,14 @@ class Validator:
         Raises:
             BadCaption: The file is not WebVTT, or one of its lines is longer than `MAX_LINE`.
         """
+        if self._decoder is not None:
+            chunk = self._decoder.decode(chunk).encode()
         data = self._waiting + chunk if self._waiting else chunk
-        if not self._has_header and len(data) < _OPENING:
-            self._waiting = data
-            return
+        if not self._has_header:
+            if len(data) < _OPENING:
+                self._waiting = data
+                return
+            data = self._decoded(data)
         # A CR at the end may be half of a CRLF: it waits for the next byte.
         held = b"\r" if data.endswith(b"\r") else b""
         self._take(data[: len(data) - len(held)], held)
@@ -151,10 +171,20 @@ class Validator:
         Raises:
             BadCaption: The file is not WebVTT, or has content but not a single cue.
         """
-        self._take(self._waiting + b"\n", b"")
+        rest = self._waiting if self._has_header else self._decoded(self._waiting)
+        if self._decoder is not None:
+            rest += self._decoder.decode(b"", final=True).encode()
+        self._take(rest + b"\n", b"")
         if self._has_content and not self._cues:
             raise BadCaption("WebVTT without a single cue")
         return self._cues
+
+    def _decoded(self, opening: bytes) -> bytes:
+        """Return the beginning of the file as UTF-8."""
+        if not is_utf_16(opening):
+            return opening
+        self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
+        return self._decoder.decode(opening).encode()
 
     def _take(self, data: bytes, held: bytes) -> None:
         """Check the complete lines; the rest, with `held` behind it, waits for the next chunk."""

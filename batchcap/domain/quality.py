@@ -18,6 +18,7 @@ class Finding(enum.StrEnum):
     """One kind of finding; docs/quality.md describes each."""
 
     NOT_WEBVTT = "not_webvtt"
+    NOT_UTF_8 = "not_utf_8"
     NO_CUES = "no_cues"
     ZERO_LENGTH = "zero_length"
     REVERSED = "reversed"
@@ -50,6 +51,7 @@ class Finding(enum.StrEnum):
 ERRORS = frozenset(
     {
         Finding.NOT_WEBVTT,
+        Finding.NOT_UTF_8,
         Finding.ZERO_LENGTH,
         Finding.REVERSED,
         Finding.OUT_OF_ORDER,

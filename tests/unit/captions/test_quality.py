@@ -91,7 +91,7 @@ def test_findings_of_bad_captions_are_of_the_kind(
 
 
 def test_findings_of_every_kind_have_a_case() -> None:
-    assert {kind for kind, _, _ in BAD} | {Finding.NOT_WEBVTT.value} == {*Finding}
+    assert {kind for kind, _, _ in BAD} | {Finding.NOT_WEBVTT, Finding.NOT_UTF_8} == {*Finding}
     assert set(Finding) >= ERRORS
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import itertools
 import re
-from pathlib import Path
 
 import pytest
 import webvtt
@@ -15,8 +13,8 @@ from hypothesis import strategies as st
 
 from batchcap.captions.webvtt import MAX_LINE, Cue, Validator, check, cues
 from batchcap.domain.errors import BadCaption
+from tests.harness.corpus import CASES, VERDICTS, Verdict, our_verdict, verdict_of_webvtt_py
 
-CASES = Path(__file__).parents[2] / "cases" / "vtt"
 CUE = b"00:00:01.000 --> 00:00:02.500\nHello\n\n"
 GOOD = b"WEBVTT\n\n" + CUE
 
@@ -92,12 +90,15 @@ def is_time(stamp: str) -> bool:
     return whole and re.match(r"\d{3}(?!\d)", fraction) is not None
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"), list(csv.reader((CASES / "cues.csv").read_text().splitlines()))[1:]
-)
-def test_check_case_from_the_field_keeps_what_a_browser_keeps(name: str, expected: str) -> None:
-    result = verdict((CASES / name).read_bytes())
-    assert result == int(expected) if expected else isinstance(result, str)
+@pytest.mark.parametrize(("name", "verdict"), VERDICTS.items())
+def test_check_case_of_the_corpus_has_its_verdict(name: str, verdict: Verdict) -> None:
+    data = (CASES / name).read_bytes()
+    assert our_verdict(data) == (verdict.ours, verdict.findings)
+    assert verdict_of_webvtt_py(data) == verdict.webvtt_py
+
+
+def test_corpus_has_a_verdict_for_every_file() -> None:
+    assert sorted(VERDICTS) == sorted(path.name for path in CASES.glob("*.vtt"))
 
 
 @pytest.mark.parametrize(
@@ -166,6 +167,13 @@ def test_check_file_that_no_player_shows_is_refused(data: bytes, message: str | 
     assert result.isprintable()
 
 
+def test_check_utf_16_with_its_mark_is_what_a_browser_shows() -> None:
+    text = GOOD.decode().replace("Hello", "Grüße ഫ 😀")
+    assert check(text.encode("utf-16")) == 1
+    assert check(("\ufeff" + text).encode("utf-16-be")) == 1
+    assert [cue.text for cue in cues(text.encode("utf-16"))] == ["Grüße ഫ 😀"]
+
+
 def test_check_longest_line_is_accepted_in_any_chunks() -> None:
     data = GOOD + b"x" * MAX_LINE + b"\r\n" + CUE
     assert check(data) == 2
@@ -215,7 +223,14 @@ def test_check_any_file_agrees_with_the_specification(data: bytes) -> None:
         assert result in {0, "WebVTT without a single cue"}
 
 
-@given(FILES, st.lists(st.integers(0, 4000), max_size=8))
+UTF_16 = st.builds(
+    lambda data, order: ("\ufeff" + data.decode(errors="replace")).encode(f"utf-16-{order}"),
+    FILES,
+    st.sampled_from(["le", "be"]),
+)
+
+
+@given(FILES | UTF_16, st.lists(st.integers(0, 4000), max_size=8))
 @example(GOOD + b"00:00:05.000 --> 00:00:04.000\nx\n00:00 --> x\n", [40, 78])
 def test_check_in_any_chunks_gives_the_same_verdict(data: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(data)]
@@ -223,7 +238,7 @@ def test_check_in_any_chunks_gives_the_same_verdict(data: bytes, cuts: list[int]
     assert verdict_in_chunks(chunks) == verdict(data)
 
 
-@given(FILES)
+@given(FILES | UTF_16)
 def test_check_byte_by_byte_gives_the_same_verdict(data: bytes) -> None:
     assert verdict_in_chunks([bytes([byte]) for byte in data]) == verdict(data)
 
