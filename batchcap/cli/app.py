@@ -61,6 +61,9 @@ COMMANDS = {
     "web": """Serve the report of a folder in the browser, alive while a run works there.
 
     Only reads. On another host than loopback, readers need the token that it prints.""",
+    "login": """Try a provider's key with GET requests, and show what it may do.
+
+    Stores nothing. Exit status 3 if the key is not accepted or lacks a permission.""",
     "demo": """Run the demo manifest on the built-in simulators: no account, no keys, no network.
 
     2,100 captions of both providers. Interrupted, the same command resumes.""",

@@ -16,6 +16,7 @@ from batchcap.domain.models import Json
 from batchcap.domain.protocols import KeyValueStore, Observer, Provider
 from batchcap.domain.settings import Secrets, Settings, checked_url, secrets
 from batchcap.manifest import Columns
+from batchcap.providers.key_probe import KeyProbe
 from batchcap.transport.api_client import Api
 from batchcap.webhooks.event import Webhook
 
@@ -92,6 +93,8 @@ class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Environment variables with further secrets; the webhook's own is not among them."""
     headers: Callable[[Mapping[str, str]], Mapping[str, str]]
     """Makes the authenticating headers from the credentials."""
+    key_probes: tuple[KeyProbe, ...] = ()
+    """One for each permission that a run needs. None: whether a key is accepted cannot be shown."""
 
     rates: Mapping[str, float | None]
     """Requests per second of each bucket; None: no limit."""

@@ -137,6 +137,8 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     # Mux Robots.
     robots_terms: bool = True
     """Whether the environment accepted the Robots terms. If not, all of Robots returns 403."""
+    robots_permission: bool = True
+    """Whether the token has the Robots permission. If not, all of Robots returns 401."""
     robots_v0: RouteStatus = "on"
     create_limit: int | None = None
     """Number of jobs after which every create is refused; None: no limit."""

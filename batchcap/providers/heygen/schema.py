@@ -76,7 +76,7 @@ class ResponseParser:
 _REASONS = ("failure_message", "failure_reason", "message", "error")
 
 
-_ACCOUNT_CODES = {"400112", "400599", "400631"}
+ACCOUNT_CODES = {"400112", "400599", "400631"}
 """v2's codes for unauthorized, an unsupported plan and a suspended account
 (docs.heygen.com/reference/errors). Which HTTP status they come with is not documented."""
 
@@ -96,7 +96,7 @@ def check(answer: ApiResponse) -> None:
     if answer.status == 410:
         raise EndpointRetired(answer)
     if not answer.ok and answer.status != 404:
-        if answer.error().kind in _ACCOUNT_CODES:
+        if answer.error().kind in ACCOUNT_CODES:
             raise access_refused(answer)
         raise rejected(answer)
 
@@ -109,7 +109,7 @@ def check_envelope(answer: ApiResponse) -> None:
         RowError: This row is refused.
     """
     problem = answer.error()
-    if problem.kind in _ACCOUNT_CODES:
+    if problem.kind in ACCOUNT_CODES:
         raise access_refused(answer)
     if as_object(answer.json()).get("error") or problem.kind not in {"", _SUCCESS}:
         raise RowError("rejected", problem.message)

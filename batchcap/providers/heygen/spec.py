@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 from batchcap.manifest import Columns, converters
 from batchcap.providers.heygen.provider import HeyGen
-from batchcap.providers.heygen.schema import CREDENTIALS, NAME
+from batchcap.providers.heygen.schema import ACCOUNT_CODES, CREDENTIALS, NAME
 from batchcap.providers.heygen.translation_list import TRANSLATION_COLUMNS
+from batchcap.providers.heygen.v3 import ROOT
 from batchcap.providers.heygen.webhooks import WEBHOOK
+from batchcap.providers.key_probe import KeyProbe
 from batchcap.providers.registry import AccountColumns, BaseUrl, ProviderSpec
 
 _ID_URLS = (
@@ -34,6 +36,14 @@ SPEC = ProviderSpec(
     base_url=BaseUrl("HEYGEN_API_BASE", "https://api.heygen.com"),
     credentials=CREDENTIALS,
     headers=_headers,
+    key_probes=(  # not /v3/users/me, whose response is not documented
+        KeyProbe(
+            permission="translations (list and read)",
+            path=f"{ROOT}?limit=1",
+            hint="Ask HeyGen whether the account's plan includes API access.",
+            refusal_kinds=frozenset(ACCOUNT_CODES),
+        ),
+    ),
     rates={NAME: 5.0},
     read=NAME,
     write=NAME,

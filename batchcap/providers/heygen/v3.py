@@ -24,7 +24,7 @@ from batchcap.transport.api_client import Api, quote_path_segment
 from batchcap.transport.rate_limiter import Priority
 from batchcap.transport.response import ApiResponse, as_object, as_text, sanitize
 
-_ROOT = "/v3/video-translations"
+ROOT = "/v3/video-translations"
 _PAGE = 100
 MIN_ROWS_PER_PAGE = 2.0
 """Rows that a page of the list must resolve on average. Each saves one request for a link."""
@@ -69,7 +69,7 @@ class V3:
             RowError: This translation is refused.
         """
         answer = await self._api.get(
-            f"{_ROOT}/{quote_path_segment(job_id)}", priority=Priority.FINISH
+            f"{ROOT}/{quote_path_segment(job_id)}", priority=Priority.FINISH
         )
         if answer.status == 403:
             await self._check_account(job_id, answer)
@@ -92,7 +92,7 @@ class V3:
         """
         if refused.error().kind != "resource_access_denied":
             query = {"video_translation_ids": job_id}
-            answer = await self._api.get(f"{_ROOT}/statuses", query, priority=Priority.FINISH)
+            answer = await self._api.get(f"{ROOT}/statuses", query, priority=Priority.FINISH)
             if answer.status == 403:
                 raise access_refused(answer)
 
@@ -104,7 +104,7 @@ class V3:
             EndpointRetired: There is no list.
         """
         query = {"limit": str(_PAGE), **({"token": token} if token else {})}
-        answer = await self._api.get(_ROOT, query, priority=priority)
+        answer = await self._api.get(ROOT, query, priority=priority)
         check(answer)
         if answer.status == 404:
             raise EndpointRetired(answer)
@@ -124,7 +124,7 @@ class V3:
     async def _statuses_page(self, job_ids: list[str], token: str, on_job: OnJob) -> str:
         """Report the states of one page; return the token of the next one, "" after the last."""
         query = {"video_translation_ids": ",".join(job_ids), **({"token": token} if token else {})}
-        answer = await self._api.get(f"{_ROOT}/statuses", query, priority=Priority.POLL)
+        answer = await self._api.get(f"{ROOT}/statuses", query, priority=Priority.POLL)
         if answer.status == 403:
             raise access_refused(answer)
         check(answer)

@@ -6,9 +6,11 @@ import base64
 from collections.abc import Mapping
 
 from batchcap.manifest import Columns, converters, languages
+from batchcap.providers.key_probe import KeyProbe
 from batchcap.providers.mux import manifest_rules
 from batchcap.providers.mux.asset_list import ASSET_COLUMNS
 from batchcap.providers.mux.provider import STREAM_URL, Mux
+from batchcap.providers.mux.robots_api import JOBS
 from batchcap.providers.mux.schema import CREDENTIALS, DASHBOARDS, NAME
 from batchcap.providers.mux.signing import SIGNING_SECRETS
 from batchcap.providers.mux.source_tracks import source_key
@@ -47,6 +49,21 @@ SPEC = ProviderSpec(
     credentials=CREDENTIALS,
     other_secrets=SIGNING_SECRETS,
     headers=_headers,
+    key_probes=(
+        KeyProbe(
+            permission="Video (read assets)",
+            path="/video/v1/assets?limit=1",
+            hint="Make a new token with Video and Robots permissions: permissions cannot be added "
+            "to a token later.",
+        ),
+        KeyProbe(
+            permission="Robots (translate captions)",
+            path=f"{JOBS}?limit=1",
+            # Mux: 401 for a token without the permission, 403 while the terms are not accepted
+            hint="Accept the Robots terms for the token's environment in the dashboard, or make a "
+            "new token with Video and Robots permissions: permissions cannot be added later.",
+        ),
+    ),
     rates={"mux.write": 1.0, "mux.read": 5.0},
     read="mux.read",
     write="mux.write",

@@ -46,11 +46,13 @@ class MuxHost:
         return self._unknown_route(request)
 
     def reject(self, request: Request) -> Response | None:
-        """Return 401 for wrong Basic credentials, 403 if the terms are not accepted."""
+        """Return 401 for a wrong token or one without permission, 403 without the terms."""
         options = self._world.options
         is_robots = request.segments[:1] == ("robots",)
         if request.headers.get("Authorization") not in _credentials(options):
             return mux_error(401, "unauthorized", "Unauthorized request.")
+        if is_robots and not options.robots_permission:
+            return mux_error(*CREATE_REFUSALS["scope"])
         if is_robots and not options.robots_terms:
             return mux_error(*CREATE_REFUSALS["terms"])
         return None
