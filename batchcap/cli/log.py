@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
@@ -29,6 +29,14 @@ LOG = logging.getLogger("batchcap")
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*", re.IGNORECASE)
 _FIRST = ("timestamp", "level", "event")
 _PAIRS = structlog.processors.KeyValueRenderer()
+
+
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Writes to what standard error is at the moment: the display replaces it while it is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 class _LogFile(logging.FileHandler):
@@ -60,7 +68,7 @@ def set_up(verbose: bool, log_file: Path | None) -> None:
     LOG.propagate = False
     handlers: list[tuple[logging.Handler, Processor]] = []
     if verbose:
-        handlers.append((logging.StreamHandler(), _as_line))
+        handlers.append((_StandardError(), _as_line))
     if log_file is not None:
         try:
             handlers.append((_LogFile(log_file, encoding="utf-8"), _as_json))

@@ -14,6 +14,7 @@ from batchcap.domain.events import (
     LaneStopped,
     Paused,
     RateChanged,
+    Recovered,
     RequestEnded,
     RowEnded,
     RowHeldBack,
@@ -134,6 +135,10 @@ def _waiting(event: Waiting) -> Entry:
     return logging.INFO, "waiting", fields
 
 
+def _recovered(event: Recovered) -> Entry:
+    return logging.WARNING, "recovered", {"where": event.where}
+
+
 def _warned(event: Warned) -> Entry:
     return logging.WARNING, "warning", {"reason": event.message}
 
@@ -165,6 +170,7 @@ ENTRIES: dict[type[Event], Callable[[Any], Entry]] = {
     Paused: _paused,
     RateChanged: _rate_changed,
     Waiting: _waiting,
+    Recovered: _recovered,
     Warned: _warned,
     LaneStopped: _lane_stopped,
     WebhookReceived: _webhook_received,

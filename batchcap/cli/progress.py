@@ -93,8 +93,7 @@ def line(snapshot: Snapshot) -> str:
 
 
 def _provider_counts(provider: ProviderState) -> str:
-    ended = provider.total - provider.waiting - provider.at_provider - provider.downloading
-    text = f"{ended:,}/{provider.total:,} {provider.name}"
+    text = f"{provider.ended:,}/{provider.total:,} {provider.name}"
     phases = ((provider.waiting, "waiting"), (provider.at_provider, "at the provider"))
     where = ", ".join(f"{count:,} {label}" for count, label in phases if count)
     return f"{text} ({where})" if where else text
@@ -121,8 +120,8 @@ def _cells(provider: ProviderState, width: int) -> Iterator[Text | ProgressBar]:
     yield Text(provider.name[: width // 5], style="bold")
     phases = (provider.waiting, provider.at_provider, provider.downloading)
     if width >= WIDE:
-        ended = provider.total - sum(phases)
-        yield ProgressBar(total=max(provider.total, 1), completed=ended, width=width - 80)
+        total = max(provider.total, 1)
+        yield ProgressBar(total=total, completed=provider.ended, width=width - 80)
     for count in (*phases, provider.done):
         yield Text(number(count))
     yield Text(number(provider.failed), style="red" if provider.failed else "")

@@ -34,6 +34,12 @@ def resume(  # noqa: PLR0913  # the options of the command
     only: Annotated[
         str, Parameter(help="With --retry-failed: only rows with this error code.")
     ] = "",
+    retryable: Annotated[
+        bool,
+        Parameter(
+            negative="", help="With --retry-failed: not the rows whose failure is permanent."
+        ),
+    ] = False,
     run_options: RunOptions = RunOptions(),  # noqa: B008  # frozen
     choice_options: ChoiceOptions = ChoiceOptions(),  # noqa: B008  # frozen
     quality_options: QualityOptions = QualityOptions(),  # noqa: B008  # frozen
@@ -41,8 +47,8 @@ def resume(  # noqa: PLR0913  # the options of the command
     endpoint_options: EndpointOptions = EndpointOptions(),  # noqa: B008  # frozen
 ) -> int:
     """Continue from the ledger alone, until every row has ended."""
-    if only and not retry_failed:
-        raise UsageError("--only needs --retry-failed")
+    if (only or retryable) and not retry_failed:
+        raise UsageError("--only and --retryable need --retry-failed")
     settings = choice_options.applied(run_options.settings(out, sandbox=sandbox))
     settings = quality_options.applied(settings)
     log.set_up(output_options.verbose, output_options.log_file)
@@ -60,7 +66,8 @@ def resume(  # noqa: PLR0913  # the options of the command
                 raise UsageError(
                     f"--only: no row failed with {only!r}", hint=f"There are: {', '.join(codes)}"
                 )
-            ledger.requeue_failed(only or None, partial(check_excluded_tracks, ledger))
+            check = partial(check_excluded_tracks, ledger)
+            ledger.requeue_failed(only or None, check, only_retryable=retryable)
         session = RunSession(
             ledger, settings, output_options, ending, sandbox=sandbox, endpoints=endpoints
         )

@@ -29,7 +29,7 @@ from batchcap.cli.runtime import provider_environment, run_async
 from batchcap.cli.signals import Signals
 from batchcap.cli.source_summary import source_counts, source_lines
 from batchcap.domain.errors import FatalError
-from batchcap.domain.events import Event, LaneStopped, Paused, Warned
+from batchcap.domain.events import Event, LaneStopped, Paused, Recovered, Warned
 from batchcap.domain.ledger_protocols import Ledger
 from batchcap.domain.models import RowState, Totals
 from batchcap.domain.settings import Settings
@@ -42,7 +42,7 @@ from batchcap.reports.failure_table import failure_lines
 from batchcap.reports.metrics import Metrics
 from batchcap.sandbox.child_process import ChildFailedError, send_webhooks
 
-_PRINTED = {LaneStopped, Warned, Paused}
+_PRINTED = {LaneStopped, Warned, Recovered, Paused}
 
 
 class RunSession:
@@ -174,6 +174,8 @@ class RunSession:
             return  # silenced, or printed by the log already
         elif isinstance(event, Warned):
             print(f"warning: {printable(event.message)}", file=sys.stderr)
+        elif isinstance(event, Recovered):
+            print(f"{printable(event.where)} is responding again", file=sys.stderr)
         elif isinstance(event, Paused):
             self._print_pause(event)
 
@@ -226,7 +228,7 @@ class RunSession:
         return 1 if self._has_failed(totals) else 0
 
     def _last_line(self, summary: results.Summary, *, can_retry: bool) -> str:
-        retry = self._command("resume", "--retry-failed") if can_retry else ""
+        retry = self._command("resume", "--retry-failed", "--retryable") if can_retry else ""
         if not self._repairs:
             return results.last_line(summary, self._command("resume"), retry)
         repair = self._command("verify", "--repair")

@@ -76,7 +76,9 @@ class RunView:
                 group.start_soon(self._store, store)
                 group.start_soon(self._update_metrics)
                 if not (self._options.quiet or self._options.no_progress):
-                    progress = Progress(self.snapshot, Console(stderr=True))
+                    # Without the option, FORCE_COLOR makes a pipe a terminal for rich.
+                    console = Console(stderr=True, force_terminal=sys.stderr.isatty())
+                    progress = Progress(self.snapshot, console)
                     await stack.enter_async_context(progress.shown())
             yield
 

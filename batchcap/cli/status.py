@@ -26,6 +26,7 @@ from batchcap.reports import snapshot
 from batchcap.storage.ledger import Lock, open_reader
 
 WATCH_INTERVAL = 2.0  # seconds between two updates
+LINES_INTERVAL = 10.0  # likewise if there is no terminal
 
 
 def status(
@@ -64,7 +65,7 @@ def _watch(ledger: LedgerReader, out: Path) -> None:
                     live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
                 else:
                     print(text, end="\n\n", flush=True)
-                time.sleep(WATCH_INTERVAL)
+                time.sleep(WATCH_INTERVAL if console.is_terminal else LINES_INTERVAL)
     except KeyboardInterrupt:
         pass
 

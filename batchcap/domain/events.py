@@ -47,6 +47,12 @@ class Waiting(Event, frozen=True):
     row: Row | None = None
 
 
+class Recovered(Event, frozen=True):
+    """A server responds again after an outage; what waited for it goes on."""
+
+    where: str
+
+
 class Throttled(Event, frozen=True):
     """A server returned 429; the whole bucket pauses for `seconds`."""
 

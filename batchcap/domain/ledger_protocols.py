@@ -252,8 +252,16 @@ class Ledger(LedgerReader, Checkpoint, KeyValueStore, Protocol):
         """
         ...
 
-    def requeue_failed(self, code: str | None, check: Callable[[], None] = ...) -> int:
+    def requeue_failed(
+        self,
+        code: str | None,
+        check: Callable[[], None] = ...,
+        *,
+        only_retryable: bool = False,
+    ) -> int:
         """Make failed rows pending again, those with an error code or all; return how many.
+
+        With `only_retryable`, rows stay failed whose error is permanent.
 
         Their jobs stay recorded: a completed job is not created again. `check` is called before
         the commit, and leaves the rows as they were if it raises.

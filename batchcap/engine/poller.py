@@ -27,7 +27,7 @@ from collections.abc import Iterator
 
 from batchcap.domain.backoff import Backoff
 from batchcap.domain.errors import RowError, Unavailable
-from batchcap.domain.events import JobEnded, Warned
+from batchcap.domain.events import JobEnded, Waiting, Warned
 from batchcap.domain.models import Job, JobState, Row
 from batchcap.domain.protocols import KeyValueStore, Observer, OnJob, Pollable
 from batchcap.domain.shutdown import ShutdownToken
@@ -65,12 +65,12 @@ _STUCK, _STUCK_AT_LEAST = 3.0, 600.0
 
 
 class _Waiting:
-    """A row that waits for a job. Times are the loop's.
+    """A row that waits for a job, since `since`. Times are the loop's.
 
     `is_fresh`: the job has just been created, so it began when `began` says.
     """
 
-    __slots__ = ("began", "deadline", "is_fresh", "job_id", "report", "row")
+    __slots__ = ("began", "deadline", "is_fresh", "job_id", "report", "row", "since")
     report: asyncio.Future[Job]
 
     def __init__(
@@ -78,6 +78,7 @@ class _Waiting:
     ) -> None:
         self.row, self.job_id = row, job_id
         self.began, self.deadline, self.is_fresh = began, deadline, is_fresh
+        self.since = _clock()
 
 
 class Poller:
@@ -244,7 +245,10 @@ class Poller:
             except Unavailable as error:
                 failures += 1
                 self._observer(Warned(f"{self._provider.name}: polling failed: {error.message}"))
-                await self._stop.sleep(_BACKOFF.delay(failures))
+                delay = _BACKOFF.delay(failures)
+                reason = f"the next poll, after {error.message}"
+                self._observer(Waiting(self._provider.name, reason, delay))
+                await self._stop.sleep(delay)
             except RowError as error:
                 # A refused bulk request does not show which job is at fault: each row gets its job.
                 self._warn_once("", f"{self._provider.name} refuses a poll: {error.message}")
@@ -285,11 +289,13 @@ class Poller:
 
     def _warn_if_stuck(self, waiting: _Waiting) -> None:
         """Warn once a class about a job that takes far longer than most."""
-        usual, age = self.durations.quantile(0.95, waiting.row.target), _clock() - waiting.began
+        usual, age = self.durations.quantile(0.95, waiting.row.target), _clock() - waiting.since
         if usual is not None and age > max(_STUCK * usual, _STUCK_AT_LEAST):
-            name, minutes = self._provider.name, f"{age / 60:.0f} minutes"
-            message = f"{name}: job {waiting.job_id} has run for {minutes}, most end within"
-            self._warn_once(f"stuck {waiting.row.target}", f"{message} {usual / 60:.0f}")
+            message = (
+                f"{self._provider.name}: job {waiting.job_id} has run for {age / 60:.0f} minutes "
+                f"in this run, most end within {usual / 60:.1f}"
+            )
+            self._warn_once(f"stuck {waiting.row.target}", message)
 
     def _warn_once(self, about: str, message: str) -> None:
         if about not in self._warned:

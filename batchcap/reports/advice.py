@@ -24,6 +24,8 @@ class Advice(msgspec.Struct, frozen=True):
 
 
 _AGAIN = "batchcap resume --retry-failed --only {}"
+_PASSING = "batchcap resume --retry-failed --retryable --only {}"
+"""Leaves the rows out whose failure is permanent: a new job would be paid for in vain."""
 _MANIFEST = "Then run the manifest again: a corrected row without a job starts anew."
 _NEW_JOB = "A retry creates a new job, which costs again."
 _ADVICE = {
@@ -33,7 +35,8 @@ _ADVICE = {
         _AGAIN,
     ),
     "not_found": Advice(
-        "Check the id, and that the key belongs to the account that has it.",
+        "Check the id, and that the key belongs to the account that has it. If the message names "
+        "a job that the provider has lost, a retry creates another one.",
         Retry.AFTER_CHANGE,
         _AGAIN,
     ),
@@ -51,7 +54,7 @@ _ADVICE = {
     "rejected": Advice(
         f"The provider refused these rows; the message says why. {_MANIFEST}", Retry.AFTER_CHANGE
     ),
-    "job_failed": Advice(_NEW_JOB, Retry.YES, _AGAIN),
+    "job_failed": Advice(_NEW_JOB, Retry.YES, _PASSING),
     "job_cancelled": Advice(_NEW_JOB, Retry.YES, _AGAIN),
     "job_timeout": Advice(
         "A retry looks at the same job again; a longer --job-timeout gives it more time.",
@@ -73,7 +76,7 @@ _ADVICE = {
         Retry.AFTER_CHANGE,
         _AGAIN,
     ),
-    "link_dead": Advice("A retry asks for a new link.", Retry.YES, _AGAIN),
+    "link_dead": Advice("A retry asks for a new link.", Retry.YES, _PASSING),
     "cannot_store": Advice(
         "Free the name, or move the output folder to another disk; a retry creates no job.",
         Retry.AFTER_CHANGE,

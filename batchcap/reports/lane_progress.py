@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Mapping
 
@@ -51,6 +52,7 @@ class LaneProgress:
         self._samples: deque[tuple[float, int]] = deque()
         self._passed = self._gone = self._held_back = 0
         self._estimated_at: float | None = None
+        self._passed_at = math.inf
         self.ended: Counter[RowState] = Counter()
         self.is_stopped = False
         self.ends_at: float | None = None
@@ -69,10 +71,11 @@ class LaneProgress:
         """Take in how long a job took."""
         self._lengths[_rounded(event.seconds)] += 1
 
-    def row_ended(self, row: Row, outcome: Outcome) -> None:
+    def row_ended(self, row: Row, outcome: Outcome, now: float) -> None:
         """Take in that a row ended."""
         self.ended[outcome.state] += 1
         self._passed += not self._outlook.creates_jobs
+        self._passed_at = now
         self._forget(row)
 
     def row_held_back(self, row: Row) -> None:
@@ -120,7 +123,8 @@ class LaneProgress:
         pace = self._pace(rate)
         if not self._outlook.creates_jobs:
             left = waiting + len(self._phases)
-            return left / pace if pace else None
+            idle = now - self._passed_at if self._phases else 0.0  # the next one may take as long
+            return max(left / pace, idle) if pace else None
         if not waiting and not self._phases:
             return 0.0
         if waiting and not pace:

@@ -28,6 +28,11 @@ class ProviderState(msgspec.Struct, frozen=True):
     ends_at: float | None
 
     @property
+    def ended(self) -> int:
+        """Rows of the ledger that have ended, in any state."""
+        return self.done + self.failed + self.skipped + self.invalid
+
+    @property
     def left(self) -> int:
         """Rows that this run still works on."""
         return (0 if self.is_stopped else self.waiting) + self.at_provider + self.downloading

@@ -12,6 +12,7 @@ from batchcap.domain.events import (
     LaneStopped,
     Paused,
     RateChanged,
+    Recovered,
     RequestSent,
     RowEnded,
     RowHeldBack,
@@ -68,6 +69,7 @@ class RunTracker:
             Paused: self._paused,
             SourceEnded: self._source_ended,
             Waiting: self._waiting,
+            Recovered: self._recovered,
             Warned: self._warned,
             LaneStopped: self._lane_stopped,
         }
@@ -158,7 +160,7 @@ class RunTracker:
     def _row_ended(self, event: RowEnded) -> None:
         outcome = event.outcome
         if (lane := self._lanes.get(event.row.provider)) is not None:
-            lane.row_ended(event.row, outcome)
+            lane.row_ended(event.row, outcome, _clock())
         self._bytes += outcome.caption.bytes if outcome.caption else 0
         self._units += outcome.job.units if outcome.job else 0
         if outcome.failure is not None:
@@ -197,6 +199,11 @@ class RunTracker:
         untils.append(_clock() + event.seconds)
         if len(self._waits) > _MAX_WAITS:
             del self._waits[next(iter(self._waits))]
+
+    def _recovered(self, event: Recovered) -> None:
+        self._waits = {key: until for key, until in self._waits.items() if key[0] != event.where}
+        if self._problem.startswith(event.where):
+            self._problem, self._problem_at = "", None
 
     def _wait_states(self, loop_time: float, at: float) -> list[WaitState]:
         """Return what waits now, and forget what has waited."""

@@ -15,7 +15,7 @@ import asyncio
 from collections import deque
 
 from batchcap.domain.backoff import Backoff
-from batchcap.domain.events import Waiting, Warned
+from batchcap.domain.events import Recovered, Waiting, Warned
 from batchcap.domain.protocols import Observer
 from batchcap.domain.shutdown import ShutdownToken
 
@@ -70,7 +70,7 @@ class CircuitBreaker:
         self._failures, self._has_responded = 0, True
         if self._opened_at is not None:
             self.is_open, self._opened_at = False, None
-            self._observer(Warned(f"{self._name} is responding again"))
+            self._observer(Recovered(self._name))
             self._cancel_timer()
             self._release(len(self._waiting))
 

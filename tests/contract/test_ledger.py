@@ -512,6 +512,15 @@ class TestLedger:
         assert ledger.requeue_failed(None) == 1
         assert ledger.totals().pending == 3
 
+    async def test_requeue_failed_can_leave_permanent_failures_out(self, ledger: Ledger) -> None:
+        imported(ledger, many(2))
+        works = await ledger.pending("fake", 0, 2)
+        for work, retryable in zip(works, (True, False), strict=True):
+            failure = Failure("job_failed", "why", retryable=retryable)
+            await ledger.record_outcome(work.row, outcome(RowState.FAILED, failure=failure))
+        assert ledger.requeue_failed("job_failed", only_retryable=True) == 1
+        assert [work.row for work in await ledger.pending("fake", 0, 2)] == [works[0].row]
+
     async def test_requeue_failed_clears_the_failure(self, ledger: Ledger) -> None:
         imported(ledger, many(1))
         await ledger.record_outcome(await first_row(ledger), failed("unavailable"))

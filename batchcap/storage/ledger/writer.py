@@ -112,7 +112,7 @@ UPDATE rows SET state = NULL, started_at = NULL, job_id = NULL,
            SELECT 1 FROM creates WHERE row = number AND ended = 'completed'
        ) THEN finished_at END,
        code = NULL, message = NULL, retryable = NULL
-WHERE state = 'failed' AND (?1 IS NULL OR code = ?1)
+WHERE state = 'failed' AND (?1 IS NULL OR code = ?1) AND (retryable OR NOT ?2)
 """
 # What stays of the outcome is its time: it says that the row was done once.
 _REQUEUE_DAMAGED = """
@@ -181,11 +181,17 @@ class SqliteLedger(SqliteLedgerReader):
             self._chosen.register(self._connection)
         return self._chosen.count
 
-    def requeue_failed(self, code: str | None, check: Callable[[], None] = lambda: None) -> int:
+    def requeue_failed(
+        self,
+        code: str | None,
+        check: Callable[[], None] = lambda: None,
+        *,
+        only_retryable: bool = False,
+    ) -> int:
         """See `ledger_protocols.Ledger`."""
         with self._faults(), transaction(self._connection):
             self._connection.execute(_NO_FINGERPRINT, (file_marks.RESULTS,))
-            count = self._connection.execute(_REQUEUE_FAILED, (code,)).rowcount
+            count = self._connection.execute(_REQUEUE_FAILED, (code, only_retryable)).rowcount
             check()
         return count
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
@@ -233,6 +234,15 @@ def test_log_line_on_stderr_begins_with_time_level_and_event(
     )
     assert match is not None, output.err
     assert datetime.fromisoformat(match[1]).utcoffset() == timedelta(0)
+
+
+def test_log_on_stderr_goes_where_stderr_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The display puts a stream of its own there, which prints above the table."""
+    set_up(True, None)
+    replaced = io.StringIO()
+    monkeypatch.setattr("sys.stderr", replaced)
+    logged(Warned("careful"))
+    assert "reason='careful'" in replaced.getvalue()
 
 
 def test_log_of_hostile_text_is_one_line_each(

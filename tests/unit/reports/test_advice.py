@@ -28,7 +28,8 @@ def test_advice_names_no_command_if_no_retry_can_help(code: str, retryable: bool
     if advice.retry is Retry.NO:
         assert advice.command == ""
     if advice.retry is Retry.YES:
-        assert advice.command == f"batchcap resume --retry-failed --only {code}"
+        passing = "--retryable " if code in {"job_failed", "link_dead"} else ""
+        assert advice.command == f"batchcap resume --retry-failed {passing}--only {code}"
 
 
 def test_advice_for_a_failed_job_depends_on_what_the_provider_says() -> None:

@@ -12,12 +12,14 @@ from batchcap.domain.events import (
     LaneStopped,
     Paused,
     RateChanged,
+    Recovered,
     RequestSent,
     RowEnded,
     RowHeldBack,
     RowMoved,
     RowStarted,
     SourceEnded,
+    Waiting,
     Warned,
 )
 from batchcap.domain.models import Failure, Job, JobState, Outcome, Phase, Row, RowState, Totals
@@ -189,6 +191,21 @@ async def test_tracker_counts_source_captions_if_any_are_to_be_fetched() -> None
     run(SourceEnded(row(1)))
     run(SourceEnded(row(2), "404"))
     assert run.snapshot().sources == SourcesState(3, fetched=1, failed=1)
+
+
+async def test_tracker_forgets_the_waits_and_the_problem_of_a_server_that_recovered() -> None:
+    run = tracker()
+    run(Warned("mux is not responding; waiting for it to recover"))
+    for _ in range(3):
+        run(Waiting("mux", "its recovery", 50.0))
+    run(Waiting("downloads", "another link", 20.0))
+    waits = [(wait.where, wait.count) for wait in run.snapshot().waits]
+    assert waits == [("mux", 3), ("downloads", 1)]
+    run(Recovered("mux"))
+    assert [wait.where for wait in run.snapshot().waits] == ["downloads"]
+    assert run.snapshot().problem == ""
+    await asyncio.sleep(21)
+    assert run.snapshot().waits == []
 
 
 async def test_snapshot_survives_its_way_through_the_ledger() -> None:

@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from batchcap.domain.errors import Stopped
-from batchcap.domain.events import Warned
+from batchcap.domain.events import Recovered, Warned
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.transport.circuit_breaker import CircuitBreaker
 from tests.harness.clock import clock
@@ -82,9 +82,9 @@ async def test_circuit_closed_again_lets_all_requests_pass() -> None:
     await asyncio.gather(*tasks)
     assert clock() - started < 1.1
     warnings = [event.message for event in harness.observer.of(Warned)]
+    assert harness.observer.of(Recovered) == [Recovered("mux")]
     assert warnings == [
         "mux is not responding; waiting for it to recover",
-        "mux is responding again",
     ]
 
 
