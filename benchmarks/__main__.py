@@ -9,6 +9,7 @@ cpu       whole items on loopback: CPU, memory and requests of each
 million   a manifest of a million rows: the first request, memory, the same command again
 web       the live page: CPU of a run with three readers of its events
 page      the HTML report of many captions: its size, and how soon it can be worked with
+quality   the quality check of one caption: parsing, findings
 regress   one revision against another; no table of the README
 """
 
@@ -24,7 +25,7 @@ from benchmarks.options import add_output, add_update_readme
 from benchmarks.reporting import publish
 from benchmarks.workload import NotDoneError
 
-TABLES = ("simulate", "webhooks", "network", "cpu", "million", "web", "page")
+TABLES = ("simulate", "webhooks", "network", "cpu", "million", "web", "page", "quality")
 COMMANDS = (*TABLES, "regress")
 
 

@@ -22,6 +22,8 @@ def lost_terms(
 
     In the source, a term is a word or several; in the caption it may have an ending.
     """
+    if not terms:
+        return
     caption, original = _joined(cues), _joined(source)
     for term in terms:
         expected = len(re.findall(rf"(?<!\w){re.escape(term)}(?!\w)", original))
