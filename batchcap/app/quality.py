@@ -12,6 +12,7 @@ from batchcap.app.verify import open_file
 from batchcap.captions.quality import Checks, Found, counts, findings_in
 from batchcap.captions.webvtt import Cue, check, cues
 from batchcap.domain.errors import BadCaption, BadQuality
+from batchcap.domain.language_names import named
 from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.models import Row
 from batchcap.domain.quality import Finding, QualitySettings
@@ -54,7 +55,7 @@ class CaptionQuality:
         source = source_file(self._out, row.provider, row.source_id, track)
         return Checks(
             rules=self._settings.rules,
-            language=row.language,
+            language=named(row.language).tag if row.language else None,
             duration=None if seconds is None else round(seconds * 1000),
             source=None if source is None else source_cues(source),
             terms=(*self._settings.terms, *_terms(row)),

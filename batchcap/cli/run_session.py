@@ -24,6 +24,7 @@ from batchcap.cli.fd_limits import fit_to_fd_limit
 from batchcap.cli.log_fields import LONG_PAUSE
 from batchcap.cli.on_end import Ending
 from batchcap.cli.options import OutputOptions
+from batchcap.cli.quality_summary import finding_counts, finding_lines
 from batchcap.cli.run_view import RunView
 from batchcap.cli.runtime import provider_environment, run_async
 from batchcap.cli.signals import Signals
@@ -196,6 +197,7 @@ class RunSession:
         """Print how the run ended; returns the exit status and the summary."""
         summary = self._summary()
         sources = source_counts(self._ledger, self._settings, self._metrics)
+        findings = finding_counts(self._ledger, self._settings)
         groups = self._ledger.failures() if self._has_failed(summary.totals) else []
         if not self._options.quiet:
             for line in failure_lines(groups):
@@ -204,9 +206,13 @@ class RunSession:
             for line in source_lines(summary.totals, sources):
                 text = complete_commands(line, self._settings.out, sandbox=self._sandbox)
                 print(printable(text), file=sys.stderr)
+            for line in finding_lines(findings, self._settings.out):
+                print(printable(line), file=sys.stderr)
         shown = {**summary.as_json(), **(self._repair_counts() if self._repairs else {})}
         if sources is not None:
             shown["source_captions"] = sources
+        if findings is not None:
+            shown["quality"] = {kind: count.findings for kind, count in findings.items()}
         if self._options.json:
             # In ASCII, because the folder's name may hold bytes that are not text.
             sys.stdout.write(json.dumps(shown, separators=(",", ":")) + "\n")

@@ -14,6 +14,7 @@ from batchcap.domain.models import Totals
 from batchcap.domain.text import counted
 from batchcap.reports.advice import advice_for
 from batchcap.reports.coverage import GAPS, CaptionState, Coverage, Source
+from batchcap.reports.findings import FindingCounts
 from batchcap.reports.markdown import code, table
 from batchcap.reports.results import size
 from batchcap.storage.sources import source_failures
@@ -50,11 +51,13 @@ def _lines(
         yield from ("", "A rehearsal: these captions are the sandbox's.")
     yield from _states(totals)
     yield from _failures(ledger, complete)
-    coverage = Coverage()
+    coverage, findings = Coverage(), FindingCounts()
     for result in ledger.results():
         coverage.add(result)
+        findings.add(result)
     yield from _languages(coverage)
     yield from _gaps(coverage)
+    yield from _findings(findings)
     yield from _source_failures(ledger)
 
 
@@ -148,6 +151,21 @@ def _missing(source: Source) -> Iterator[str]:
     for wanted in (CaptionState.RUNNING, CaptionState.MISSING, CaptionState.FAILED):
         names = [name or "no language" for name, state in source.states.items() if state == wanted]
         yield code(", ".join(names)) if names else ""
+
+
+def _findings(counts: FindingCounts) -> Iterator[str]:
+    """Yield what was found in captions, if they were checked."""
+    if not counts.checked:
+        return
+    yield from _heading("Quality")
+    yield f"{counted(counts.checked, 'caption')} checked."
+    rows = [
+        [code(kind), f"{count.captions:,}", f"{count.findings:,}"]
+        for kind, count in counts.by_kind().items()
+    ]
+    if rows:
+        yield ""
+        yield from table(["finding", "captions", "findings"], rows, numbers=2)
 
 
 def _source_failures(ledger: LedgerReader) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchcap.domain.ledger_protocols import LedgerReader
+from batchcap.reports.findings import findings_text
 
 _COLUMNS = (
     *("key", "provider", "source_id", "language", "state", "path", "bytes", "sha256", "cues"),
@@ -32,13 +33,9 @@ class ResultTable:
     def record(self, result: dict[str, Any]) -> list[Any]:
         """Return the values of one result in the order of `columns`."""
         error = result["error"] or {}
-        values = [*map(result.get, _COLUMNS), *map(error.get, _ERROR), _findings(result)]
+        values = [
+            *map(result.get, _COLUMNS),
+            *map(error.get, _ERROR),
+            findings_text(result.get(_QUALITY)),
+        ]
         return values + [result["meta"].get(name) for name in self._own]
-
-
-def _findings(result: dict[str, Any]) -> str | None:
-    """Return what was found in one cell, "" for nothing, None if nobody looked."""
-    quality = result.get(_QUALITY)
-    if quality is None:
-        return None
-    return ", ".join(f"{kind} {count}" for kind, count in quality.items())

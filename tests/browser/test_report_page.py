@@ -65,7 +65,10 @@ def test_failures_are_grouped_with_what_to_do(
     group = shown["job_failed"]
     expect(group.locator(".advice")).to_contain_text(advice_for("job_failed").text)
     command = group.locator(".command").inner_text()
-    assert command == f"batchcap resume -o {run_folder} --sandbox --retry-failed --retryable --only job_failed"
+    assert (
+        command
+        == f"batchcap resume -o {run_folder} --sandbox --retry-failed --retryable --only job_failed"
+    )
     retry = shown["asset_not_found"].locator(".retry").inner_text()
     assert retry.endswith(Retry.AFTER_CHANGE)
     group.get_by_role("button").click()

@@ -15,7 +15,8 @@
             `started_at`, `finished_at` (unix seconds), `origin` ("file:line", of an invalid row)
             and `meta` hold values; a key or a path that is 0 is the default one. The columns
             `provider`, `source_id`, `language`, `state`, `code`, `message` and `phase` hold places
-            in `texts`, -1 for null; `retryable` is 0 or 1.
+            in `texts`, -1 for null; so does `quality`, which is missing if no caption of the block
+            was checked. `retryable` is 0 or 1.
 `.captions` with `embed`: an object of the caption (and `source`, if there is one) by the row's
             place in the page; the element `captions-N` holds the places from N * 50 on.
 

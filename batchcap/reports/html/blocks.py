@@ -8,6 +8,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from batchcap.reports.findings import findings_text
+
 Result = Mapping[str, Any]
 
 ROWS_IN_BLOCK = 5000
@@ -51,6 +53,9 @@ def row_block(rows: list[Result]) -> dict[str, list[Any]]:
         "origin": [_origin(row) for row in rows],
         "meta": [row["meta"] or None for row in rows],
     }
+    findings = [findings_text(row.get("quality")) for row in rows]
+    if any(findings):  # else the column is left out
+        block["quality"] = [place(text, len(texts) - 1) for text in findings]
     return {**block, "texts": list(texts)[1:]}
 
 

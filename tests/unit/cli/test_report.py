@@ -192,3 +192,19 @@ def test_report_of_a_folder_whose_name_is_not_utf_8(format_: str) -> None:
     assert report(dir_=folder, out=f"r.{format_}") == 0
     if format_ == "html":
         assert '"files":"out%FF/"' in Path("r.html").read_text()
+
+
+def test_report_with_quality_checks_the_files_that_are_there(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    Path("captions", "p").mkdir()
+    Path("captions", "p", "007.vtt").write_bytes(VTT.replace(b"Hello", b"<i>Hello"))
+    assert report(quality=True) == 0
+    done, pending = json.loads(capfdbinary.readouterr().out)["rows"]
+    assert (done["quality"], pending["quality"]) == ({"unclosed_markup": 1}, None)
+    report(quality=True, format_="csv")
+    assert b",1 unclosed_markup" in capfdbinary.readouterr().out
+    report()
+    assert json.loads(capfdbinary.readouterr().out)["rows"][0]["quality"] is None
+    with pytest.raises(UsageError, match="need --quality"):
+        report(caption_rules="bbc")

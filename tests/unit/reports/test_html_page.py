@@ -152,3 +152,10 @@ def test_page_embeds_captions_only_if_asked(tmp_path: Path) -> None:
         embedded = "".join(page(ledger, out=tmp_path, embed=True))
     assert data_of(plain, 'id="captions-0"') == []
     assert data_of(embedded, 'id="captions-0"') == [{"0": {"caption": VTT.decode()}}]
+
+
+def test_block_has_findings_only_if_a_caption_was_checked() -> None:
+    rows = [result(0), result(1, quality={}), result(2, quality={"empty": 2, "overlap": 1})]
+    (block,), (other,) = row_blocks(rows), row_blocks(rows[:1])
+    assert text_of(block, "quality") == [None, "none", "2 empty, 1 overlap"]
+    assert "quality" not in other

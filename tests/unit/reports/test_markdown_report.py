@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from batchcap.domain.models import InvalidRow, Outcome, Row, RowState
 from batchcap.reports import markdown_report
 from batchcap.reports.markdown_report import as_markdown
 from tests.harness.ledgers import ended, failed, ledger_of
+from tests.harness.rows import CAPTION
 from tests.unit.reports.test_markdown import HOSTILE, RENDERER, cells
 
 COMMENT = 65_536
@@ -113,3 +115,12 @@ def _tags(rendered: str) -> list[str]:
 
 def _without_code(rendered: str) -> str:
     return "".join(part.rpartition("</code>")[2] for part in rendered.split("<code>"))
+
+
+def test_markdown_counts_findings_if_captions_were_checked(tmp_path: Path) -> None:
+    found = replace(ended(), caption=replace(CAPTION, quality={"empty": 2}))
+    good = replace(ended(), caption=replace(CAPTION, quality={}))
+    text = report(tmp_path, [row("a"), row("b"), row("c")], {"a:es": found, "b:es": good})
+    assert "### Quality\n\n2 captions checked.\n" in text
+    assert "| `empty` | 1 | 2 |" in text
+    assert "Quality" not in report(tmp_path / "other", [row("a")], {"a:es": ended()})

@@ -45,6 +45,7 @@ function fieldsOf(row) {
     ["File", row.state === "done" && row.path ? (link ? element("a", { href: link }, row.path) : row.path) : null],
     ["Size", row.bytes === null ? null : size(row.bytes)],
     ["Cues", row.cues === null ? null : number(row.cues)],
+    ["Findings", row.quality],
     ["Provider", row.provider],
     ["Video", row.source],
     ["Key", row.key],

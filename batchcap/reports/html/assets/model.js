@@ -48,6 +48,7 @@ function addBlock(block) {
       code: text("code", at), message: text("message", at), retryable: block.retryable[at] === 1,
       job: block.job_id[at], bytes: block.bytes[at], cues: block.cues[at],
       startedAt: block.started_at[at], finishedAt: block.finished_at[at],
+      quality: block.quality ? text("quality", at) : null,
       origin: block.origin[at], meta: block.meta[at], key: block.key[at], path: block.path[at],
     };
     complete(row);
