@@ -16,6 +16,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # and Ctrl-C would be nothing to them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# The configuration of whoever runs the tests is none of theirs.
+os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
+for variable in [name for name in os.environ if name.startswith("BATCHCAP_")]:
+    if variable not in {"BATCHCAP_LOOP", "BATCHCAP_SEEDS"}:
+        del os.environ[variable]
+
 # Tests start commands some hundred times, and without bytecode each start compiles batchcap.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 

@@ -6,6 +6,7 @@ so that `--help` answers at once. Apart from the commands:
 app        the commands, and the exit status of each kind of error
 options    options that several commands share
 parsing    rates, durations and sizes
+configuration  batchcap.toml, variables, and where secrets come from
 manifests  the manifests that were named, as rows
 session    what run, resume and repair have in common
 runtime    the event loop, and the environment of the providers

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from batchcap.cli.command_lines import complete_commands, hint_for
 from batchcap.cli.encoding import use_utf8
@@ -20,6 +21,9 @@ from batchcap.domain.errors import BatchcapError, UsageError
 from batchcap.domain.settings import failpoint_from_env
 from batchcap.domain.text import printable
 from batchcap.domain.version import __version__
+
+if TYPE_CHECKING:
+    from batchcap.cli.configuration.configuration import Configuration
 
 DONE, FAILED, USAGE, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -54,6 +58,9 @@ COMMANDS = {
 
     Only reads. Exit status 1 if a caption was paid for twice, 3 if the provider could not
     be asked.""",
+    "config": """Show what variables and files set, and where; secrets as "set".
+
+    batchcap.toml, the user's own file, profiles and variables: docs/configuration.md.""",
     "listen": """Receive webhooks for all runs on this machine, and keep them for 31 days.
 
     A provider sends all events of an environment to one endpoint; runs read them from this
@@ -83,6 +90,8 @@ app = App(
 for command, text in COMMANDS.items():
     app.command(f"batchcap.cli.{command}:{command}", name=command, help=text)
 
+_CONFIGURATION = "Configuration"
+
 MANIFEST_COMMANDS = {
     "mux": """Write a manifest of the account's assets, with their source tracks.
 
@@ -97,14 +106,32 @@ for command, text in MANIFEST_COMMANDS.items():
 app.command(manifest)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status."""
+@app.meta.default
+def configure(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    config: Annotated[
+        Path | None, Parameter(group=_CONFIGURATION, help="Read this file, not ./batchcap.toml.")
+    ] = None,
+    profile: Annotated[
+        str, Parameter(group=_CONFIGURATION, help="Use [profiles.NAME] of the configuration.")
+    ] = "",
+) -> object:
+    """Return what variables and files set, and the command line of the command itself."""
+    from batchcap.cli.configuration.configuration import load  # not for --help
+
+    return load(app, os.environ, config, profile), tokens
+
+
+def main(argv: Sequence[str] | None = None, *, configured: bool = True) -> int:
+    """Run one command; returns its exit status.
+
+    If it is not `configured`, only the command line counts: no variable of an option, no file.
+    """
     open_streams()
     use_utf8()
     failpoints.arm(failpoint_from_env(os.environ))
-    status = _run_command(
-        [DASH if argument == "-" else argument for argument in argv or sys.argv[1:]]
-    )
+    arguments = [DASH if argument == "-" else argument for argument in argv or sys.argv[1:]]
+    status = _Call().run(arguments, configured=configured)
     if (error := output_error()) is None:
         return status
     message = f"cannot write standard output: {error.strerror or error}"
@@ -112,32 +139,75 @@ def main(argv: Sequence[str] | None = None) -> int:
     return max(status, STOPPED)
 
 
-def _run_command(arguments: Sequence[str]) -> int:
-    values: Mapping[str, Any] = {}
-    name = ""
-    try:
+class _Call:
+    """One command, and what is known of it when an error has to be explained."""
+
+    def __init__(self) -> None:
+        self._name = ""
+        self._values: Mapping[str, Any] = {}
+        self._configuration: Configuration | None = None
+
+    def run(self, arguments: Sequence[str], *, configured: bool) -> int:
+        """Run the command; returns its exit status, and prints why it could not."""
+        try:
+            result = self._configured(arguments) if configured else self._command(arguments)
+        except CycloptsError as error:
+            return _print_error(str(error), "batchcap --help lists the commands.", USAGE)
+        except BatchcapError as error:
+            return self._print(error)
+        except sqlite3.Error as error:
+            hint = "Free disk space or fix permissions, then run the same command again."
+            return _print_error(f"the ledger cannot be used: {error}", hint, STOPPED)
+        except KeyboardInterrupt:
+            print(
+                "stopped: nothing is lost\nhint: To go on, give the same command again.",
+                file=sys.stderr,
+            )
+            return INTERRUPTED
+        return result if isinstance(result, int) else DONE
+
+    def _configured(self, arguments: Sequence[str]) -> object:
+        """Run the command with what variables and files set."""
+        function, bound, _ = app.meta.parse_args(
+            arguments, exit_on_error=False, print_error=False, end_of_options_delimiter=""
+        )
+        result = function(*bound.args, **bound.kwargs)
+        if function is not configure:  # --help or --version
+            return DONE
+        from batchcap.cli.configuration import current  # not for --help
+
+        configuration, tokens = result
+        self._configuration = configuration
+        for warning in configuration.warnings:
+            print(f"warning: {printable(warning)}", file=sys.stderr)
+        with current.configured(configuration), _config_of_app(configuration.apply):
+            return self._command(tokens)
+
+    def _command(self, arguments: Sequence[str]) -> object:
         command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
         bound.apply_defaults()
-        name = command.__name__
-        values = {"sandbox": name == "demo", **bound.arguments}
-        result = command(*bound.args, **bound.kwargs)
-    except CycloptsError as error:
-        return _print_error(str(error), "batchcap --help lists the commands.", USAGE)
-    except BatchcapError as error:
+        self._name = command.__name__
+        self._values = {"sandbox": self._name == "demo", **bound.arguments}
+        return command(*bound.args, **bound.kwargs)
+
+    def _print(self, error: BatchcapError) -> int:
         status = USAGE if isinstance(error, UsageError) else STOPPED
-        hint = error.hint if status == USAGE else hint_for(name, error.hint)
-        message, hint = _completed(error.message, values), _completed(hint, values)
+        hint = error.hint if status == USAGE else hint_for(self._name, error.hint)
+        message = error.message
+        if self._configuration is not None:
+            message = self._configuration.located(message)
+        message, hint = _completed(message, self._values), _completed(hint, self._values)
         return _print_error(message, hint, status)
-    except sqlite3.Error as error:
-        hint = "Free disk space or fix permissions, then run the same command again."
-        return _print_error(f"the ledger cannot be used: {error}", hint, STOPPED)
-    except KeyboardInterrupt:
-        print(
-            "stopped: nothing is lost\nhint: To go on, give the same command again.",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
-    return result if isinstance(result, int) else DONE
+
+
+@contextmanager
+def _config_of_app(source: Callable[..., None]) -> Iterator[None]:
+    """Let cyclopts ask a source for the options that are not on the command line."""
+    app.config = (source,)
+    try:
+        yield
+    finally:
+        app.config = ()
 
 
 def _completed(text: str, values: Mapping[str, Any]) -> str:

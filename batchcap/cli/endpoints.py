@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
+from batchcap.cli.configuration.current import on_command_line
 from batchcap.domain.errors import UsageError
 from batchcap.domain.settings import parse_host_port
 from batchcap.web.address import Listener, listener, parse_web
@@ -69,7 +70,7 @@ class EndpointOptions:
 
     def _page(self, stack: ExitStack, *, quiet: bool) -> Listener | None:
         if not self.web:
-            if self.web_token:
+            if on_command_line({"--web-token": self.web_token}):
                 raise UsageError("--web-token needs --web")
             return None
         address = parse_web("--web", self.web, self.web_token)

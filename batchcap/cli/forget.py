@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from contextlib import closing
@@ -15,6 +14,7 @@ from cyclopts import Group, Parameter
 from batchcap.app.forget import Forgetter, Withdrawal
 from batchcap.app.providers import check_origins
 from batchcap.cli import log
+from batchcap.cli.configuration.current import environment
 from batchcap.cli.forget_view import MAX_LISTED, ForgetView
 from batchcap.cli.options import Out, RequestOptions, SandboxFlag
 from batchcap.cli.runtime import opened_providers, run_async
@@ -108,7 +108,7 @@ def forget(  # noqa: PLR0913  # each parameter is an option of the command line
             keeps_rows = _keeps_rows(cancel, delete_tracks)
             return view.show_plan(cancel=cancel, tracks=delete_tracks, keeps_rows=keeps_rows)
     with Lock(out), closing(open_ledger(out)) as ledger:
-        check_origins(ledger, os.environ, settings, sandbox=sandbox)
+        check_origins(ledger, environment(), settings, sandbox=sandbox)
         scope = rows.scope(ledger)
         view = ForgetView(ledger, scope, json=json)
         if delete_tracks and not yes:

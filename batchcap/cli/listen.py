@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
@@ -16,6 +15,7 @@ import orjson
 from cyclopts import Parameter
 
 from batchcap.cli import log
+from batchcap.cli.configuration.current import environment
 from batchcap.domain.errors import UsageError
 from batchcap.domain.events import Event, Warned
 from batchcap.domain.settings import ListenAddress, inbox_folder, parse_listen
@@ -49,7 +49,7 @@ def listen(
 ) -> int:
     """Receive webhooks for all runs on this machine, and keep them for 31 days."""
     address = parse_listen(listen, public_url, insecure=insecure_webhooks)
-    folder = inbox_folder(os.environ)
+    folder = inbox_folder(environment())
     if folder is None:
         raise UsageError("no folder for the inbox", hint="Set XDG_STATE_HOME to an absolute path.")
     log.set_up(verbose=False, log_file=None)
@@ -59,7 +59,7 @@ def listen(
 
 async def _listen(address: ListenAddress, folder: Path, json: bool) -> None:
     """Serve until SIGINT or SIGTERM, then finish the open requests and save every event."""
-    credentials = read_secrets(PROVIDERS.values(), os.environ)
+    credentials = read_secrets(PROVIDERS.values(), environment())
     webhooks = _enabled_webhooks(credentials, address)
     require_secrets(webhooks, credentials, address)
     with (

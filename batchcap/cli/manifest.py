@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from batchcap.app.read_only_store import ReadOnlyStore
 from batchcap.cli import log
 from batchcap.cli.account_options import FILTERS, ListOptions
 from batchcap.cli.account_progress import AccountProgress
+from batchcap.cli.configuration.current import environment
 from batchcap.cli.options import RequestOptions
 from batchcap.cli.parsing import parse_languages
 from batchcap.cli.runtime import provider_environment, run_async
@@ -93,7 +93,7 @@ class _Command:
     def _check_origin(self, ledger: LedgerReader) -> None:
         """Check that the ledger of --missing-in is about this account's provider."""
         store = ReadOnlyStore(ledger, "origin.")
-        check_origins(store, os.environ, self._settings, sandbox=self._options.sandbox)
+        check_origins(store, environment(), self._settings, sandbox=self._options.sandbox)
 
     def _manifest(self, ledger: LedgerReader | None) -> AccountManifest:
         assert self._spec.account is not None

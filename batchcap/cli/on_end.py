@@ -44,6 +44,9 @@ OnEnd = Annotated[
 _STATES = {0: "done", 1: "failed", 3: "stopped"}
 _COUNTS = ("total", "done", "failed", "skipped", "invalid", "pending")
 _OTHERS = {"elapsed_seconds": "ELAPSED_SECONDS", "bytes": "BYTES", "units_consumed": "UNITS"}
+_NAMES = ("STATE", "EXIT_STATUS", "DIR", "RESULTS", *map(str.upper, _COUNTS), *_OTHERS.values())
+ON_END_VARIABLES = frozenset(f"BATCHCAP_{name}" for name in _NAMES)
+"""What the command finds in its environment."""
 
 
 class Ending:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
+from batchcap.cli.configuration.current import on_command_line
 from batchcap.cli.parsing import (
     parse_duration,
     parse_max_jobs,
@@ -235,7 +236,8 @@ class RunOptions:
         if self.listen:
             public = "" if sandbox else self.public_url
             return parse_listen(self.listen, public, insecure=self.insecure_webhooks)
-        if self.public_url or self.insecure_webhooks:
+        given = {"--public-url": self.public_url, "--insecure-webhooks": self.insecure_webhooks}
+        if on_command_line(given):
             raise UsageError("--public-url and --insecure-webhooks need --listen")
         return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from batchcap.app.plan import Planner
 from batchcap.cli import log
 from batchcap.cli.account_check import check_before_run
 from batchcap.cli.choice_options import ChoiceOptions
+from batchcap.cli.configuration.current import environment
 from batchcap.cli.manifests import open_manifests
 from batchcap.cli.options import (
     ManifestOptions,
@@ -84,7 +84,7 @@ def show_plan(
         planner = Planner(
             ledger,
             settings,
-            os.environ,
+            environment(),
             time.time(),
             sandbox=sandbox,
             skip_invalid=options.skip_invalid,

@@ -11,6 +11,7 @@ import msgspec
 from cyclopts import Group, Parameter
 
 from batchcap.captions.glossary import terms_in
+from batchcap.cli.configuration.current import on_command_line
 from batchcap.domain.errors import UsageError
 from batchcap.domain.quality import ERRORS, Finding, QualitySettings
 from batchcap.domain.settings import Settings
@@ -70,7 +71,11 @@ class QualityOptions:
         """
         strict = self.strict_captions or bool(self.strict_findings)
         if not (self.quality or strict):
-            if self.caption_rules or self.never_translate:
+            rules = {
+                "--caption-rules": self.caption_rules,
+                "--never-translate": self.never_translate,
+            }
+            if on_command_line(rules):
                 raise UsageError("--caption-rules and --never-translate need --quality")
             return settings
         kinds = parse_findings("--strict-findings", self.strict_findings or "errors")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from contextlib import closing
@@ -16,6 +15,7 @@ from batchcap.app.providers import check_origins
 from batchcap.app.rebuild import RebuildResult, adopt_files, find_jobs
 from batchcap.cli import log
 from batchcap.cli.command_lines import command_line
+from batchcap.cli.configuration.current import environment
 from batchcap.cli.manifests import open_manifests
 from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.runtime import opened_providers, run_async
@@ -51,7 +51,7 @@ def rebuild(
     with Lock(out):
         backup = backup_path(out) if file(out).exists() else None
         with replacement(out) as ledger:
-            check_origins(ledger, os.environ, settings, sandbox=sandbox)
+            check_origins(ledger, environment(), settings, sandbox=sandbox)
             opened = open_manifests(manifests, manifest_options)
             ledger.import_rows(opened, skip_invalid=manifest_options.skip_invalid)
             _find_jobs(ledger, settings, result, output_options, sandbox=sandbox)

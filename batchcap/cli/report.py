@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from batchcap.app.providers import is_rehearsal
 from batchcap.app.quality import CaptionQuality
 from batchcap.cli.command_lines import complete_commands
+from batchcap.cli.configuration.current import on_command_line
 from batchcap.cli.parsing import DASH, parse_delimiter
 from batchcap.cli.quality_options import DEFAULT_RULES, NeverTranslate, Rules, read_terms
 from batchcap.domain.errors import FatalError, UsageError
@@ -68,7 +69,8 @@ def report(
     _check(chosen, out, delimiter, embed=embed)
     separator, place = parse_delimiter(delimiter), _folder_seen_from(out, dir_)
     examine = _examiner(dir_, caption_rules, never_translate) if quality else None
-    if not quality and (caption_rules or never_translate):
+    rules = {"--caption-rules": caption_rules, "--never-translate": never_translate}
+    if not quality and on_command_line(rules):
         raise UsageError("--caption-rules and --never-translate need --quality")
     with closing(open_reader(dir_, examine)) as ledger, _opened(out) as file:
         rehearsal = is_rehearsal(ledger)
@@ -132,9 +134,9 @@ def _check(chosen: str, out: str, delimiter: str, *, embed: bool) -> None:
     Raises:
         UsageError: It cannot, or an option is another format's.
     """
-    if delimiter != "," and chosen != "csv":
+    if chosen != "csv" and on_command_line({"--delimiter": delimiter != ","}):
         raise UsageError("--delimiter is for --format csv")
-    if embed and chosen != "html":
+    if chosen != "html" and on_command_line({"--embed": embed}):
         raise UsageError("--embed is for --format html")
     if chosen == "xlsx":
         require_xlsxwriter()

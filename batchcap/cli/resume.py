@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from batchcap.app.limits import check_limits
 from batchcap.app.providers import check_excluded_tracks, check_origins
 from batchcap.cli import log
 from batchcap.cli.choice_options import ChoiceOptions
+from batchcap.cli.configuration.current import environment, on_command_line
 from batchcap.cli.endpoints import EndpointOptions
 from batchcap.cli.on_end import OnEnd, ending_with
 from batchcap.cli.options import Out, OutputOptions, RunOptions, SandboxFlag
@@ -47,7 +47,7 @@ def resume(  # noqa: PLR0913  # the options of the command
     endpoint_options: EndpointOptions = EndpointOptions(),  # noqa: B008  # frozen
 ) -> int:
     """Continue from the ledger alone, until every row has ended."""
-    if (only or retryable) and not retry_failed:
+    if not retry_failed and on_command_line({"--only": only, "--retryable": retryable}):
         raise UsageError("--only and --retryable need --retry-failed")
     settings = choice_options.applied(run_options.settings(out, sandbox=sandbox))
     settings = quality_options.applied(settings)
@@ -59,7 +59,7 @@ def resume(  # noqa: PLR0913  # the options of the command
         Lock(out),
         closing(open_ledger(out)) as ledger,
     ):
-        check_origins(ledger, os.environ, settings, sandbox=sandbox)
+        check_origins(ledger, environment(), settings, sandbox=sandbox)
         if retry_failed:
             codes = ledger.failed_codes()
             if only and codes and only not in codes:

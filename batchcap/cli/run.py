@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -16,6 +15,7 @@ from batchcap.app.limits import check_limits, choose_rows
 from batchcap.app.providers import check_before_import, check_excluded_tracks
 from batchcap.cli import log
 from batchcap.cli.choice_options import ChoiceOptions
+from batchcap.cli.configuration.current import environment
 from batchcap.cli.endpoints import EndpointOptions
 from batchcap.cli.manifests import fingerprints, open_manifests
 from batchcap.cli.on_end import OnEnd, ending_with
@@ -112,7 +112,7 @@ def import_manifests(
         ]
 
         def check() -> None:
-            check_before_import(ledger, os.environ, settings, sandbox=sandbox)
+            check_before_import(ledger, environment(), settings, sandbox=sandbox)
             if changed:
                 check_excluded_tracks(ledger)
             choose_rows(ledger, settings)

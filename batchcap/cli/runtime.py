@@ -13,6 +13,7 @@ from typing import TypeVar
 import anyio
 
 from batchcap.app.providers import open_providers
+from batchcap.cli.configuration import current
 from batchcap.domain.errors import BatchcapError, FatalError
 from batchcap.domain.protocols import KeyValueStore, Observer, Provider
 from batchcap.domain.settings import Settings, use_uvloop
@@ -66,7 +67,7 @@ async def provider_environment(out: Path, *, sandbox: bool) -> AsyncIterator[Map
         FatalError: The sandbox did not start, or ended early.
     """
     if not sandbox:
-        yield os.environ
+        yield current.environment()
         return
     try:
         async with sandbox_process(folder(out) / "sandbox.sqlite") as environment:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -23,6 +22,7 @@ from batchcap.app.verify import (
 )
 from batchcap.cli import log
 from batchcap.cli.command_lines import command_line
+from batchcap.cli.configuration.current import environment, on_command_line
 from batchcap.cli.endpoints import EndpointOptions, Endpoints
 from batchcap.cli.manifests import open_manifests
 from batchcap.cli.on_end import Ending, OnEnd, ending_with
@@ -53,21 +53,31 @@ def verify(
     endpoint_options: EndpointOptions = EndpointOptions(),  # noqa: B008  # frozen
 ) -> int:
     """Hash and parse every file, and compare it with the ledger."""
-    if on_end and not repair:
+    if not repair and on_command_line({"--on-end": on_end}):
         raise UsageError("--on-end needs --repair")
     settings = run_options.settings(out, sandbox=sandbox)
     log.set_up(output_options.verbose, output_options.log_file)
     check = _Verification(manifests, settings, manifest_options, output_options, sandbox=sandbox)
     if not repair:
-        if endpoint_options.web or endpoint_options.metrics:
-            hint = "batchcap web shows a folder at any time."
-            raise UsageError("--web and --metrics need --repair", hint=hint)
+        _refuse_endpoints(endpoint_options)
         return check.run()
     with (
         endpoint_options.opened(quiet=output_options.quiet) as endpoints,
         ending_with(on_end, out, quiet=output_options.quiet) as ending,
     ):
         return check.repair(ending, endpoints)
+
+
+def _refuse_endpoints(options: EndpointOptions) -> None:
+    """Check that the command line asks for nothing that only a repair serves.
+
+    Raises:
+        UsageError: It does.
+    """
+    given = {"--web": options.web, "--metrics": options.metrics}
+    if on_command_line(given):
+        hint = "batchcap web shows a folder at any time."
+        raise UsageError("--web and --metrics need --repair", hint=hint)
 
 
 class _Verification:
@@ -109,7 +119,7 @@ class _Verification:
         """Check, then download what is wrong and what an earlier repair did not finish."""
         require(self._out)
         with Lock(self._out), closing(open_ledger(self._out, repairs=True)) as ledger:
-            check_origins(ledger, os.environ, self._settings, sandbox=self._sandbox)
+            check_origins(ledger, environment(), self._settings, sandbox=self._sandbox)
             verdict = self._check(ledger, requeue=ledger.requeue_damaged)
             remove_temp_files(self._out, verdict)
             self._print_extra_files(verdict, "removed")

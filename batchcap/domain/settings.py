@@ -1,4 +1,4 @@
-"""Settings of a run, from options and environment. Only this module reads the environment."""
+"""Settings of a run, from options and environment."""
 
 from __future__ import annotations
 
@@ -209,7 +209,8 @@ def checked_url(name: str, url: str, hint: str) -> tuple[str, bool]:
         or not (parts.scheme == "https" or (parts.scheme == "http" and loopback))
     ):
         raise UsageError(
-            f"{name} must be an https URL (http only on loopback), it is {_redacted(url)!r}",
+            f"{name} must be an https URL (http only on loopback), it is "
+            f"{without_credentials(url)[:80]!r}",
             hint=hint,
         )
     if parts.username or parts.password or parts.query or parts.fragment:
@@ -220,6 +221,7 @@ def checked_url(name: str, url: str, hint: str) -> tuple[str, bool]:
     return url.rstrip("/"), loopback
 
 
-def _redacted(url: str) -> str:
+def without_credentials(url: str) -> str:
     """Return a URL without anything that could be a credential, for a message."""
-    return re.sub(r"//[^/]*@", "//***@", re.split(r"[?#]", url)[0])[:80]
+    # A password may hold any of / ? # by mistake.
+    return re.split(r"[?#]", re.sub(r"//.*@|^[^/]*@", "//***@", url, flags=re.DOTALL))[0]

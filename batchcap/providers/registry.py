@@ -182,11 +182,16 @@ def documented_rates(providers: Iterable[ProviderSpec]) -> dict[str, float | Non
 
 def read_secrets(providers: Iterable[ProviderSpec], environment: Mapping[str, str]) -> Secrets:
     """Return the secrets of these providers that are set."""
+    return secrets(environment, secret_names(providers))
+
+
+def secret_names(providers: Iterable[ProviderSpec]) -> list[str]:
+    """Return the variables of all secrets of these providers."""
     names: list[str] = []
     for spec in providers:
         names += [*spec.credentials, *spec.other_secrets]
         names += [spec.webhook.secret_variable] if spec.webhook else []
-    return secrets(environment, names)
+    return names
 
 
 def _url(url: BaseUrl, environment: Mapping[str, str]) -> tuple[str, bool]:

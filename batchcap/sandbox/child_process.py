@@ -19,8 +19,10 @@ import anyio.abc
 import orjson
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-_PROGRAM = "import sys; sys.path[:] = {}; from batchcap.cli import main; sys.exit(main())"
-"""Not `-m`: with it, a user's own `queue.py` in the working folder would shadow Python's."""
+_PROGRAM = """\
+import sys; sys.path[:] = {}; from batchcap.cli import main; sys.exit(main(configured=False))"""
+"""Not `-m`: with it, a user's own `queue.py` in the working folder would shadow Python's. The
+configuration of `batchcap sandbox` is not that of `--sandbox`."""
 
 _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 10.0
