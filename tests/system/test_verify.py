@@ -109,7 +109,7 @@ def test_verify_repair_ends_with_what_was_repaired(
     (folder / "two.vtt").mkdir()
     partly = shell.run("verify", "--repair", *UNLIMITED)
     assert partly.returncode == 1, partly.stderr
-    line = "1 file repaired, 1 not. To try again: batchcap resume --retry-failed"
+    line = "1 file repaired, 1 not. To try again: batchcap resume --retry-failed --retryable"
     assert partly.stdout.splitlines()[-1] == line
 
 
