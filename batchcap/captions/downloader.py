@@ -21,6 +21,7 @@ import msgspec
 
 from batchcap.captions import webvtt
 from batchcap.captions.file_host import FileHosts
+from batchcap.captions.srt import to_webvtt
 from batchcap.domain.backoff import Backoff
 from batchcap.domain.errors import BadCaption, BadQuality, LinkExpired, Unavailable
 from batchcap.domain.events import Waiting
@@ -80,13 +81,15 @@ class CaptionDownloader:
         except (BadCaption, BadQuality):
             return None
 
-    async def fetch(self, link: str, path: str, examine: Examine | None = None) -> Caption:
+    async def fetch(
+        self, link: str, path: str, examine: Examine | None = None, *, srt: bool = False
+    ) -> Caption:
         """See `protocols.Downloader.fetch`."""
         failures = 0
         while True:
             await self._circuit.wait_until_closed(extended_wait=False)
             try:
-                caption = await self._attempt(link, path, examine)
+                caption = await self._attempt(link, path, examine, srt=srt)
             except Unavailable as error:
                 self._circuit.record_failure()
                 excused = self._circuit.is_outage(extended_wait=False)
@@ -104,13 +107,18 @@ class CaptionDownloader:
                 self._circuit.record_success()
                 return caption
 
-    async def _attempt(self, link: str, path: str, examine: Examine | None) -> Caption:
-        result = await self._read(link, path, examine)
+    async def _attempt(
+        self, link: str, path: str, examine: Examine | None, *, srt: bool
+    ) -> Caption:
+        result = await self._read(link, path, examine, srt=srt)
         if isinstance(result, Caption):
             return result
         try:
-            caption = measure_caption(result, examine)
-            await self._store.place(path, result)
+            data = to_webvtt(result) if srt else result
+            caption = measure_caption(data, examine)
+            if srt:
+                caption = msgspec.structs.replace(caption, converted_from="srt")
+            await self._store.place(path, data)
         except (BadCaption, BadQuality) as error:
             raise await self._keep_refused(error, path, result) from None
         finally:
@@ -124,8 +132,13 @@ class CaptionDownloader:
             return error
         return type(error)(f"{error.message}; it is kept as {printable(str(place))}")
 
-    async def _read(self, link: str, path: str, examine: Examine | None) -> bytes | Caption:
-        """Read a small file into memory, counted by `_in_memory`, or write a large one to disk."""
+    async def _read(
+        self, link: str, path: str, examine: Examine | None, *, srt: bool
+    ) -> bytes | Caption:
+        """Read a small file into memory, counted by `_in_memory`, or write a large one to disk.
+
+        An SRT file, which is rare, is read into memory in any case, up to `_largest`.
+        """
         small = False
         async with self._slots:  # the disk keeps up nearly always, so waiting happens here
             await self._in_memory.acquire()
@@ -136,6 +149,8 @@ class CaptionDownloader:
                     while piece := await body():
                         head.append(piece)
                         size += len(piece)
+                        if srt and size <= self._largest:
+                            continue
                         if size > min(MAX_IN_MEMORY, self._largest):
                             return await self._large(b"".join(head), body, path, examine)
                 small = True

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 
 from batchcap.captions.webvtt import Cue
 from batchcap.domain.errors import BadCaption
 
 _TIME = r"(\d{1,9}):([0-5]?\d):([0-5]?\d)(?:[,.](\d{1,3}))?"
 _TIMES = re.compile(rf"^[ \t]*{_TIME}[ \t]*-->[ \t]*{_TIME}(?=[ \t]|$).*$", re.MULTILINE)
-_NUMBER = re.compile(r"\s*\d+\s*")
+_NUMBER = re.compile(r"\n[ \t]*\d+[ \t]*\n?\Z")
 _TAG = re.compile(r"(</?[biu]>)|</?[a-z][^<>\n]*>|\{\\[^{}\n]*\}", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?!(?:amp|lt|gt|nbsp|lrm|rlm|#\d+|#x[0-9a-fA-F]+);)")
 _PLACE = re.compile(r"\{\\an([1-9])\}")
@@ -39,9 +40,9 @@ def cues(data: bytes) -> Iterator[Cue]:
     found = list(_TIMES.finditer(text))
     if not found and text.strip():
         raise BadCaption(f"not SRT: it begins with {text.lstrip()[:20]!r}")
-    ends = [*(match.start() for match in found[1:]), len(text)]
-    for match, end in zip(found, ends, strict=True):
-        yield _cue(match, text[match.end() : end])
+    for match, following in zip_longest(found, found[1:]):
+        after = text[match.end() : following.start() if following else len(text)]
+        yield _cue(match, after, is_last=following is None)
 
 
 def to_webvtt(data: bytes) -> bytes:
@@ -63,12 +64,12 @@ def as_webvtt(cues: Iterable[Cue]) -> bytes:
     return "\n".join(blocks).encode()
 
 
-def _cue(times: re.Match[str], after: str) -> Cue:
+def _cue(times: re.Match[str], after: str, *, is_last: bool) -> Cue:
     """Return the cue of a line of times; `after` is the text up to the next one."""
-    lines = after.removeprefix("\n").partition("\n\n")[0].split("\n")
-    if len(lines) > 1 and _NUMBER.fullmatch(lines[-1]) and not after.endswith("\n\n"):
-        lines.pop()  # the number of the next cue, if no empty line is before it
-    text = "\n".join(filter(str.strip, lines))
+    text, empty_line, _ = after.partition("\n\n")
+    if not (empty_line or is_last):
+        text = _NUMBER.sub("", text)  # of the next cue
+    text = "\n".join(filter(str.strip, text.split("\n")))
     place = _PLACE.search(text)
     return Cue(
         _milliseconds(*times.group(1, 2, 3, 4)),

@@ -192,7 +192,8 @@ class OpenJob(msgspec.Struct, frozen=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A job as the provider last described it.
 
-    `link` is perishable and stays in memory. `track` is the Mux text track
+    `link` is perishable and stays in memory, and so does `srt_link`, which leads to the same
+    caption as SRT. `track` is the Mux text track
     that holds the result. `units` are the billed units, `duration` the seconds from
     its start to its end, if the provider reports them.
     """
@@ -200,6 +201,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     id: str | None
     state: JobState
     link: str | None = None
+    srt_link: str | None = None
     track: str | None = None
     failure: Failure | None = None
     units: int = 0
@@ -239,13 +241,15 @@ class JobRequest(msgspec.Struct, frozen=True):
 class Caption(msgspec.Struct, frozen=True):
     """A verified WebVTT file under its final name. `bytes` is its size.
 
-    `quality` counts its findings by kind, None if it was not checked.
+    `quality` counts its findings by kind, None if it was not checked. `converted_from` is "srt"
+    if the provider had no WebVTT file.
     """
 
     bytes: int
     sha256: str
     cues: int
     quality: dict[str, int] | None = None
+    converted_from: str | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

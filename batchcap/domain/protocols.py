@@ -255,11 +255,14 @@ class Downloader(Protocol):
         """
         ...
 
-    async def fetch(self, link: str, path: str, examine: Examine | None = None) -> Caption:
+    async def fetch(
+        self, link: str, path: str, examine: Examine | None = None, *, srt: bool = False
+    ) -> Caption:
         """Download the caption to `path` below the output folder.
 
         The file is complete or absent, never partial, and durable on return. `examine`, if it is
-        given, looks at it before it gets its name.
+        given, looks at it before it gets its name. With `srt`, the link leads to an SRT file,
+        which becomes WebVTT.
 
         Raises:
             LinkExpired: The file host refuses the link.

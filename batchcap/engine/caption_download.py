@@ -50,11 +50,15 @@ class CaptionDownload:
         """
         while True:
             link = await self._lane.provider.get_download_url(self._row, job, self._expired)
+            srt = link is None and self._missing > 0 and job.srt_link not in {None, *self._expired}
+            link = job.srt_link if srt else link
             if link is None:
                 await self._wait_for_link()
             else:
                 try:
-                    return await self._lane.downloader.fetch(link, self._row.path, self._examine)
+                    return await self._lane.downloader.fetch(
+                        link, self._row.path, self._examine, srt=srt
+                    )
                 except LinkExpired as error:
                     await self._replace_link(link, error)
                 except BadQuality as error:

@@ -100,7 +100,9 @@ class NullDownloader:
         """See `protocols.Downloader`."""
         return None
 
-    async def fetch(self, link: str, path: str, examine: Examine | None = None) -> Caption:
+    async def fetch(
+        self, link: str, path: str, examine: Examine | None = None, *, srt: bool = False
+    ) -> Caption:
         """See `protocols.Downloader`."""
         await asyncio.sleep(self._latency)
         return _CAPTION

@@ -152,7 +152,9 @@ class FakeDownloader:
     ) -> Caption | None:
         return self.adoptable.get(path)
 
-    async def fetch(self, link: str, path: str, examine: Examine | None = None) -> Caption:
+    async def fetch(
+        self, link: str, path: str, examine: Examine | None = None, *, srt: bool = False
+    ) -> Caption:
         self.fetched.append((link, path))
         await asyncio.sleep(0)
         if self.always is not None:

@@ -175,7 +175,7 @@ def _finding(job: Job) -> Finding:
     """Return what a run would find: the job, or the error that it would end with."""
     if job.state is JobState.MISSING:
         return RowError("not_found", f"HeyGen has no translation {job.id}")
-    if job.state is JobState.COMPLETED and job.link is None:
+    if job.state is JobState.COMPLETED and job.link is None and job.srt_link is None:
         return RowError("captions_not_enabled", "the translation completed without a caption")
     if job.failure is not None:
         return RowError(job.failure.code, job.failure.message, retryable=job.failure.retryable)

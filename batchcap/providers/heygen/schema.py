@@ -69,6 +69,7 @@ class ResponseParser:
             id=job_id,
             state=state,
             link=as_text(data.get("vtt_caption_url")) or None,
+            srt_link=as_text(data.get("srt_caption_url")) or None,
             failure=failure if state is JobState.ERRORED else None,
         )
 

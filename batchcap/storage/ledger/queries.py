@@ -31,7 +31,7 @@ from batchcap.storage.ledger.results import (
     COLUMNS,
     COLUMNS_WITHOUT_QUALITY,
     META,
-    QUALITY,
+    WIDTH,
     json_columns,
     result,
     result_of_json,
@@ -264,9 +264,9 @@ class SqliteLedgerReader:
         """See `ledger_protocols.LedgerReader`."""
         more = "" if self._examine is None else f", {_ROW}"
         for values in self._select(_RESULTS.format(self._columns + more)):
-            shown = result(values[: QUALITY + 1], orjson.loads(values[META]))
+            shown = result(values[:WIDTH], orjson.loads(values[META]))
             if self._examine is not None and shown["state"] == "done":
-                shown["quality"] = self._examine(Row.of(values[QUALITY + 1 :]))
+                shown["quality"] = self._examine(Row.of(values[WIDTH:]))
             yield shown
 
     def result_lines(self) -> Iterator[bytes]:

@@ -18,14 +18,14 @@ _COLUMNS = (
     f"key, provider, source_id, language, state, path, bytes, sha256, cues, {_JOB}, "
     "code, message, retryable, started_at, finished_at, meta, origin"
 )
-COLUMNS = f"{_COLUMNS}, quality"
+COLUMNS = f"{_COLUMNS}, quality, converted_from"
 """What `result` needs of a row, in this order."""
-COLUMNS_WITHOUT_QUALITY = f"{_COLUMNS}, NULL"
+COLUMNS_WITHOUT_QUALITY = f"{_COLUMNS}, NULL, NULL"
 """The same of a ledger whose version has no findings."""
 META = 15
 """Place of `meta`, which is JSON, among them."""
-QUALITY = 17
-"""Place of `quality`, the last of them."""
+WIDTH = 19
+"""The number of these columns."""
 _TIMES = slice(13, 15)
 _MICROS = ", ".join(
     f"CAST(round({time} * 1e6) AS INTEGER)" for time in ("started_at", "finished_at")
@@ -40,7 +40,7 @@ def json_columns(columns: str) -> str:
 def result(values: tuple[Any, ...], meta: Any) -> dict[str, Any]:
     """Return the object of one row; `meta` stands for the JSON of the row's own."""
     (key, provider, source_id, language, state, path, size, sha256, cues, job_id) = values[:10]
-    (code, message, retryable, started_at, finished_at, _, origin, quality) = values[10:]
+    code, message, retryable, started_at, finished_at, _, origin, quality, converted = values[10:]
     error = None
     if message is not None:
         error = {"code": code, "message": message, "retryable": bool(retryable)}
@@ -61,6 +61,8 @@ def result(values: tuple[Any, ...], meta: Any) -> dict[str, Any]:
         "finished_at": _time(finished_at),
         "meta": meta,
     }
+    if converted:
+        shown["converted_from"] = converted
     if state == "invalid":
         file, _, line = origin.rpartition(":")
         shown |= {"file": file, "line": int(line or 0)}

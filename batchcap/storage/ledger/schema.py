@@ -113,8 +113,11 @@ INDEXES = {
 """All indexes of the rows, by name: the statements that make them."""
 
 _INDEXES = "".join(f"{sql};" for sql in INDEXES.values())
-_FROM_4 = "ALTER TABLE rows ADD COLUMN quality TEXT;"
-"""Counts of findings by kind, as JSON; NULL: the caption was not checked."""
+_FROM_4 = "".join(
+    f"ALTER TABLE rows ADD COLUMN {name} TEXT;" for name in ("quality", "converted_from")
+)
+"""`quality`: counts of findings by kind, as JSON; NULL: the caption was not checked.
+`converted_from`: the format that the provider served, NULL: WebVTT."""
 _FROM_3 = f"{_MINUTES} DROP INDEX IF EXISTS ended; {INDEXES['ended']}; {_FROM_4}"
 _FROM_2 = f"{_FORGOTTEN} {_FROM_3}"
 _NO_INDEXES = "".join(f"DROP INDEX IF EXISTS {name};" for name in INDEXES)

@@ -75,7 +75,7 @@ WHERE {_LAST} AND job_id = ?4
 """  # noqa: S608  # a constant
 _OUTCOME = """
 UPDATE rows SET state = ?, started_at = ?, finished_at = ?, bytes = ?, sha256 = ?, cues = ?,
-       quality = ?, job_id = ?, code = ?, message = ?, retryable = ?
+       quality = ?, converted_from = ?, job_id = ?, code = ?, message = ?, retryable = ?
 WHERE number = ?
 """
 _HELD_BACK = "UPDATE rows SET code = ?, message = ?, retryable = ? WHERE number = ?"
@@ -117,7 +117,7 @@ WHERE state = 'failed' AND (?1 IS NULL OR code = ?1) AND (retryable OR NOT ?2)
 # What stays of the outcome is its time: it says that the row was done once.
 _REQUEUE_DAMAGED = """
 UPDATE rows SET state = NULL, started_at = NULL, bytes = NULL, sha256 = NULL, cues = NULL,
-       quality = NULL, job_id = NULL
+       quality = NULL, converted_from = NULL, job_id = NULL
 WHERE number = ? AND state = 'done'
 """
 
@@ -283,6 +283,7 @@ class SqliteLedger(SqliteLedgerReader):
             outcome.finished_at,
             *((caption.bytes, caption.sha256, caption.cues) if caption else (None, None, None)),
             None if caption is None else _quality(caption),
+            None if caption is None else caption.converted_from,
             job.id if job else None,
             *((failure.code, failure.message, failure.retryable) if failure else (None,) * 3),
             row.number,

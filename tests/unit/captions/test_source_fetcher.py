@@ -47,7 +47,9 @@ class Host:
     ) -> Caption | None:
         raise NotImplementedError
 
-    async def fetch(self, link: str, path: str, examine: Examine | None = None) -> Caption:
+    async def fetch(
+        self, link: str, path: str, examine: Examine | None = None, *, srt: bool = False
+    ) -> Caption:
         self.fetched.append(link)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)

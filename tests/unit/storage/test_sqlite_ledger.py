@@ -89,7 +89,7 @@ class TestFile:
             assert again.totals().pending == 3
 
     def test_outcome_writes_no_unique_index(self, connection: sqlite3.Connection) -> None:
-        steps = connection.execute(f"EXPLAIN {_OUTCOME}", (None,) * 12).fetchall()
+        steps = connection.execute(f"EXPLAIN {_OUTCOME}", (None,) * 13).fetchall()
         written = [root for _, operation, _, root, *_ in steps if operation == "OpenWrite"]
         names = "SELECT name FROM sqlite_master WHERE rootpage = ?"
         names_written = [connection.execute(names, (root,)).fetchone()[0] for root in written]
@@ -267,6 +267,12 @@ PRAGMA user_version = 1;
 """
 
 
+_NO_COLUMNS = "".join(
+    f"ALTER TABLE rows DROP COLUMN {name};" for name in ("quality", "converted_from")
+)
+"""Takes back what version 5 added."""
+
+
 class TestVersions:
     """A ledger of an older batchcap."""
 
@@ -295,7 +301,7 @@ class TestVersions:
         with closing(sqlite3.connect(file(tmp_path))) as old:
             old.executescript(
                 "DROP TABLE forgotten; DROP TABLE minutes; DROP INDEX ended;"
-                "ALTER TABLE rows DROP COLUMN quality; PRAGMA user_version = 2;"
+                f"{_NO_COLUMNS} PRAGMA user_version = 2;"
             )
         with closing(open_reader(tmp_path)) as reader:
             assert reader.count_holds(ForgetScope(key="*")) == {}
@@ -308,8 +314,7 @@ class TestVersions:
         latest = self.layout(tmp_path)
         with closing(sqlite3.connect(file(tmp_path))) as old:
             old.executescript(
-                "DROP TABLE minutes; DROP INDEX ended; ALTER TABLE rows DROP COLUMN quality;"
-                "PRAGMA user_version = 3;"
+                f"DROP TABLE minutes; DROP INDEX ended; {_NO_COLUMNS}PRAGMA user_version = 3;"
             )
         with closing(open_reader(tmp_path)) as reader:
             assert list(reader.minutes()) == []
@@ -321,7 +326,7 @@ class TestVersions:
             ledger.import_rows([("m.csv", [row(1)])], skip_invalid=False)
         latest = self.layout(tmp_path)
         with closing(sqlite3.connect(file(tmp_path))) as old:
-            old.executescript("ALTER TABLE rows DROP COLUMN quality; PRAGMA user_version = 4;")
+            old.executescript(f"{_NO_COLUMNS} PRAGMA user_version = 4;")
         with closing(open_reader(tmp_path)) as reader:
             assert [result["quality"] for result in reader.results()] == [None]
             assert reader.results_of([1])[1]["quality"] is None
