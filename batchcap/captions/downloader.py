@@ -78,7 +78,10 @@ class CaptionDownloader:
             return None
         try:
             return measure_caption(data, examine)
-        except (BadCaption, BadQuality):
+        except BadCaption:
+            return None
+        except BadQuality:  # of a killed run that accepted it: a final name means done
+            await self._store.remove(path)
             return None
 
     async def fetch(

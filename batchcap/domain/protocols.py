@@ -247,8 +247,8 @@ class Downloader(Protocol):
     ) -> Caption | None:
         """Return the caption at `path` that a killed run left there, or None.
 
-        Only a complete caption that is younger than `since` (unix seconds) counts, and that
-        `examine` accepts, if it is given.
+        Only a complete caption that is younger than `since` (unix seconds) counts. If `examine`
+        is given and refuses it, it is removed.
 
         Raises:
             FatalError: The file cannot be read.

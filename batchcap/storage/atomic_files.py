@@ -58,6 +58,13 @@ class OutputDir:
         with contextlib.suppress(OSError), self._folder(_split(path)[0], make=False) as folder:
             os.unlink(_part(path), dir_fd=folder)
 
+    def remove(self, path: str) -> None:
+        """Remove the file at `path` if there is one."""
+        inner, name = _split(path)
+        with contextlib.suppress(FileNotFoundError), self._folder(inner, make=False) as folder:
+            os.unlink(name, dir_fd=folder)
+            os.fsync(folder)
+
     def read(self, path: str, since: float) -> bytes | None:
         """Return a file that was placed after `since` (unix seconds), or None.
 

@@ -83,6 +83,18 @@ class CaptionStore:
         except OSError as error:
             raise store_failed(error, self.root / path) from None
 
+    async def remove(self, path: str) -> None:
+        """Remove a file that was placed and is not wanted after all.
+
+        Raises:
+            RowError: The disk refuses this name ("cannot_store").
+            FatalError: The file cannot be removed.
+        """
+        try:
+            await self._in_thread(self._output.remove, path)
+        except OSError as error:
+            raise store_failed(error, self.root / path) from None
+
     async def _in_thread(self, step: Callable[..., T], *values: object) -> T:
         if self.executor is None:
             return step(*values)

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from batchcap.domain.errors import (
     BadCaption,
+    BadQuality,
     FatalError,
     LinkExpired,
     RowError,
@@ -483,3 +484,53 @@ async def test_fetch_during_an_outage_loses_no_caption(tmp_path: Path) -> None:
         for number in range(20):
             group.start_soon(harness.fetch, f"{url}/{number}", f"d/{number}.vtt")
     assert len(harness.files()) == 21
+
+
+def refuses(_data: bytes) -> dict[str, int]:
+    raise BadQuality("empty in cue 1: no text")
+
+
+@pytest.mark.parametrize("data", [VTT, LARGE], ids=["small", "large"])
+async def test_fetch_with_examine_has_its_findings(
+    tmp_path: Path, executor: Executor | None, data: bytes
+) -> None:
+    async with (
+        http_server(serves(data)) as url,
+        running_downloader(tmp_path, executor) as harness,
+    ):
+        caption = await harness.downloader.fetch(
+            f"{url}/x", "d/a.vtt", lambda all_: {"x": len(all_)}
+        )
+    assert caption.quality == {"x": len(data)}
+
+
+@pytest.mark.parametrize("data", [VTT, LARGE], ids=["small", "large"])
+async def test_fetch_that_examine_refuses_gives_no_name_and_keeps_the_file_aside(
+    tmp_path: Path, executor: Executor | None, data: bytes
+) -> None:
+    (tmp_path / ".batchcap").mkdir()
+    async with (
+        http_server(serves(data)) as url,
+        running_downloader(tmp_path, executor) as harness,
+    ):
+        with pytest.raises(BadQuality, match=r"empty in cue 1: no text; it is kept as "):
+            await harness.downloader.fetch(f"{url}/x", "d/a.vtt", refuses)
+        assert harness.files() == {}
+    (kept,) = (tmp_path / ".batchcap" / "refused").iterdir()
+    assert data.startswith(kept.read_bytes())
+
+
+async def test_adopt_takes_findings_and_removes_what_examine_refuses(
+    tmp_path: Path, executor: Executor | None
+) -> None:
+    async with (
+        http_server(serves(VTT)) as url,
+        running_downloader(tmp_path, executor) as harness,
+    ):
+        await harness.fetch(f"{url}/x")
+        adopted = await harness.downloader.adopt("d/a.vtt", 0.0, lambda _: {"empty": 1})
+        assert adopted is not None
+        assert adopted.quality == {"empty": 1}
+        assert await harness.downloader.adopt("d/a.vtt", 0.0, refuses) is None
+        assert harness.files() == {}
+        assert await harness.downloader.adopt("d/a.vtt", 0.0, refuses) is None
