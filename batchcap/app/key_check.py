@@ -70,11 +70,15 @@ class KeyReport(msgspec.Struct, frozen=True):
         return min(self.permissions, key=lambda permission: order[permission.access])
 
 
+class NoResponse(FatalError):
+    """The provider could not be asked."""
+
+
 async def check_key(spec: ProviderSpec, settings: ProviderSettings, network: Network) -> KeyReport:
     """Send one GET for each permission that a run needs, each once.
 
     Raises:
-        FatalError: There was no response.
+        NoResponse: There was none.
     """
     sender = HttpSender(
         settings.base_url, spec.headers(settings.secrets), network, dashboards=spec.dashboards
@@ -82,7 +86,7 @@ async def check_key(spec: ProviderSpec, settings: ProviderSettings, network: Net
     try:
         permissions = await asyncio.gather(*(_try(sender, probe) for probe in spec.key_probes))
     except HttpError as error:
-        raise FatalError(
+        raise NoResponse(
             f"{spec.name}: no response from {sender.host}: {error}",
             hint="batchcap doctor looks for the cause.",
         ) from None

@@ -14,7 +14,6 @@ signals    Ctrl-C
 streams    standard output and error
 progress   the display of a running run
 log        -v and --log-file
-fd_limits  how many files may be open
 """
 
 from batchcap.cli.app import main

@@ -71,6 +71,9 @@ COMMANDS = {
     "login": """Try a provider's key with GET requests, and show what it may do.
 
     Stores nothing. Exit status 3 if the key is not accepted or lacks a permission.""",
+    "doctor": """Look for what is wrong with machine, network, keys and folder, and what to do.
+
+    Creates and changes nothing at the providers. Exit status 1 if there is a problem.""",
     "demo": """Run the demo manifest on the built-in simulators: no account, no keys, no network.
 
     2,100 captions of both providers. Interrupted, the same command resumes.""",

@@ -16,7 +16,7 @@ _COMMAND = re.compile(
     r"\bbatchcap (run|resume|plan|status|report|verify|rebuild|forget|audit)\b"
     r"(?! (?:-o|--out|--dir|--sandbox)\b)"
 )
-_AGAIN = {"rebuild", "forget", "audit", "plan", "login", "mux", "heygen"}
+_AGAIN = {"rebuild", "forget", "audit", "plan", "login", "doctor", "mux", "heygen"}
 """Commands that ask providers as a run does, but that `batchcap resume` does not continue; the
 last two are those of `batchcap manifest`."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 
+from batchcap.app.fd_limits import fit_to_fd_limit
 from batchcap.app.limits import choose_rows
 from batchcap.app.outlook import run_tracker
 from batchcap.app.run import run as run_rows
@@ -20,7 +21,6 @@ from batchcap.cli import log
 from batchcap.cli.announcement import announcement
 from batchcap.cli.command_lines import command_line, complete_commands
 from batchcap.cli.endpoints import Endpoints
-from batchcap.cli.fd_limits import fit_to_fd_limit
 from batchcap.cli.log_fields import LONG_PAUSE
 from batchcap.cli.on_end import Ending
 from batchcap.cli.options import OutputOptions

@@ -9,6 +9,12 @@ import os
 
 import aiohttp
 
+UNTRUSTED = "the certificate is not trusted"
+UNRESOLVED = "cannot resolve the name"
+NO_PROXY_CONNECTION = "cannot connect to the proxy"
+PROXY_REFUSES = "the proxy refuses the user or password"
+"""How messages of `NotSent` begin, by which `batchcap doctor` knows what to do."""
+
 
 class HttpError(Exception):
     """A request without a whole response. The message holds neither URL nor header."""
@@ -41,23 +47,23 @@ def why_not_sent(error: Exception) -> str:
     """Why there is no connection."""
     match error:
         case aiohttp.ClientHttpProxyError(status=407):
-            reason = "the proxy refuses the user or password (407)"
+            reason = f"{PROXY_REFUSES} (407)"
         case aiohttp.ClientHttpProxyError(status=status):
             reason = f"the proxy answered {status}"
         case aiohttp.ClientConnectorCertificateError(certificate_error=cause):
             message = getattr(cause, "verify_message", "") or type(cause).__name__
-            reason = f"the certificate is not trusted: {message}"
+            reason = f"{UNTRUSTED}: {message}"
         case aiohttp.ClientConnectorSSLError(os_error=cause):
             message = getattr(cause, "reason", "") or type(cause).__name__
             reason = f"no TLS connection: {message.replace('_', ' ').lower()}"
         case aiohttp.ClientProxyConnectionError(os_error=cause):
-            reason = f"cannot connect to the proxy: {_os_reason(cause)}"
+            reason = f"{NO_PROXY_CONNECTION}: {_os_reason(cause)}"
         case aiohttp.ClientConnectorDNSError(os_error=cause):
-            reason = f"cannot resolve the name: {_os_reason(cause)}"
+            reason = f"{UNRESOLVED}: {_os_reason(cause)}"
         case aiohttp.ClientConnectorError(os_error=cause):
             reason = _os_reason(cause)
         case UnicodeError():
-            reason = "cannot resolve the name: it is not a host name"
+            reason = f"{UNRESOLVED}: it is not a host name"
         case aiohttp.ClientError():
             reason = "the connection was closed before it was used"
         case _:
