@@ -97,6 +97,12 @@ def check_data(data: bytes, path: str, checks: Checks) -> CheckedFile:
     )
 
 
+def unreadable(path: str, checks: Checks, error: OSError) -> CheckedFile:
+    """Return what is found in a file that cannot be read."""
+    found = [Found(Finding.NOT_WEBVTT, f"cannot be read: {error.strerror or error}")]
+    return CheckedFile(path, checks.language, 0, None, None, counts(found), found)
+
+
 def done_rows(ledger: LedgerReader) -> Iterator[Row]:
     """Yield the rows that are done, by provider and in manifest order."""
     for provider in sorted(ledger.totals().by_provider):

@@ -20,6 +20,7 @@ from batchcap.app.quality import (
     done_rows,
     language_of,
     source_cues,
+    unreadable,
 )
 from batchcap.app.verify import open_file
 from batchcap.captions.quality import Checks, Found
@@ -57,6 +58,10 @@ def check(  # the options of the command
     """Check the text and the times of caption files. Exit status 1 if anything was found."""
     if not files:
         raise UsageError("check needs files or a folder", hint="Like this: batchcap check captions")
+    for path in files:
+        if not (path.is_file() or path.is_dir()):
+            reason = "not a regular file" if path.exists() else "No such file or directory"
+            raise UsageError(f"cannot read {path}: {reason}")
     checks = Checks(
         rules=caption_rules or DEFAULT_RULES,
         language=language or None,
@@ -88,14 +93,13 @@ def _checked(paths: Sequence[Path], checks: Checks) -> Iterator[CheckedFile]:
 
 
 def _checked_file(path: Path, checks: Checks) -> CheckedFile:
-    if path.exists() and not path.is_file():
-        raise UsageError(f"{path} is not a regular file")
+    language = checks.language or language_of(path)
+    checks = msgspec.structs.replace(checks, language=language)
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
-    language = checks.language or language_of(path)
-    return check_data(data, str(path), msgspec.structs.replace(checks, language=language))
+        return unreadable(str(path), checks, error)
+    return check_data(data, str(path), checks)
 
 
 def _checked_rows(out: Path, checks: Checks) -> Iterator[CheckedFile]:
@@ -110,13 +114,14 @@ def _checked_rows(out: Path, checks: Checks) -> Iterator[CheckedFile]:
                 duration=checks.duration or known.duration,
                 source=checks.source or known.source,
             )
+            path = str(out / row.path)
             try:
                 with open_file(out, row.path) as opened:
                     data = opened.read()
             except OSError as error:
-                message = f"cannot read {out / row.path}: {error.strerror or error}"
-                raise UsageError(message, hint="batchcap verify names all such files.") from None
-            yield check_data(data, str(out / row.path), merged)
+                yield unreadable(path, merged, error)
+            else:
+                yield check_data(data, path, merged)
 
 
 class _Check:

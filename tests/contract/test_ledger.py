@@ -31,6 +31,7 @@ from batchcap.domain.models import (
     CreateRecord,
     Failure,
     FailureGroup,
+    FindingCount,
     ImportResult,
     InvalidRow,
     Job,
@@ -978,6 +979,24 @@ class TestReading:
             "fake": {"done": 2, "failed": 1, "pending": 1, "skipped": 1},
             "other": {"pending": 1},
             "unknown": {"invalid": 1},
+        }
+
+    async def test_findings_are_counted_by_kind(self, ledger: Ledger) -> None:
+        imported(ledger, many(4))
+        works = await ledger.pending("fake", 0, 9)
+        qualities: list[dict[str, int] | None] = [
+            {"empty": 2, "overlap": 1},
+            {"empty": 1},
+            {},
+            None,
+        ]
+        for work, quality in zip(works, qualities, strict=True):
+            caption = Caption(1, "a", 1, quality=quality)
+            await ledger.record_outcome(work.row, outcome(caption=caption))
+        assert ledger.findings() == {"empty": FindingCount(3, 2), "overlap": FindingCount(1, 1)}
+        assert [result["quality"] for result in ledger.results()] == qualities
+        assert ledger.results_of([works[1].row.number])[works[1].row.number]["quality"] == {
+            "empty": 1
         }
 
     def test_totals_of_an_empty_ledger_are_empty(self, opened: Ledger) -> None:
