@@ -13,6 +13,9 @@ from batchcap.transport.http_errors import HttpError
 from batchcap.transport.network import Network
 from batchcap.transport.sender import HttpSender
 
+TIME_LIMIT = 12.0
+"""Seconds in which the responses have to arrive; less than `batchcap doctor` gives a check."""
+
 
 class Permission(msgspec.Struct, frozen=True):
     """What a response showed of one permission. `message` is the error in it, or ""."""
@@ -78,16 +81,18 @@ async def check_key(spec: ProviderSpec, settings: ProviderSettings, network: Net
     """Send one GET for each permission that a run needs, each once.
 
     Raises:
-        NoResponse: There was none.
+        NoResponse: There was none within `TIME_LIMIT`.
     """
     sender = HttpSender(
         settings.base_url, spec.headers(settings.secrets), network, dashboards=spec.dashboards
     )
     try:
-        permissions = await asyncio.gather(*(_try(sender, probe) for probe in spec.key_probes))
-    except HttpError as error:
+        async with asyncio.timeout(TIME_LIMIT):
+            permissions = await asyncio.gather(*(_try(sender, probe) for probe in spec.key_probes))
+    except (HttpError, TimeoutError) as error:
+        reason = str(error) or f"it took longer than {TIME_LIMIT:g} s"
         raise NoResponse(
-            f"{spec.name}: no response from {sender.host}: {error}",
+            f"{spec.name}: no response from {sender.host}: {reason}",
             hint="batchcap doctor looks for the cause.",
         ) from None
     finally:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
-from batchcap.app.key_check import KeyReport, check_key
-from batchcap.domain.errors import FatalError
+from batchcap.app.key_check import KeyReport, NoResponse, check_key
 from batchcap.domain.settings import Settings
 from batchcap.providers import PROVIDERS, ProviderSpec
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.transport.network import Network
+from tests.harness.clock import clock
 from tests.harness.servers import http_server
 from tests.third_provider.spec import SPEC as ACME
 
 pytestmark = pytest.mark.anyio
+
+KEY = {"HEYGEN_API_KEY": "heygen-key-of-the-user"}
 
 
 async def report_of(spec: ProviderSpec, environment: Mapping[str, str]) -> KeyReport:
@@ -85,6 +89,40 @@ async def test_key_check_response_that_shows_nothing_is_neither_yes_nor_no(optio
     assert "does not show whether" in report.verdict()
 
 
+@pytest.mark.parametrize("body", [b"<title>Sign in</title>", b"{}"], ids=["html", "json"])
+async def test_key_check_success_of_another_server_shows_nothing(body: bytes) -> None:
+    async def handle(request: web.Request) -> web.Response:
+        return web.Response(body=body)
+
+    async with http_server(handle) as url:
+        report = await report_of(PROVIDERS["heygen"], {**KEY, "HEYGEN_API_BASE": url})
+    assert not report.is_accepted
+    assert [permission.access for permission in report.permissions] == ["unknown"]
+
+
+async def test_key_check_server_that_repeats_the_key_does_not_show_it() -> None:
+    async def handle(request: web.Request) -> web.Response:
+        error = {"code": "unauthorized", "message": f"wrong: {request.headers['X-Api-Key']}"}
+        return web.json_response({"error": error}, status=401)
+
+    async with http_server(handle) as url:
+        report = await report_of(PROVIDERS["heygen"], {**KEY, "HEYGEN_API_BASE": url})
+    assert report.verdict().endswith("wrong: ***")
+    assert KEY["HEYGEN_API_KEY"] not in repr(report)
+
+
+async def test_key_check_late_response_ends_at_the_time_limit() -> None:
+    async def handle(request: web.Request) -> web.Response:
+        await asyncio.sleep(50.0)
+        return web.json_response({"data": []})
+
+    async with http_server(handle) as url:
+        began = clock()
+        with pytest.raises(NoResponse, match="it took longer than 12 s"):
+            await report_of(PROVIDERS["heygen"], {**KEY, "HEYGEN_API_BASE": url})
+        assert 12.0 <= clock() - began < 13.0
+
+
 async def test_key_check_without_a_probe_says_so() -> None:
     report = await report_of(ACME, {"ACME_KEY": "key"})
     assert report.verdict() == "no request shows whether the key is accepted"
@@ -93,6 +131,5 @@ async def test_key_check_without_a_probe_says_so() -> None:
 async def test_key_check_without_a_response_raises() -> None:
     async with http_server(None) as url:  # type: ignore[arg-type]  # is never called
         pass
-    environment = {"HEYGEN_API_KEY": "key", "HEYGEN_API_BASE": url}
-    with pytest.raises(FatalError, match=r"heygen: no response from .*: Connection refused"):
-        await report_of(PROVIDERS["heygen"], environment)
+    with pytest.raises(NoResponse, match=r"heygen: no response from .*: Connection refused"):
+        await report_of(PROVIDERS["heygen"], {**KEY, "HEYGEN_API_BASE": url})

@@ -13,6 +13,7 @@ from batchcap.app.checks.diagnosis import Diagnosis
 from batchcap.domain.errors import FatalError
 from batchcap.storage.ledger import folder
 from batchcap.storage.ledger.filesystem import check_disk
+from batchcap.storage.ledger.schema import refuse_links
 
 SUBJECT = "output folder"
 
@@ -31,6 +32,7 @@ def check_output_folder(out: Path) -> list[Diagnosis]:
     place = out
     try:
         check_disk(out)
+        refuse_links(folder(out))
         for place in _places(out):
             _write(place)
         free = shutil.disk_usage(place).free

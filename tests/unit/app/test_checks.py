@@ -74,6 +74,24 @@ def test_output_folder_that_is_a_file_is_a_problem(tmp_path: Path) -> None:
     assert "-o DIR" in found.hint
 
 
+def test_output_folder_on_a_network_disk_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"server:/media {tmp_path.resolve()} nfs4 rw 0 0\n")
+    monkeypatch.setattr("batchcap.storage.ledger.filesystem._MOUNTS", mounts)
+    (found,) = check_output_folder(tmp_path / "captions")
+    assert found.level == "problem"
+    assert "network disk (nfs4)" in found.message
+
+
+def test_output_folder_whose_ledger_is_a_link_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / ".batchcap").symlink_to(tmp_path.parent)
+    (found,) = check_output_folder(tmp_path)
+    assert found.level == "problem"
+    assert "symbolic link" in found.message
+
+
 def test_output_folder_with_little_space_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
