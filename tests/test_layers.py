@@ -118,6 +118,19 @@ def test_aiohttp_is_imported_only_by_the_http_modules_and_servers() -> None:
     assert users == {f"transport/{name}.py" for name in CLIENTS}
 
 
+def test_commands_read_the_environment_with_the_configuration() -> None:
+    """Otherwise a command would not know the secrets and URLs of batchcap.toml."""
+    users = {
+        path.relative_to(ROOT).as_posix()
+        for path in files()
+        if room_of(path) != "sandbox" and "os.environ" in path.read_text()
+    }
+    assert users == {
+        f"cli/{name}.py"
+        for name in ("app", "configuration/current", "encoding", "on_end", "runtime")
+    }
+
+
 def test_only_sender_and_file_host_send_requests() -> None:
     users = {
         path.relative_to(ROOT).as_posix()

@@ -11,10 +11,10 @@ import anyio
 from batchcap.domain.errors import UsageError
 from batchcap.domain.ledger_protocols import Ledger, LedgerReader
 from batchcap.domain.protocols import KeyValueStore, Observer, Provider
-from batchcap.domain.settings import Secrets, Settings
+from batchcap.domain.settings import FILE_SUFFIX, Secrets, Settings
 from batchcap.domain.shutdown import ShutdownToken
 from batchcap.providers import PROVIDERS, ProviderContext, ProviderSettings, ProviderSpec
-from batchcap.providers.registry import read_secrets, require_credentials
+from batchcap.providers.registry import read_secrets, require_credentials, secret_names
 from batchcap.transport.api_client import Api
 from batchcap.transport.network import Network, network_settings
 from batchcap.transport.rate_limiter import Bucket
@@ -211,6 +211,13 @@ def webhooks_for(providers: Iterable[str]) -> list[Webhook]:
 def secrets_in(environment: Mapping[str, str]) -> Secrets:
     """Return the credentials of all providers that are set."""
     return read_secrets(PROVIDERS.values(), environment)
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for the user's commands: without secrets, and what leads to them."""
+    names = secret_names(PROVIDERS.values())
+    hidden = {*names, *(name + FILE_SUFFIX for name in names)}
+    return {name: value for name, value in environment.items() if name not in hidden}
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from batchcap.cli.command_lines import complete_commands, hint_for
+from batchcap.cli.command_lines import CONFIGURATION, complete_commands, hint_for
 from batchcap.cli.encoding import use_utf8
 from batchcap.cli.parsing import DASH
 from batchcap.cli.streams import open_streams, output_error
@@ -122,6 +122,12 @@ def configure(
     """Return what variables and files set, and the command line of the command itself."""
     from batchcap.cli.configuration.configuration import load  # not for --help
 
+    CONFIGURATION.set(
+        (
+            *(("--config", str(config)) if config else ()),
+            *(("--profile", profile) if profile else ()),
+        )
+    )
     return load(app, os.environ, config, profile), tokens
 
 

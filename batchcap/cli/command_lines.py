@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from contextvars import ContextVar
 from pathlib import Path
 
 DEFAULT_FOLDER = Path("captions")
+
+CONFIGURATION: ContextVar[tuple[str, ...]] = ContextVar("configuration", default=())
+"""--config and --profile as the user gave them, for the commands that continue this one."""
 
 _COMMAND = re.compile(
     r"\bbatchcap (run|resume|plan|status|report|verify|rebuild|forget|audit)\b"
@@ -30,7 +34,7 @@ def command_line(command: str, out: Path, *more: str, sandbox: bool) -> str:
     if out != DEFAULT_FOLDER:
         arguments += ["--dir" if command == "report" else "-o", str(out)]
     arguments += ["--sandbox"] if sandbox and command not in _WITHOUT_SANDBOX else []
-    return shlex.join([*arguments, *more])
+    return shlex.join([*arguments, *CONFIGURATION.get(), *more])
 
 
 def hint_for(command: str, hint: str) -> str:

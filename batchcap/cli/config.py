@@ -10,11 +10,11 @@ import orjson
 from cyclopts import Parameter
 
 from batchcap.cli.configuration.configuration import Configuration
-from batchcap.cli.configuration.current import FILE_SUFFIX, Environment, environment
+from batchcap.cli.configuration.current import Environment, environment
 from batchcap.cli.configuration.files import FILE_NAME, user_file
 from batchcap.cli.configuration.options import Option
 from batchcap.cli.configuration.tables import SECRET_OPTIONS, base_urls
-from batchcap.domain.settings import without_credentials
+from batchcap.domain.settings import FILE_SUFFIX, without_credentials
 from batchcap.domain.text import printable
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import secret_names

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from batchcap.app.providers import secrets_in
+from batchcap.app.providers import without_secrets
 from batchcap.domain.errors import UsageError
 from batchcap.domain.text import printable
 from batchcap.reports.results import RESULTS
@@ -138,8 +138,7 @@ class _Interruption:
 
 def _run(arguments: list[str], ending: Ending, out: Path, *, quiet: bool) -> str:
     """Run the command; returns what went wrong, or ""."""
-    hidden = secrets_in(os.environ)
-    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    environment = without_secrets(os.environ)
     environment |= ending.variables(out)
     document = json.dumps(ending.summary, separators=(",", ":")) + "\n"
     try:

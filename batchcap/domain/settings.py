@@ -36,6 +36,10 @@ def use_uvloop(environment: Mapping[str, str]) -> bool:
     return value != "asyncio"
 
 
+FILE_SUFFIX = "_FILE"
+"""`MUX_TOKEN_SECRET_FILE` names a file with the secret, as containers have it."""
+
+
 class Secrets(Mapping[str, str]):
     """Credentials by the name of their variable. Their values are never printed."""
 

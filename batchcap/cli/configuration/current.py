@@ -8,15 +8,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+from batchcap.app.providers import without_secrets
 from batchcap.cli.configuration.configuration import Configuration
 from batchcap.cli.configuration.secret_sources import secret_from_command, secret_from_file
 from batchcap.cli.configuration.tables import Setting, base_urls
 from batchcap.domain.errors import UsageError
+from batchcap.domain.settings import FILE_SUFFIX
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import secret_names
-
-FILE_SUFFIX = "_FILE"
-"""`MUX_TOKEN_SECRET_FILE` names a file with the secret, as containers have it."""
 
 
 class Environment(Mapping[str, str]):
@@ -79,11 +78,8 @@ class Environment(Mapping[str, str]):
             case {"file": str(path)}:
                 return secret_from_file(place, setting.file.resolved(path))
             case {"secret-command": [*command]}:
-                return secret_from_command(place, command, self._without_secrets())
+                return secret_from_command(place, command, without_secrets(self._variables))
         return str(setting.value)
-
-    def _without_secrets(self) -> dict[str, str]:
-        return {name: value for name, value in self._variables.items() if name not in self._secrets}
 
 
 _CURRENT: ContextVar[Environment | None] = ContextVar("environment", default=None)

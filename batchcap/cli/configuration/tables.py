@@ -37,8 +37,14 @@ TRUSTED_OPTIONS = {
 }
 """Options that a file which merely lies in the working folder may not set."""
 
-WRITTEN_OPTIONS = {"log-file", "trace", "report-out", "manifest-out", "sandbox-state"}
-"""Options that replace a file: in the working folder's file, one below that folder."""
+WRITTEN_OPTIONS = {
+    *("out", "demo-out", "report-out", "manifest-out"),
+    *("log-file", "trace", "sandbox-state"),
+}
+"""Options that name what is written: in the working folder's file, something below that folder.
+
+With any other output folder, and `name`, a caption could replace the user's ~/.bashrc.
+"""
 
 
 @dataclass(frozen=True)
