@@ -24,7 +24,7 @@ from batchcap.app.checks.installation import check_installation
 from batchcap.app.checks.keys import check_provider_key
 from batchcap.app.checks.ledger import check_ledger
 from batchcap.app.checks.output_folder import check_output_folder
-from batchcap.domain.errors import UsageError
+from batchcap.domain.errors import BatchcapError, UsageError
 from batchcap.domain.settings import Settings, inbox_folder
 from batchcap.providers import PROVIDERS, ProviderSettings, ProviderSpec
 from batchcap.providers.registry import read_secrets
@@ -125,13 +125,13 @@ def _provider_checks(
         return [_known(Diagnosis("network", "problem", error.message, error.hint))]
     checks: list[Check] = []
     for spec in PROVIDERS.values():
-        if not read_secrets([spec], environment).keys() & set(spec.credentials):
-            text = f"not used: {' and '.join(spec.credentials)} not set"
-            checks.append(_known(Diagnosis(spec.name, "skipped", text)))
-            continue
         try:
+            if not read_secrets([spec], environment).keys() & set(spec.credentials):
+                text = f"not used: {' and '.join(spec.credentials)} not set"
+                checks.append(_known(Diagnosis(spec.name, "skipped", text)))
+                continue
             configured = spec.configure(environment, settings, sandbox=sandbox)
-        except UsageError as error:
+        except BatchcapError as error:  # also a secret that cannot be fetched
             checks.append(_known(Diagnosis(spec.name, "problem", error.message, error.hint)))
             continue
         checks += _checks_of(spec, configured, network, now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from cyclopts import Parameter
 from batchcap.app.checks.diagnosis import Diagnosis
 from batchcap.app.doctor import diagnose
 from batchcap.cli.command_lines import complete_commands, hint_for
+from batchcap.cli.configuration.current import environment
 from batchcap.cli.options import CaOption, Out, ProxyOption, SandboxFlag
 from batchcap.cli.runtime import provider_environment, run_async
 from batchcap.domain.settings import Settings
@@ -41,7 +41,7 @@ async def _examine(settings: Settings, *, sandbox: bool, json: bool) -> int:
     """
     with tempfile.TemporaryDirectory(prefix="batchcap-doctor-") as folder:
         async with provider_environment(Path(folder), sandbox=sandbox) as providers:
-            diagnoses = await diagnose(settings, os.environ, providers, sandbox=sandbox)
+            diagnoses = await diagnose(settings, environment(), providers, sandbox=sandbox)
     found = [_completed(diagnosis, settings.out, sandbox=sandbox) for diagnosis in diagnoses]
     sys.stdout.write(_as_json(found) if json else _as_text(found))
     sys.stdout.flush()

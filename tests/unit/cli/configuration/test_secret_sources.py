@@ -162,6 +162,18 @@ def test_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
             secret_from_file("KEY_FILE", path)
 
 
+def test_doctor_reports_a_secret_that_cannot_be_fetched(
+    folders: Folders, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEYGEN_API_KEY_FILE", "absent")
+    monkeypatch.setenv("XDG_STATE_HOME", str(folders.user))
+    assert main(["doctor"]) == 1
+    shown = capfd.readouterr().out.splitlines()
+    problems = [line for line in shown if line.startswith("problem")]
+    assert len(problems) == 1
+    assert "HEYGEN_API_KEY_FILE: cannot read absent" in problems[0]
+
+
 def test_run_without_its_secret_stops_and_can_be_resumed(
     folders: Folders, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
