@@ -206,7 +206,8 @@ class Validator:
 
     def _open(self, data: bytes) -> bytes:
         """Check the header, and return the file without its byte order mark."""
-        data = data.removeprefix(_BOM)
+        if self._decoder is None:  # a decoder of UTF-16 has removed it
+            data = data.removeprefix(_BOM)
         if not _HEADER.match(data):
             raise BadCaption(_described(data[:_OPENING].removesuffix(b"\n")))
         self._has_header = True

@@ -171,6 +171,7 @@ def test_check_utf_16_with_its_mark_is_what_a_browser_shows() -> None:
     text = GOOD.decode().replace("Hello", "Grüße ഫ 😀")
     assert check(text.encode("utf-16")) == 1
     assert check(("\ufeff" + text).encode("utf-16-be")) == 1
+    assert isinstance(verdict(("\ufeff" + text).encode("utf-16")), str)
     assert [cue.text for cue in cues(text.encode("utf-16"))] == ["Grüße ഫ 😀"]
 
 
