@@ -22,6 +22,7 @@ from typing import BinaryIO
 import msgspec
 
 from batchcap.captions import webvtt
+from batchcap.captions.convert import FORMATS
 from batchcap.domain.errors import BadCaption, UsageError
 from batchcap.domain.ledger_protocols import LedgerReader
 from batchcap.domain.models import CompletedRow, InvalidRow, Row
@@ -146,10 +147,16 @@ def check_folder(ledger: LedgerReader, out: Path, verdict: Verdict) -> None:
     for path in _files(out):
         if _TEMP_FILE.fullmatch(path.rpartition("/")[2]):
             verdict.temp_files.append(path)
-        elif not ledger.owns_path(path):
+        elif not ledger.owns_path(path) and not _is_conversion(ledger, path):
             verdict.extra_file_count += 1
             if len(verdict.extra_files) < MAX_KEPT:
                 verdict.extra_files.append(printable(path))
+
+
+def _is_conversion(ledger: LedgerReader, path: str) -> bool:
+    """Return whether a file is a caption of the ledger in another format (--also)."""
+    stem, _, format_ = path.rpartition(".")
+    return format_ in FORMATS and ledger.owns_path(f"{stem}.vtt")
 
 
 def remove_temp_files(out: Path, verdict: Verdict) -> None:

@@ -45,6 +45,9 @@ COMMANDS = {
     "check": """Check the text and the times of caption files, of a run or any others.
 
     Exit status 1 if anything was found.""",
+    "convert": """Write caption files as SRT, TTML, text or JSON, beside them.
+
+    What a format cannot hold is said.""",
     "rebuild": """Make a new ledger from manifests, files and provider, in place of a lost one.
 
     Give it the manifests, --name, --to and --from of the run. It creates no job and keeps

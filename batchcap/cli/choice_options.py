@@ -9,7 +9,13 @@ import msgspec
 from cyclopts import Parameter
 
 from batchcap.cli.options import ROWS, SPEED
-from batchcap.cli.parsing import parse_filter, parse_moment, parse_unit_cost, parse_units
+from batchcap.cli.parsing import (
+    parse_filter,
+    parse_formats,
+    parse_moment,
+    parse_unit_cost,
+    parse_units,
+)
 from batchcap.domain.errors import UsageError
 from batchcap.domain.selection import Selection
 from batchcap.domain.settings import Limits, Settings
@@ -57,6 +63,14 @@ class ChoiceOptions:
         ),
     ] = False
 
+    also: Annotated[
+        str,
+        Parameter(
+            group=ROWS,
+            help="Conversions beside each caption, made when the run ends: srt, ttml, txt, json.",
+        ),
+    ] = ""
+
     def applied(self, settings: Settings) -> Settings:
         """Return the settings with these choices.
 
@@ -71,12 +85,22 @@ class ChoiceOptions:
                 tuple(map(parse_filter, self.filter_)), self.limit, _column_aliases()
             ),
             fetch_sources=self.fetch_sources,
+            also=_conversions(self.also),
             limits=Limits(
                 parse_units("--max-units", self.max_units),
                 parse_moment("--deadline", self.deadline),
                 parse_unit_cost(self.unit_cost),
             ),
         )
+
+
+def _conversions(text: str) -> tuple[str, ...]:
+    formats = tuple(name for name in parse_formats("--also", text) if name != "vtt")
+    if formats:
+        from batchcap.captions.convert import check_formats
+
+        check_formats(formats)
+    return formats
 
 
 def _column_aliases() -> dict[str, dict[str, str]]:

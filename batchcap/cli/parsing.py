@@ -14,6 +14,7 @@ DASH = "<->"
 """Replaces the argument "-" before parsing, because cyclopts would take it for an option."""
 
 _COSTS = "Like this: --unit-cost 2 (each caption), or --unit-cost 0.5/min (each minute of video)"
+CAPTION_FORMATS = ("srt", "ttml", "txt", "json", "vtt")
 _MAX_VALUE = 1e15  # above every sensible number of seconds, bytes or requests
 _SECONDS = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {
@@ -165,6 +166,22 @@ def parse_moment(option: str, text: str) -> float | None:
             f"{option}: invalid date {text[:40]!r}",
             hint="Like this: 2026-10-01, 2026-10-01T18:00, 2026-10-01T18:00Z",
         ) from None
+
+
+def parse_formats(option: str, text: str) -> tuple[str, ...]:
+    """Parse `srt,ttml` into names of caption formats, each once; an empty text has none.
+
+    Raises:
+        UsageError: One is unknown; the message names `option`.
+    """
+    formats = tuple(dict.fromkeys(part for part in re.split(r"[;,\s]+", text.lower()) if part))
+    for name in formats:
+        if name not in CAPTION_FORMATS:
+            raise UsageError(
+                f"{option}: unknown caption format {name[:20]!r}",
+                hint=f"There are: {', '.join(CAPTION_FORMATS)}",
+            )
+    return formats
 
 
 def parse_languages(option: str, text: str) -> tuple[str, ...]:

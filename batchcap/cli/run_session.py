@@ -35,7 +35,7 @@ from batchcap.domain.ledger_protocols import Ledger
 from batchcap.domain.models import RowState, Totals
 from batchcap.domain.settings import Settings
 from batchcap.domain.shutdown import ShutdownToken
-from batchcap.domain.text import printable
+from batchcap.domain.text import counted, printable
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import documented_rates
 from batchcap.reports import results
@@ -114,12 +114,30 @@ class RunSession:
         if providers_to_ask(self._ledger, self._settings):
             self._prepare()
         fatal = run_async(self._work)
+        if self._settings.also and not fatal and self._signals.received is None:
+            self._convert()
         try:
             results.write_results(self._ledger, self._settings.out)
         except FatalError as error:
             fatal.append(error)
             self._print_event(LaneStopped("results", error.message, error.hint))
         return self._report(fatal)
+
+    def _convert(self) -> None:
+        """Make the conversions of --also, and say what they could not hold."""
+        from batchcap.app.conversions import convert_captions
+
+        result = convert_captions(
+            self._ledger,
+            self._settings.out,
+            self._settings.also,
+            lambda reason: self._print_event(Warned(reason)),
+        )
+        if self._options.quiet:
+            return
+        print(f"{counted(result.made, 'conversion')} made", file=sys.stderr)
+        for (format_, what), count in sorted(result.dropped.items()):
+            print(f"note: {format_} cannot hold {what}: {counted(count, 'file')}", file=sys.stderr)
 
     def _prepare(self) -> None:
         """Do what takes long with a large ledger, before the event loop starts."""

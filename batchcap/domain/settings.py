@@ -176,6 +176,8 @@ class Settings(msgspec.Struct, frozen=True):
     """A HAR file to which every request of a run is written."""
     limits: Limits = Limits()
     selection: Selection = Selection()
+    also: tuple[str, ...] = ()
+    """Formats of the conversions beside each caption."""
     fetch_sources: bool = False
     """Whether the captions that are translated from are downloaded beside those that are made."""
 
