@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from batchcap.domain.languages import language_and_script
+from batchcap.domain.languages import canonical, language_and_script
 
 MIN_LETTERS = 4
 """Letters of another script that a cue must have to be noted: a unit or a letter is no language."""
@@ -45,6 +45,24 @@ _SCRIPTS = {
 }
 """The scripts (Unicode UAX 24) of a language's code for its writing (ISO 15924)."""
 
+_ALSO = {
+    "az": ("Cyrillic", "Arabic"),
+    "bs": ("Cyrillic",),
+    "ha": ("Arabic",),
+    "kk": ("Latin", "Arabic"),
+    "ku": ("Arabic", "Cyrillic"),
+    "ky": ("Latin", "Arabic"),
+    "mn": ("Mongolian",),
+    "ms": ("Arabic",),
+    "pa": ("Arabic",),
+    "sr": ("Latin",),
+    "tg": ("Latin", "Arabic"),
+    "tk": ("Cyrillic", "Arabic"),
+    "ug": ("Cyrillic", "Latin"),
+    "uz": ("Cyrillic", "Arabic"),
+}
+"""The other scripts of languages with several (CLDR), if the tag does not name one."""
+
 
 def script_check(language: str | None) -> Callable[[str], bool] | None:
     """Return a function that says if a text is not in the script of a language.
@@ -52,8 +70,14 @@ def script_check(language: str | None) -> Callable[[str], bool] | None:
     It is not if it has `MIN_LETTERS` of other scripts and none of its own: names in Latin
     letters are in the captions of any language. None if the language or its script is unknown.
     """
-    scripts = _SCRIPTS.get(language_and_script(language)[1]) if language else None
-    return None if scripts is None else _check(scripts)
+    primary, script = language_and_script(language) if language else ("", "")
+    scripts = _SCRIPTS.get(script)
+    if scripts is None:
+        return None
+    names_script = any(
+        len(part) == 4 and part.isalpha() for part in canonical(language or "").split("-")
+    )
+    return _check(scripts if names_script else scripts + _ALSO.get(primary, ()))
 
 
 @functools.cache
