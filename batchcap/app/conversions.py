@@ -39,6 +39,10 @@ def convert_captions(
         for row in page:
             for format_ in formats:
                 path = conversion_path(row.path, format_)
+                if ledger.owns_path(path):
+                    result.failed += 1
+                    warn(f"cannot make {path}: it is the caption of another row")
+                    continue
                 try:
                     _convert(out / row.path, out / path, format_, out, result)
                 except (OSError, BadCaption) as error:

@@ -7,8 +7,9 @@ positions. SRT has only bold, italics, underlines and nine places on the screen.
 from __future__ import annotations
 
 import io
+import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import unescape
 from importlib.util import find_spec
 from typing import NamedTuple
@@ -17,15 +18,19 @@ from xml.etree import ElementTree
 import orjson
 
 from batchcap.captions import webvtt
+from batchcap.captions.cue_text import TAG, plain
+from batchcap.captions.srt import as_webvtt
 from batchcap.captions.webvtt import Cue
-from batchcap.domain.errors import UsageError
+from batchcap.domain.errors import BadCaption, UsageError
 
-_TAG = re.compile(r"</?[^<>]*>")
 _KEPT_TAG = re.compile(r"<(/?)([biu])(?:[. \t][^<>]*)?>")
+_EMPTY_PAIR = re.compile(r"<([biu])></\1>")
 _RUBY_TEXT = re.compile(r"<rt[^<>]*>.*?(?:</rt>|(?=</ruby>)|\Z)", re.DOTALL)
 _LINE = re.compile(r"(?:^|[ \t])line:(-?\d+(?:\.\d+)?)(%?)")
 _ALIGN = re.compile(r"(?:^|[ \t])align:(start|left|center|middle|end|right)")
-_BLOCK = re.compile(rb"(?:^|\n\n)(STYLE|REGION|NOTE)(?=[ \t\n])")
+_BLOCK = re.compile(r"(?<=\n\n)(STYLE|REGION|NOTE)(?=[ \t\n]).*?(?=\n\n)", re.DOTALL)
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_LIKE_MARKUP = re.compile(r"</?[a-z][^<>\n]*>|\{\\[^{}\n]*\}", re.IGNORECASE)
 _COLUMNS = {"start": 0, "left": 0, "end": 2, "right": 2}
 
 _MARKUP = {
@@ -74,27 +79,44 @@ def check_formats(formats: Sequence[str]) -> None:
 
 
 def _srt(_data: bytes, cues: Sequence[Cue]) -> bytes:
-    blocks = []
-    for number, cue in enumerate(cues, 1):
-        times = f"{_time(cue.start)} --> {_time(cue.end)}"
-        text = _place(cue.settings) + _srt_text(cue.text)
-        blocks.append(f"{number}\n{times}\n{text}\n")
+    blocks: list[str] = []
+    for cue in cues:
+        if _shown(cue):
+            times = f"{_time(cue.start)} --> {_time(cue.end)}"
+            text = _place(cue.settings) + _srt_text(cue.text)
+            blocks.append(f"{len(blocks) + 1}\n{times}\n{text}\n")
     return "\n".join(blocks).encode()
 
 
 def _srt_text(text: str) -> str:
-    """Keep bold, italics and underlines; show what ruby annotates without the annotation."""
+    """Keep bold, italics and underlines; show what ruby annotates without the annotation.
+
+    An empty line would end the cue, and parsers take a line with an arrow for times.
+    """
     parts, at = [], 0
     text = _RUBY_TEXT.sub("", text)
-    for tag in _TAG.finditer(text):
+    for tag in TAG.finditer(text):
         kept = _KEPT_TAG.fullmatch(tag[0])
         parts += [unescape(text[at : tag.start()]), f"<{kept[1]}{kept[2]}>" if kept else ""]
         at = tag.end()
-    return "".join([*parts, unescape(text[at:])])
+    parts.append(unescape(text[at:]))
+    shown = _EMPTY_PAIR.sub("", "".join(parts))
+    return _without_empty_lines(shown).replace("-->", "->")
+
+
+def _shown(cue: Cue) -> str:
+    """Return the text of a cue that a viewer reads, "" if there is none."""
+    return _without_empty_lines(plain(_RUBY_TEXT.sub("", cue.text)))
+
+
+def _without_empty_lines(text: str) -> str:
+    return "\n".join(filter(str.strip, text.replace("\r", "\n").split("\n")))
 
 
 def _place(settings: str) -> str:
     """Return the place of a cue on the number pad as players of SRT read it, "" if below."""
+    if "vertical:" in settings:  # its line is a column
+        return ""
     line, align = _LINE.search(settings), _ALIGN.search(settings)
     row = 0
     if line:
@@ -105,19 +127,31 @@ def _place(settings: str) -> str:
     return "" if place == 2 else f"{{\\an{place}}}"
 
 
-def _ttml(data: bytes, _cues: Sequence[Cue]) -> bytes:
+def _ttml(data: bytes, cues: Sequence[Cue]) -> bytes:
+    """Return TTML. ttconv gets the cues written anew, because it reads fewer files than players.
+
+    Raises:
+        BadCaption: ttconv cannot read it.
+    """
     from ttconv.imsc import writer  # an extra
     from ttconv.vtt import reader
 
-    text = data.decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
-    tree = writer.from_model(reader.to_model(io.StringIO(text)))
+    logging.getLogger("ttconv").setLevel(logging.CRITICAL)  # it logs every odd setting
+    blocks = [block[0] for block in _blocks(data) if block[1] != "NOTE"]
+    head = "".join(f"{block}\n\n" for block in blocks)
+    text = as_webvtt(cues).decode().replace("WEBVTT\n\n", f"WEBVTT\n\n{head}", 1)
+    try:
+        tree = writer.from_model(reader.to_model(io.StringIO(text)))
+    except Exception as error:  # odd settings and styles raise all kinds
+        raise BadCaption(f"ttconv cannot convert it: {type(error).__name__}: {error}") from error
     root: ElementTree.Element = tree.getroot()
-    return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
+    document = ElementTree.tostring(root, encoding="unicode")
+    declaration = '<?xml version="1.0" encoding="UTF-8"?>\n'
+    return (declaration + _NOT_XML.sub("\ufffd", document)).encode()
 
 
 def _text(_data: bytes, cues: Sequence[Cue]) -> bytes:
-    lines = (unescape(_TAG.sub("", _RUBY_TEXT.sub("", cue.text))) for cue in cues)
-    return "".join(f"{line}\n" for line in lines).encode()
+    return "".join(f"{text}\n" for text in map(_shown, cues) if text).encode()
 
 
 def _json(_data: bytes, cues: Sequence[Cue]) -> bytes:
@@ -141,11 +175,9 @@ def _time(milliseconds: int) -> str:
 
 def _dropped(data: bytes, cues: Sequence[Cue], lost: frozenset[str]) -> Iterator[str]:
     """Yield what a file has that the format loses."""
-    blocks = {match[1].decode() for match in _BLOCK.finditer(data.replace(b"\r\n", b"\n"))}
+    blocks = {block[1] for block in _blocks(data)}
     present = {name for name, block in _BLOCKS.items() if block in blocks}
-    for name, markup in _MARKUP.items():
-        if name in lost and any(markup.search(cue.text) for cue in cues):
-            present.add(name)
+    present.update(_of_text(cues))
     if any(cue.identifier for cue in cues):
         present.add("identifiers")
     settings = [cue.settings for cue in cues if cue.settings.strip()]
@@ -156,13 +188,32 @@ def _dropped(data: bytes, cues: Sequence[Cue], lost: frozenset[str]) -> Iterator
     yield from sorted(present & lost)
 
 
+def _of_text(cues: Iterable[Cue]) -> Iterator[str]:
+    """Yield what the texts of cues have beside characters."""
+    for cue in cues:
+        yield from (name for name, markup in _MARKUP.items() if markup.search(cue.text))
+        shown = plain(cue.text) if "&" in cue.text else ""
+        if "-->" in shown:
+            yield "arrows"
+        if _LIKE_MARKUP.search(shown or TAG.sub("", cue.text)):
+            yield "text like tags"
+        if not _shown(cue):
+            yield _NO_TEXT
+
+
+def _blocks(data: bytes) -> Iterator[re.Match[str]]:
+    """Yield the STYLE, REGION and NOTE blocks of a file; those with an arrow hold cues."""
+    return (block for block in _BLOCK.finditer(webvtt.decoded(data)) if "-->" not in block[0])
+
+
 _BLOCKS = {"styles": "STYLE", "regions": "REGION", "notes": "NOTE"}
-_SRT_LOSES = frozenset({*_BLOCKS, *_MARKUP, "exact positions", "identifiers"}) - {
-    "bold, italics and underlines"
-}
-_TTML_LOSES = frozenset({"voices", "notes", "identifiers", "languages"})
+_NO_TEXT = "cues without text"
+_SRT_LOSES = frozenset(
+    {*_BLOCKS, *_MARKUP, "exact positions", "identifiers", "arrows", "text like tags", _NO_TEXT}
+) - {"bold, italics and underlines"}
+_TTML_LOSES = frozenset({"voices", "notes", "identifiers", "languages", _NO_TEXT})
 _JSON_LOSES = frozenset(_BLOCKS)
-_TEXT_LOSES = frozenset({*_BLOCKS, *_MARKUP, "positions", "identifiers", "times"})
+_TEXT_LOSES = frozenset({*_BLOCKS, *_MARKUP, "positions", "identifiers", "times", _NO_TEXT})
 
 FORMATS: dict[str, tuple[Callable[[bytes, Sequence[Cue]], bytes], frozenset[str]]] = {
     "srt": (_srt, _SRT_LOSES),

@@ -12,7 +12,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 
-_TAG = re.compile(r"<[^>]*(?:>|\Z)")
+TAG = re.compile(r"<[^>]*(?:>|\Z)")
+"""A tag as a player reads it: one that is not closed takes the rest of the cue."""
 _NAME = re.compile(r"</?([^\s.>/]*)")
 _TIMESTAMP = re.compile(r"<[\d:]+\.\d{3}>")
 _TAGS = frozenset({"c", "i", "b", "u", "ruby", "rt", "v", "lang"})
@@ -32,7 +33,7 @@ _WIDE = re.compile(
 def plain(text: str) -> str:
     """Return the text that a player shows: without tags, character references resolved."""
     if "<" in text:
-        text = _TAG.sub("", text)
+        text = TAG.sub("", text)
     return html.unescape(text) if "&" in text else text
 
 
@@ -86,7 +87,7 @@ def unknown_tag(text: str) -> str:
 
 def _tags(text: str) -> Iterator[tuple[str, str]]:
     """Yield each tag with its name, but for timestamps."""
-    for tag in _TAG.findall(text):
+    for tag in TAG.findall(text):
         name = _NAME.match(tag)
         if not _TIMESTAMP.fullmatch(tag):
             yield tag, name[1] if name else ""

@@ -66,7 +66,7 @@ def cues(data: bytes) -> Iterator[Cue]:
     Raises:
         BadCaption: The file does not begin with the line `WEBVTT`. Raised at the first cue.
     """
-    text = _text(data)
+    text = decoded(data)
     if text[:6] != "WEBVTT" or text[6:7] not in _AFTER_SIGNATURE:
         check(data)  # which says why not
     begin, arrow = _next_arrow(text, text.find("\n"))  # one in the first line is no timing
@@ -86,7 +86,7 @@ def cues(data: bytes) -> Iterator[Cue]:
             )
 
 
-def _text(data: bytes) -> str:
+def decoded(data: bytes) -> str:
     """Return a file's text with LF as its only line end, and two of them at its end."""
     encoding = "utf-16" if is_utf_16(data) else "utf-8-sig"
     text = data.decode(encoding, "replace").replace("\0", "\ufffd")

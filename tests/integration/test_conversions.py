@@ -6,6 +6,7 @@ import os
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from batchcap.app.conversions import ConversionResult, convert_captions
@@ -59,6 +60,20 @@ async def test_conversions_are_no_extra_files(folder: Path) -> None:
 async def test_conversion_of_a_caption_that_is_gone_is_left_out(folder: Path) -> None:
     (folder / "mux/film-1.es.vtt").unlink()
     assert made(folder).made == len(FORMATS)
+
+
+async def test_conversion_does_not_replace_the_caption_of_another_row(tmp_path: Path) -> None:
+    async with Sandbox(SandboxOptions()) as sandbox:
+        rows = [
+            msgspec.structs.replace(mux_row("film-1"), path="a.vtt"),
+            msgspec.structs.replace(mux_row("film-2"), path="a.srt"),
+        ]
+        await run_rows(sandbox, tmp_path, rows)
+    served = (tmp_path / "a.srt").read_bytes()
+    warnings: list[str] = []
+    assert made(tmp_path, "srt", warnings=warnings).failed == 1
+    assert "cannot make a.srt: it is the caption of another row" in warnings
+    assert (tmp_path / "a.srt").read_bytes() == served
 
 
 async def test_conversion_writes_through_no_link(folder: Path, tmp_path: Path) -> None:
