@@ -127,7 +127,7 @@ def test_commands_read_the_environment_with_the_configuration() -> None:
     }
     assert users == {
         f"cli/{name}.py"
-        for name in ("app", "configuration/current", "encoding", "on_end", "runtime")
+        for name in ("app", "configuration/configuration", "encoding", "on_end", "runtime")
     }
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from batchcap.cli.app import app
 from batchcap.cli.configuration.configuration import load
-from batchcap.cli.configuration.tables import base_urls
+from batchcap.cli.configuration.reader import base_urls
 from batchcap.providers import PROVIDERS
 from batchcap.providers.registry import secret_names
 from tests.option_table import PAGE, TABLE, table

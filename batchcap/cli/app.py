@@ -186,13 +186,13 @@ class _Call:
         result = function(*bound.args, **bound.kwargs)
         if function is not configure:  # --help or --version
             return DONE
-        from batchcap.cli.configuration import current  # not for --help
+        from batchcap.cli.configuration.configuration import configured  # not for --help
 
         configuration, tokens = result
         self._configuration = configuration
         for warning in configuration.warnings:
             print(f"warning: {printable(warning)}", file=sys.stderr)
-        with current.configured(configuration), _config_of_app(configuration.apply):
+        with configured(configuration), _config_of_app(configuration.apply):
             return self._command(tokens)
 
     def _command(self, arguments: Sequence[str]) -> object:

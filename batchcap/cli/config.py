@@ -10,10 +10,10 @@ import orjson
 from cyclopts import Parameter
 
 from batchcap.cli.configuration.configuration import Configuration
-from batchcap.cli.configuration.current import Environment, environment
+from batchcap.cli.configuration.environment import Environment, environment
 from batchcap.cli.configuration.files import FILE_NAME, user_file
 from batchcap.cli.configuration.options import Option
-from batchcap.cli.configuration.tables import SECRET_OPTIONS, base_urls
+from batchcap.cli.configuration.reader import SECRET_OPTIONS, base_urls
 from batchcap.domain.settings import FILE_SUFFIX, without_credentials
 from batchcap.domain.text import printable
 from batchcap.providers import PROVIDERS

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from batchcap.app.checks.diagnosis import Diagnosis
 from batchcap.app.doctor import diagnose
 from batchcap.cli.command_lines import complete_commands, hint_for
-from batchcap.cli.configuration.current import environment
+from batchcap.cli.configuration.environment import environment
 from batchcap.cli.options import CaOption, Out, ProxyOption, SandboxFlag
 from batchcap.cli.runtime import provider_environment, run_async
 from batchcap.domain.settings import Settings

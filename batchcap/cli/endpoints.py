@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from batchcap.cli.configuration.current import on_command_line
+from batchcap.cli.configuration.configuration import on_command_line
 from batchcap.domain.errors import UsageError
 from batchcap.domain.settings import parse_host_port
 from batchcap.web.address import Listener, listener, parse_web

@@ -14,7 +14,7 @@ from cyclopts import Group, Parameter
 from batchcap.app.forget import Forgetter, Withdrawal
 from batchcap.app.providers import check_origins
 from batchcap.cli import log
-from batchcap.cli.configuration.current import environment
+from batchcap.cli.configuration.environment import environment
 from batchcap.cli.forget_view import MAX_LISTED, ForgetView
 from batchcap.cli.options import Out, RequestOptions, SandboxFlag
 from batchcap.cli.runtime import opened_providers, run_async

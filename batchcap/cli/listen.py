@@ -15,7 +15,7 @@ import orjson
 from cyclopts import Parameter
 
 from batchcap.cli import log
-from batchcap.cli.configuration.current import environment
+from batchcap.cli.configuration.environment import environment
 from batchcap.domain.errors import UsageError
 from batchcap.domain.events import Event, Warned
 from batchcap.domain.settings import ListenAddress, inbox_folder, parse_listen

@@ -18,7 +18,7 @@ from batchcap.app.read_only_store import ReadOnlyStore
 from batchcap.cli import log
 from batchcap.cli.account_options import FILTERS, ListOptions
 from batchcap.cli.account_progress import AccountProgress
-from batchcap.cli.configuration.current import environment
+from batchcap.cli.configuration.environment import environment
 from batchcap.cli.options import RequestOptions
 from batchcap.cli.parsing import parse_languages
 from batchcap.cli.runtime import provider_environment, run_async

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from batchcap.cli.configuration.current import on_command_line
+from batchcap.cli.configuration.configuration import on_command_line
 from batchcap.cli.parsing import (
     parse_duration,
     parse_max_jobs,

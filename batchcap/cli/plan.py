@@ -15,7 +15,7 @@ from batchcap.app.plan import Planner
 from batchcap.cli import log
 from batchcap.cli.account_check import check_before_run
 from batchcap.cli.choice_options import ChoiceOptions
-from batchcap.cli.configuration.current import environment
+from batchcap.cli.configuration.environment import environment
 from batchcap.cli.manifests import open_manifests
 from batchcap.cli.options import (
     ManifestOptions,

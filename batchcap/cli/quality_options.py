@@ -11,7 +11,7 @@ import msgspec
 from cyclopts import Group, Parameter
 
 from batchcap.captions.glossary import terms_in
-from batchcap.cli.configuration.current import on_command_line
+from batchcap.cli.configuration.configuration import on_command_line
 from batchcap.domain.errors import UsageError
 from batchcap.domain.quality import ERRORS, Finding, QualitySettings
 from batchcap.domain.settings import Settings

@@ -15,7 +15,7 @@ from batchcap.app.providers import check_origins
 from batchcap.app.rebuild import RebuildResult, adopt_files, find_jobs
 from batchcap.cli import log
 from batchcap.cli.command_lines import command_line
-from batchcap.cli.configuration.current import environment
+from batchcap.cli.configuration.environment import environment
 from batchcap.cli.manifests import open_manifests
 from batchcap.cli.options import ManifestOptions, Out, OutputOptions, RunOptions, SandboxFlag
 from batchcap.cli.runtime import opened_providers, run_async

@@ -16,7 +16,7 @@ from cyclopts import Parameter
 from batchcap.app.providers import is_rehearsal
 from batchcap.app.quality import CaptionQuality
 from batchcap.cli.command_lines import complete_commands
-from batchcap.cli.configuration.current import on_command_line
+from batchcap.cli.configuration.configuration import on_command_line
 from batchcap.cli.parsing import DASH, parse_delimiter
 from batchcap.cli.quality_options import DEFAULT_RULES, NeverTranslate, Rules, read_terms
 from batchcap.domain.errors import FatalError, UsageError

@@ -13,7 +13,8 @@ from batchcap.app.limits import check_limits
 from batchcap.app.providers import check_excluded_tracks, check_origins
 from batchcap.cli import log
 from batchcap.cli.choice_options import ChoiceOptions
-from batchcap.cli.configuration.current import environment, on_command_line
+from batchcap.cli.configuration.configuration import on_command_line
+from batchcap.cli.configuration.environment import environment
 from batchcap.cli.endpoints import EndpointOptions
 from batchcap.cli.on_end import OnEnd, ending_with
 from batchcap.cli.options import Out, OutputOptions, RunOptions, SandboxFlag

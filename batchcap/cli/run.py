@@ -15,7 +15,7 @@ from batchcap.app.limits import check_limits, choose_rows
 from batchcap.app.providers import check_before_import, check_excluded_tracks
 from batchcap.cli import log
 from batchcap.cli.choice_options import ChoiceOptions
-from batchcap.cli.configuration.current import environment
+from batchcap.cli.configuration.environment import environment
 from batchcap.cli.endpoints import EndpointOptions
 from batchcap.cli.manifests import fingerprints, open_manifests
 from batchcap.cli.on_end import OnEnd, ending_with

@@ -13,7 +13,7 @@ from typing import TypeVar
 import anyio
 
 from batchcap.app.providers import open_providers
-from batchcap.cli.configuration import current
+from batchcap.cli.configuration.environment import environment
 from batchcap.domain.errors import BatchcapError, FatalError
 from batchcap.domain.protocols import KeyValueStore, Observer, Provider
 from batchcap.domain.settings import Settings, use_uvloop
@@ -67,11 +67,11 @@ async def provider_environment(out: Path, *, sandbox: bool) -> AsyncIterator[Map
         FatalError: The sandbox did not start, or ended early.
     """
     if not sandbox:
-        yield current.environment()
+        yield environment()
         return
     try:
-        async with sandbox_process(folder(out) / "sandbox.sqlite") as environment:
-            yield environment
+        async with sandbox_process(folder(out) / "sandbox.sqlite") as variables:
+            yield variables
     except ChildFailedError as error:
         raise FatalError(
             str(error), hint="Its own message is above. To see it alone: batchcap sandbox"
@@ -97,9 +97,7 @@ async def opened_providers(  # what opening depends on, given by name
         FatalError: A credential is missing, or the sandbox did not start.
     """
     async with (
-        provider_environment(place or settings.out, sandbox=sandbox and bool(names)) as environment,
-        open_providers(
-            settings, memory, names, environment, observer, sandbox=sandbox
-        ) as providers,
+        provider_environment(place or settings.out, sandbox=sandbox and bool(names)) as variables,
+        open_providers(settings, memory, names, variables, observer, sandbox=sandbox) as providers,
     ):
         yield providers

@@ -22,7 +22,8 @@ from batchcap.app.verify import (
 )
 from batchcap.cli import log
 from batchcap.cli.command_lines import command_line
-from batchcap.cli.configuration.current import environment, on_command_line
+from batchcap.cli.configuration.configuration import on_command_line
+from batchcap.cli.configuration.environment import environment
 from batchcap.cli.endpoints import EndpointOptions, Endpoints
 from batchcap.cli.manifests import open_manifests
 from batchcap.cli.on_end import Ending, OnEnd, ending_with

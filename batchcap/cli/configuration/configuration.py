@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,17 +17,12 @@ from cyclopts.argument import Argument, ArgumentCollection
 
 from batchcap.cli.configuration.files import ConfigFile, read_files
 from batchcap.cli.configuration.options import PREFIX, Option, all_options, option_of
-from batchcap.cli.configuration.tables import PROFILES, FileReader, Setting, Table, closest
-from batchcap.cli.on_end import ON_END_VARIABLES
+from batchcap.cli.configuration.tables import PROFILES, Setting, Table, closest
 from batchcap.domain.errors import UsageError
 
 CONFIG_VARIABLE, PROFILE_VARIABLE = f"{PREFIX}CONFIG", f"{PREFIX}PROFILE"
 
-_OTHER_VARIABLES = {
-    *(CONFIG_VARIABLE, PROFILE_VARIABLE),
-    *(f"{PREFIX}{name}" for name in ("LOOP", "CRASH_AT")),
-    *ON_END_VARIABLES,  # the command of --on-end may call batchcap
-}
+_OTHER_VARIABLES = {CONFIG_VARIABLE, PROFILE_VARIABLE, f"{PREFIX}LOOP", f"{PREFIX}CRASH_AT"}
 
 
 class Choice(NamedTuple):
@@ -48,6 +46,8 @@ class Configuration:
     profile: str = ""
     tables: list[Table] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    fetched: dict[str, str] = field(default_factory=dict, repr=False)
+    """Secrets that were asked for."""
     _sources: dict[str, str] = field(default_factory=dict)
     """Where the options of this command come from that are not on the command line."""
 
@@ -101,6 +101,34 @@ class Configuration:
         return f"{source}: {message}" if source else message
 
 
+_CURRENT: ContextVar[Configuration | None] = ContextVar("configuration", default=None)
+
+
+@contextmanager
+def configured(configuration: Configuration) -> Iterator[None]:
+    """Make a configuration hold while the block runs."""
+    token = _CURRENT.set(configuration)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+def current() -> Configuration:
+    """Return what holds; without `configured`, the variables of the process alone."""
+    return _CURRENT.get() or Configuration(os.environ)
+
+
+def on_command_line(options: Mapping[str, object]) -> bool:
+    """Return whether any of the options, like "--web", is set and by the command line itself.
+
+    An option that needs another one is an error on the command line. In a file or a variable,
+    which hold for all commands, it waits for the other.
+    """
+    sources = current()
+    return any(value and not sources.is_configured(name) for name, value in options.items())
+
+
 def load(
     app: App, environment: Mapping[str, str], config: Path | None, profile: str
 ) -> Configuration:
@@ -112,19 +140,29 @@ def load(
     if config is None and (name := environment.get(CONFIG_VARIABLE, "")):
         config = Path(name).expanduser()
     profile = profile or environment.get(PROFILE_VARIABLE, "")
-    files = read_files(config)
-    variables = [name for name in environment if name.startswith(PREFIX)]
-    configuration = Configuration(environment, app, files, profile)
-    if unknown := [name for name in variables if name not in _OTHER_VARIABLES]:
-        configuration.warnings += _misspelled(unknown, configuration.options)
-    readers = [FileReader(file, configuration.options) for file in files]
-    contents = [reader.read() for reader in readers]
-    for reader in readers:
-        configuration.warnings += reader.warnings
+    configuration = Configuration(environment, app, read_files(config), profile)
+    variables = {name for name in environment if name.startswith(PREFIX)}
+    if unknown := variables - _OTHER_VARIABLES:
+        configuration.warnings += _misspelled(sorted(unknown), configuration.options)
+    contents = _contents(configuration) if configuration.files else []
     if profile:
         configuration.tables += _profile_tables(profile, [profiles for _, profiles in contents])
     configuration.tables += [table for table, _ in contents]
     return configuration
+
+
+def _contents(configuration: Configuration) -> list[tuple[Table, dict[str, Table]]]:
+    """Return what each file sets, and its profiles.
+
+    Raises:
+        UsageError: A file is wrong; the message names the lines.
+    """
+    from batchcap.cli.configuration.reader import FileReader  # it knows the providers
+
+    readers = [FileReader(file, configuration.options) for file in configuration.files]
+    contents = [reader.read() for reader in readers]
+    configuration.warnings += [warning for reader in readers for warning in reader.warnings]
+    return contents
 
 
 def _profile_tables(name: str, profiles: list[dict[str, Table]]) -> list[Table]:
@@ -146,7 +184,10 @@ def _profile_tables(name: str, profiles: list[dict[str, Table]]) -> list[Table]:
 
 def _misspelled(variables: list[str], options: Mapping[str, Option]) -> Iterator[str]:
     """Yield a warning for each variable that is nearly one of an option."""
+    from batchcap.cli.on_end import ON_END_VARIABLES  # it knows the providers
+
     known = {option.variable.removeprefix(PREFIX): option.variable for option in options.values()}
+    valid = {*known.values(), *ON_END_VARIABLES}  # the command of --on-end may call batchcap
     for name in variables:
-        if name not in known.values() and (close := closest(name.removeprefix(PREFIX), known)):
+        if name not in valid and (close := closest(name.removeprefix(PREFIX), known)):
             yield f"{name} is not a variable of batchcap; did you mean {known[close]}?"

@@ -9,7 +9,7 @@ import pytest
 
 from batchcap.cli.app import app, main
 from batchcap.cli.configuration.configuration import load
-from batchcap.cli.configuration.current import Environment
+from batchcap.cli.configuration.environment import Environment
 from batchcap.cli.configuration.files import MAX_SIZE
 from batchcap.domain.errors import UsageError
 from tests.unit.cli.configuration.conftest import Folders

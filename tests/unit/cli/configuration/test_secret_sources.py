@@ -11,7 +11,7 @@ import pytest
 from batchcap.cli.app import app, main
 from batchcap.cli.configuration import secret_sources
 from batchcap.cli.configuration.configuration import load
-from batchcap.cli.configuration.current import Environment
+from batchcap.cli.configuration.environment import Environment
 from batchcap.cli.configuration.secret_sources import secret_from_command, secret_from_file
 from batchcap.domain.errors import FatalError, UsageError
 from batchcap.providers import PROVIDERS

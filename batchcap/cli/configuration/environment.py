@@ -1,17 +1,15 @@
-"""What holds for the command that runs: the environment with secrets and URLs of the files."""
+"""The environment of the command that runs, with the secrets and URLs of the files."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 
 from batchcap.app.providers import without_secrets
-from batchcap.cli.configuration.configuration import Configuration
+from batchcap.cli.configuration.configuration import Configuration, current
+from batchcap.cli.configuration.reader import base_urls
 from batchcap.cli.configuration.secret_sources import secret_from_command, secret_from_file
-from batchcap.cli.configuration.tables import Setting, base_urls
+from batchcap.cli.configuration.tables import Setting
 from batchcap.domain.errors import UsageError
 from batchcap.domain.settings import FILE_SUFFIX
 from batchcap.providers import PROVIDERS
@@ -29,7 +27,7 @@ class Environment(Mapping[str, str]):
         self.configuration, self._variables = configuration, configuration.environment
         self._secrets = frozenset(secret_names(PROVIDERS.values()))
         self._urls = frozenset(base_urls())
-        self._fetched: dict[str, str] = {}
+        self._fetched = configuration.fetched
 
     def __getitem__(self, name: str) -> str:
         if name in self._secrets and not self._fetched.get(name):
@@ -82,29 +80,6 @@ class Environment(Mapping[str, str]):
         return str(setting.value)
 
 
-_CURRENT: ContextVar[Environment | None] = ContextVar("environment", default=None)
-
-
-@contextmanager
-def configured(configuration: Configuration) -> Iterator[None]:
-    """Make a configuration hold while the block runs."""
-    token = _CURRENT.set(Environment(configuration))
-    try:
-        yield
-    finally:
-        _CURRENT.reset(token)
-
-
 def environment() -> Environment:
-    """Return the environment that holds; without `configured`, that of the process alone."""
-    return _CURRENT.get() or Environment(Configuration(os.environ))
-
-
-def on_command_line(options: Mapping[str, object]) -> bool:
-    """Return whether any of the options, like "--web", is set and by the command line itself.
-
-    An option that needs another one is an error on the command line. In a file or a variable,
-    which hold for all commands, it waits for the other.
-    """
-    configuration = environment().configuration
-    return any(value and not configuration.is_configured(name) for name, value in options.items())
+    """Return the environment that holds for the command."""
+    return Environment(current())
