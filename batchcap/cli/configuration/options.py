@@ -24,11 +24,13 @@ PREFIX = "BATCHCAP_"
 Kind = Literal["flag", "whole number", "number", "list", "path", "text"]
 
 _OWN_NAMES = {
+    "check": {"--language", "--only"},
+    "convert": {"--to"},
     "demo": {"--out"},
     "forget": {"--state"},
     "listen": {"--listen"},
     "manifest": {"--out", "--format"},
-    "report": {"--out", "--format"},
+    "report": {"--out", "--format", "--quality"},
     "sandbox": {"--state"},
 }
 """Options that mean something else than those of other commands with the same name."""
