@@ -109,6 +109,13 @@ _QUALIFIERS = {
     "taiwanese mandarin": "TW",
     "vietnam": "VN",
     "czechia": "CZ",
+    "hong kong sar": "HK",
+    "korea": "KR",
+    "macao": "MO",
+    "myanmar": "MM",
+    "palestinian territories": "PS",
+    "ivory coast": "CI",
+    "côte d'ivoire": "CI",
 }
 """Regions and scripts beside the registry's names."""
 
@@ -116,7 +123,8 @@ _QUALIFIERS = {
 def tag_of(text: str) -> str | None:
     """Return the tag of a language's name, such as `Spanish (Mexico)`; None if it is not one.
 
-    Names are those of the IANA registry, in English, and the commonest native ones.
+    Names are those of the IANA registry, in English, and the commonest native ones. A name
+    with an unknown region or dialect is none: its language alone would be another one.
     """
     name = " ".join(text.split()).casefold()
     names, qualifiers = _names()
@@ -126,8 +134,10 @@ def tag_of(text: str) -> str | None:
         return None
     base = names.get(match["name"] or match["other"])
     parts = [part.strip() for part in (match["qualifier"] or match[4]).split(",")]
-    found = sorted({qualifiers.get(part) or "" for part in parts}, key=_is_region)
-    return "-".join([base, *filter(None, found)]) if base else None
+    if base is None or (match["qualifier"] and not qualifiers.keys() >= set(parts)):
+        return None
+    subtags = sorted({qualifiers.get(part, "") for part in parts}, key=_is_region)
+    return "-".join([base, *filter(None, subtags)])
 
 
 def _is_region(subtag: str) -> bool:

@@ -30,6 +30,11 @@ HEYGEN = {
     "Welsh (United Kingdom)": "cy-GB",
     "Turkish (Türkiye)": "tr-TR",
     "English - Your Accent": "en",
+    "English (Hong Kong SAR)": "en-HK",
+    "Korean (Korea)": "ko-KR",
+    "Burmese (Myanmar)": "my-MM",
+    "Javanese (Latin, Indonesia)": "jv-Latn-ID",
+    "Spanish (Bolivia)": "es-BO",
 }
 """Names as HeyGen's lists have them, and the tags that they mean."""
 
@@ -60,7 +65,18 @@ def test_tag_has_its_english_name_and_its_own(tag: str, english: str, own: str) 
 
 
 @pytest.mark.parametrize(
-    "label", ["Klingonish", "", "auto", "x-foo", "take 2", "\udcff", "a" * 500]
+    "label",
+    [
+        "Klingonish",
+        "Spanish (Mars)",
+        "Chinese (Zhongyuan Mandarin Henan, Simplified)",
+        "",
+        "auto",
+        "x-foo",
+        "take 2",
+        "\udcff",
+        "a" * 500,
+    ],
 )
 def test_label_that_is_no_language_stays_as_it_is(label: str) -> None:
     assert named(label) == (label, "", "")
