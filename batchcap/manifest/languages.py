@@ -112,6 +112,17 @@ def is_registered(text: str) -> bool:
     return langcodes.tag_is_valid("-".join([primary, *replaced]))
 
 
+@functools.lru_cache(maxsize=4096)
+def has_odd_capitals(text: str) -> bool:
+    """Return whether a tag is commonly written with other capitals, as `PT-br` is `pt-BR`."""
+    import langcodes
+
+    if not is_registered(text):
+        return False
+    common = langcodes.standardize_tag(text)
+    return common != text and common.lower() == text.lower()
+
+
 def note(text: str) -> str:
     """Return what to tell the user about an accepted tag, "" if there is nothing."""
     if is_registered(text):

@@ -22,6 +22,7 @@ Notify = Callable[[str], None]
 
 MAX_NOTES = 20
 """Most notes of one manifest."""
+UNDERSCORES = "'_' in a language tag is read as '-'"
 MAX_DEPTH = 100
 """Most levels of lists and objects in a kept column. The JSON writer fails at 254."""
 
@@ -91,6 +92,7 @@ class RowBuilder:
         self._to = _option("--to", languages.tags, list(to)) if to else ()
         self._from = _option("--from", languages.tag, source_language) if source_language else None
         self._template: Template = _option("--name", paths.check, name)
+        self._to_has_underscores = any("_" in text for text in to)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -138,6 +140,11 @@ class RowBuilder:
                 tags.append((columns.source_language, source))
             texts = [f"{column}: {text}" for column, tag in tags if (text := languages.note(tag))]
             draft.notes.extend(texts)
+            draft.notes.extend(
+                f"{column}: language tags are passed on with the capitals that they have"
+                for column, tag in tags
+                if languages.has_odd_capitals(tag)
+            )
         for text in draft.notes:
             if text not in self._notes and len(self._notes) < MAX_NOTES:
                 self._notes.add(text)
@@ -153,6 +160,8 @@ class RowBuilder:
             draft.languages = draft.take(columns.targets, languages.tags) or ()
         elif self._to:
             draft.languages = self._to
+            if self._to_has_underscores:
+                draft.notes.append(f"--to: {UNDERSCORES}")
         else:
             draft.problems.append(missing_languages(columns.targets, draft.cells))
 
@@ -214,7 +223,7 @@ class RowBuilder:
 
 def _note_underscores(draft: RecordInProgress, column: str) -> None:
     if "_" in str(draft.cells[column]):
-        draft.notes.append(f"{column}: '_' in a language tag is read as '-'")
+        draft.notes.append(f"{column}: {UNDERSCORES}")
 
 
 def _option(flag: str, convert: Converter, value: Any) -> Any:

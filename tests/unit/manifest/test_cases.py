@@ -357,6 +357,24 @@ class TestKin:
         assert [row.language for row in rows] == ["pt-BR", "es-MX", "ja"]
         assert notes == ["m.csv:2: to_language_code: '_' in a language tag is read as '-'"]
 
+    def test_tag_of_an_option_with_an_underscore_is_reported_once(self) -> None:
+        Path("m.csv").write_text("asset_id\na1\na2\n")
+        notes: list[str] = []
+        options = ManifestOptions(to=("pt_BR", "es_MX"))
+        rows = list(read("m.csv", options, COLUMNS, notes.append))
+        assert [row.language for row in rows] == ["pt-BR", "es-MX"] * 2
+        assert notes == ["m.csv:2: --to: '_' in a language tag is read as '-'"]
+
+    def test_tags_with_odd_capitals_are_passed_on_and_reported_once(self) -> None:
+        Path("m.csv").write_text("asset_id,to_language_code\na1,PT-br;JA\na2,zh-hans;es\n")
+        notes: list[str] = []
+        rows = list(read("m.csv", ManifestOptions(), COLUMNS, notes.append))
+        assert [row.language for row in rows] == ["PT-br", "JA", "zh-hans", "es"]
+        assert notes == [
+            "m.csv:2: to_language_code: "
+            "language tags are passed on with the capitals that they have"
+        ]
+
     def test_list_without_languages_is_one_problem(self) -> None:
         [problem] = of_text("a1\na2\na3\n", provider="mux")
         assert problem == (
