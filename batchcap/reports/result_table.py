@@ -12,6 +12,7 @@ _COLUMNS = (
     *("job_id", "started_at", "finished_at", "file", "line"),
 )
 _QUALITY = "quality"
+_CONVERTED = "converted_from"
 _ERROR = ("code", "message", "retryable")
 
 
@@ -26,7 +27,7 @@ class ResultTable:
         self.columns = [
             *_COLUMNS,
             *(f"error.{name}" for name in _ERROR),
-            _QUALITY,
+            *(_QUALITY, _CONVERTED),
             *(f"meta.{name}" for name in self._own),
         ]
 
@@ -36,6 +37,6 @@ class ResultTable:
         values = [
             *map(result.get, _COLUMNS),
             *map(error.get, _ERROR),
-            findings_text(result.get(_QUALITY)),
+            *(findings_text(result.get(_QUALITY)), result.get(_CONVERTED)),
         ]
         return values + [result["meta"].get(name) for name in self._own]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from batchcap.app.verify import Verdict, check_files
 from batchcap.captions import webvtt
 from batchcap.captions.srt import to_webvtt
+from batchcap.reports.result_table import ResultTable
 from batchcap.sandbox import Sandbox, SandboxOptions
 from batchcap.sandbox.caption_text import make_srt
 from batchcap.storage.ledger import open_reader
@@ -32,6 +34,10 @@ async def test_srt_is_converted_and_the_results_say_so(tmp_path: Path) -> None:
     verdict = Verdict()
     check_files(open_reader(tmp_path), tmp_path, verdict, lambda problem: pytest.fail(str(problem)))
     assert verdict.checked == 2
+    with closing(open_reader(tmp_path)) as ledger:
+        table = ResultTable(ledger)
+        column = table.columns.index("converted_from")
+        assert [table.record(shown)[column] for shown in ledger.results()] == ["srt", None]
 
 
 async def test_webvtt_that_comes_a_moment_later_is_not_converted(tmp_path: Path) -> None:
