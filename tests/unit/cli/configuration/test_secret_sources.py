@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -182,3 +183,45 @@ def test_run_without_its_secret_stops_and_can_be_resumed(
     assert main(["run", "m.csv"]) == 3
     assert "HEYGEN_API_KEY_FILE: cannot read absent" in capfd.readouterr().err
     assert not Path("captions").exists()
+
+
+SHOWN = """\
+proxy = "http://me:hunter2-correct-horse@proxy.example.com:8080"
+on-end = "notify hunter2-correct-horse"
+web-token = "hunter2-correct-horse"
+rate = ["heygen=2/s", "mux.read=3/s"]
+connections = 7
+"""
+
+
+def test_config_shows_values_and_their_places(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own = folders.own(SHOWN)
+    folders.here("[profiles.p]\nconnections = 9\n")
+    monkeypatch.setenv("BATCHCAP_SETTLE", "5s")
+    monkeypatch.setenv("HEYGEN_API_BASE", "https://heygen.example.com")
+    assert main(["config", "--profile", "p", "--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert document["files"] == ["batchcap.toml", str(own)]
+    assert document["profile"] == "p"
+    assert document["options"] == {
+        "connections": {"value": "9", "source": "batchcap.toml:2"},
+        "on-end": {"value": "set", "source": f"{own}:2"},
+        "proxy": {"value": "http://***@proxy.example.com:8080", "source": f"{own}:1"},
+        "rate": {"value": ["heygen=2/s", "mux.read=3/s"], "source": f"{own}:4"},
+        "settle": {"value": "5s", "source": "BATCHCAP_SETTLE"},
+        "web-token": {"value": "set", "source": f"{own}:3"},
+    }
+    assert document["urls"]["HEYGEN_API_BASE"]["source"] == "HEYGEN_API_BASE"
+    assert document["urls"]["MUX_BASE_URL"] == {"value": "https://api.mux.com", "source": "default"}
+
+    assert main(["config", "--profile", "p", "--all"]) == 0
+    out, err = capfd.readouterr()
+    assert f"rate               heygen=2/s  mux.read=3/s  ({own}:4)" in out
+    assert "downloads          32  (default)" in out
+    assert "profile: p" in out
+    assert SECRET not in out
+    assert {line.split("secret, ")[1].split(";")[0] for line in err.splitlines()} == {
+        *("proxy", "web-token")
+    }
