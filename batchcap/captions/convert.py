@@ -10,20 +10,22 @@ import io
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from html import unescape
+from html import escape, unescape
 from importlib.util import find_spec
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+import msgspec
 import orjson
 
 from batchcap.captions import webvtt
-from batchcap.captions.cue_text import TAG, plain
+from batchcap.captions.cue_text import TAG, plain, unclosed, unknown_tag
 from batchcap.captions.srt import as_webvtt
 from batchcap.captions.webvtt import Cue
 from batchcap.domain.errors import BadCaption, UsageError
 
 _KEPT_TAG = re.compile(r"<(/?)([biu])(?:[. \t][^<>]*)?>")
+_VOICE = re.compile(r"</?v(?=[ .\t>])[^>]*>")
 _EMPTY_PAIR = re.compile(r"<([biu])></\1>")
 _RUBY_TEXT = re.compile(r"<rt[^<>]*>.*?(?:</rt>|(?=</ruby>)|\Z)", re.DOTALL)
 _LINE = re.compile(r"(?:^|[ \t])line:(-?\d+(?:\.\d+)?)(%?)")
@@ -139,7 +141,11 @@ def _ttml(data: bytes, cues: Sequence[Cue]) -> bytes:
     logging.getLogger("ttconv").setLevel(logging.CRITICAL)  # it logs every odd setting
     blocks = [block[0] for block in _blocks(data) if block[1] != "NOTE"]
     head = "".join(f"{block}\n\n" for block in blocks)
-    text = as_webvtt(cues).decode().replace("WEBVTT\n\n", f"WEBVTT\n\n{head}", 1)
+    text = (
+        as_webvtt(map(_with_sound_markup, cues))
+        .decode()
+        .replace("WEBVTT\n\n", f"WEBVTT\n\n{head}", 1)
+    )
     try:
         tree = writer.from_model(reader.to_model(io.StringIO(text)))
     except Exception as error:  # odd settings and styles raise all kinds
@@ -148,6 +154,18 @@ def _ttml(data: bytes, cues: Sequence[Cue]) -> bytes:
     document = ElementTree.tostring(root, encoding="unicode")
     declaration = '<?xml version="1.0" encoding="UTF-8"?>\n'
     return (declaration + _NOT_XML.sub("\ufffd", document)).encode()
+
+
+def _with_sound_markup(cue: Cue) -> Cue:
+    """Return a cue without its markup if that is broken: ttconv refuses a whole file for it."""
+    if not _is_broken(cue.text):
+        return cue
+    return msgspec.structs.replace(cue, text=escape(_shown(cue), quote=False))
+
+
+def _is_broken(text: str) -> bool:
+    text = _VOICE.sub("", text)  # which may stay open
+    return "<" in text and bool(unclosed(text) or unknown_tag(text))
 
 
 def _text(_data: bytes, cues: Sequence[Cue]) -> bytes:
@@ -199,6 +217,8 @@ def _of_text(cues: Iterable[Cue]) -> Iterator[str]:
             yield "text like tags"
         if not _shown(cue):
             yield _NO_TEXT
+        if _is_broken(cue.text):
+            yield "broken markup"
 
 
 def _blocks(data: bytes) -> Iterator[re.Match[str]]:
@@ -211,7 +231,7 @@ _NO_TEXT = "cues without text"
 _SRT_LOSES = frozenset(
     {*_BLOCKS, *_MARKUP, "exact positions", "identifiers", "arrows", "text like tags", _NO_TEXT}
 ) - {"bold, italics and underlines"}
-_TTML_LOSES = frozenset({"voices", "notes", "identifiers", "languages", _NO_TEXT})
+_TTML_LOSES = frozenset({"broken markup", "voices", "notes", "identifiers", "languages", _NO_TEXT})
 _JSON_LOSES = frozenset(_BLOCKS)
 _TEXT_LOSES = frozenset({*_BLOCKS, *_MARKUP, "positions", "identifiers", "times", _NO_TEXT})
 

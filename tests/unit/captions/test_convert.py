@@ -245,6 +245,16 @@ def test_srt_reports_text_that_its_players_read_otherwise(
     assert conversion.dropped == dropped
 
 
+@pytest.mark.parametrize(
+    "text", ["</b>a &lt; b", "<i>a &lt; b", "<i>a &lt; <b>b</i></b>", "<x>a &lt; b"]
+)
+def test_ttml_keeps_the_text_of_broken_markup(text: str) -> None:
+    conversion = convert(as_webvtt([Cue(0, 1000, text), Cue(1000, 2000, "<i>c</i>")]), "ttml")
+    assert [shown for _, _, shown in read_as_xml(conversion.data)] == ["a < b", "c"]
+    assert b'fontStyle="italic"' in conversion.data
+    assert conversion.dropped == ["broken markup"]
+
+
 def test_cue_without_text_is_left_out_and_reported() -> None:
     data = as_webvtt([Cue(0, 1000, "<c></c>"), Cue(1000, 2000, "b")])
     conversion = convert(data, "srt")
