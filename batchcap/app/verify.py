@@ -32,7 +32,7 @@ from batchcap.storage.file_store import disk_failed
 CHUNK_SIZE = 1 << 18  # bytes
 THREADS = 8
 MAX_KEPT = 1000  # problems and extra files that a verdict lists
-_TEMP_FILE = re.compile(r"\.(?:[0-9a-f]{16}|results\.jsonl)\.part")
+_TEMP_FILE = re.compile(r"\.(?:(?:batchcap-)?[0-9a-f]{16}|results\.jsonl)\.part")
 _OWN_FILES = {".batchcap", "results.jsonl"}
 
 

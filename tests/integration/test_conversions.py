@@ -57,6 +57,25 @@ async def test_conversions_are_no_extra_files(folder: Path) -> None:
     assert verdict.extra_files == ["mux/other.srt"]
 
 
+async def test_conversion_that_was_killed_is_made_by_the_next_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", kill)  # the name is given last
+        patch.setattr(Path, "unlink", lambda *_, **__: None)  # a killed process removes nothing
+        with pytest.raises(KeyboardInterrupt):
+            made(folder)
+    assert {path.suffix for path in folder.glob("mux/*")} == {".vtt", ".part"}
+    verdict = Verdict()
+    with closing(open_reader(folder)) as ledger:
+        check_folder(ledger, folder, verdict)
+    assert (len(verdict.temp_files), verdict.extra_files) == (1, [])
+    assert made(folder).made == 2 * len(FORMATS)
+
+
 async def test_conversion_of_a_caption_that_is_gone_is_left_out(folder: Path) -> None:
     (folder / "mux/film-1.es.vtt").unlink()
     assert made(folder).made == len(FORMATS)
