@@ -40,7 +40,7 @@ def test_run_on_each_loop_saves_every_caption(shell: Shell) -> None:
 @pytest.mark.usefixtures("sandbox")
 def test_run_interrupted_on_each_loop_shuts_down_gracefully(shell: Shell, loop: str) -> None:
     process = shell.start("run", shell.manifest(STUCK), "--log-file", "run.log")
-    wait_for(shell.folder / "run.log", ": started")
+    wait_for(shell.folder / "run.log", '"event":"row_started"')
     if sys.platform == "linux":
         assert ("/uvloop/" in Path(f"/proc/{process.pid}/maps").read_text()) is (loop == "uvloop")
     process.send_signal(signal.SIGINT)

@@ -97,7 +97,9 @@ def start_with_wrong_password(shell: Shell, world: HeyGenBehindProxy) -> subproc
     began = time.monotonic()
     process = shell.start("run", "m.csv", "--no-progress", "-v", "--log-file", "log")
     assert process.stderr
-    while f"WARNING {REASON}; trying for 60 s" not in (line := process.stderr.readline()):
+    while f"warning warning reason='{REASON}; trying for 60 s'" not in (
+        line := process.stderr.readline()
+    ):
         assert line, "it ended without a word"
     assert time.monotonic() - began < 10
     return process
