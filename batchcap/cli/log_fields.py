@@ -98,6 +98,7 @@ def _source_ended(event: SourceEnded) -> Entry:
 
 def _request_ended(event: RequestEnded) -> Entry:
     fields = {
+        "provider": event.provider,
         "bucket": event.bucket,
         "method": event.method,
         "path": event.path,

@@ -37,7 +37,8 @@ def pauses(snapshot: Snapshot) -> Iterator[str]:
     for bucket in snapshot.buckets:
         if bucket.paused_until is not None:
             left = bucket.paused_until - snapshot.at
-            yield f"{bucket.name} pauses for {duration(left)}, as the provider asked"
+            until = _moment(bucket.paused_until, left, seconds=True)
+            yield f"{bucket.name} pauses for {duration(left)}, until {until}, as the provider asked"
 
 
 def sources(snapshot: Snapshot) -> Iterator[str]:
@@ -92,8 +93,9 @@ def _per_second(count: float) -> str:
     return f"{count:,.0f}" if count >= 10 else f"{count:.2g}"
 
 
-def _moment(at: float, left: float) -> str:
+def _moment(at: float, left: float, *, seconds: bool = False) -> str:
     """Return the time of day, with the date if it is not within half a day."""
     if left > 12 * 3600:
         return local_time(at)
-    return f"{datetime.fromtimestamp(at).astimezone():%H:%M}"
+    moment = datetime.fromtimestamp(at).astimezone()
+    return f"{moment:%H:%M:%S}" if seconds else f"{moment:%H:%M}"

@@ -22,7 +22,8 @@ class RequestEnded(Event, frozen=True):
 
     `path` has no query, and begins with the host if it is a file host's. The request took
     `seconds` to the end of an API's response, or to the headers of a file's; before that it
-    waited `waited` seconds for the quota. `attempt` counts from 1.
+    waited `waited` seconds for the quota. `attempt` counts from 1. `provider` is None for a file
+    host.
     """
 
     bucket: str
@@ -33,6 +34,7 @@ class RequestEnded(Event, frozen=True):
     waited: float = 0.0
     request_id: str | None = None
     attempt: int = 1
+    provider: str | None = None
 
 
 class Waiting(Event, frozen=True):

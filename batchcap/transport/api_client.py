@@ -213,7 +213,15 @@ class Api:
             shown, took = path.partition("?")[0], _clock() - sent
             self._observer(
                 RequestEnded(
-                    bucket.name, method, shown, status, took, sent - began, request_id, attempt
+                    bucket.name,
+                    method,
+                    shown,
+                    status,
+                    took,
+                    sent - began,
+                    request_id,
+                    attempt,
+                    self._provider,
                 )
             )
         self._first_contact.is_made = True

@@ -134,10 +134,11 @@ def test_log_of_a_row_is_a_json_line_with_its_key(
     ("event", "expected"),
     [
         (
-            RequestEnded("mux.read", "GET", "/jobs/1", 503, 0.25, 1.5, "req-9", 2),
+            RequestEnded("mux.read", "GET", "/jobs/1", 503, 0.25, 1.5, "req-9", 2, "mux"),
             {
                 "level": "info",
                 "event": "request_ended",
+                "provider": "mux",
                 "bucket": "mux.read",
                 "method": "GET",
                 "path": "/jobs/1",

@@ -16,6 +16,7 @@ from batchcap.domain.models import Totals
 from batchcap.reports.eta import Survival, time_left
 from batchcap.reports.lane_progress import Outlook
 from batchcap.reports.tracker import RunTracker
+from batchcap.sandbox import SandboxOptions
 from batchcap.simulation import JobLengths, Scenario, rehearse
 from tests.harness.clock import EPOCH, clock
 
@@ -129,6 +130,19 @@ def test_time_left_of_heygen_rows_is_within_15_percent_all_the_time(seed: int) -
     checks = checked(provider="heygen", rows=2000 + seed)
     assert max(checks.errors()) <= 1
     assert checks.jumps() == 0
+
+
+def test_time_left_of_mux_rows_with_short_jobs_is_within_15_percent_to_the_end() -> None:
+    """Jobs as long as the sandbox's: it is the quota that decides."""
+    sandbox, passed = SandboxOptions(), 0
+    for seed in range(10):
+        lengths = JobLengths(
+            sandbox.job_seconds, sandbox.job_sigma, sandbox.job_seconds_max, seed=seed
+        )
+        checks = checked(rows=600, lengths=msgspec.to_builtins(lengths))
+        passed += max(checks.errors()) <= 1
+        assert checks.jumps() == 0
+    assert passed >= 9
 
 
 def test_time_left_of_mux_rows_is_within_15_percent_until_a_minute_before_the_last_create() -> None:
