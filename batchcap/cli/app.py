@@ -7,6 +7,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -143,7 +144,8 @@ def main(argv: Sequence[str] | None = None, *, configured: bool = True) -> int:
     use_utf8()
     failpoints.arm(failpoint_from_env(os.environ))
     arguments = [DASH if argument == "-" else argument for argument in argv or sys.argv[1:]]
-    status = _Call().run(arguments, configured=configured)
+    # In a context of its own: what the command line sets is not left to the next command.
+    status = copy_context().run(_Call().run, arguments, configured=configured)
     if (error := output_error()) is None:
         return status
     message = f"cannot write standard output: {error.strerror or error}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from batchcap.cli.app import main
 from batchcap.cli.command_lines import command_line, complete_commands, hint_for
 
 
@@ -42,3 +43,9 @@ def test_hint_for_a_command_that_resume_does_not_continue_names_it_itself() -> N
     hint = "Check the key, then: batchcap resume"
     assert hint_for("audit", hint) == "Check the key, then: the same command again"
     assert hint_for("run", hint) == hint
+
+
+def test_configuration_of_one_command_is_not_left_to_the_next(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text("")
+    assert main(["--config", str(tmp_path / "own.toml"), "status", "-o", str(tmp_path)]) == 2
+    assert command_line("resume", Path("captions"), sandbox=False) == "batchcap resume"
