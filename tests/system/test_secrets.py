@@ -114,7 +114,7 @@ def test_secrets_appear_nowhere_after_a_verbose_run_with_faults(
 
     process = faulty.run("resume", *verbose, *UNLIMITED)
     assert process.returncode == 1, process.stderr[-3000:]
-    assert "request_ended bucket='mux.read'" in process.stderr
+    assert "request_ended provider='mux' bucket='mux.read'" in process.stderr
     assert len(json.loads((faulty.folder / "trace.har").read_bytes())["log"]["entries"]) > 20
     output = {"stdout": process.stdout.encode(), "stderr": process.stderr.encode()}
     assert_clean({**output, **files(faulty.folder)}, private_key)
