@@ -19,7 +19,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # The configuration of whoever runs the tests is none of theirs.
 os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
 for variable in [name for name in os.environ if name.startswith("BATCHCAP_")]:
-    if variable not in {"BATCHCAP_LOOP", "BATCHCAP_SEEDS"}:
+    if variable not in {"BATCHCAP_LOOP", "BATCHCAP_SEEDS", "BATCHCAP_STORMS"}:
         del os.environ[variable]
 
 # Tests start commands some hundred times, and without bytecode each start compiles batchcap.
