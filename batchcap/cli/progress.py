@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 
 import anyio
 from rich.console import Console, Group
@@ -41,16 +40,10 @@ class Progress:
     def __init__(self, snapshot: Callable[[], Snapshot], console: Console) -> None:
         self._snapshot, self._console = snapshot, console
 
-    @asynccontextmanager
-    async def shown(self) -> AsyncIterator[None]:
-        """Show the progress until the block ends."""
+    async def show(self) -> None:
+        """Show the progress until cancelled."""
         is_screen = self._console.is_terminal and not self._console.is_dumb_terminal
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._live if is_screen else self._lines)
-            try:
-                yield
-            finally:
-                group.cancel_scope.cancel()
+        await (self._live() if is_screen else self._lines())
 
     async def _live(self) -> None:
         """Draw the table; give the terminal back while the process is stopped by Ctrl-Z."""

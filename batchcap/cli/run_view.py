@@ -1,14 +1,14 @@
 """Everything that shows a run while it works: display, live page, Prometheus, `status`.
 
-Nothing here may end a run in which captions were paid for: what fails is reported once and
-stops showing.
+Nothing here may end a run in which captions were paid for: a fault is reported once, and what
+failed shows no more.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -74,12 +74,11 @@ class RunView:
                 group = await stack.enter_async_context(anyio.create_task_group())
                 stack.callback(group.cancel_scope.cancel)
                 group.start_soon(self._store, store)
-                group.start_soon(self._update_metrics)
+                group.start_soon(self._harmless, self._update_metrics)
                 if not (self._options.quiet or self._options.no_progress):
                     # Without the option, FORCE_COLOR makes a pipe a terminal for rich.
                     console = Console(stderr=True, force_terminal=sys.stderr.isatty())
-                    progress = Progress(self.snapshot, console)
-                    await stack.enter_async_context(progress.shown())
+                    group.start_soon(self._harmless, Progress(self.snapshot, console).show)
             yield
 
     async def _store(self, store: KeyValueStore) -> None:
@@ -92,6 +91,12 @@ class RunView:
         while (metrics := self._endpoints.metrics) is not None:
             metrics.update(self.snapshot())
             await anyio.sleep(_METRICS_INTERVAL)
+
+    async def _harmless(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Exception as error:  # as above
+            self._report(error)
 
     def _report(self, error: Exception) -> None:
         if not self._has_failed:

@@ -6,7 +6,8 @@ import asyncio
 import io
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -131,6 +132,15 @@ def test_line_without_an_estimate_says_so() -> None:
     assert "left" not in line(finished)
 
 
+@asynccontextmanager
+async def shown(progress: Progress) -> AsyncIterator[None]:
+    """Show the progress until the block ends."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(progress.show)
+        yield
+        group.cancel_scope.cancel()
+
+
 def moving() -> Iterator[Snapshot]:
     """A run in which something moves every second."""
     for seconds in itertools.count():
@@ -145,7 +155,7 @@ async def printed(seconds: float, snapshots: Iterator[Snapshot]) -> None:
         elapsed = asyncio.get_running_loop().time() - began
         return next(now for now in snapshots if now.at - EPOCH > elapsed - 0.5)
 
-    async with Progress(snapshot, Console(file=io.StringIO())).shown():
+    async with shown(Progress(snapshot, Console(file=io.StringIO()))):
         await asyncio.sleep(seconds)
 
 
@@ -173,7 +183,7 @@ async def test_progress_on_a_dumb_terminal_prints_lines(
 ) -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, _environ={"TERM": "dumb"})
-    async with Progress(lambda: SNAPSHOT, console).shown():
+    async with shown(Progress(lambda: SNAPSHOT, console)):
         await asyncio.sleep(11)
     assert screen.getvalue() == ""
     assert "\x1b" not in (shown := capsys.readouterr().err)
@@ -183,7 +193,7 @@ async def test_progress_on_a_dumb_terminal_prints_lines(
 async def test_progress_on_terminal_shows_the_table_and_removes_it() -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=80, _environ={"TERM": "xterm"})
-    async with Progress(lambda: SNAPSHOT, console).shown():
+    async with shown(Progress(lambda: SNAPSHOT, console)):
         await anyio.sleep(1)
         assert "4,212" in screen.getvalue()
     assert screen.getvalue().endswith("\x1b[2K")

@@ -16,6 +16,7 @@ from batchcap.domain.errors import UsageError
 from batchcap.domain.events import Event, RequestEnded, Warned
 from batchcap.domain.models import Totals
 from batchcap.reports import snapshot
+from batchcap.reports.prometheus import PrometheusMetrics
 from batchcap.reports.snapshot import Snapshot
 from batchcap.reports.tracker import RunTracker
 from batchcap.simulation.in_memory import InMemoryStore
@@ -47,6 +48,24 @@ async def test_fault_in_what_shows_a_run_is_reported_once_and_ends_nothing(
     assert warnings == [
         "warning: the progress cannot be shown: ZeroDivisionError: a fault\\nof ours"
     ]
+
+
+async def test_fault_of_the_display_or_the_metrics_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class BrokenMetrics(PrometheusMetrics):
+        def update(self, snapshot: Snapshot) -> None:
+            raise ValueError("metrics")
+
+    def fail(*_: object) -> str:
+        raise ValueError("display")
+
+    monkeypatch.setattr("batchcap.cli.progress.counts", fail)
+    endpoints = Endpoints(metrics=BrokenMetrics())
+    view = RunView(RunTracker(Totals(), {}, now), endpoints, OutputOptions())
+    async with view.shown(tmp_path, InMemoryStore()):
+        await anyio.sleep(30)
+    assert capsys.readouterr().err.count("warning: the progress cannot be shown: ") == 1
 
 
 async def test_snapshots_are_stored_for_other_processes(tmp_path: Path) -> None:
