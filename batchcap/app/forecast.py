@@ -136,7 +136,7 @@ def _reads_source(provider: str, params: Json) -> bool:
 def _lane(
     work: Workload, settings: Settings, lengths: JobLengths, sources: int, *, is_measured: bool
 ) -> LaneWork:
-    """Return what a provider's lane has to do, with so many sources to fetch."""
+    """Return what a provider's lane has to do; `sources` source captions are fetched too."""
     spec = PROVIDERS[work.provider]
     # A source that is read before a job is created needs no other request for its link.
     links = max(0, sources - work.source_reads)

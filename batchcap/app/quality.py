@@ -69,7 +69,7 @@ class CaptionQuality:
         return counts(found)
 
     def examine_file(self, row: Row) -> dict[str, int] | None:
-        """Return what is found in a row's file by kind, None if there is none to read."""
+        """Count the findings in a row's file by kind; None if the file cannot be read."""
         try:
             with open_file(self._out, row.path) as file:
                 data = file.read()

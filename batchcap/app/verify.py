@@ -231,7 +231,7 @@ def open_file(out: Path, path: str) -> BinaryIO:
     """Open a regular file of the output folder to read it, and follow no symbolic link.
 
     Raises:
-        OSError: There is none, or it cannot be read.
+        OSError: The file is missing or cannot be read.
     """
     target = out / path
     if target.parent.resolve() != out.resolve() / Path(path).parent:

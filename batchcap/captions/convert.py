@@ -107,7 +107,7 @@ def _srt_text(text: str) -> str:
 
 
 def _shown(cue: Cue) -> str:
-    """Return the text of a cue that a viewer reads, "" if there is none."""
+    """Return the text of a cue as a viewer reads it; "" if the cue is empty."""
     return _without_empty_lines(plain(_RUBY_TEXT.sub("", cue.text)))
 
 

@@ -73,7 +73,6 @@ class RunSession:
         self._stop = ShutdownToken()
         self._signals = Signals(self._stop, quiet=options.quiet)
         self._started = time.monotonic()
-        self._view = RunView(None, endpoints, options)
         self._endpoints = endpoints
 
     def choose(self, manifests: Sequence[str] | None = None) -> None:
@@ -111,8 +110,7 @@ class RunSession:
         return status
 
     def _run(self) -> tuple[int, Mapping[str, Any]]:
-        if providers_to_ask(self._ledger, self._settings):
-            self._prepare()
+        self._prepare()
         fatal = run_async(self._work)
         if self._settings.also and not fatal and self._signals.received is None:
             self._convert()
@@ -141,7 +139,9 @@ class RunSession:
 
     def _prepare(self) -> None:
         """Do what takes long with a large ledger, before the event loop starts."""
-        tracker = run_tracker(self._ledger, self._settings, time.time, sandbox=self._sandbox)
+        tracker = None
+        if providers_to_ask(self._ledger, self._settings):
+            tracker = run_tracker(self._ledger, self._settings, time.time, sandbox=self._sandbox)
         self._view = RunView(tracker, self._endpoints, self._options)
 
     async def _work(self) -> list[FatalError]:

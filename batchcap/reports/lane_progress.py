@@ -50,7 +50,7 @@ class LaneProgress:
         self._began: dict[int, float] = {}
         self._lengths: Counter[float] = Counter()
         self._samples: deque[tuple[float, int]] = deque()
-        self._passed = self._gone = self._held_back = 0
+        self._passed = self._gone = 0
         self._estimated_at: float | None = None
         self._passed_at = math.inf
         self.ended: Counter[RowState] = Counter()
@@ -80,7 +80,6 @@ class LaneProgress:
 
     def row_held_back(self, row: Row) -> None:
         """Take in that a row stays pending in this run."""
-        self._held_back += 1
         self._forget(row)
 
     def _forget(self, row: Row) -> None:

@@ -72,7 +72,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     `sources` is None if no source captions are to be fetched. `units` were billed in this run.
     `problem` is the last one, at `problem_at`. `ends_at` is None while it is unknown.
-    `is_final`: the run has ended.
     """
 
     at: float
@@ -87,7 +86,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     ends_at: float | None = None
     problem: str = ""
     problem_at: float | None = None
-    is_final: bool = False
 
 
 def decode(text: str | None) -> Snapshot | None:

@@ -80,7 +80,7 @@ class RunTracker:
         if handler is not None:
             handler(event)
 
-    def snapshot(self, *, is_final: bool = False) -> Snapshot:
+    def snapshot(self) -> Snapshot:
         """Return where the run stands now."""
         loop_time, at = _clock(), self._now()
         self._sample(loop_time)
@@ -103,7 +103,6 @@ class RunTracker:
             ends_at=max(known) if known and len(known) == len(ends) else None,
             problem=self._problem,
             problem_at=self._problem_at,
-            is_final=is_final,
         )
 
     def _provider(

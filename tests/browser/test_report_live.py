@@ -10,7 +10,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
@@ -185,6 +184,5 @@ def test_live_page_shows_where_the_run_stands(server: LiveServer) -> None:
             "Last problem, 14:13:10: mux: polling failed: 503 <b>",
         ]
     )
-    final = msgspec.structs.replace(snapshot, is_final=True)
-    server.send(f"data: {message(snapshot=final)}")
+    server.send("event: ended\ndata: {}")
     expect(page.locator("#now")).to_be_hidden()

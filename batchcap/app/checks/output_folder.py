@@ -55,7 +55,7 @@ def _with_space(text: str, free: int) -> Diagnosis:
 
 
 def _places(out: Path) -> list[Path]:
-    """Return the folders to write to; if there is none yet, the one that will hold them."""
+    """Return the folders to write to; before the first run, the folder in which they will be."""
     if out.exists():
         return [place for place in (folder(out), out) if place.exists()]
     return [next(parent for parent in out.absolute().parents if parent.exists())]

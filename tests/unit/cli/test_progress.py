@@ -186,8 +186,8 @@ async def test_progress_on_a_dumb_terminal_prints_lines(
     async with shown(Progress(lambda: SNAPSHOT, console)):
         await asyncio.sleep(11)
     assert screen.getvalue() == ""
-    assert "\x1b" not in (shown := capsys.readouterr().err)
-    assert shown.startswith("12m 05s: ")
+    assert "\x1b" not in (text := capsys.readouterr().err)
+    assert text.startswith("12m 05s: ")
 
 
 async def test_progress_on_terminal_shows_the_table_and_removes_it() -> None:

@@ -31,7 +31,7 @@ class BrokenTracker(RunTracker):
     def __call__(self, event: Event) -> None:
         raise ZeroDivisionError("a fault\nof ours")
 
-    def snapshot(self, *, is_final: bool = False) -> Snapshot:
+    def snapshot(self) -> Snapshot:
         raise KeyError("another")
 
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from batchcap.domain.events import (
     Event,
     JobCreated,
-    LaneStopped,
     RequestSent,
     RowEnded,
     RowStarted,
     Throttled,
-    Warned,
 )
 from batchcap.domain.models import Failure, Outcome, RowState
 from batchcap.reports.metrics import Metrics
-from tests.harness.clock import clock
 from tests.harness.rows import CAPTION, row
 
 pytestmark = pytest.mark.anyio
@@ -48,29 +44,13 @@ async def test_metrics_every_event_is_counted() -> None:
     for event in received:
         metrics(event)
     assert metrics.requests == {"mux.write": 2, "downloads": 1}
-    assert metrics.created == 1
-    assert metrics.bytes == CAPTION.bytes
-    assert (metrics.active["mux"], metrics.active["heygen"]) == (0, 1)
-    assert (metrics.done("mux"), metrics.done("heygen")) == (1, 0)
+    assert metrics.ended == {("mux", RowState.DONE): 1}
     metrics(RowEnded(heygen, ended(RowState.FAILED, "not_found")))
     assert metrics.errors == {"not_found": 1}
     assert metrics.ended == {("mux", RowState.DONE): 1, ("heygen", RowState.FAILED): 1}
-    assert metrics.bytes == CAPTION.bytes
-
-
-async def test_metrics_longest_pause_of_a_bucket_counts() -> None:
-    metrics = Metrics()
     metrics(Throttled("heygen", 30.0))
     metrics(Throttled("heygen", 5.0))
     assert metrics.throttled == 2
-    assert metrics.paused_until["heygen"] == pytest.approx(clock() + 30, abs=0.01)
-
-
-async def test_metrics_last_warning_is_kept() -> None:
-    metrics = Metrics()
-    metrics(Warned("first"))
-    metrics(LaneStopped("mux", "no credit", "top up"))
-    assert metrics.last_warning == "no credit"
 
 
 async def test_metrics_ignores_a_kind_of_event_that_it_does_not_count() -> None:
@@ -80,6 +60,6 @@ async def test_metrics_ignores_a_kind_of_event_that_it_does_not_count() -> None:
         pass
 
     metrics = Metrics()
-    before = msgspec.json.encode([metrics.created, metrics.last_warning])
     metrics(NewKind())
-    assert msgspec.json.encode([metrics.created, metrics.last_warning]) == before
+    assert not metrics.requests
+    assert not metrics.ended

@@ -19,6 +19,7 @@ from batchcap.domain.events import (
     RowMoved,
     RowStarted,
     SourceEnded,
+    Throttled,
     Waiting,
     Warned,
 )
@@ -147,6 +148,21 @@ async def test_tracker_knows_that_reads_can_be_the_limit() -> None:
     run(RateChanged("mux.read", 1.1))
     ends_at = run.snapshot().ends_at
     assert ends_at == pytest.approx(now() + 660, abs=10)
+
+
+async def test_tracker_shows_the_longest_pause_of_a_bucket() -> None:
+    run = tracker()
+    run(RateChanged("heygen", 5.0))
+    run(Throttled("heygen", 30.0))
+    run(Throttled("heygen", 5.0))
+    assert run.snapshot().buckets[0].paused_until == pytest.approx(now() + 30, abs=0.01)
+
+
+async def test_tracker_keeps_the_last_problem() -> None:
+    run = tracker()
+    run(Warned("first"))
+    run(LaneStopped("mux", "no credit", "top up"))
+    assert run.snapshot().problem == "no credit"
 
 
 async def test_tracker_adds_a_pause_to_the_time_left_at_once() -> None:

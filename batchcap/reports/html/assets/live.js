@@ -11,7 +11,7 @@ function connectLive() {
   if (!about.live) return;
   setLive("connecting");
   const events = new EventSource(about.events);
-  events.onopen = () => setLive(about.snapshot?.is_final ? "ended" : "live");
+  events.onopen = () => setLive("live");
   events.onerror = () => {
     if (byId("live").dataset.state !== "ended") setLive("lost");
     else events.close();
@@ -36,13 +36,12 @@ function receive(change) {
   if (change.totals) about.totals = change.totals;
   if (change.minutes) addMinutes(change.minutes);
   if (change.snapshot) about.snapshot = change.snapshot;
-  if (change.snapshot?.is_final) setLive("ended");
   scheduleUpdate(Boolean(change.rows));
 }
 
 function renderNow() {
   const run = about.snapshot;
-  const isOver = run?.is_final || byId("live").dataset.state === "ended"; // the last snapshot is older
+  const isOver = byId("live").dataset.state === "ended"; // the last snapshot is older
   byId("now").hidden = !about.live || !run || isOver;
   if (byId("now").hidden) return;
   const paused = run.buckets.filter((bucket) => bucket.paused_until > run.at);
