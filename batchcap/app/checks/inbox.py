@@ -12,9 +12,7 @@ from batchcap.domain.text import counted
 from batchcap.webhooks.inbox import inbox_path, is_ready
 
 SUBJECT = "webhook inbox"
-_NO_INBOX = Diagnosis(
-    SUBJECT, "skipped", "not used on this machine; runs poll, unless they have --listen"
-)
+_NO_INBOX = Diagnosis(SUBJECT, "skipped", "not used here; runs poll, unless they have --listen")
 _NEWEST = "SELECT count(*), max(received_at) FROM events"
 
 
